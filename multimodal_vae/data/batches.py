@@ -1,0 +1,54 @@
+"""Class-balanced batches."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from multimodal_vae.errors import DataError
+
+
+class BalancedBatches:
+    """Batches with as many samples of each class, drawn without repetition until a class has been through.
+
+    An epoch is as many batches as the samples would fill, so rare classes come round more often than common ones.
+
+    Args:
+        labels: (N,) of the training samples, indices of classes; negative ones are left out.
+        classes: the classes' names.
+        per_class: samples of each class in a batch; 20 is the paper's.
+        generator: what the order is drawn from.
+
+    Raises:
+        DataError: if a class has no sample.
+
+    Example:
+        >>> batches = BalancedBatches(torch.tensor([0, 0, 0, 0, 1]), ["a", "b"], 2, torch.Generator().manual_seed(0))
+        >>> len(batches), [sorted(rows.tolist())[2:] for rows in batches]
+        (1, [[4, 4]])
+    """
+
+    def __init__(self, labels: Tensor, classes: Sequence[str], per_class: int, generator: torch.Generator) -> None:
+        self.rows = [(labels == index).nonzero()[:, 0] for index in range(len(classes))]
+        for name, rows in zip(classes, self.rows, strict=True):
+            if not len(rows):
+                raise DataError(f"there is no training sample of the class {name!r}, and each batch needs {per_class}")
+        self.per_class = per_class
+        self.generator = generator
+        self._waiting = [rows.new_empty(0) for rows in self.rows]
+
+    def __len__(self) -> int:
+        """Batches of an epoch, at least one."""
+        return max(1, sum(map(len, self.rows)) // (self.per_class * len(self.rows)))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for _ in range(len(self)):
+            yield torch.cat([self._next(index) for index in range(len(self.rows))])
+
+    def _next(self, index: int) -> Tensor:
+        rows = self.rows[index]
+        while len(self._waiting[index]) < self.per_class:
+            shuffled = rows[torch.randperm(len(rows), generator=self.generator)]
+            self._waiting[index] = torch.cat([self._waiting[index], shuffled])
+        taken, self._waiting[index] = self._waiting[index].tensor_split([self.per_class])
+        return taken

@@ -1,0 +1,309 @@
+"""Samples of several modalities, with labels and patients, from a manifest, an ``.npz`` file or tensors."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from multimodal_vae.data.batch import UNLABELLED, Batch
+from multimodal_vae.data.manifest import SPLITS, Row, read_manifest
+from multimodal_vae.data.split import split_by_patient
+from multimodal_vae.errors import DataError, did_you_mean
+from multimodal_vae.modalities.base import Modality, load_arrays
+
+
+class MultimodalDataset(Dataset[dict[str, Any]]):
+    """Samples in memory, checked when they come in.
+
+    Made by :meth:`from_manifest`, :meth:`from_npz` or :meth:`from_tensors`. As a torch dataset it yields
+    ``{"sample_id", "label", <modality>: value}`` with absent modalities left out.
+
+    Attributes:
+        modalities: the modality by name.
+        samples: (N, *shape) by modality; rows of absent samples are zero.
+        present: (N, M) of bool.
+        labels: (N,), indices into ``classes``; -1 for none.
+        classes: names of the classes.
+        ids: (N,), names of the samples.
+        patients: (N,), whose each sample is.
+        metadata: (N,) by column, whatever else the manifest holds.
+        given_split: (N,), the manifest's own split; empty strings where it has none.
+        notes: by modality, what reading did to the values, counted.
+        source: the manifest or file it came from.
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        samples: Mapping[str, Tensor],
+        present: Tensor,
+        labels: Tensor,
+        classes: Sequence[str],
+        ids: Sequence[str],
+        patients: Sequence[str],
+        metadata: Mapping[str, Sequence[str]] | None = None,
+        given_split: Sequence[str] | None = None,
+        notes: Mapping[str, Mapping[str, int]] | None = None,
+        source: Path | None = None,
+    ) -> None:
+        self.modalities = dict(modalities)
+        self.samples = dict(samples)
+        self.present = present
+        self.labels = labels
+        self.classes = list(classes)
+        self.ids = list(ids)
+        self.patients = list(patients)
+        self.metadata = {column: list(values) for column, values in (metadata or {}).items()}
+        self.given_split = list(given_split) if given_split is not None else [""] * len(self.ids)
+        self.notes = {name: dict(counts) for name, counts in (notes or {}).items()}
+        self.source = source
+
+    @classmethod
+    def from_manifest(
+        cls,
+        path: str | Path,
+        modalities: Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+        progress: bool | None = None,
+    ) -> Self:
+        """Read a manifest and every file it names.
+
+        Args:
+            path: a CSV file with the columns ``sample_id``, ``label``, optionally ``patient_id`` and ``split``, and
+                one column a modality, holding a path relative to the manifest, or a value; an empty cell is an
+                absent modality, an empty label an unlabelled sample.
+            modalities: by column, a modality, its name or its table.
+            classes: the classes in their order; those found, sorted, where it is None.
+            progress: whether to show progress; only on a terminal where it is None.
+
+        Raises:
+            DataError: naming manifest, line, sample, column and file.
+        """
+        path = Path(path)
+        parts = {name: Modality.of(spec) for name, spec in modalities.items()}
+        rows = read_manifest(path, list(parts))
+        found = list(classes) if classes is not None else sorted({row.label for row in rows} - {""})
+        for row in rows:
+            if row.label and row.label not in found:
+                raise DataError(f"{path}, line {row.line}: {row.label!r} is no class; {did_you_mean(row.label, found)}")
+        samples = {name: _read_column(path, rows, name, part, progress) for name, part in parts.items()}
+        return cls(
+            parts,
+            samples,
+            torch.tensor([[bool(row.cells[name]) for name in parts] for row in rows]),
+            torch.tensor([found.index(row.label) if row.label else UNLABELLED for row in rows]),
+            found,
+            [row.sample_id for row in rows],
+            [row.patient_id for row in rows],
+            {column: [row.metadata[column] for row in rows] for column in rows[0].metadata},
+            [row.split for row in rows],
+            {name: part.notes for name, part in parts.items() if part.notes},
+            path,
+        )
+
+    @classmethod
+    def from_npz(cls, path: str | Path, modalities: Mapping[str, Any], classes: Sequence[str] | None = None) -> Self:
+        """Read arrays named like the modalities, with ``label``, and optionally ``sample_id`` and ``patient_id``.
+
+        Raises:
+            DataError: naming the file and the array.
+        """
+        path = Path(path)
+        try:
+            arrays = load_arrays(path)
+            for name in ("label", *modalities):
+                if name not in arrays:
+                    raise DataError(f"has no array {name!r}; {did_you_mean(name, arrays)}")
+            data = cls.from_tensors(
+                {name: arrays[name] for name in modalities},
+                arrays["label"].tolist(),
+                modalities,
+                classes,
+                ids=arrays["sample_id"].tolist() if "sample_id" in arrays else None,
+                patients=arrays["patient_id"].tolist() if "patient_id" in arrays else None,
+            )
+        except FileNotFoundError:
+            raise DataError(f"there is no file {path}") from None
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        data.source = path
+        return data
+
+    @classmethod
+    def from_tensors(
+        cls,
+        samples: Mapping[str, Any],
+        labels: Iterable[Any],
+        modalities: Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+        ids: Sequence[Any] | None = None,
+        patients: Sequence[Any] | None = None,
+        present: Any = None,
+    ) -> Self:
+        """Take tensors or arrays.
+
+        Args:
+            samples: (N, *shape) by modality.
+            labels: (N,), a class each: an integer, a string, or None.
+            modalities: by name, a modality, its name or its table.
+            classes: the classes in their order; those found, sorted, where it is None.
+            ids: (N,), names of the samples; numbers from zero where it is None.
+            patients: (N,), whose each sample is; each its own where it is None.
+            present: (N, M) of bool; all where it is None.
+
+        Raises:
+            DataError: if lengths, shapes, values or labels do not fit.
+
+        Example:
+            >>> vectors = {"x": {"name": "vector", "size": 3}}
+            >>> data = MultimodalDataset.from_tensors({"x": np.zeros((2, 3))}, ["a", "b"], vectors)
+            >>> len(data), data.classes
+            (2, ['a', 'b'])
+        """
+        parts = {name: Modality.of(spec) for name, spec in modalities.items()}
+        labels = ["" if label is None else str(label) for label in labels]
+        count = len(labels)
+        found = [str(name) for name in classes] if classes is not None else _sorted(set(labels) - {""})
+        names = [str(name) for name in ids] if ids is not None else [str(row) for row in range(count)]
+        owners = [str(name) for name in patients] if patients is not None else names
+        here = torch.ones(count, len(parts), dtype=torch.bool) if present is None else torch.as_tensor(present).bool()
+        tensors = {}
+        for column, (name, part) in enumerate(parts.items()):
+            if name not in samples:
+                raise DataError(f"there are no samples of the modality {name!r}; {did_you_mean(name, samples)}")
+            tensor = torch.as_tensor(samples[name]).to(torch.float32)
+            _same_length(f"the samples of {name!r}", len(tensor), count)
+            try:
+                part.check(tensor[here[:, column]])
+            except DataError as error:
+                raise DataError(f"modality {name!r}: a sample {error}") from error
+            tensors[name] = torch.where(here[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
+        _same_length("the ids", len(names), count)
+        _same_length("the patients", len(owners), count)
+        for row, label in enumerate(labels):
+            if label and label not in found:
+                raise DataError(f"row {row}: {label!r} is no class; {did_you_mean(label, found)}")
+        indices = torch.tensor([found.index(label) if label else UNLABELLED for label in labels])
+        return cls(parts, tensors, here, indices, found, names, owners)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        item: dict[str, Any] = {"sample_id": self.ids[row], "label": int(self.labels[row])}
+        for column, name in enumerate(self.modalities):
+            if self.present[row, column]:
+                item[name] = self.samples[name][row]
+        return item
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Gather rows (N,) into a batch."""
+        return Batch(
+            {name: x[rows] for name, x in self.samples.items()},
+            self.present[rows],
+            self.labels[rows],
+            [self.ids[row] for row in rows.tolist()],
+        )
+
+    def subset(self, rows: Iterable[int]) -> "MultimodalDataset":
+        """The samples of these rows, as a data set of its own."""
+        rows = [int(row) for row in rows]
+        index = torch.tensor(rows, dtype=torch.int64)
+        return MultimodalDataset(
+            self.modalities,
+            {name: x[index] for name, x in self.samples.items()},
+            self.present[index],
+            self.labels[index],
+            self.classes,
+            [self.ids[row] for row in rows],
+            [self.patients[row] for row in rows],
+            {column: [values[row] for row in rows] for column, values in self.metadata.items()},
+            [self.given_split[row] for row in rows],
+            self.notes,
+            self.source,
+        )
+
+    def of_class(self, name: str) -> "MultimodalDataset":
+        """The samples of one class."""
+        if name not in self.classes:
+            raise DataError(f"there is no class {name!r}; {did_you_mean(name, self.classes)}")
+        return self.subset((self.labels == self.classes.index(name)).nonzero()[:, 0].tolist())
+
+    def split(
+        self, train: float, validation: float, test: float, seed: int = 0
+    ) -> tuple["MultimodalDataset", "MultimodalDataset", "MultimodalDataset"]:
+        """Split by patient, with classes shared out alike; see :func:`~multimodal_vae.data.split.split_by_patient`."""
+        parts = split_by_patient(self.patients, self.labels.tolist(), (train, validation, test), seed)
+        first, second, third = (self.subset(rows) for rows in parts)
+        return first, second, third
+
+    def split_as_given(self) -> tuple["MultimodalDataset", "MultimodalDataset", "MultimodalDataset"]:
+        """Split by the manifest's own column ``split``.
+
+        Raises:
+            DataError: if a row has none, or a patient is on two sides.
+        """
+        source = self.source or "the data"
+        side: dict[str, str] = {}
+        for name, patient, split in zip(self.ids, self.patients, self.given_split, strict=True):
+            if split not in SPLITS:
+                raise DataError(f"{source}: the sample {name!r} has no split")
+            if side.setdefault(patient, split) != split:
+                raise DataError(f"{source}: patient {patient!r} is in {side[patient]} and in {split}")
+        rows = [[row for row, split in enumerate(self.given_split) if split == part] for part in SPLITS]
+        first, second, third = (self.subset(part) for part in rows)
+        return first, second, third
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all samples, labels and names: equal exactly where the data is."""
+        digest = hashlib.sha256()
+        for name, x in self.samples.items():
+            digest.update(name.encode())
+            digest.update(x.contiguous().numpy().tobytes())
+        digest.update(self.present.numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
+        return digest.hexdigest()
+
+
+def _read_column(path: Path, rows: Sequence[Row], name: str, modality: Modality, progress: bool | None) -> Tensor:
+    samples = torch.zeros(len(rows), *modality.shape)
+    console = Console(stderr=True)
+    shown = console.is_terminal if progress is None else progress
+    for index, row in enumerate(track(rows, f"reading {name}", console=console, disable=not shown, transient=True)):
+        cell = row.cells[name]
+        if not cell:
+            continue
+        what = f"{path}, line {row.line}, sample {row.sample_id!r}, {name}"
+        source: str | Path = cell
+        if modality.cell == "path":
+            source = path.parent / cell
+            what = f"{what}, {source}"
+        try:
+            sample = torch.as_tensor(np.array(modality.read(source), dtype=np.float32))
+            modality.check(sample[None])
+        except FileNotFoundError:
+            raise DataError(f"{what}: there is no such file") from None
+        except OSError as error:
+            raise DataError(f"{what}: cannot be read ({error.strerror})") from error
+        except DataError as error:
+            raise DataError(f"{what}: {error}") from error
+        samples[index] = sample
+    return samples
+
+
+def _sorted(labels: set[str]) -> list[str]:
+    """Sort as numbers where all are numbers, so that class 10 does not come before class 2."""
+    return sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels)
+
+
+def _same_length(what: str, seen: int, wanted: int) -> None:
+    if seen != wanted:
+        raise DataError(f"{what} number {seen}, the labels {wanted}")

@@ -1,0 +1,1 @@
+"""Fusions: how the features of several modalities become one latent."""

@@ -1,0 +1,1 @@
+"""Metric losses: what draws the classes apart in the latent."""

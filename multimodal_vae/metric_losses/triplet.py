@@ -1,0 +1,72 @@
+"""The triplet loss with semi-hard mining, the paper's."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from multimodal_vae.metric_losses.base import MetricLoss
+
+_CHUNK = 2**24  # elements of the largest intermediate
+
+Distance = Literal["euclidean", "squared", "cosine"]
+
+
+class Triplet(MetricLoss):
+    r"""Mean of :math:`d_{ap} - d_{an} + \alpha` over the semi-hard triplets of a batch.
+
+    A triplet is an anchor *a*, a positive *p* of its class and a negative *n* of another; it is semi-hard where the
+    negative is farther than the positive, but by less than the margin: :math:`d_{ap} < d_{an} < d_{ap} + \alpha`
+    (Schroff et al. 2015, equations 3 and 4). A batch without any contributes zero.
+
+    Args:
+        margin: :math:`\alpha`, in units of the distance. The paper names none; 0.2 is FaceNet's.
+        distance: ``"euclidean"`` between the latents as they are, since densities are fitted to them as they are;
+            its square; or ``"cosine"``, one minus the cosine similarity.
+
+    Example:
+        >>> latents = torch.tensor([[0.0], [1.0], [1.1]])
+        >>> Triplet(margin=0.2)(latents, torch.tensor([0, 0, 1]))
+        tensor(0.1000)
+    """
+
+    def __init__(self, margin: PositiveFloat = 0.2, distance: Distance = "euclidean") -> None:
+        super().__init__()
+        self.margin = margin
+        self.distance = distance
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss; memory grows with N squared, not cubed."""
+        distances = pairwise_distances(latents, self.distance)
+        weights, triplets = _semi_hard(distances.detach(), labels, self.margin)
+        # Each triplet adds +1 to the weight of its pair (a, p) and -1 to that of (a, n): the sum over triplets is a
+        # sum over pairs.
+        return (weights * distances).sum() / max(triplets, 1) + (self.margin if triplets else 0.0)
+
+
+def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
+    """Distances between all rows, (N, N)."""
+    if distance == "cosine":
+        unit = F.normalize(latents, dim=1)
+        return 1 - unit @ unit.T
+    # The matrix-product form of cdist is faster from 26 rows on, and wrong by some 1e-3 for near neighbours.
+    euclidean = torch.cdist(latents, latents, compute_mode="donot_use_mm_for_euclid_dist")
+    return euclidean.square() if distance == "squared" else euclidean
+
+
+def _semi_hard(distances: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, int]:
+    """Count, for each pair, the semi-hard triplets in which it is (a, p) less those in which it is (a, n)."""
+    negative = labels[:, None] != labels
+    positive = ~negative & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    weights = torch.zeros_like(distances)
+    triplets = 0
+    # Some anchors at a time, so that no tensor of all triplets is ever held.
+    everyone = torch.arange(len(labels), device=labels.device)
+    for anchors in torch.split(everyone, max(1, _CHUNK // max(1, len(labels)) ** 2)):
+        gap = distances[anchors, None, :] - distances[anchors, :, None]  # (a, p, n)
+        chosen = positive[anchors, :, None] & negative[anchors, None, :] & (gap > 0) & (gap < margin)
+        weights[anchors] = chosen.sum(2).to(weights) - chosen.sum(1).to(weights)
+        triplets += int(chosen.sum())
+    return weights, triplets

@@ -1,0 +1,164 @@
+"""The door for a modality of your own."""
+
+import csv
+from abc import ABC, abstractmethod
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from multimodal_vae.errors import DataError
+from multimodal_vae.part import Part
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Modality(Part, ABC):
+    """One way of seeing a subject: a factory of networks, a loss, and what files and pictures need.
+
+    A modality holds settings and no weights. An author writes :attr:`shape`, :meth:`encoder`, :meth:`decoder` and
+    :meth:`reconstruction_loss`; every other method has a default that serves a plain array in a ``.npy`` file.
+
+    Samples are float32 of :attr:`shape`, in the range and the units that the subclass documents.
+    """
+
+    kind = "modality"
+
+    cell: Literal["path", "value"] = "path"
+    """What a manifest's cell holds: a path relative to the manifest, or the value itself."""
+
+    suffix: ClassVar[str] = ".npy"
+    """Ending of the files that :meth:`write` makes."""
+
+    range: ClassVar[tuple[float, float] | None] = None
+    """Lowest and highest value that a sample may hold; None for any finite value."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample, without the batch."""
+
+    @abstractmethod
+    def encoder(self) -> nn.Module:
+        """A new network from samples (N, *shape) to features (N, ...), flattened by the core."""
+
+    @abstractmethod
+    def decoder(self, latent_dim: int) -> nn.Module:
+        """A new network from latents (N, latent_dim) to whatever :meth:`reconstruction_loss` takes."""
+
+    @abstractmethod
+    def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
+        """Mean loss over the elements of each sample, (N,); never reduced over the batch."""
+
+    def observe(self, decoded: Tensor) -> Tensor:
+        """Turn a decoder's output into samples (N, *shape), such as a sigmoid of logits."""
+        return decoded
+
+    def augment(self, x: Tensor) -> Tensor:
+        """Change a batch at random in a way that keeps it a valid sample; input and target both see it."""
+        return x
+
+    def corrupt(self, x: Tensor) -> Tensor:
+        """Change the input alone, so that the network has to restore what the target still shows."""
+        return x
+
+    def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
+        """Set buffers of both networks from the training samples (N, *shape), once, before training."""
+
+    def read(self, cell: str | Path) -> NDArray[np.float32]:
+        """Read one sample from a manifest's cell: an array in a ``.npy`` file unless a subclass knows better.
+
+        What happened to the values on the way is counted in :attr:`notes`.
+
+        Raises:
+            DataError: with one sentence that need not name the file or row; the caller adds them.
+        """
+        try:
+            return np.asarray(np.load(cell, allow_pickle=False), dtype=np.float32)
+        except (ValueError, EOFError) as error:
+            raise DataError(f"is no array of numbers that numpy can read ({error})") from error
+
+    def write(self, sample: Tensor, path: Path) -> None:
+        """Write one sample (*shape) to a file that :meth:`read` reads back."""
+        np.save(path, sample.numpy())
+
+    def format(self, sample: Tensor) -> str:
+        """Write one sample into a manifest's cell, where :attr:`cell` is ``"value"``."""
+        return " ".join(repr(round(float(value), 6)) for value in sample.flatten())
+
+    def plot(self, sample: Tensor, ax: "Axes") -> None:
+        """Draw one sample (*shape) on a matplotlib axis."""
+        ax.plot(sample.reshape(-1, sample.shape[-1]).T.numpy())
+
+    @cached_property
+    def notes(self) -> Counter[str]:
+        """What reading did to the samples, counted: for example values clipped to the range."""
+        return Counter()
+
+    def check(self, samples: Tensor) -> None:
+        """Check shape, finiteness and range of samples (N, *shape).
+
+        Raises:
+            DataError: with what was seen and what was expected.
+        """
+        expected = self.shape
+        if samples.shape[1:] != expected:
+            raise DataError(f"has the shape {tuple(samples.shape[1:])}, and {self.name!r} takes {expected}")
+        finite = torch.isfinite(samples)
+        if not finite.all():
+            where = tuple((~finite).nonzero()[0].tolist()[1:])
+            raise DataError(f"holds {int((~finite).sum())} values that are not finite, the first at {where}")
+        if self.range is not None and samples.numel():
+            low, high = self.range
+            least, most = float(samples.min()), float(samples.max())
+            if least < low - 1e-6 or most > high + 1e-6:
+                advice = "; divide by 255" if (low, high) == (0, 1) and 1 < most <= 255 and least >= 0 else ""
+                raise DataError(
+                    f"ranges from {least:g} to {most:g}, and {self.name!r} takes {low:g} to {high:g}{advice}"
+                )
+
+
+def read_table(path: str | Path) -> NDArray[np.float64]:
+    """Read a ``.csv`` of numbers, with or without a header row, into (rows, columns); an empty cell is NaN.
+
+    Raises:
+        DataError: naming the line and what stands there.
+    """
+    rows: list[list[float]] = []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            if not row:
+                continue
+            try:
+                rows.append([float(cell) if cell.strip() else np.nan for cell in row])
+            except ValueError as error:
+                if rows or number > 1:
+                    raise DataError(f"line {number} is not all numbers ({error})") from error
+            if rows and len(rows[-1]) != len(rows[0]):
+                raise DataError(f"line {number} has {len(rows[-1])} cells, the lines above {len(rows[0])}")
+    if not rows:
+        raise DataError("holds no numbers")
+    return np.array(rows)
+
+
+def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read every array of a ``.npz`` file, refusing pickled objects.
+
+    Raises:
+        DataError: if it is no such file or holds objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise DataError("is a single array, where an .npz with named arrays is wanted")
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+            raise
+        raise DataError(f"is no .npz of plain arrays ({error})") from error

@@ -1,0 +1,125 @@
+"""Images, and anything else on a regular grid of two axes with values in [0, 1]."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from multimodal_vae.errors import ConfigurationError, DataError
+from multimodal_vae.modalities.base import Modality
+from multimodal_vae.nn import CompactDecoder, CompactEncoder, PixelLoss, ResidualDecoder, ResidualEncoder, weighted_loss
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Network = Literal["residual", "compact"]
+Losses = Annotated[dict[PixelLoss, PositiveFloat], Field(min_length=1)]
+
+
+class Image(Modality):
+    """An image of (channels, height, width) with values in [0, 1].
+
+    Args:
+        size: (height, width) in pixels.
+        channels: 1 for grey, 3 for colour.
+        width: features of the network's first block.
+        network: ``"residual"``, the paper's; or ``"compact"``, a tenth of its cost at equal width.
+        loss: weights of the reconstruction losses of :data:`multimodal_vae.nn.PIXEL_LOSSES`.
+
+    Example:
+        >>> Image(size=(8, 8), channels=1, width=8).shape
+        (1, 8, 8)
+    """
+
+    suffix = ".png"
+    range = (0.0, 1.0)
+
+    def __init__(
+        self,
+        size: tuple[PositiveInt, PositiveInt],
+        channels: Literal[1, 3] = 3,
+        width: Annotated[int, Field(ge=2)] = 64,
+        network: Network = "residual",
+        loss: Losses = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
+    ) -> None:
+        if "ssim" in loss and min(size) < 11:
+            raise ConfigurationError(
+                f"{self.name!r}: the SSIM loss compares windows of 11 x 11 pixels and the size is {size[0]} x "
+                f"{size[1]}; take a larger size or another loss"
+            )
+        self.size = size
+        self.channels = channels
+        self.width = width
+        self.network = network
+        self.loss = loss
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return (self.channels, *self.size)
+
+    def encoder(self) -> nn.Module:
+        """The network of :class:`~multimodal_vae.nn.ResidualEncoder` or :class:`~multimodal_vae.nn.CompactEncoder`."""
+        return (ResidualEncoder if self.network == "residual" else CompactEncoder)(self.shape, self.width)
+
+    def decoder(self, latent_dim: int) -> nn.Module:
+        """The way back, to logits."""
+        return (ResidualDecoder if self.network == "residual" else CompactDecoder)(latent_dim, self.shape, self.width)
+
+    def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
+        """Weighted sum of the losses between logits and target, (N,)."""
+        return weighted_loss(self.loss, decoded, target)
+
+    def observe(self, decoded: Tensor) -> Tensor:
+        """Logits to values in [0, 1]."""
+        return torch.sigmoid(decoded)
+
+    def read(self, cell: str | Path) -> NDArray[np.float32]:
+        """Read a picture file of exactly this size, or an array in a ``.npy`` file."""
+        if Path(cell).suffix.lower() == ".npy":
+            return super().read(cell)
+        return read_picture(cell, "L" if self.channels == 1 else "RGB").transpose(2, 0, 1)
+
+    def write(self, sample: Tensor, path: Path) -> None:
+        """Write a PNG of 8 bits a channel."""
+        from PIL import Image as Pillow
+
+        pixels = (sample.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        Pillow.fromarray(pixels[..., 0] if self.channels == 1 else pixels).save(path)
+
+    def plot(self, sample: Tensor, ax: "Axes") -> None:
+        """Show the picture without axes."""
+        pixels = sample.permute(1, 2, 0).clamp(0, 1).numpy()
+        ax.imshow(pixels[..., 0] if self.channels == 1 else pixels, vmin=0, vmax=1, cmap="gray")
+        ax.set_axis_off()
+
+
+def read_picture(path: str | Path, mode: Literal["L", "RGB"]) -> NDArray[np.float32]:
+    """Read a picture file as (height, width, channels) in [0, 1].
+
+    Raises:
+        DataError: if it is no picture, is cut short, or is too large to be one.
+    """
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    try:
+        with Pillow.open(path) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise DataError(f"has {picture.width} x {picture.height} pixels, more than any photograph")
+            pixels = np.asarray(picture.convert(mode), dtype=np.float32) / np.float32(255)
+    except (UnidentifiedImageError, Pillow.DecompressionBombError) as error:
+        raise DataError("is no picture that Pillow can read") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+            raise
+        raise DataError(f"is a damaged picture ({error})") from error
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+MOST_PIXELS = 50_000_000
+"""Pictures with more pixels are refused unread: a small file can unpack to more than memory holds."""

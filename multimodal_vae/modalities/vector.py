@@ -1,0 +1,77 @@
+"""Vectors: a row of a table, such as laboratory values."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from multimodal_vae.errors import DataError
+from multimodal_vae.modalities.base import Modality
+from multimodal_vae.nn import Standardise, Unstandardise, mlp
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Vector(Modality):
+    """A vector of numbers in any units; standardised by element on the training data.
+
+    Args:
+        size: how many numbers.
+        hidden: width of the networks' hidden layers.
+        cell: ``"value"``, the numbers themselves in the manifest's cell, separated by spaces; or ``"path"``, a
+            ``.npy`` file of (size,).
+
+    Example:
+        >>> Vector(size=3).read("1.5 0 -2")
+        array([ 1.5,  0. , -2. ], dtype=float32)
+    """
+
+    def __init__(self, size: PositiveInt, hidden: PositiveInt = 128, cell: Literal["value", "path"] = "value") -> None:
+        self.size = size
+        self.hidden = hidden
+        self.cell = cell
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(size,)."""
+        return (self.size,)
+
+    def encoder(self) -> nn.Module:
+        """Standardisation, then a perceptron with one hidden layer."""
+        return nn.Sequential(Standardise((self.size,)), mlp([self.size, self.hidden, self.hidden]))
+
+    def decoder(self, latent_dim: int) -> nn.Module:
+        """The way back, to values and their deviations, (N, 2, size)."""
+        return nn.Sequential(mlp([latent_dim, self.hidden, self.size]), Unstandardise((self.size,)))
+
+    def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
+        """Mean squared difference in units of each element's standard deviation, (N,)."""
+        value, deviation = decoded.unbind(1)
+        return ((value - target) / deviation).square().mean(1)
+
+    def observe(self, decoded: Tensor) -> Tensor:
+        """The values, in the data's units."""
+        return decoded[:, 0]
+
+    def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
+        """Measure mean and deviation of each element."""
+        for layer in (*encoder.modules(), *decoder.modules()):
+            if isinstance(layer, Standardise):
+                layer.measure(samples)
+
+    def read(self, cell: str | Path) -> NDArray[np.float32]:
+        """Read the numbers of a cell, or a file."""
+        if self.cell == "path":
+            return super().read(cell)
+        try:
+            return np.array([float(number) for number in str(cell).split()], dtype=np.float32)
+        except ValueError as error:
+            raise DataError(f"is {str(cell)!r}, where {self.size} numbers separated by spaces are wanted") from error
+
+    def plot(self, sample: Tensor, ax: "Axes") -> None:
+        """Draw a bar an element."""
+        ax.bar(range(self.size), sample.numpy())

@@ -1,0 +1,259 @@
+"""The multi-modal variational autoencoder: an encoder and a decoder a modality, one latent."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pydantic
+import torch
+from torch import Tensor, nn
+
+from multimodal_vae.data.batch import Batch
+from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.distributions import Gaussian
+from multimodal_vae.errors import ConfigurationError, DataError
+from multimodal_vae.fusions.base import Fusion
+from multimodal_vae.metric_losses.base import MetricLoss
+from multimodal_vae.modalities.base import Modality
+from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
+from multimodal_vae.part import explain
+
+
+class MultimodalVAE(nn.Module):
+    """Encoders, a fusion into one latent, and decoders that all see the whole latent.
+
+    Args:
+        modalities: a modality by name: an instance, the name of a registered one, or a table.
+        classes: names of the classes; a label is an index into them.
+        fusion: how features become one latent.
+        metric_loss: what draws the classes apart.
+        latent_dim: length of the latent; 128 is the paper's.
+        objective: weights of the terms, an :class:`~multimodal_vae.objective.Objective` or a table.
+        seed: of the initial weights; torch's present state where it is None.
+
+    Raises:
+        ConfigurationError: if a part's settings are wrong, or a modality's networks and loss do not fit its shape.
+
+    Example:
+        >>> from multimodal_vae import Vector
+        >>> vae = MultimodalVAE({"height": Vector(size=1), "blood": Vector(size=5)}, ["well", "ill"], latent_dim=4)
+        >>> {name: x.shape for name, x in vae.generate(torch.zeros(2, 4)).items()}
+        {'height': torch.Size([2, 1]), 'blood': torch.Size([2, 5])}
+    """
+
+    def __init__(
+        self,
+        modalities: Mapping[str, Any],
+        classes: Sequence[str],
+        fusion: Any = "concat",
+        metric_loss: Any = "triplet",
+        latent_dim: int = 128,
+        objective: Objective | Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not modalities:
+            raise ConfigurationError("a model needs at least one modality")
+        self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
+        self.classes = list(classes)
+        self.latent_dim = latent_dim
+        self.objective = _objective(objective or {}, self.modalities, latent_dim)
+        self.fusion = Fusion.of(fusion)
+        self.metric_loss = MetricLoss.of(metric_loss)
+        with seeded(seed):
+            # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
+            self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
+            self.decoders = nn.ModuleList(modality.decoder(latent_dim) for modality in self.modalities.values())
+            self.sizes = self._sizes()
+            self.fusion.build(self.sizes, latent_dim)
+            self.metric_loss.build(self.objective.metric_dimensions or latent_dim, len(self.classes))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All settings but the seed, defaults included, as a table that makes the same model anew."""
+        return {
+            "modalities": {name: modality.configuration for name, modality in self.modalities.items()},
+            "classes": self.classes,
+            "fusion": self.fusion.configuration,
+            "metric_loss": self.metric_loss.configuration,
+            "latent_dim": self.latent_dim,
+            "objective": self.objective.model_dump(exclude_none=True),
+        }
+
+    def forward(self, batch: Batch, inputs: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Compute the terms of the objective.
+
+        Args:
+            batch: what is to be reconstructed.
+            inputs: what the encoders see in its place, such as the same samples with parts erased.
+
+        Returns:
+            ``reconstruction.<modality>`` and ``kl``, (N,) each; and ``metric``, a scalar.
+        """
+        posterior = self.posterior(inputs or batch.samples, batch.present)
+        decoded = self.decode(posterior.rsample())
+        terms = {}
+        for column, (name, modality) in enumerate(self.modalities.items()):
+            target = batch.samples[name]
+            loss = _where_present(modality.reconstruction_loss, batch.present[:, column], (), decoded[name], target)
+            # A loss is a mean over its sample's elements; sums are asked of the objective, not of each author.
+            terms[reconstruction(name)] = loss * (target[0].numel() if self.objective.reduction == "sum" else 1)
+        divergence = posterior.kl_to_standard_normal()
+        terms[KL] = divergence.sum(1) if self.objective.reduction == "sum" else divergence.mean(1)
+        labelled = batch.labels >= 0
+        shaped = posterior.mean[labelled, : self.objective.metric_dimensions]
+        terms[METRIC] = self.metric_loss(shaped, batch.labels[labelled])
+        return terms
+
+    def posterior(self, samples: Mapping[str, Tensor], present: Tensor) -> Gaussian:
+        """Encode and fuse.
+
+        Args:
+            samples: (N, *shape) by modality.
+            present: (N, M) of bool; encoders run on present rows only.
+        """
+        features = {
+            name: _where_present(
+                nn.Sequential(encoder, nn.Flatten()), present[:, column], (self.sizes[name],), samples[name]
+            )
+            for column, (name, encoder) in enumerate(zip(self.modalities, self.encoders, strict=True))
+        }
+        posterior: Gaussian = self.fusion(features, present)
+        return posterior
+
+    def decode(self, latents: Tensor) -> dict[str, Tensor]:
+        """Map latents (N, latent_dim) to each decoder's own output."""
+        return {name: decoder(latents) for name, decoder in zip(self.modalities, self.decoders, strict=True)}
+
+    def augment(self, samples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each modality's augmentation of input and target alike."""
+        return {name: modality.augment(samples[name]) for name, modality in self.modalities.items()}
+
+    def corrupt(self, samples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each modality's corruption of the input alone."""
+        return {name: modality.corrupt(samples[name]) for name, modality in self.modalities.items()}
+
+    def calibrate(self, data: MultimodalDataset) -> None:
+        """Let each modality measure the training data."""
+        for (name, modality), encoder, decoder in zip(
+            self.modalities.items(), self.encoders, self.decoders, strict=True
+        ):
+            column = list(data.modalities).index(name)
+            with torch.no_grad():
+                modality.calibrate(encoder, decoder, data.samples[name][data.present[:, column]])
+
+    def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
+        """The posterior's mean of every sample, (N, latent_dim), on the CPU."""
+        self.check(data)
+        with evaluating(self):
+            means = [
+                self.posterior(batch.samples, batch.present).mean.cpu()
+                for batch in (
+                    data.batch(rows).to(self.device) for rows in torch.split(torch.arange(len(data)), batch_size)
+                )
+            ]
+        return torch.cat(means) if means else torch.zeros(0, self.latent_dim)
+
+    def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
+        """Decode latents (N, latent_dim) into samples of every modality, on the CPU."""
+        with evaluating(self):
+            parts = [
+                {
+                    name: self.modalities[name].observe(decoded).cpu()
+                    for name, decoded in self.decode(part.to(self.device)).items()
+                }
+                for part in torch.split(latents, batch_size)
+            ]
+        return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
+
+    def reconstruct(self, data: MultimodalDataset) -> dict[str, Tensor]:
+        """Each sample through the mean of its posterior and back."""
+        return self.generate(self.embed(data))
+
+    def check(self, data: MultimodalDataset) -> None:
+        """Refuse data with other modalities or classes than the model's."""
+        if list(data.modalities) != list(self.modalities):
+            raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
+        if data.classes != self.classes:
+            raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
+
+    def _sizes(self) -> dict[str, int]:
+        """Number of features of each encoder, found on two blank samples, with every shape checked on the way."""
+        sizes = {}
+        with torch.no_grad():
+            for (name, modality), encoder, decoder in zip(
+                self.modalities.items(), self.encoders, self.decoders, strict=True
+            ):
+                blank = torch.zeros(2, *modality.shape)
+                with evaluating(encoder), evaluating(decoder):
+                    features = encoder(blank)
+                    decoded = decoder(torch.zeros(2, self.latent_dim))
+                    observed, loss = modality.observe(decoded), modality.reconstruction_loss(decoded, blank)
+                for what, seen, wanted in (
+                    ("encoder gives", features.shape[:1], (2,)),
+                    ("observe gives", observed.shape, blank.shape),
+                    ("reconstruction loss gives", loss.shape, (2,)),
+                ):
+                    if tuple(seen) != tuple(wanted):
+                        raise ConfigurationError(
+                            f"modality {name!r}: for 2 samples of {modality.shape} the {what} the shape {tuple(seen)}, "
+                            f"and {tuple(wanted)} is wanted"
+                        )
+                sizes[name] = features[0].numel()
+        return sizes
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Seed torch's generators, and give them their old states back afterwards; do nothing where the seed is None."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients, for the length of a block."""
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train(training)
+
+
+def _where_present(function: Callable[..., Tensor], present: Tensor, tail: tuple[int, ...], *tensors: Tensor) -> Tensor:
+    """Apply a function to the present rows only; the others are zero in what it gives, (N, *tail).
+
+    An absent row must not so much as pass through: batch norm would count it, and NaN would spread from it.
+    """
+    if bool(present.all()):
+        return function(*tensors)
+    whole = tensors[0].new_zeros(len(present), *tail)
+    if bool(present.any()):
+        whole[present] = function(*(x[present] for x in tensors))
+    return whole
+
+
+def _objective(spec: Objective | Mapping[str, Any], modalities: Mapping[str, Modality], latent_dim: int) -> Objective:
+    try:
+        objective = spec if isinstance(spec, Objective) else Objective(**spec)
+    except pydantic.ValidationError as error:
+        raise ConfigurationError(f"objective: {explain(error)}") from error
+    for name in objective.weights:
+        if name not in modalities:
+            raise ConfigurationError(f"objective: weights names {name!r}, which is no modality of {list(modalities)}")
+    if (objective.metric_dimensions or 0) > latent_dim:
+        raise ConfigurationError(
+            f"objective: metric_dimensions is {objective.metric_dimensions}, and the latent has {latent_dim}"
+        )
+    return objective

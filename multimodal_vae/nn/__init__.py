@@ -1,0 +1,27 @@
+"""Building blocks for the networks and losses of a modality of your own."""
+
+from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
+from multimodal_vae.nn.losses import PIXEL_LOSSES, PixelLoss, bce, bce_floor, l1, mse, ssim, weighted_loss
+from multimodal_vae.nn.mlp import mlp
+from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
+from multimodal_vae.nn.standardise import Standardise, Unstandardise
+
+__all__ = [
+    "PIXEL_LOSSES",
+    "SLOPE",
+    "CompactDecoder",
+    "CompactEncoder",
+    "PixelLoss",
+    "ResidualBlock",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "Standardise",
+    "Unstandardise",
+    "bce",
+    "bce_floor",
+    "l1",
+    "mlp",
+    "mse",
+    "ssim",
+    "weighted_loss",
+]

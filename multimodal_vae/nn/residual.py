@@ -1,0 +1,118 @@
+"""The paper's network: an encoder of residual down blocks, a decoder of residual up blocks (its Figure 2).
+
+The paper's text leaves the block, the activation and some widths open. The reading here is the one public network that
+fits all that the text says (LukeDitria's CNN-VAE as of 2020 and 2021), and gives the published 2 x 2 x 512 feature
+maps. ``docs/design.md`` lists every such choice.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = (1 / 8 + 1 / 3) / 2
+"""Slope of the leaky ReLU, 0.2292: what ``rrelu`` uses when it does not train."""
+
+# Parts by the number of spatial dimensions, so that a signal, an image and a volume share one implementation.
+_CONVOLUTION: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_BATCH_NORM: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_AVERAGE_POOL: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a resampling between them, beside a resampled 3x3 convolution, summed.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out; between the two convolutions there are half as many.
+        factors: how much each spatial axis is divided (``down``) or multiplied; 1 leaves an axis as it is.
+        down: average-pool where True, repeat the nearest value where False.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factors: Sequence[int], down: bool) -> None:
+        super().__init__()
+        convolution, batch_norm = _CONVOLUTION[len(factors)], _BATCH_NORM[len(factors)]
+        scale = tuple(factors)
+        self.resample = _AVERAGE_POOL[len(factors)](scale) if down else nn.Upsample(scale_factor=scale)
+        self.conv1 = convolution(inputs, outputs // 2, 3, padding=1)
+        self.norm1 = batch_norm(outputs // 2)
+        self.conv2 = convolution(outputs // 2, outputs, 3, padding=1)
+        self.norm2 = batch_norm(outputs)
+        self.skip = convolution(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, *size) to (N, outputs, *resampled size)."""
+        main = self.resample(F.leaky_relu(self.norm1(self.conv1(x)), SLOPE))
+        main = self.norm2(self.conv2(main))
+        return F.leaky_relu(main + self.skip(self.resample(x)), SLOPE)
+
+
+class ResidualEncoder(nn.Module):
+    """Residual down blocks until each spatial axis is 2 long; widths double from ``width`` up to 8 x ``width``.
+
+    Args:
+        shape: (channels, *size) of one sample, with one to three spatial axes. An axis that is no power of two is
+            padded at its end with zeros.
+        width: features of the first block; 64 is the paper's.
+
+    Example:
+        >>> import torch
+        >>> ResidualEncoder((3, 64, 64), width=64)(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 512, 2, 2])
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 64) -> None:
+        super().__init__()
+        channels, *size = shape
+        exponents = [max(1, math.ceil(math.log2(n))) for n in size]
+        self.padding = [pad for n, e in zip(reversed(size), reversed(exponents), strict=True) for pad in (0, 2**e - n)]
+        depth = max(max(exponents) - 1, 1)
+        widths = [channels] + [width * min(8, 2**i) for i in range(depth)]
+        # A shorter axis is halved in the last blocks only, so that all axes end 2 long together.
+        factors = [[2 if i >= depth - (e - 1) else 1 for e in exponents] for i in range(depth)]
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(a, b, f, down=True) for (a, b), f in zip(pairwise(widths), factors, strict=True))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, *shape) to feature maps (N, features, 2, ...)."""
+        features: Tensor = self.blocks(F.pad(x, self.padding) if any(self.padding) else x)
+        return features
+
+
+class ResidualDecoder(nn.Module):
+    """Residual up blocks from a latent taken as a map of size 1, then a 3x3 convolution.
+
+    Widths halve from 8 x ``width``.
+
+    Args:
+        latent_dim: length of the latent.
+        shape: (channels, *size) of one sample; a size that is no power of two is cut from the next larger one.
+        width: as for :class:`ResidualEncoder`; the last block has half as many features.
+
+    Example:
+        >>> import torch
+        >>> ResidualDecoder(128, (3, 64, 64), width=8)(torch.zeros(2, 128)).shape
+        torch.Size([2, 3, 64, 64])
+    """
+
+    def __init__(self, latent_dim: int, shape: Sequence[int], width: int = 64) -> None:
+        super().__init__()
+        channels, *self.size = shape
+        exponents = [max(1, math.ceil(math.log2(n))) for n in self.size]
+        depth = max(exponents)
+        widths = [latent_dim] + [int(width * min(8, 2 ** (depth - 2 - i))) for i in range(depth)]
+        factors = [[2 if i < e else 1 for e in exponents] for i in range(depth)]
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(a, b, f, down=False) for (a, b), f in zip(pairwise(widths), factors, strict=True))
+        )
+        self.head = _CONVOLUTION[len(self.size)](widths[-1], channels, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (N, latent_dim) to (N, *shape), unbounded: a sigmoid, if any, belongs to the modality."""
+        x: Tensor = self.head(self.blocks(z.reshape(*z.shape, *(1 for _ in self.size))))
+        for axis, length in enumerate(self.size, start=2):
+            x = x.narrow(axis, 0, length)
+        return x

@@ -1,0 +1,55 @@
+"""The objective: the paper's equation 1, for any number of modalities."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+KL = "kl"
+METRIC = "metric"
+_RECONSTRUCTION = "reconstruction."  # a prefix, since a modality may be called anything, "kl" included
+
+
+def reconstruction(modality: str) -> str:
+    """Name of a modality's reconstruction term."""
+    return _RECONSTRUCTION + modality
+
+
+class Objective(BaseModel):
+    """How the terms of a training step become one loss.
+
+    ``loss = sum of weights[m] * reconstruction of m + kl_weight * KL + metric_weight * metric loss``, each a mean over
+    the batch. With the defaults and two modalities this is the paper's equation 1.
+
+    Attributes:
+        weights: of each modality's reconstruction; 1 where none is given.
+        kl_weight: of the KL divergence.
+        metric_weight: of the metric loss.
+        metric_dimensions: how many of the latent's first dimensions the metric loss shapes; all where None. The rest
+            keep what tells individuals of a class apart.
+        reduction: ``"mean"`` takes the mean over a sample's elements and over latent dimensions, as the paper's
+            lineage does; ``"sum"`` takes sums in both places, which is the evidence lower bound where the
+            reconstruction loss is a negative log-likelihood.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: dict[str, NonNegativeFloat] = {}
+    kl_weight: NonNegativeFloat = 0.1
+    metric_weight: NonNegativeFloat = 0.1
+    metric_dimensions: PositiveInt | None = None
+    reduction: Literal["mean", "sum"] = "mean"
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Add up the terms of :meth:`MultimodalVAE.forward` into the loss, a scalar."""
+        return torch.stack([self.weight(name) * term.mean() for name, term in terms.items()]).sum()
+
+    def weight(self, term: str) -> float:
+        """The weight of a term by its name: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""
+        if term == KL:
+            return self.kl_weight
+        if term == METRIC:
+            return self.metric_weight
+        return self.weights.get(term.removeprefix(_RECONSTRUCTION), 1.0)

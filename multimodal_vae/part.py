@@ -1,0 +1,159 @@
+"""What every pluggable part has in common: its constructor's signature is its configuration.
+
+An author writes an ordinary annotated constructor. Whatever door a part comes by (a call, a name, a table of a TOML
+file), its arguments are checked against those annotations by pydantic, and kept, so that a run can be saved with
+every default written out.
+"""
+
+import copy
+import inspect
+import typing
+from abc import ABCMeta
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import pydantic
+import pydantic_core
+
+from multimodal_vae import registry
+from multimodal_vae.errors import ConfigurationError, did_you_mean
+
+
+class _PartMeta(ABCMeta):
+    """Checks a part's arguments before its constructor runs, and keeps them."""
+
+    if not typing.TYPE_CHECKING:  # a type checker should see the constructor's own signature
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            settings = _checked(cls, args, kwargs)
+            part = super().__call__(**settings)
+            part.__dict__["_settings"] = settings
+            return part
+
+
+class Part(metaclass=_PartMeta):
+    """Base of everything that can be plugged in.
+
+    Every constructor parameter of a subclass needs an annotation, and no subclass takes ``*args`` or ``**kwargs``.
+    """
+
+    kind: ClassVar[str]
+    """The kind of part, a key of :data:`multimodal_vae.registry.KINDS`."""
+
+    _settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, spec: Any) -> Self:
+        """Turn an instance, a name or a table with a ``name`` into a part of this kind.
+
+        Args:
+            spec: ``Triplet(margin=1.0)``, ``"triplet"`` or ``{"name": "triplet", "margin": 1.0}``. An instance is
+                copied, so that two owners never share its state.
+
+        Raises:
+            ConfigurationError: if it is none of these, or a setting is wrong.
+            PluginError: if there is no such name.
+        """
+        if isinstance(spec, cls):
+            return copy.deepcopy(spec)
+        if isinstance(spec, str):
+            spec = {"name": spec}
+        if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+            raise ConfigurationError(
+                f"a {cls.kind} is given as an instance, a name or a table with a key 'name', not as {spec!r}"
+            )
+        settings = {str(key): value for key, value in spec.items() if key != "name"}
+        part = registry.load(cls.kind, spec["name"])
+        if not issubclass(part, cls):
+            raise ConfigurationError(f"{spec['name']!r} is registered as a {cls.kind}, but {part!r} is none")
+        return part(**settings)
+
+    @property
+    def name(self) -> str:
+        """The name under which this part's class is registered."""
+        return registry.name_of(type(self))
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The part as a table: its name and every setting, defaults included; settings that are None are left out."""
+        return {"name": self.name, **plain(self._settings)}
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self._settings.items())
+        return f"{type(self).__name__}({settings})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: pydantic.GetCoreSchemaHandler
+    ) -> pydantic_core.CoreSchema:
+        return pydantic_core.core_schema.no_info_plain_validator_function(cls.of)
+
+
+@cache
+def _fields(part: type) -> dict[str, tuple[pydantic.TypeAdapter[Any], Any]]:
+    """Return a checker and the default of each constructor parameter."""
+    author = next(base for base in part.__mro__ if "__init__" in vars(base))
+    if not issubclass(author, Part):  # no constructor of its own, so no settings
+        return {}
+    constructor = vars(author)["__init__"]
+    hints = typing.get_type_hints(constructor, include_extras=True)
+    fields = {}
+    for parameter in list(inspect.signature(constructor).parameters.values())[1:]:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"{part.__name__}.__init__ must name each of its settings: it has {parameter}")
+        if parameter.name not in hints:
+            raise TypeError(f"{part.__name__}.__init__ must annotate {parameter.name!r}: annotations are its schema")
+        hint = hints[parameter.name]
+        try:
+            adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(
+                hint, config=pydantic.ConfigDict(arbitrary_types_allowed=True)
+            )
+        except pydantic.PydanticUserError:  # a pydantic model brings its own configuration
+            adapter = pydantic.TypeAdapter(hint)
+        fields[parameter.name] = (adapter, parameter.default)
+    return fields
+
+
+def _checked(part: type[Part], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    fields = _fields(part)
+    label = f"{part.kind} {registry.name_of(part)!r}" if hasattr(part, "kind") else part.__name__
+    if len(args) > len(fields):
+        raise ConfigurationError(f"{label} takes {len(fields)} settings, not {len(args)}")
+    given = dict(zip(fields, args, strict=False))
+    twice = given.keys() & kwargs.keys()
+    if twice:
+        raise ConfigurationError(f"{label} got {sorted(twice)[0]!r} twice")
+    given |= kwargs
+    for key in given:
+        if key not in fields:
+            raise ConfigurationError(f"{label} has no setting {key!r}; {did_you_mean(key, fields)}")
+    settings = {}
+    for key, (adapter, default) in fields.items():
+        if key not in given and default is inspect.Parameter.empty:
+            raise ConfigurationError(f"{label} needs the setting {key!r}")
+        try:
+            settings[key] = adapter.validate_python(given.get(key, copy.copy(default)))
+        except pydantic.ValidationError as error:
+            raise ConfigurationError(f"{label}, setting {key!r}: {explain(error)}") from error
+    return settings
+
+
+def explain(error: pydantic.ValidationError) -> str:
+    """Say in one line what pydantic found wrong first, with the place and the value."""
+    first = error.errors()[0]
+    place = ".".join(str(step) for step in first["loc"] if not str(step).startswith(("function-", "constrained-")))
+    return f"{place + ': ' if place else ''}{first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+
+
+def plain(value: Any) -> Any:
+    """Turn settings into what TOML and JSON can hold."""
+    if isinstance(value, Part):
+        return value.configuration
+    if isinstance(value, pydantic.BaseModel):
+        return plain(value.model_dump())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return pydantic_core.to_jsonable_python(value)

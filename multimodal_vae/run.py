@@ -1,0 +1,399 @@
+"""A run: its configuration, its folder, and how it is made and opened."""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+import tomli_w
+import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from multimodal_vae import registry
+from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.data.manifest import SPLITS
+from multimodal_vae.errors import (
+    ConfigurationError,
+    MultimodalVAEError,
+    RunError,
+    TrainingInterrupted,
+    did_you_mean,
+)
+from multimodal_vae.files import read_json, read_tensors, require_vacant, write_bytes, write_json, write_tensors
+from multimodal_vae.fusions.base import Fusion
+from multimodal_vae.metric_losses.base import MetricLoss
+from multimodal_vae.modalities.base import Modality
+from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.objective import Objective
+from multimodal_vae.part import Part, explain, plain
+from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.synthesis.synthesizer import Synthesizer
+from multimodal_vae.training.loop import Epoch, train
+from multimodal_vae.training.settings import Training
+
+Splits = tuple[MultimodalDataset, MultimodalDataset, MultimodalDataset]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class DataSettings(_Section):
+    """``[data]``: where samples come from, and which are trained on.
+
+    Attributes:
+        manifest: path of the manifest, relative to the configuration file; None for data that was in memory.
+        classes: the classes in their order; those found, sorted, where it is None.
+        split: shares of training, validation and test, by patient; or ``"given"``, the manifest's own column.
+        seed: of the split.
+    """
+
+    manifest: Path | None = None
+    classes: list[str] | None = None
+    split: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] | Literal["given"] = (0.7, 0.1, 0.2)
+    seed: NonNegativeInt = 0
+
+
+class ModelSettings(_Section):
+    """``[model]``: what :class:`~multimodal_vae.model.MultimodalVAE` takes beside modalities and classes."""
+
+    fusion: Fusion = Field(default="concat", validate_default=True)
+    metric_loss: MetricLoss = Field(default="triplet", validate_default=True)
+    latent_dim: PositiveInt = 128
+    objective: Objective = Objective()
+    seed: NonNegativeInt = 0
+
+
+class DensitySettings(_Section):
+    """``[density]``: which sampler learns each class's density, from which samples."""
+
+    sampler: DensitySampler = Field(default="kde", validate_default=True)
+    fit_on: Literal["train", "validation", "test"] = "train"
+
+
+class Configuration(_Section):
+    """All that a run is made of; what stands in a TOML file, with every default filled in."""
+
+    data: DataSettings = DataSettings()
+    modalities: Annotated[dict[str, Modality], Field(min_length=1)]
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    training: Training = Training()
+    density: DensitySettings = Field(default_factory=DensitySettings)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a TOML file; its relative paths are made absolute.
+
+        Raises:
+            ConfigurationError: naming file, section and key.
+        """
+        path = Path(path)
+        try:
+            table = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise ConfigurationError(f"there is no configuration {path}") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(f"{path} cannot be read as TOML: {error}") from error
+        try:
+            configuration = cls(**table)
+        except pydantic.ValidationError as error:
+            raise ConfigurationError(f"{path}: {_explain(error, cls)}") from error
+        except MultimodalVAEError as error:
+            raise type(error)(f"{path}: {error}") from error
+        manifest = configuration.data.manifest
+        if manifest is not None:
+            configuration = configuration.with_data(manifest=(path.parent / manifest).resolve())
+        return configuration
+
+    def with_data(self, **changes: Any) -> Self:
+        """The same with other data settings."""
+        return self.model_copy(update={"data": self.data.model_copy(update=changes)})
+
+    def to_toml(self) -> str:
+        """Write it down, defaults included; keys that are None are left out."""
+        return tomli_w.dumps(plain(dict(self)))
+
+    def read_data(self, progress: bool | None = None) -> MultimodalDataset:
+        """Read the manifest and its files."""
+        if self.data.manifest is None:
+            raise ConfigurationError("[data] names no manifest, so the data has to be passed")
+        return MultimodalDataset.from_manifest(self.data.manifest, self.modalities, self.data.classes, progress)
+
+    def split(self, data: MultimodalDataset) -> Splits:
+        """Split as the settings say."""
+        if self.data.split == "given":
+            return data.split_as_given()
+        return data.split(*self.data.split, seed=self.data.seed)
+
+    def build(self, classes: list[str]) -> MultimodalVAE:
+        """Make the model."""
+        model = self.model
+        return MultimodalVAE(
+            self.modalities, classes, model.fusion, model.metric_loss, model.latent_dim, model.objective, model.seed
+        )
+
+
+def _explain(error: pydantic.ValidationError, model: Any) -> str:
+    """A misspelt key is the commonest mistake, so it gets a sentence of its own."""
+    first = error.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return explain(error)
+    *section, key = (str(step) for step in first["loc"])
+    for step in section:
+        model = model.model_fields[step].annotation
+    where = f"[{'.'.join(section)}] has" if section else "there is"
+    return f"{where} no key {key!r}; {did_you_mean(key, model.model_fields)}"
+
+
+def fit(
+    vae: MultimodalVAE,
+    data: MultimodalDataset,
+    validation: MultimodalDataset | None = None,
+    test: MultimodalDataset | None = None,
+    *,
+    out: str | Path | None = None,
+    configuration: Configuration | None = None,
+    show: bool = True,
+    **settings: Any,
+) -> MultimodalVAE:
+    """Train a model in place, and leave a run folder if a place for it is given.
+
+    Args:
+        vae: the model.
+        data: training samples.
+        validation: evaluated after each epoch, if any.
+        test: only noted in the run folder as held out.
+        out: a place that is empty or does not exist.
+        configuration: the run's; made from the model and the settings where it is None.
+        show: whether to show progress.
+        settings: those of :class:`~multimodal_vae.training.settings.Training`, such as ``epochs=200``.
+
+    Returns:
+        The same model, on the CPU, in evaluation mode.
+
+    Raises:
+        ConfigurationError: if a setting is wrong.
+        TrainingInterrupted: on Ctrl-C; what had been reached is in the run folder.
+    """
+    if configuration is None:
+        try:
+            training = Training(**settings)
+        except pydantic.ValidationError as error:
+            raise ConfigurationError(_explain(error, Training)) from error
+        configuration = Configuration(
+            data=DataSettings(manifest=data.source.resolve() if data.source else None, classes=data.classes),
+            modalities=vae.modalities,
+            model=ModelSettings(
+                fusion=vae.fusion, metric_loss=vae.metric_loss, latent_dim=vae.latent_dim, objective=vae.objective
+            ),
+            training=training,
+        )
+    parts = dict(zip(SPLITS, (data, validation, test), strict=True))
+    folder = _Folder.create(Path(out), configuration.with_data(classes=data.classes), parts) if out else None
+    done = 0
+
+    def on_epoch(epoch: Epoch) -> None:
+        nonlocal done
+        done = epoch.number
+        if folder:
+            folder.log(epoch)
+
+    state = "failed"
+    try:
+        train(vae, data, validation, configuration.training, on_epoch, show)
+        state = "done"
+    except KeyboardInterrupt:
+        state = "interrupted"
+        kept = f"; what was reached is in {out}" if out else ""
+        epochs = configuration.training.epochs
+        raise TrainingInterrupted(f"training was interrupted after {done} of {epochs} epochs{kept}") from None
+    finally:
+        if folder:
+            folder.close(vae, state, done)
+    return vae
+
+
+class _Folder:
+    """The writing side of a run folder."""
+
+    def __init__(self, path: Path, epochs: int) -> None:
+        self.path = path
+        self.epochs = epochs
+
+    @classmethod
+    def create(
+        cls, path: Path, configuration: Configuration, parts: Mapping[str, MultimodalDataset | None]
+    ) -> "_Folder":
+        require_vacant(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from error
+        folder = cls(path, configuration.training.epochs)
+        write_bytes(path / "config.toml", configuration.to_toml().encode())
+        write_json(path / "environment.json", _environment(configuration, parts))
+        write_json(path / "split.json", {name: part.ids if part else [] for name, part in parts.items()})
+        folder._status("training", 0)
+        return folder
+
+    def log(self, epoch: Epoch) -> None:
+        """Add an epoch's line; clocks go into a file of their own, so that equal runs leave equal logs."""
+        figures = {"epoch": epoch.number, "steps": epoch.steps, "training": epoch.training}
+        if epoch.validation:
+            figures["validation"] = epoch.validation
+        clock = {"epoch": epoch.number, "seconds": round(epoch.seconds, 3)}
+        for name, line in (("log.jsonl", figures), ("timing.jsonl", clock)):
+            with open(self.path / name, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        self._status("training", epoch.number)
+
+    def close(self, vae: MultimodalVAE, state: str, epochs: int) -> None:
+        write_tensors(self.path / "model.safetensors", vae.state_dict(), {"format": "multimodal_vae model"})
+        self._status(state, epochs)
+
+    def _status(self, state: str, epochs: int) -> None:
+        write_json(self.path / "status.json", {"state": state, "epochs_done": epochs, "epochs": self.epochs})
+
+
+def _environment(configuration: Configuration, parts: Mapping[str, MultimodalDataset | None]) -> dict[str, Any]:
+    """What the run stood on: versions, who owns each part, and hashes of the data."""
+    used: list[Part] = [
+        *configuration.modalities.values(),
+        configuration.model.fusion,
+        configuration.model.metric_loss,
+        configuration.density.sampler,
+    ]
+    owners = {f"{part.kind} {part.name}": registry.owner_of(type(part)) for part in used}
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "distributions": {
+            name: importlib.metadata.version(name) for name in ("multimodal-vae", "torch", "numpy", "scikit-learn")
+        },
+        "parts": {name: f"{owner.distribution} {owner.version}" if owner else None for name, owner in owners.items()},
+        "data": {
+            name: {"samples": len(part), "patients": len(set(part.patients)), "sha256": part.fingerprint()}
+            for name, part in parts.items()
+            if part
+        },
+        "notes": next((part.notes for part in parts.values() if part), {}),
+    }
+
+
+class Run:
+    """An opened run folder.
+
+    Attributes:
+        path: where it is.
+        configuration: as it was trained.
+        status: ``state`` (``training``, ``interrupted``, ``failed`` or ``done``), ``epochs_done`` and ``epochs``.
+    """
+
+    def __init__(self, path: Path, data: MultimodalDataset | None = None) -> None:
+        if not (path / "config.toml").is_file():
+            raise RunError(f"{path} is no run folder: it has no config.toml")
+        self.path = path
+        self.configuration = Configuration.read(path / "config.toml")
+        self.status: dict[str, Any] = read_json(path / "status.json")
+        self._data = data
+
+    @cached_property
+    def model(self) -> MultimodalVAE:
+        """The trained model, in evaluation mode."""
+        path = self.path / "model.safetensors"
+        if not path.is_file():
+            raise RunError(f"{self.path} holds no trained model: its training is in the state {self.status['state']!r}")
+        tensors, _ = read_tensors(path)
+        vae = self.configuration.build(self.configuration.data.classes or [])
+        try:
+            vae.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise RunError(f"{path} does not fit {self.path / 'config.toml'}: {str(error).splitlines()[-1]}") from error
+        return vae.eval()
+
+    @cached_property
+    def data(self) -> MultimodalDataset:
+        """All samples: read from the manifest anew, unless they were passed on opening."""
+        if self._data is not None:
+            return self._data
+        if self.configuration.data.manifest is None:
+            raise RunError(f"{self.path} was trained on data in memory; pass it: open_run(path, data=...)")
+        return self.configuration.read_data()
+
+    @cached_property
+    def splits(self) -> dict[str, MultimodalDataset]:
+        """``train``, ``validation`` and ``test`` as the run had them.
+
+        Raises:
+            RunError: if the data has changed since.
+        """
+        ids: dict[str, list[str]] = read_json(self.path / "split.json")
+        hashes: dict[str, dict[str, Any]] = read_json(self.path / "environment.json")["data"]
+        row_of = {name: row for row, name in enumerate(self.data.ids)}
+        parts = {}
+        for split in SPLITS:
+            missing = [name for name in ids[split] if name not in row_of]
+            if missing:
+                raise RunError(f"the data of {self.path} has changed: the sample {missing[0]!r} of {split} is gone")
+            parts[split] = self.data.subset(row_of[name] for name in ids[split])
+            if ids[split] and parts[split].fingerprint() != hashes[split]["sha256"]:
+                raise RunError(f"the data of {self.path} has changed: samples of {split} are not what they were")
+        return parts
+
+    def synthesizer(self, sampler: Any = None, fit_on: str | None = None) -> Synthesizer:
+        """The model with a density a class: read back if it was fitted before, else fitted and kept.
+
+        Args:
+            sampler: an instance, a name or a table; the configuration's where it is None.
+            fit_on: ``train``, ``validation`` or ``test``; the configuration's where it is None.
+        """
+        wanted = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
+        split = fit_on or self.configuration.density.fit_on
+        if split not in SPLITS:
+            raise RunError(f"densities can be fitted on {', '.join(SPLITS)}, not on {split!r}")
+        suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
+        path = self.path / "samplers" / f"{wanted.name}{suffix}.safetensors"
+        if path.is_file():
+            kept = Synthesizer.load(path, self.model)
+            if kept.sampler.configuration == wanted.configuration:
+                return kept
+        if not len(self.splits[split]):
+            raise RunError(f"the run {self.path} has no {split} samples to fit densities on")
+        synthesizer = Synthesizer(self.model, wanted).fit(self.splits[split])
+        path.parent.mkdir(exist_ok=True)
+        synthesizer.save(path)
+        return synthesizer
+
+
+def open_run(path: str | Path, data: MultimodalDataset | None = None) -> Run:
+    """Open a run folder.
+
+    Args:
+        path: the folder.
+        data: all samples, where the run was trained on data in memory.
+
+    Raises:
+        RunError: if it is no run folder, or a file in it is damaged.
+        PluginError: if a part of it is not installed.
+    """
+    return Run(Path(path), data)
+
+
+def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:
+    """Read the data, train, fit the densities; the whole of ``mmvae train``."""
+    require_vacant(Path(out))  # before the data is read, which may take long
+    data = configuration.read_data(progress=None if show else False)
+    training, validation, test = configuration.split(data)
+    vae = configuration.build(data.classes)
+    fit(vae, training, validation if len(validation) else None, test, out=out, configuration=configuration, show=show)
+    run = open_run(out, data)
+    run.synthesizer()
+    return run

@@ -1,0 +1,1 @@
+"""Synthesis: new samples of a wanted class."""

@@ -1,0 +1,103 @@
+"""A trained model and a density a class: what new samples come from."""
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from torch import Tensor
+
+from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.errors import RunError, SamplerError, did_you_mean
+from multimodal_vae.files import read_tensors, write_tensors
+from multimodal_vae.model import MultimodalVAE, seeded
+from multimodal_vae.samplers.base import DensitySampler
+
+
+class Synthesizer:
+    """Draws latents from the density of one class and decodes them into every modality together.
+
+    Args:
+        vae: a trained model.
+        sampler: what learns each class's density; a copy of it is fitted to each class.
+
+    Example:
+        >>> import torch
+        >>> from multimodal_vae import MultimodalDataset, Vector
+        >>> data = MultimodalDataset.from_tensors({"x": torch.randn(8, 3)}, [0, 1] * 4, {"x": Vector(size=3)})
+        >>> vae = MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0)
+        >>> Synthesizer(vae, "kde").fit(data).sample("1", 5, seed=0)["x"].shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(self, vae: MultimodalVAE, sampler: Any = "kde") -> None:
+        self.vae = vae
+        self.sampler = DensitySampler.of(sampler)
+        self.densities: dict[str, DensitySampler] = {}
+        self.fitted_on: dict[str, int] = {}
+
+    def fit(self, data: MultimodalDataset) -> Self:
+        """Fit one density a class to the embeddings of labelled samples, and return itself.
+
+        Raises:
+            SamplerError: naming the class from which no density can be learned.
+        """
+        latents = self.vae.embed(data)
+        for index, name in enumerate(data.classes):
+            chosen = latents[data.labels == index]
+            try:
+                self.densities[name] = DensitySampler.of(self.sampler).fit(chosen)
+            except SamplerError as error:
+                raise SamplerError(f"class {name!r}: {error}") from error
+            self.fitted_on[name] = len(chosen)
+        return self
+
+    def latents(self, label: str, count: int, seed: int | None = None) -> Tensor:
+        """Draw new latents of one class, (count, latent_dim).
+
+        Raises:
+            SamplerError: if there is no such class, or nothing has been fitted.
+        """
+        if not self.densities:
+            raise SamplerError("no density has been fitted; call fit first")
+        if label not in self.densities:
+            raise SamplerError(f"there is no class {label!r}; {did_you_mean(label, self.densities)}")
+        with seeded(seed):
+            drawn: Tensor = self.densities[label]().sample((count,))
+            return drawn
+
+    def sample(self, label: str, count: int, seed: int | None = None) -> dict[str, Tensor]:
+        """Draw new samples of one class, (count, *shape) by modality, belonging together row by row."""
+        return self.vae.generate(self.latents(label, count, seed))
+
+    def save(self, path: Path) -> None:
+        """Write the densities, without the model, as a safetensors file."""
+        tensors = {
+            f"{index}.{name}": tensor
+            for index, density in enumerate(self.densities.values())
+            for name, tensor in density.state().items()
+        }
+        facts = {"sampler": self.sampler.configuration, "fitted_on": self.fitted_on}
+        write_tensors(path, tensors, {"synthesizer": json.dumps(facts)})
+
+    @classmethod
+    def load(cls, path: Path, vae: MultimodalVAE) -> Self:
+        """Read densities back.
+
+        Raises:
+            RunError: if the file is damaged, or belongs to a model with other classes.
+        """
+        tensors, metadata = read_tensors(path)
+        try:
+            facts = json.loads(metadata["synthesizer"])
+            sampler, fitted_on = facts["sampler"], dict(facts["fitted_on"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise RunError(f"{path} does not hold the densities of a synthesizer") from error
+        if list(fitted_on) != vae.classes:
+            raise RunError(f"{path} holds densities of the classes {list(fitted_on)}, and the model has {vae.classes}")
+        synthesizer = cls(vae, sampler)
+        synthesizer.fitted_on = fitted_on
+        for index, name in enumerate(fitted_on):
+            prefix = f"{index}."
+            state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
+            synthesizer.densities[name] = DensitySampler.of(sampler).restore(state)
+        return synthesizer

@@ -1,0 +1,29 @@
+"""The settings of a training, beside those of the model."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+class Training(BaseModel):
+    """How a model is trained; the defaults are the paper's but for its 5000 epochs.
+
+    Attributes:
+        epochs: how often about as many samples as there are have been seen.
+        per_class: samples of each class in a batch.
+        learning_rate: Adam's, at its highest.
+        schedule: ``"constant"``, or ``"cosine"`` down to zero at the end.
+        warmup: steps over which the learning rate rises from zero.
+        seed: of batches, augmentation and latents.
+        device: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes the first accelerator there is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: PositiveInt = 200
+    per_class: Annotated[int, Field(ge=2)] = 20
+    learning_rate: PositiveFloat = 4e-4
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: NonNegativeInt = 0
+    seed: NonNegativeInt = 0
+    device: str = "auto"
