@@ -85,13 +85,13 @@ def sample(
 
 def main() -> None:
     """Run ``mmvae``."""
-    sys.exit(run_command(app))
+    sys.exit(run_command(lambda: app(standalone_mode=False)))
 
 
-def run_command(command: Callable[..., Any]) -> int:
-    """Run a command line and return its exit code, with errors of the user's input as one line."""
+def run_command(command: Callable[[], Any]) -> int:
+    """Run a command and return its exit code, with errors of the user's input as one line on standard error."""
     try:
-        command(standalone_mode=False)
+        command()
     except MultimodalVAEError as error:
         return _say(str(error), 2)
     except TrainingInterrupted as error:

@@ -1,0 +1,42 @@
+# Two commands do everything on a machine with Python 3.11 or later, make and a C compiler: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PACKAGES = -e . -e plugins/otoscopy -e plugins/wbt
+# One torch thread a test process: several processes with several threads each get in each other's way.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+.PHONY: help demo test lint wheels test-wheels clean
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
+
+$(VENV)/.run: pyproject.toml constraints.txt plugins/otoscopy/pyproject.toml plugins/wbt/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt $(PACKAGES)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install -q -c constraints.txt -r requirements-dev.txt
+	touch $@
+
+demo: $(VENV)/.run  ## a simulated cohort, training, 1,500 new pairs and the paper's figures, in runs/demo
+	$(BIN)/python examples/otitis/demo.py --out runs/demo
+
+test: $(VENV)/.dev lint  ## style, types and all tests
+	$(PYTEST)
+
+lint: $(VENV)/.dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheels: $(VENV)/.dev  ## the three distributions, in dist/
+	rm -rf dist
+	for each in . plugins/otoscopy plugins/wbt; do $(BIN)/python -m build -q -o dist $$each || exit 1; done
+
+test-wheels: wheels  ## the wheels, installed into an environment of their own, away from the checkout
+	$(BIN)/python tests/check_wheels.py dist constraints.txt
+
+clean:  ## remove environments and what was built
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,129 @@
+"""The whole way: a simulated cohort on disk, training, a density a class, new pairs as files, and the paper's figures.
+
+Run: ``python examples/otitis/demo.py --out runs/demo``. A stage that is already there is not done again.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import multimodal_vae as mv
+from multimodal_vae.cli import run_command
+from multimodal_vae.report.figures import (
+    gallery_figure,
+    latent_figure,
+    mean_difference,
+    means_figure,
+    pairs_figure,
+)
+from multimodal_vae.run import train_run
+from multimodal_vae.synthesis.files import write_samples
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Parse the command line and go the whole way."""
+    parser = argparse.ArgumentParser(
+        description="The whole way, from a simulated cohort on disk to new pairs and the paper's figures.",
+        epilog="Further options, such as --noe 40 --ome 40 --aom 40, go to cohort.py.",
+    )
+    parser.add_argument("--recipe", type=Path, default=HERE / "quick.toml", help="TOML file of the run")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for everything")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the cohort")
+    parser.add_argument("--count", type=int, default=500, help="pairs to generate of each class")
+    given, for_cohort = parser.parse_known_args()
+    sys.exit(run_command(lambda: demo(given.recipe, given.out, given.seed, given.count, for_cohort)))
+
+
+def demo(recipe: Path, out: Path, seed: int, count: int, for_cohort: list[str]) -> None:
+    """Make a cohort, train on it, generate pairs, draw the figures, and say how far the class means agree."""
+    console = Console(stderr=True)
+    configuration = mv.Configuration.read(recipe)
+
+    console.rule("cohort (simulated)")
+    cohort = out / "cohort"
+    # A process of its own: its workers would otherwise each import all that this script imports.
+    if subprocess.run([sys.executable, HERE / "cohort.py", cohort, "--seed", str(seed), *for_cohort]).returncode:
+        raise mv.DataError(f"the cohort {cohort} could not be made; the line above says why")
+    configuration = configuration.with_data(manifest=(cohort / "manifest.csv").resolve())
+
+    console.rule("training")
+    run = opened(out / "run", configuration)
+    console.print(f"{sum(p.numel() for p in run.model.parameters()):,} parameters; trained: {run.path}")
+
+    console.rule("new pairs")
+    synthesizer = run.synthesizer()
+    if not (out / "generated").exists():
+        write_samples(
+            out / "generated", synthesizer, dict.fromkeys(run.model.classes, count), seed, {"run": str(run.path)}
+        )
+    console.print(f"{count} pairs of each class: {out / 'generated'}")
+
+    console.rule("figures")
+    # Read back from disk: what is shown and measured is what a person finds in the folder.
+    generated = mv.MultimodalDataset.from_manifest(
+        out / "generated" / "manifest.csv", run.configuration.modalities, run.model.classes
+    )
+    draw(out / "figures", run, generated)
+    console.print(f"figures: {out / 'figures'}")
+    Console().print(class_means(run, generated))
+
+
+def opened(path: Path, configuration: mv.Configuration) -> mv.Run:
+    """Train, or open what was trained before with the same configuration."""
+    if not path.exists():
+        return train_run(configuration, path)
+    run = mv.open_run(path)
+    if run.status["state"] != "done":
+        raise mv.RunError(f"the training in {path} is {run.status['state']}; remove the folder to train anew")
+    if run.configuration.to_toml() != configuration.with_data(classes=run.model.classes).to_toml():
+        raise mv.RunError(f"{path} was trained with another recipe; remove the folder to train anew")
+    return run
+
+
+def draw(out: Path, run: mv.Run, generated: mv.MultimodalDataset) -> None:
+    """Draw the paper's Figures 1, 3, 4 and 5."""
+    out.mkdir(exist_ok=True)
+    classes = ["AOM", "OME", "NOE"]  # the paper's order
+    test, made = run.splits["test"], {label: generated.of_class(label).samples for label in classes}
+    real = {label: run.splits["test"].of_class(label).samples for label in classes}
+    modalities = run.model.modalities
+    images = {label: samples["otoscopy"] for label, samples in made.items()}
+    figures = {
+        "figure1-pairs": pairs_figure(modalities, real, made),
+        "figure3-latent": latent_figure(run.model.embed(test), test.labels, test.classes),
+        "figure4-images": gallery_figure(modalities["otoscopy"], images),
+        "figure5-wbt": means_figure(
+            modalities["wbt"],
+            {label: run.data.of_class(label).samples["wbt"] for label in classes},
+            {label: samples["wbt"] for label, samples in made.items()},
+        ),
+    }
+    for name, figure in figures.items():
+        figure.savefig(out / f"{name}.png", dpi=150)
+
+
+def class_means(run: mv.Run, generated: mv.MultimodalDataset) -> Table:
+    """How far the class means of generated WBT are from the originals', beside what sampling alone does."""
+    table = Table(title="mean absolute difference of class-mean WBT (absorbance)")
+    for column in ("class", "generated - all original", "train - test"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for label in run.model.classes:
+        parts = {name: part.of_class(label).samples["wbt"] for name, part in run.splits.items() if len(part)}
+        original = torch.cat(list(parts.values()))
+        table.add_row(
+            label,
+            f"{mean_difference(generated.of_class(label).samples['wbt'], original):.4f}",
+            f"{mean_difference(parts['train'], parts['test']):.4f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()
