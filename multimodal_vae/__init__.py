@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from multimodal_vae.configuration import Configuration as Configuration
     from multimodal_vae.data.batch import Batch as Batch
     from multimodal_vae.data.dataset import MultimodalDataset as MultimodalDataset
     from multimodal_vae.distributions import Gaussian as Gaussian
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from multimodal_vae.objective import Objective as Objective
     from multimodal_vae.part import Part as Part
     from multimodal_vae.registry import register as register
-    from multimodal_vae.run import Configuration as Configuration
     from multimodal_vae.run import Run as Run
     from multimodal_vae.run import fit as fit
     from multimodal_vae.run import open_run as open_run
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from multimodal_vae.synthesis.synthesizer import Synthesizer as Synthesizer
 
 _HOME = {
+    "configuration": ["Configuration"],
     "data.batch": ["Batch"],
     "data.dataset": ["MultimodalDataset"],
     "distributions": ["Gaussian", "GaussianMixture"],
@@ -69,7 +70,7 @@ _HOME = {
     "objective": ["Objective"],
     "part": ["Part"],
     "registry": ["register"],
-    "run": ["Configuration", "Run", "fit", "open_run"],
+    "run": ["Run", "fit", "open_run"],
     "samplers.base": ["DensitySampler"],
     "samplers.gmm": ["GMM"],
     "samplers.kde": ["KDE"],

@@ -40,7 +40,8 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train a model on a manifest, fit a density a class, and leave a run folder."""
-    from multimodal_vae.run import Configuration, train_run
+    from multimodal_vae.configuration import Configuration
+    from multimodal_vae.run import train_run
 
     settings = Configuration.read(configuration)
     if manifest is not None:

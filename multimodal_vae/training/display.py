@@ -29,11 +29,11 @@ class Display:
         self._steps = 0
         self._live = Progress(
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]} batches/s,"),
+            TextColumn("{task.fields[rate]}/s"),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("left | {task.fields[losses]}"),
+            TextColumn("| {task.fields[losses]}"),
             console=self.console,
             disable=not (shown and self.console.is_terminal),
         )

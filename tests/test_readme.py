@@ -1,0 +1,45 @@
+"""What stands in the README has been run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from multimodal_vae import registry
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("code", "printed"), BLOCKS, ids=["quickstart", "modality"])
+def test_python_blocks_print_what_the_readme_says(code: str, printed: str, tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == printed
+
+
+def test_every_python_block_is_among_them() -> None:
+    assert len(BLOCKS) == README.count("```python\n") == 2
+
+
+def test_the_digits_example_draws_its_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "digits.png"
+    ran = subprocess.run([sys.executable, ROOT / "examples/digits/quickstart.py", picture], capture_output=True)
+    assert ran.returncode == 0, ran.stderr
+    assert picture.stat().st_size > 10_000
+
+
+def test_the_list_of_plugins_is_what_is_installed() -> None:
+    shown = re.search(r"\$ mmvae plugins\n(.*?)```", README, re.DOTALL)
+    assert shown
+    listed = {tuple(line.split()) for line in shown[1].splitlines()[1:]}
+    assert listed == {(e.kind, e.name, e.distribution, e.version) for e in registry.entries()}
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    for text in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", text.read_text("utf-8")):
+            assert (text.parent / link).exists(), f"{text.name}: {link}"
