@@ -19,10 +19,10 @@ classes = ["NOE", "OME", "AOM"]
 split = [0.6, 0.0, 0.4]
 [modalities.otoscopy]
 name = "otoscopy"
-width = 2
+width = 4
 [modalities.wbt]
 name = "wbt"
-width = 2
+width = 4
 [model]
 latent_dim = 8
 [training]

@@ -1,6 +1,8 @@
 """The door for a modality of your own."""
 
 import csv
+import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from functools import cached_property
@@ -154,11 +156,13 @@ def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
         DataError: if it is no such file or holds objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
+        # Opened here, since numpy leaves open what turns out to be no archive.
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError("is a single array, where an .npz with named arrays is wanted")
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"is no .npz of plain arrays ({error})") from error

@@ -1,5 +1,6 @@
 """Images, and anything else on a regular grid of two axes with values in [0, 1]."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,7 +43,7 @@ class Image(Modality):
         self,
         size: tuple[PositiveInt, PositiveInt],
         channels: Literal[1, 3] = 3,
-        width: Annotated[int, Field(ge=2)] = 64,
+        width: Annotated[int, Field(ge=4)] = 64,
         network: Network = "residual",
         loss: Losses = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
     ) -> None:
@@ -105,18 +106,26 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"]) -> NDArray[np.floa
         DataError: if it is no picture, is cut short, or is too large to be one.
     """
     from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
+    from PIL import ImageOps, UnidentifiedImageError
 
     try:
-        with Pillow.open(path) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            picture = Pillow.open(path)
+        with picture:
             if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(f"has {picture.width} x {picture.height} pixels, more than any photograph")
-            pixels = np.asarray(picture.convert(mode), dtype=np.float32) / np.float32(255)
-    except (UnidentifiedImageError, Pillow.DecompressionBombError) as error:
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255
+                upright = Pillow.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            pixels = np.asarray(upright.convert(mode), dtype=np.float32) / np.float32(255)
+    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
+        raise DataError("has more pixels than any photograph") from error
+    except UnidentifiedImageError as error:
         raise DataError("is no picture that Pillow can read") from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
     except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
         raise DataError(f"is a damaged picture ({error})") from error
     return pixels.reshape(*pixels.shape[:2], -1)
 

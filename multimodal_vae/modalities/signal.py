@@ -28,7 +28,7 @@ class Signal(Modality):
         (2, 128)
     """
 
-    def __init__(self, length: PositiveInt, channels: PositiveInt = 1, width: Annotated[int, Field(ge=2)] = 32) -> None:
+    def __init__(self, length: PositiveInt, channels: PositiveInt = 1, width: Annotated[int, Field(ge=4)] = 32) -> None:
         self.length = length
         self.channels = channels
         self.width = width

@@ -1,12 +1,14 @@
-"""What a person sees while a model trains: a live line on a terminal, a line an epoch elsewhere."""
+"""What a person sees while a model trains: live lines on a terminal, a line an epoch elsewhere."""
 
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from multimodal_vae.objective import KL, METRIC
 
@@ -27,36 +29,43 @@ class Display:
         self.shown = shown
         self._started = time.monotonic()
         self._steps = 0
-        self._live = Progress(
+        self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}/s"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("| {task.fields[losses]}"),
-            console=self.console,
-            disable=not (shown and self.console.is_terminal),
+            TextColumn("batches, {task.fields[rate]}/s, left"),
+            TimeRemainingColumn(),
+            expand=True,
         )
-        self._task = self._live.add_task("", total=epochs * batches, epoch=1, rate="-", losses="starting")
+        self._task = self._bar.add_task("", total=epochs * batches, epoch=1, rate="-")
+        self._losses = Text("waiting for the first batch")
+        self._live = Live(Group(self._bar, self._losses), console=self.console) if self._drawn else None
+
+    @property
+    def _drawn(self) -> bool:
+        return self.shown and self.console.is_terminal
 
     def __enter__(self) -> Self:
-        self._live.start()
+        if self._live:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        if self._live:
+            self._live.stop()
 
     def batch(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Show one training step."""
         self._steps += 1
         rate = f"{self._steps / (time.monotonic() - self._started):.2f}"
-        self._live.update(self._task, advance=1, epoch=epoch, rate=rate, losses=_line(figures))
+        self._bar.update(self._task, advance=1, epoch=epoch, rate=rate)
+        self._losses.plain = _line(figures)
 
     def epoch(self, epoch: int, training: Mapping[str, float], validation: Mapping[str, float]) -> None:
         """Say what an epoch came to, where there is no terminal to draw on."""
-        if self.shown and not self.console.is_terminal:
+        if self.shown and not self._drawn:
             rate = self._steps / (time.monotonic() - self._started)
             checked = f" | validation {_line(validation)}" if validation else ""
             self.console.print(
