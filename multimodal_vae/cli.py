@@ -14,7 +14,6 @@ from multimodal_vae import registry
 from multimodal_vae.errors import MultimodalVAEError, TrainingInterrupted
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -86,7 +85,8 @@ def sample(
 
 def main() -> None:
     """Run ``mmvae``."""
-    sys.exit(run_command(lambda: app(standalone_mode=False)))
+    words = sys.argv[1:] or ["--help"]
+    sys.exit(run_command(lambda: app(words, standalone_mode=False)))
 
 
 def run_command(command: Callable[[], Any]) -> int:

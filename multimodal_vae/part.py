@@ -142,7 +142,8 @@ def _checked(part: type[Part], args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 def explain(error: pydantic.ValidationError) -> str:
     """Say in one line what pydantic found wrong first, with the place and the value."""
     first = error.errors()[0]
-    place = ".".join(str(step) for step in first["loc"] if not str(step).startswith(("function-", "constrained-")))
+    # pydantic names the branch of a union among the steps, as in tuple[float, float] or function-plain.
+    place = ".".join(step for step in map(str, first["loc"]) if "[" not in step and "-" not in step)
     return f"{place + ': ' if place else ''}{first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
 
 

@@ -34,6 +34,8 @@ def write_samples(
         SamplerError: if there is no such class.
     """
     modalities = synthesizer.vae.modalities
+    for label in counts:
+        synthesizer.density(label)  # refuses what there is none of, before anything is written
     with new_folder(out) as folder, open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as manifest:
         rows = csv.writer(manifest)
         rows.writerow(["sample_id", "label", *modalities, "origin"])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from torch import Tensor
+from torch.distributions import Distribution
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import RunError, SamplerError, did_you_mean
@@ -51,8 +52,8 @@ class Synthesizer:
             self.fitted_on[name] = len(chosen)
         return self
 
-    def latents(self, label: str, count: int, seed: int | None = None) -> Tensor:
-        """Draw new latents of one class, (count, latent_dim).
+    def density(self, label: str) -> Distribution:
+        """The density of one class, over latents (latent_dim,).
 
         Raises:
             SamplerError: if there is no such class, or nothing has been fitted.
@@ -61,9 +62,14 @@ class Synthesizer:
             raise SamplerError("no density has been fitted; call fit first")
         if label not in self.densities:
             raise SamplerError(f"there is no class {label!r}; {did_you_mean(label, self.densities)}")
+        density: Distribution = self.densities[label]()
+        return density
+
+    def latents(self, label: str, count: int, seed: int | None = None) -> Tensor:
+        """Draw new latents of one class, (count, latent_dim)."""
+        density = self.density(label)
         with seeded(seed):
-            drawn: Tensor = self.densities[label]().sample((count,))
-            return drawn
+            return density.sample((count,))
 
     def sample(self, label: str, count: int, seed: int | None = None) -> dict[str, Tensor]:
         """Draw new samples of one class, (count, *shape) by modality, belonging together row by row."""
