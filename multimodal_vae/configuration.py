@@ -41,6 +41,13 @@ class DataSettings(_Section):
     split: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] | Literal["given"] = (0.7, 0.1, 0.2)
     seed: NonNegativeInt = 0
 
+    @pydantic.field_validator("split", mode="before")
+    @classmethod
+    def _shares_or_given(cls, split: Any) -> Any:
+        if isinstance(split, str) and split != "given":
+            raise ValueError("it is the shares of training, validation and test, or 'given'")
+        return split
+
 
 class ModelSettings(_Section):
     """``[model]``: what :class:`~multimodal_vae.model.MultimodalVAE` takes beside modalities and classes."""
@@ -90,7 +97,7 @@ class Configuration(_Section):
             raise type(error)(f"{path}: {error}") from error
         manifest = configuration.data.manifest
         if manifest is not None:
-            configuration = configuration.with_data(manifest=(path.parent / manifest).resolve())
+            configuration = configuration.with_data(manifest=(path.parent.resolve() / manifest).resolve())
         return configuration
 
     def with_data(self, **changes: Any) -> Self:

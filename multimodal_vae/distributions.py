@@ -72,6 +72,8 @@ class GaussianMixture(Distribution):
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
         """Draw latents, (*sample_shape, D), with torch's default generator."""
         count = math.prod(sample_shape)
+        if not count:
+            return self.means.new_empty(*sample_shape, self.means.shape[1])
         with torch.no_grad():
             component = torch.multinomial(self.weights, count, replacement=True)
             noise = torch.randn(count, self.means.shape[1], dtype=self.means.dtype, device=self.means.device)

@@ -5,15 +5,19 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pydantic
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from multimodal_vae.errors import RunError
+from multimodal_vae.part import explain
+
+T = TypeVar("T")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -26,7 +30,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
 
@@ -35,23 +40,27 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON.
+def read_json(path: Path, wanted: type[T]) -> T:
+    """Read JSON of a known form.
+
+    Args:
+        path: the file.
+        wanted: its form, such as a ``TypedDict``.
 
     Raises:
-        RunError: if it is missing or no JSON.
+        RunError: if it is missing, no JSON, or of another form.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        return pydantic.TypeAdapter(wanted).validate_json(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON: {error}") from error
+    except pydantic.ValidationError as error:
+        raise RunError(f"{path} is damaged: {explain(error)}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file; the same tensors give the same bytes."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    """Write a safetensors file; the same tensors give the same bytes. Views are written as tensors of their own."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_bytes(path, safetensors.torch.save(plain, dict(metadata)))
 
 

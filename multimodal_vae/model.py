@@ -54,6 +54,8 @@ class MultimodalVAE(nn.Module):
         super().__init__()
         if not modalities:
             raise ConfigurationError("a model needs at least one modality")
+        if latent_dim < 1:
+            raise ConfigurationError(f"latent_dim is {latent_dim}, and a latent has at least one dimension")
         self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
         self.classes = list(classes)
         self.latent_dim = latent_dim
@@ -102,7 +104,7 @@ class MultimodalVAE(nn.Module):
             target = batch.samples[name]
             loss = _where_present(modality.reconstruction_loss, batch.present[:, column], (), decoded[name], target)
             # A loss is a mean over its sample's elements; sums are asked of the objective, not of each author.
-            terms[reconstruction(name)] = loss * (target[0].numel() if self.objective.reduction == "sum" else 1)
+            terms[reconstruction(name)] = loss * (modality.elements if self.objective.reduction == "sum" else 1)
         divergence = posterior.kl_to_standard_normal()
         terms[KL] = divergence.sum(1) if self.objective.reduction == "sum" else divergence.mean(1)
         labelled = batch.labels >= 0
@@ -144,8 +146,10 @@ class MultimodalVAE(nn.Module):
             self.modalities.items(), self.encoders, self.decoders, strict=True
         ):
             column = list(data.modalities).index(name)
-            with torch.no_grad():
-                modality.calibrate(encoder, decoder, data.samples[name][data.present[:, column]])
+            samples = data.samples[name][data.present[:, column]]
+            if len(samples):
+                with torch.no_grad():
+                    modality.calibrate(encoder, decoder, samples)
 
     def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
         """The posterior's mean of every sample, (N, latent_dim), on the CPU."""

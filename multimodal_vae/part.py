@@ -64,10 +64,11 @@ class Part(metaclass=_PartMeta):
                 f"a {cls.kind} is given as an instance, a name or a table with a key 'name', not as {spec!r}"
             )
         settings = {str(key): value for key, value in spec.items() if key != "name"}
-        part = registry.load(cls.kind, spec["name"])
-        if not issubclass(part, cls):
+        part: Any = registry.load(cls.kind, spec["name"])
+        if not (isinstance(part, type) and issubclass(part, cls)):
             raise ConfigurationError(f"{spec['name']!r} is registered as a {cls.kind}, but {part!r} is none")
-        return part(**settings)
+        made: Self = part(**settings)
+        return made
 
     @property
     def name(self) -> str:
@@ -144,7 +145,13 @@ def explain(error: pydantic.ValidationError) -> str:
     first = error.errors()[0]
     # pydantic names the branch of a union among the steps, as in tuple[float, float] or function-plain.
     place = ".".join(step for step in map(str, first["loc"]) if "[" not in step and "-" not in step)
-    return f"{place + ': ' if place else ''}{first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place + ': ' if place else ''}{message[0].lower()}{message[1:]}, not {_short(first['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def plain(value: Any) -> Any:

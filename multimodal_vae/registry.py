@@ -8,6 +8,7 @@ import configparser
 import importlib
 import importlib.metadata
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -157,17 +158,20 @@ def _discover(group: str, kind: str) -> tuple[Entry, ...]:
         )
     except (configparser.Error, UnicodeError):
         # One stranger's malformed file costs `entrypoints` all discovery; the standard library reads on.
-        return tuple(
-            Entry(
-                kind,
-                point.name,
-                point.module,
-                point.attr,
-                _canonical(point.dist.name if point.dist else "?"),
-                point.dist.version if point.dist else "?",
-            )
-            for point in importlib.metadata.entry_points(group=group)
-        )
+        return tuple(_by_standard_library(group, kind))
+
+
+def _by_standard_library(group: str, kind: str) -> Iterator[Entry]:
+    seen = set()
+    for distribution in importlib.metadata.distributions():
+        try:
+            name, version = _canonical(distribution.metadata["Name"]), distribution.version
+            points = [(point.name, point.module, point.attr) for point in distribution.entry_points.select(group=group)]
+        except Exception:  # noqa: BLE001, S112  (a stranger's metadata may fail in any way, and is not ours to report)
+            continue
+        if name not in seen:  # the first on the path is the one that would be imported
+            yield from (Entry(kind, *point, name, version) for point in points)
+        seen.add(name)
 
 
 def _canonical(distribution: str) -> str:

@@ -8,10 +8,11 @@ import platform
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 import torch
+from typing_extensions import TypedDict
 
 from multimodal_vae import registry
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings, explain_settings
@@ -70,7 +71,7 @@ def fit(
             ),
             training=training,
         )
-    parts = dict(zip(SPLITS, (data, validation, test), strict=True))
+    parts: dict[str, MultimodalDataset | None] = dict(zip(SPLITS, (data, validation, test), strict=True))
     folder = _Folder.create(Path(out), configuration.with_data(classes=data.classes), parts) if out else None
     done = 0
 
@@ -114,7 +115,7 @@ class _Folder:
         folder = cls(path, configuration.training.epochs)
         manifest = configuration.data.manifest
         if manifest is not None:  # relative, so that a run and its data can be moved together
-            configuration = configuration.with_data(manifest=Path(os.path.relpath(manifest, path)))
+            configuration = configuration.with_data(manifest=Path(os.path.relpath(manifest, path.resolve())))
         write_bytes(path / "config.toml", configuration.to_toml().encode())
         write_json(path / "environment.json", _environment(configuration, parts))
         write_json(path / "split.json", {name: part.ids if part else [] for name, part in parts.items()})
@@ -167,6 +168,30 @@ def _environment(configuration: Configuration, parts: Mapping[str, MultimodalDat
     }
 
 
+class Status(TypedDict):
+    """How far a training has come."""
+
+    state: Literal["training", "interrupted", "failed", "done"]
+    epochs_done: int
+    epochs: int
+
+
+class _SplitIds(TypedDict):
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+
+
+class _Fingerprint(TypedDict):
+    sha256: str
+
+
+class _Environment(TypedDict):
+    """What is read back of ``environment.json``; the rest is for people."""
+
+    data: dict[str, _Fingerprint]
+
+
 class Run:
     """An opened run folder.
 
@@ -181,7 +206,7 @@ class Run:
             raise RunError(f"{path} is no run folder: it has no config.toml")
         self.path = path
         self.configuration = Configuration.read(path / "config.toml")
-        self.status: dict[str, Any] = read_json(path / "status.json")
+        self.status = read_json(path / "status.json", Status)
         self._data = data
 
     @cached_property
@@ -214,16 +239,16 @@ class Run:
         Raises:
             RunError: if the data has changed since.
         """
-        ids: dict[str, list[str]] = read_json(self.path / "split.json")
-        hashes: dict[str, dict[str, Any]] = read_json(self.path / "environment.json")["data"]
+        ids = read_json(self.path / "split.json", _SplitIds)
+        hashes = read_json(self.path / "environment.json", _Environment)["data"]
         row_of = {name: row for row, name in enumerate(self.data.ids)}
-        parts = {}
+        parts: dict[str, MultimodalDataset] = {}
         for split in SPLITS:
             missing = [name for name in ids[split] if name not in row_of]
             if missing:
                 raise RunError(f"the data of {self.path} has changed: the sample {missing[0]!r} of {split} is gone")
             parts[split] = self.data.subset(row_of[name] for name in ids[split])
-            if ids[split] and parts[split].fingerprint() != hashes[split]["sha256"]:
+            if ids[split] and hashes.get(split) != {"sha256": parts[split].fingerprint()}:
                 raise RunError(f"the data of {self.path} has changed: samples of {split} are not what they were")
         return parts
 

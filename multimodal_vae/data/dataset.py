@@ -1,6 +1,7 @@
 """Samples of several modalities, with labels and patients, from a manifest, an ``.npz`` file or tensors."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.data.batch import UNLABELLED, Batch
-from multimodal_vae.data.manifest import SPLITS, Row, read_manifest
+from multimodal_vae.data.manifest import RESERVED, SPLITS, Row, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality, load_arrays
@@ -87,7 +88,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             DataError: naming manifest, line, sample, column and file.
         """
         path = Path(path)
-        parts = {name: Modality.of(spec) for name, spec in modalities.items()}
+        parts = _parts(modalities)
         rows = read_manifest(path, list(parts))
         found = list(classes) if classes is not None else sorted({row.label for row in rows} - {""})
         for row in rows:
@@ -167,13 +168,15 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             >>> len(data), data.classes
             (2, ['a', 'b'])
         """
-        parts = {name: Modality.of(spec) for name, spec in modalities.items()}
-        labels = ["" if label is None else str(label) for label in labels]
+        parts = _parts(modalities)
+        labels = ["" if label is None else str(label) for label in _listed(labels)]
         count = len(labels)
-        found = [str(name) for name in classes] if classes is not None else _sorted(set(labels) - {""})
-        names = [str(name) for name in ids] if ids is not None else [str(row) for row in range(count)]
-        owners = [str(name) for name in patients] if patients is not None else names
+        found = [str(name) for name in _listed(classes)] if classes is not None else _sorted(set(labels) - {""})
+        names = [str(name) for name in _listed(ids)] if ids is not None else [str(row) for row in range(count)]
+        owners = [str(name) for name in _listed(patients)] if patients is not None else names
         here = torch.ones(count, len(parts), dtype=torch.bool) if present is None else torch.as_tensor(present).bool()
+        if here.shape != (count, len(parts)):
+            raise DataError(f"present has the shape {tuple(here.shape)}, and {(count, len(parts))} is wanted")
         tensors = {}
         for column, (name, part) in enumerate(parts.items()):
             if name not in samples:
@@ -187,6 +190,9 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             tensors[name] = torch.where(here[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
         _same_length("the ids", len(names), count)
         _same_length("the patients", len(owners), count)
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise DataError(f"the id {twice[0]!r} stands for {names.count(twice[0])} samples")
         for row, label in enumerate(labels):
             if label and label not in found:
                 raise DataError(f"row {row}: {label!r} is no class; {did_you_mean(label, found)}")
@@ -265,7 +271,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         """SHA-256 of all samples, labels and names: equal exactly where the data is."""
         digest = hashlib.sha256()
         for name, x in self.samples.items():
-            digest.update(name.encode())
+            digest.update(f"{name} {tuple(x.shape)}".encode())
             digest.update(x.contiguous().numpy().tobytes())
         digest.update(self.present.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
@@ -287,7 +293,8 @@ def _read_column(path: Path, rows: Sequence[Row], name: str, modality: Modality,
             source = path.parent / cell
             what = f"{what}, {source}"
         try:
-            sample = torch.as_tensor(np.array(modality.read(source), dtype=np.float32))
+            with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
+                sample = torch.as_tensor(np.array(modality.read(source), dtype=np.float32))
             modality.check(sample[None])
         except FileNotFoundError:
             raise DataError(f"{what}: there is no such file") from None
@@ -297,6 +304,18 @@ def _read_column(path: Path, rows: Sequence[Row], name: str, modality: Modality,
             raise DataError(f"{what}: {error}") from error
         samples[index] = sample
     return samples
+
+
+def _parts(modalities: Mapping[str, Any]) -> dict[str, Modality]:
+    for name in modalities:
+        if name in RESERVED:
+            raise DataError(f"a modality cannot be called {name!r}: a manifest has a column of that name already")
+    return {name: Modality.of(spec) for name, spec in modalities.items()}
+
+
+def _listed(values: Iterable[Any]) -> list[Any]:
+    """Plain Python values from a list, an array or a tensor."""
+    return list(values.tolist() if isinstance(values, np.ndarray | Tensor) else values)
 
 
 def _sorted(labels: set[str]) -> list[str]:

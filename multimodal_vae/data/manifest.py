@@ -4,11 +4,14 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from multimodal_vae.errors import DataError, did_you_mean
 
-SPLITS = ("train", "validation", "test")
-_OWN = ("sample_id", "patient_id", "label", "split")
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+RESERVED = ("sample_id", "patient_id", "label", "split")
+"""Columns that hold no modality."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def _rows(path: Path, file: Iterable[str], columns: Sequence[str]) -> list[Row]:
         if not any(modalities.values()):
             raise DataError(f"{path}, line {line}: the sample {sample_id!r} has no modality at all")
         seen[sample_id] = line
-        metadata = {column: cell for column, cell in record.items() if column not in (*_OWN, *columns)}
+        metadata = {column: cell for column, cell in record.items() if column not in (*RESERVED, *columns)}
         patient = record.get("patient_id", "") or sample_id
         rows.append(Row(line, sample_id, patient, record["label"], split, modalities, metadata))
     if not rows:

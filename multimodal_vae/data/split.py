@@ -33,7 +33,7 @@ def split_by_patient(
         [[0, 1], [2, 3]]
     """
     share = np.asarray(fractions, dtype=float)
-    if (share < 0).any() or abs(share.sum() - 1) > 1e-6:
+    if not ((share >= 0).all() and abs(share.sum() - 1) <= 1e-6):  # so that NaN does not pass
         raise DataError(f"the shares of a split are {list(fractions)}; they must be positive and sum to 1")
     names, patient = np.unique(np.asarray(patients), return_inverse=True)
     classes, label = np.unique(np.asarray(labels), return_inverse=True)

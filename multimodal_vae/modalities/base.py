@@ -1,6 +1,7 @@
 """The door for a modality of your own."""
 
 import csv
+import math
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -46,6 +47,11 @@ class Modality(Part, ABC):
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample, without the batch."""
 
+    @property
+    def elements(self) -> int:
+        """How many measurements a sample holds: what turns the loss's mean over them into a sum."""
+        return math.prod(self.shape)
+
     @abstractmethod
     def encoder(self) -> nn.Module:
         """A new network from samples (N, *shape) to features (N, ...), flattened by the core."""
@@ -81,10 +87,10 @@ class Modality(Part, ABC):
         Raises:
             DataError: with one sentence that need not name the file or row; the caller adds them.
         """
-        try:
-            return np.asarray(np.load(cell, allow_pickle=False), dtype=np.float32)
-        except (ValueError, EOFError) as error:
-            raise DataError(f"is no array of numbers that numpy can read ({error})") from error
+        array = _load(cell)
+        if not isinstance(array, np.ndarray):
+            raise DataError("is an archive of arrays, where one array is wanted")
+        return real_numbers(array)
 
     def write(self, sample: Tensor, path: Path) -> None:
         """Write one sample (*shape) to a file that :meth:`read` reads back."""
@@ -92,7 +98,7 @@ class Modality(Part, ABC):
 
     def format(self, sample: Tensor) -> str:
         """Write one sample into a manifest's cell, where :attr:`cell` is ``"value"``."""
-        return " ".join(repr(round(float(value), 6)) for value in sample.flatten())
+        return " ".join(f"{float(value):.9g}" for value in sample.flatten())  # 9 digits are all that float32 has
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Draw one sample (*shape) on a matplotlib axis."""
@@ -133,17 +139,20 @@ def read_table(path: str | Path) -> NDArray[np.float64]:
         DataError: naming the line and what stands there.
     """
     rows: list[list[float]] = []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            if not row:
-                continue
-            try:
-                rows.append([float(cell) if cell.strip() else np.nan for cell in row])
-            except ValueError as error:
-                if rows or number > 1:
-                    raise DataError(f"line {number} is not all numbers ({error})") from error
-            if rows and len(rows[-1]) != len(rows[0]):
-                raise DataError(f"line {number} has {len(rows[-1])} cells, the lines above {len(rows[0])}")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            for number, row in enumerate(csv.reader(file, strict=True), start=1):
+                if not row:
+                    continue
+                try:
+                    rows.append([float(cell) if cell.strip() else np.nan for cell in row])
+                except ValueError as error:
+                    if rows or number > 1:
+                        raise DataError(f"line {number} is not all numbers ({error})") from error
+                if rows and len(rows[-1]) != len(rows[0]):
+                    raise DataError(f"line {number} has {len(rows[-1])} cells, the lines above {len(rows[0])}")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"is no table of comma-separated numbers ({error})") from error
     if not rows:
         raise DataError("holds no numbers")
     return np.array(rows)
@@ -155,14 +164,37 @@ def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: if it is no such file or holds objects.
     """
+    archive = _load(path)
+    if isinstance(archive, np.ndarray):
+        raise DataError("is a single array, where an .npz with named arrays is wanted")
+    return archive
+
+
+def _load(path: str | Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """Read an ``.npy`` or all of an ``.npz``."""
     try:
         # Opened here, since numpy leaves open what turns out to be no archive.
         with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError("is a single array, where an .npz with named arrays is wanted")
-            return {name: archive[name] for name in archive.files}
+            content: Any = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            arrays = {name: content[name] for name in content.files}
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"is no .npz of plain arrays ({error})") from error
+        raise DataError(f"is no whole .npy or .npz file of plain arrays ({error})") from error
+    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if foreign:
+        raise DataError(f"holds {foreign[0]!r}, which is no array")
+    return arrays
+
+
+def real_numbers(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Take an array of integers, truth values or real numbers as float32.
+
+    Raises:
+        DataError: if it holds anything else, such as complex numbers, of which a half would be lost.
+    """
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"holds values of the type {array.dtype}, where real numbers are wanted")
+    return array.astype(np.float32)

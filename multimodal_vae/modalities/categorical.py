@@ -44,6 +44,11 @@ class Categorical(Modality):
         """(number of categories,)."""
         return (len(self.categories),)
 
+    @property
+    def elements(self) -> int:
+        """One: however many categories there are, one is drawn."""
+        return 1
+
     def encoder(self) -> nn.Module:
         """A perceptron with one hidden layer."""
         return mlp([len(self.categories), self.hidden, self.hidden])

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from multimodal_vae.modalities.base import Modality, load_arrays, read_table
+from multimodal_vae.errors import DataError
+from multimodal_vae.modalities.base import Modality, load_arrays, read_table, real_numbers
 from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardise, Unstandardise
 
 
@@ -67,5 +68,8 @@ class Signal(Modality):
         if suffix == ".csv":
             return read_table(cell).T.astype(np.float32)
         if suffix == ".npz":
-            return np.asarray(next(iter(load_arrays(cell).values())), dtype=np.float32)
+            arrays = load_arrays(cell)
+            if len(arrays) != 1:
+                raise DataError(f"holds {len(arrays)} arrays, where one of (channels, length) is wanted")
+            return real_numbers(next(iter(arrays.values())))
         return super().read(cell)

@@ -51,7 +51,7 @@ class DensitySampler(Part, nn.Module, ABC):
         """Take back what :meth:`state` gave, and return itself."""
         for name, value in state.items():
             owner, _, leaf = name.rpartition(".")
-            module = self.get_submodule(owner)
+            module = dict(self.named_modules()).get(owner, nn.Module())
             if leaf in module._buffers:
                 module._buffers[leaf] = value
             elif isinstance(module._parameters.get(leaf), nn.Parameter):

@@ -17,7 +17,8 @@ class GMM(DensitySampler):
     """A mixture of a few Gaussians, by scikit-learn's expectation maximisation.
 
     Args:
-        components: how many; never more than half the latents of the class, so that each has something to learn.
+        components: how many; never more than half the latents of the class, so that each has something to learn, nor
+            than there are distinct ones.
         covariance: ``"diag"``, a variance by dimension; or ``"full"``.
         regularisation: added to the variances, as a fraction of the latents' mean variance.
         seed: of the fit's k-means start.
@@ -52,7 +53,7 @@ class GMM(DensitySampler):
         require_spread(latents, self.name)
         points = latents.detach().double().cpu().numpy()
         mixture = ExpectationMaximisation(
-            max(1, min(self.components, len(points) // 2)),
+            max(1, min(self.components, len(points) // 2, len(np.unique(points, axis=0)))),
             covariance_type=self.covariance,
             reg_covar=self.regularisation * float(points.var(0).mean()),
             max_iter=500,

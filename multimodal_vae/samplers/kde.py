@@ -46,7 +46,8 @@ class KDE(DensitySampler):
     def fit(self, latents: Tensor) -> Self:
         """Keep the latents and choose the bandwidth."""
         require_spread(latents, self.name)
-        self.points = latents.detach().clone()
+        latents = latents.detach().clone()
+        self.points = latents
         chosen = self.bandwidth
         if chosen is None:
             spread = float(latents.double().var(0, correction=0).mean().sqrt())

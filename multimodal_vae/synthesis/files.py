@@ -38,7 +38,8 @@ def write_samples(
         synthesizer.density(label)  # refuses what there is none of, before anything is written
     with new_folder(out) as folder, open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as manifest:
         rows = csv.writer(manifest)
-        rows.writerow(["sample_id", "label", *modalities, "origin"])
+        notice = "origin" if "origin" not in modalities else "origin_of_sample"
+        rows.writerow(["sample_id", "label", *modalities, notice])
         for label, count in counts.items():
             latents = synthesizer.latents(label, count, seed + synthesizer.vae.classes.index(label))
             digits = len(str(count))
@@ -80,4 +81,4 @@ def _cell(folder: Path, name: str, modality: Modality, sample: Tensor, sample_id
 
 def _safe(name: str) -> str:
     """A file name from free text, since classes and modalities may be called anything."""
-    return "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name).strip(". ") or "_"
+    return "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name).strip(". ")[:100] or "_"
