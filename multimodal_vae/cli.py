@@ -92,12 +92,12 @@ def main() -> None:
 def run_command(command: Callable[[], Any]) -> int:
     """Run a command and return its exit code, with errors of the user's input as one line on standard error."""
     try:
-        command()
+        code = command()
     except MultimodalVAEError as error:
         return _say(str(error), 2)
     except TrainingInterrupted as error:
         return _say(str(error), 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", 1)
     except typer.Exit as error:
         return error.exit_code
@@ -106,7 +106,10 @@ def run_command(command: Callable[[], Any]) -> int:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _say(f"{error.format_message()} (mmvae --help shows how)", 2)
         raise
-    return 0
+    return _say("interrupted", 1) if code == _CTRL_C else 0
+
+
+_CTRL_C = 130  # what typer makes of a KeyboardInterrupt
 
 
 def _say(message: str, code: int) -> int:

@@ -1,6 +1,7 @@
 """The whole way on real recordings: heart beats of MIT-BIH with their rhythm as a second modality."""
 
 import os
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def beats() -> mv.MultimodalDataset:
 def test_no_recording_is_on_two_sides(beats: mv.MultimodalDataset) -> None:
     sides = [set(part.patients) for part in beats.split(0.6, 0.2, 0.2, seed=0)]
     assert all(sides)
-    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    assert not any(one & other for one, other in combinations(sides, 2))
 
 
 def test_generated_beats_are_wide_where_they_should_be(beats: mv.MultimodalDataset) -> None:

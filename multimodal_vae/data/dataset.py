@@ -90,7 +90,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         path = Path(path)
         parts = _parts(modalities)
         rows = read_manifest(path, list(parts))
-        found = list(classes) if classes is not None else sorted({row.label for row in rows} - {""})
+        found = list(classes) if classes is not None else _sorted({row.label for row in rows} - {""})
         for row in rows:
             if row.label and row.label not in found:
                 raise DataError(f"{path}, line {row.line}: {row.label!r} is no class; {did_you_mean(row.label, found)}")

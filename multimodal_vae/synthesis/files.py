@@ -80,5 +80,9 @@ def _cell(folder: Path, name: str, modality: Modality, sample: Tensor, sample_id
 
 
 def _safe(name: str) -> str:
-    """A file name from free text, since classes and modalities may be called anything."""
-    return "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name).strip(". ")[:100] or "_"
+    """A file name from free text, since classes and modalities may be called anything.
+
+    Of a long name the end is kept, where a sample's number stands; 60 letters fit a file system's 255 bytes.
+    """
+    plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
+    return plain[-60:].strip(". ") or "_"

@@ -81,8 +81,8 @@ def train(
                         means = {key: means.get(key, 0.0) + value / len(batches) for key, value in figures.items()}
                         display.batch(number, figures)
                     checked = evaluate(vae, validation, settings.seed) if validation else {}
-                    display.epoch(number, means, checked)
                     on_epoch(Epoch(number, steps, means, checked, time.monotonic() - started))
+                    display.epoch(number, means, checked)
         finally:
             vae.to("cpu").eval()
 

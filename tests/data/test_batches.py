@@ -1,0 +1,62 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import multimodal_vae as mv
+from multimodal_vae.data.batches import BalancedBatches
+
+counts = st.lists(st.integers(1, 20), min_size=1, max_size=4)
+
+
+def make(counts, per_class, seed=0, unlabelled=0):
+    labels = torch.tensor([-1] * unlabelled + [label for label, count in enumerate(counts) for _ in range(count)])
+    names = [str(label) for label in range(len(counts))]
+    return labels, BalancedBatches(labels, names, per_class, torch.Generator().manual_seed(seed))
+
+
+@given(counts=counts, per_class=st.integers(1, 7), unlabelled=st.integers(0, 3))
+def test_each_batch_holds_as_many_of_each_class_and_no_unlabelled(counts, per_class, unlabelled):
+    labels, batches = make(counts, per_class, unlabelled=unlabelled)
+    for rows in batches:
+        assert torch.bincount(labels[rows], minlength=len(counts)).tolist() == [per_class] * len(counts)
+
+
+@given(counts=counts, per_class=st.integers(1, 7))
+def test_nothing_comes_twice_before_its_class_has_been_through(counts, per_class):
+    labels, batches = make(counts, per_class)
+    seen = torch.cat([rows for _ in range(5) for rows in batches])
+    for label, count in enumerate(counts):
+        mine = seen[labels[seen] == label].tolist()
+        for first in range(0, len(mine) - count + 1, count):
+            assert len(set(mine[first : first + count])) == count
+
+
+@given(counts=counts, per_class=st.integers(1, 7))
+def test_an_epoch_is_as_many_batches_as_the_samples_fill(counts, per_class):
+    _, batches = make(counts, per_class)
+    assert len(batches) == len(list(batches)) == max(1, sum(counts) // (per_class * len(counts)))
+
+
+def test_a_seed_gives_one_order_and_another_gives_another():
+    def order(seed):
+        return torch.cat(list(make([30, 20], 5, seed)[1]))
+
+    assert torch.equal(order(1), order(1))
+    assert not torch.equal(order(1), order(2))
+
+
+def test_epochs_differ():
+    _, batches = make([30, 30], 5)
+    assert not torch.equal(torch.cat(list(batches)), torch.cat(list(batches)))
+
+
+def test_torchs_own_random_state_is_left_alone():
+    before = torch.random.get_rng_state()
+    list(make([30, 30], 5)[1])
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_class_without_samples_is_named():
+    with pytest.raises(mv.DataError, match="no training sample of the class '1'"):
+        make([3, 0], 2)

@@ -1,0 +1,248 @@
+"""What every modality of the core keeps to, whatever it holds."""
+
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import multimodal_vae as mv
+from multimodal_vae import registry
+from multimodal_vae.model import evaluating
+
+mpl.use("Agg")
+
+MODALITIES = {
+    "colour": {"name": "image", "size": [16, 16], "channels": 3, "width": 8},
+    "grey": {"name": "image", "size": [16, 16], "channels": 1, "width": 8, "loss": {"ssim": 1.0, "l1": 0.5}},
+    "wide": {"name": "image", "size": [8, 32], "channels": 1, "width": 4, "loss": {"mse": 1.0}},
+    "odd": {"name": "image", "size": [13, 11], "channels": 3, "width": 4},
+    "compact": {"name": "image", "size": [16, 16], "channels": 3, "width": 8, "network": "compact"},
+    "odd compact": {"name": "image", "size": [20, 13], "channels": 1, "width": 4, "network": "compact"},
+    "signal": {"name": "signal", "length": 32, "width": 8},
+    "odd signal": {"name": "signal", "length": 19, "channels": 3, "width": 8},
+    "vector": {"name": "vector", "size": 5, "hidden": 16},
+    "one number": {"name": "vector", "size": 1, "hidden": 16, "cell": "path"},
+    "categorical": {"name": "categorical", "categories": ["left", "right", "both"], "hidden": 16},
+}
+LATENT = 6
+
+
+@pytest.fixture(params=MODALITIES)
+def modality(request):
+    torch.manual_seed(0)
+    return mv.Modality.of(MODALITIES[request.param])
+
+
+@pytest.fixture
+def networks(modality):
+    return modality.encoder(), modality.decoder(LATENT)
+
+
+def draw(modality, count, seed=0):
+    """Samples that the modality accepts, in its range, on a scale of their own where it has none."""
+    rng = torch.Generator().manual_seed(seed)
+    if isinstance(modality, mv.Categorical):
+        return torch.eye(modality.shape[0])[torch.randint(modality.shape[0], (count,), generator=rng)]
+    if modality.range:
+        return torch.rand(count, *modality.shape, generator=rng)
+    return 40 + 7 * torch.randn(count, *modality.shape, generator=rng)
+
+
+def test_every_core_modality_is_under_these_laws():
+    assert {spec["name"] for spec in MODALITIES.values()} == {
+        entry.name for entry in registry.entries("modality") if entry.distribution == "multimodal-vae"
+    }
+
+
+def test_configuration_makes_the_same_modality_anew(modality):
+    again = mv.Modality.of(modality.configuration)
+    assert again.configuration == modality.configuration
+    assert again.shape == modality.shape
+    assert str(again.encoder()) == str(modality.encoder())
+    assert str(again.decoder(LATENT)) == str(modality.decoder(LATENT))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_networks_map_samples_to_features_and_latents_to_samples(modality, networks, count):
+    encoder, decoder = networks
+    with evaluating(encoder), evaluating(decoder):
+        features = encoder(draw(modality, count))
+        observed = modality.observe(decoder(torch.randn(count, LATENT)))
+    assert len(features) == count
+    assert features.isfinite().all()
+    assert observed.shape == (count, *modality.shape)
+    assert observed.dtype == torch.float32
+
+
+def test_networks_are_new_each_time(modality):
+    first, second = modality.encoder(), modality.encoder()
+    assert first is not second
+    assert not {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
+
+
+def test_loss_is_one_finite_number_a_sample(modality, networks):
+    decoded = networks[1](torch.randn(4, LATENT))
+    loss = modality.reconstruction_loss(decoded, draw(modality, 4))
+    assert loss.shape == (4,)
+    assert loss.isfinite().all()
+
+
+def test_loss_of_a_sample_does_not_depend_on_its_neighbours(modality, networks):
+    decoder = networks[1].eval()
+    latents, target = torch.randn(4, LATENT), draw(modality, 4)
+    with torch.no_grad():
+        together = modality.reconstruction_loss(decoder(latents), target)
+        for row in range(4):
+            one = slice(row, row + 1)
+            alone = modality.reconstruction_loss(decoder(latents[one]), target[one])
+            torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_observed_is_a_valid_sample(modality, networks):
+    decoder = networks[1]
+    modality.calibrate(networks[0], decoder, draw(modality, 10))
+    with evaluating(decoder):
+        modality.check(modality.observe(decoder(100 * torch.randn(5, LATENT))))
+
+
+def test_loss_gives_every_parameter_of_both_networks_a_gradient(modality, networks):
+    encoder, decoder = networks
+    samples = draw(modality, 6)
+    bridge = nn.LazyLinear(LATENT)
+    loss = modality.reconstruction_loss(decoder(bridge(encoder(samples).flatten(1))), samples)
+    loss.sum().backward()
+    for module in networks:
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            if name.endswith("weight"):  # a bias before batch norm has no true gradient
+                assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_decoder_learns_one_target(modality, networks):
+    decoder = networks[1]
+    target, latents = draw(modality, 1).repeat(4, *[1] * len(modality.shape)), torch.randn(4, LATENT)
+    modality.calibrate(networks[0], decoder, draw(modality, 20))
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=0.01)
+    decoder.train()
+    first = None
+    for _ in range(200):
+        optimiser.zero_grad()
+        decoded = decoder(latents)
+        loss = modality.reconstruction_loss(decoded, target).mean()
+        loss.backward()
+        optimiser.step()
+        first = first or loss.item()
+    assert loss.item() < first
+    # Batch statistics are those of these very latents, so nothing keeps the network from the target but the steps.
+    before = (modality.observe(modality.decoder(LATENT)(latents)) - target).abs().mean()
+    assert (modality.observe(decoded) - target).abs().mean() < 0.5 * before
+
+
+def test_reading_gives_back_what_was_written(modality, tmp_path):
+    sample = draw(modality, 1)[0]
+    if modality.cell == "value":
+        again = torch.as_tensor(modality.read(modality.format(sample)))
+        assert "," not in modality.format(sample) or modality.format(sample).isprintable()
+    else:
+        path = tmp_path / f"sample{modality.suffix}"
+        modality.write(sample, path)
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
+        again = torch.as_tensor(modality.read(path))
+    modality.check(again[None])
+    assert again.dtype == torch.float32
+    # A PNG has 8 bits: half a step of 1 / 255. Others keep the 7 digits that float32 has.
+    tolerance = 0.5 / 255 + 1e-6 if modality.suffix == ".png" else 0
+    torch.testing.assert_close(again, sample, rtol=1e-6, atol=tolerance)
+
+
+def test_plot_draws_without_a_warning_and_leaves_no_figure_open(modality):
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        modality.plot(draw(modality, 1)[0], ax)
+        figure.canvas.draw()
+    assert ax.has_data()
+    assert plt.get_fignums() == [figure.number]
+    plt.close(figure)
+
+
+def test_check_takes_good_samples_and_none_at_all(modality):
+    modality.check(draw(modality, 3))
+    modality.check(draw(modality, 0))
+
+
+def test_check_refuses_another_shape(modality):
+    wrong = torch.zeros(2, *modality.shape, 2)
+    with pytest.raises(mv.DataError) as caught:
+        modality.check(wrong)
+    assert str(tuple(wrong.shape[1:])) in str(caught.value)
+    assert str(modality.shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_check_refuses_what_is_not_finite_and_says_where(modality, value):
+    samples = draw(modality, 2)
+    samples[(1, *(0 for _ in modality.shape))] = value
+    with pytest.raises(mv.DataError, match="1 values that are not finite") as caught:
+        modality.check(samples)
+    assert str(tuple(0 for _ in modality.shape)) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 255.0])
+def test_check_refuses_what_is_out_of_range(modality, value):
+    if modality.range is None:
+        pytest.skip("takes any finite value")
+    samples = draw(modality, 2)
+    samples[(0, *(0 for _ in modality.shape))] = value
+    with pytest.raises(mv.DataError, match=f"{value:g}.*takes 0 to 1") as caught:
+        modality.check(samples)
+    assert ("divide by 255" in str(caught.value)) == (value > 1)
+
+
+def test_augment_and_corrupt_keep_shape_and_leave_their_input_alone(modality):
+    samples = draw(modality, 3)
+    kept = samples.clone()
+    for change in (modality.augment, modality.corrupt):
+        assert change(samples).shape == samples.shape
+        modality.check(change(samples))
+    assert torch.equal(samples, kept)
+
+
+def test_calibration_uses_only_what_it_is_given_and_draws_nothing(modality, networks):
+    encoder, decoder = networks
+    state = torch.random.get_rng_state()
+    samples = draw(modality, 20)
+    kept = samples.clone()
+    modality.calibrate(encoder, decoder, samples)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.equal(samples, kept)
+    statistics = {name: value.clone() for name, value in decoder.named_buffers()}
+    weights = {name: value.clone() for name, value in decoder.named_parameters()}
+    modality.calibrate(encoder, decoder, 1000 * samples + 5 if modality.range is None else samples)
+    modality.calibrate(encoder, decoder, samples)
+    for name, value in decoder.named_buffers():
+        assert torch.equal(value, statistics[name]), name
+    for name, value in decoder.named_parameters():
+        assert torch.equal(value, weights[name]), name
+
+
+def test_a_model_of_it_alone_trains_and_generates(modality):
+    samples = torch.cat([draw(modality, 6, seed) for seed in (1, 2)])
+    data = mv.MultimodalDataset.from_tensors({"x": samples}, [0] * 6 + [1] * 6, {"x": modality})
+    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=LATENT, seed=0)
+    mv.fit(vae, data, epochs=1, per_class=3, device="cpu", show=False)
+    modality.check(mv.Synthesizer(vae, "kde").fit(data).sample("1", 3, seed=0)["x"])
+    modality.check(vae.reconstruct(data)["x"])
+
+
+def test_numpy_arrays_of_any_float_are_taken(modality):
+    samples = draw(modality, 4).double().numpy()
+    data = mv.MultimodalDataset.from_tensors({"x": samples}, [0, 1, 0, 1], {"x": modality})
+    assert data.samples["x"].dtype == torch.float32
+    np.testing.assert_allclose(data.samples["x"].numpy(), samples, rtol=1e-6)

@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.neighbors import KernelDensity
+
+import multimodal_vae as mv
+from multimodal_vae.samplers.kde import cross_validated_log_likelihood
+
+
+def latents(seed, count=40, dimensions=2, dtype=torch.float64):
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, dimensions, generator=rng, dtype=dtype) * torch.linspace(0.5, 2, dimensions, dtype=dtype)
+
+
+@pytest.mark.parametrize("dimensions", [2, 128])
+@pytest.mark.parametrize("bandwidth", [0.3, 2.0])
+def test_log_density_is_scikit_learns(dimensions, bandwidth):
+    points, queries = latents(0, dimensions=dimensions), latents(1, dimensions=dimensions)
+    # At its default leaf size scikit-learn's answer is an approximation that is far off in many dimensions.
+    theirs = KernelDensity(bandwidth=bandwidth, leaf_size=len(points)).fit(points.numpy())
+    ours = mv.KDE(bandwidth=bandwidth).fit(points)().log_prob(queries)
+    np.testing.assert_allclose(ours.numpy(), theirs.score_samples(queries.numpy()), rtol=1e-9)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.sampled_from([10, 23, 42]),
+    dimensions=st.sampled_from([1, 2, 16, 128]),
+    folds=st.sampled_from([2, 5]),
+)
+def test_the_chosen_bandwidth_is_that_of_scikit_learns_grid_search(seed, count, dimensions, folds):
+    points = latents(seed, count, dimensions)
+    grid = [0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 4.0]
+    search = GridSearchCV(KernelDensity(leaf_size=count), {"bandwidth": grid}, cv=KFold(folds)).fit(points.numpy())
+    assert float(mv.KDE(bandwidths=grid, folds=folds).fit(points).chosen) == search.best_params_["bandwidth"]
+
+
+def test_the_cross_validated_scores_are_scikit_learns():
+    points, grid = latents(3, 17, 3), [0.2, 0.5, 1.0]
+    expected = []
+    for h in grid:
+        total = 0.0
+        for kept, held in KFold(5).split(points.numpy()):
+            model = KernelDensity(bandwidth=h, leaf_size=17).fit(points.numpy()[kept])
+            total += model.score(points.numpy()[held])
+        expected.append(total)
+    np.testing.assert_allclose(cross_validated_log_likelihood(points, grid, 5).numpy(), expected, rtol=1e-9)
+
+
+def test_the_default_grid_follows_the_scale_of_the_latents():
+    points = latents(0, 60, 4)
+    chosen = float(mv.KDE().fit(points).chosen)
+    assert float(mv.KDE().fit(1000 * points).chosen) == pytest.approx(1000 * chosen)
+    spread = math.sqrt(float(points.var(0, correction=0).mean()))
+    steps = np.log(np.logspace(np.log10(0.03), np.log10(3), 41))
+    assert np.abs(steps - math.log(chosen / spread)).min() < 1e-5  # one of the 41 values, kept as float32
+
+
+def test_the_bandwidth_is_asked_for_only_where_it_is_none():
+    assert float(mv.KDE(bandwidth=0.7).fit(latents(0)).chosen) == 0.7
+
+
+def test_draws_lie_a_bandwidth_about_the_latents():
+    torch.manual_seed(0)
+    points = torch.tensor([[-100.0, 0.0], [100.0, 0.0]])
+    drawn = mv.KDE(bandwidth=2.0).fit(points)().sample((4000,))
+    left = drawn[drawn[:, 0] < 0]
+    # Binomial of 4000 draws: standard error 32; a deviation of n draws has the relative error 1 / sqrt(2 n), 1.6 %.
+    assert abs(len(left) - 2000) < 5 * 32
+    torch.testing.assert_close(left.std(0), torch.full((2,), 2.0), rtol=0.08, atol=0)
+
+
+def test_a_fit_of_as_few_latents_as_two_works():
+    density = mv.KDE().fit(torch.tensor([[0.0], [1.0]]))()
+    assert density.log_prob(torch.zeros(1, 1)).isfinite().all()
+
+
+def test_the_order_of_the_draws_does_not_touch_what_was_fitted():
+    points = latents(0)
+    sampler = mv.KDE().fit(points)
+    kept = sampler.points.clone()
+    points.zero_()
+    assert torch.equal(sampler.points, kept)

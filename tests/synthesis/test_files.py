@@ -1,0 +1,167 @@
+import json
+import re
+
+import pytest
+import torch
+
+import multimodal_vae as mv
+from multimodal_vae.synthesis import files
+from multimodal_vae.synthesis.files import NOTICE
+
+
+def build(classes=("ill", "well"), names=("photo", "blood", "side", "trace")):
+    torch.manual_seed(0)
+    count = 4 * len(classes)
+    parts = [
+        mv.Image(size=(6, 5), channels=3, width=4),
+        mv.Vector(size=3, hidden=4),
+        mv.Categorical(categories=["left", "right"], hidden=4),
+        mv.Signal(length=8, channels=2, width=4),
+    ]
+    parts = dict(zip(names, parts, strict=False))
+    samples = {
+        name: torch.eye(2)[torch.arange(count) % 2] if part.name == "categorical" else torch.rand(count, *part.shape)
+        for name, part in parts.items()
+    }
+    data = mv.MultimodalDataset.from_tensors(samples, list(classes) * 4, parts, classes=classes)
+    vae = mv.MultimodalVAE(parts, data.classes, latent_dim=3, seed=0).eval()
+    return mv.Synthesizer(vae, {"name": "kde", "bandwidth": 0.5}).fit(data)
+
+
+@pytest.fixture
+def synthesizer():
+    return build()
+
+
+def read_back(out, synthesizer):
+    return mv.MultimodalDataset.from_manifest(out / "manifest.csv", synthesizer.vae.modalities, synthesizer.vae.classes)
+
+
+def test_the_folder_is_itself_a_data_set_of_what_was_generated(synthesizer, tmp_path):
+    mv.write_samples(tmp_path / "new", synthesizer, {"ill": 7, "well": 12}, 5, {})
+    data = read_back(tmp_path / "new", synthesizer)
+    assert [int((data.labels == label).sum()) for label in (0, 1)] == [7, 12]
+    assert data.ids[0] == "ill-1"
+    assert data.ids[7:9] == ["well-01", "well-02"]
+    assert len(set(data.patients)) == 19
+    for number, label in enumerate(("ill", "well")):
+        expected = synthesizer.sample(label, len(data.of_class(label)), seed=5 + number)
+        read = data.of_class(label).samples
+        # 8 bits a pixel; whole categories; 6 decimals in a cell; all of float32 in an array's file.
+        torch.testing.assert_close(read["photo"], expected["photo"], rtol=0, atol=0.5 / 255 + 1e-6)
+        assert torch.equal(read["side"].argmax(1), expected["side"].argmax(1))
+        torch.testing.assert_close(read["blood"], expected["blood"], rtol=1e-6, atol=1e-6)
+        assert torch.equal(read["trace"], expected["trace"])
+
+
+def test_every_row_and_the_folder_say_that_they_are_synthetic_and_where_from(synthesizer, tmp_path):
+    mv.write_samples(tmp_path / "new", synthesizer, {"well": 3}, 5, {"run": "here"})
+    data = read_back(tmp_path / "new", synthesizer)
+    assert data.metadata == {"origin": [NOTICE] * 3}
+    provenance = json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))
+    date = provenance.pop("date")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", date)
+    assert provenance == {
+        "notice": "synthetic, not for diagnosis",
+        "run": "here",
+        "sampler": {"name": "kde", "bandwidth": 0.5, "folds": 5},
+        "densities_fitted_on": {"ill": 4, "well": 4},
+        "counts": {"well": 3},
+        "seed": 5,
+    }
+
+
+def test_a_class_does_not_depend_on_the_others(synthesizer, tmp_path):
+    mv.write_samples(tmp_path / "one", synthesizer, {"well": 5}, 1, {})
+    mv.write_samples(tmp_path / "two", synthesizer, {"ill": 3, "well": 5}, 1, {})
+    for path in ("photo/well-1.png", "photo/well-5.png"):
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+    one, two = ((tmp_path / each / "manifest.csv").read_text("utf-8").splitlines() for each in ("one", "two"))
+    assert one[1:] == two[4:]
+
+
+def test_how_many_are_made_at_once_does_not_matter(synthesizer, tmp_path, monkeypatch):
+    mv.write_samples(tmp_path / "one", synthesizer, {"well": 5}, 1, {})
+    monkeypatch.setattr(files, "_AT_ONCE", 2)
+    mv.write_samples(tmp_path / "two", synthesizer, {"well": 5}, 1, {})
+    one, two = (read_back(tmp_path / each, synthesizer) for each in ("one", "two"))
+    assert one.ids == two.ids
+    for name, x in one.samples.items():
+        # A batch of another size adds up in another order, and a pixel on the edge may be rounded to the next level.
+        torch.testing.assert_close(two.samples[name], x, rtol=1e-4, atol=1.01 / 255 if name == "photo" else 1e-5)
+
+
+def test_a_taken_place_is_refused_and_left_as_it_was(synthesizer, tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "mine").write_text("kept", "utf-8")
+    with pytest.raises(mv.RunError, match="exists already"):
+        mv.write_samples(tmp_path / "new", synthesizer, {"ill": 2}, 0, {})
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]
+
+
+def test_a_failure_midway_leaves_nothing_behind(synthesizer, tmp_path, monkeypatch):
+    written = []
+
+    def fail(self, sample, path):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError("the disk is full")
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(mv.Signal, "write", fail)
+    with pytest.raises(Exception, match="the disk is full"):
+        mv.write_samples(tmp_path / "new", synthesizer, {"ill": 5}, 0, {})
+    assert len(written) == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_class_is_an_error_and_leaves_nothing_behind(synthesizer, tmp_path):
+    with pytest.raises(mv.SamplerError, match="no class 'wel'; did you mean 'well'"):
+        mv.write_samples(tmp_path / "new", synthesizer, {"ill": 2, "wel": 2}, 0, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [["a/b", "a_b", "..", "type"], ["a b", 'say "no", twice', "été", "."], ["x" * 300, "con", "-", "a\\b"]],
+    ids=["paths", "words", "lengths"],
+)
+def test_classes_may_be_called_anything(classes, tmp_path):
+    synthesizer = build(classes)
+    mv.write_samples(tmp_path / "new", synthesizer, dict.fromkeys(classes, 3), 0, {})
+    data = read_back(tmp_path / "new", synthesizer)
+    assert [data.classes[label] for label in data.labels] == [name for name in classes for _ in range(3)]
+    # No file was written over another, and none outside of the folder.
+    for name, ending in (("photo", "png"), ("trace", "npy")):
+        assert len(list((tmp_path / "new" / name).glob(f"*.{ending}"))) == 3 * len(classes)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    expected = synthesizer.sample(classes[1], 3, seed=1)["trace"]
+    assert torch.equal(data.of_class(classes[1]).samples["trace"], expected)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "語" * 100, "." * 200 + "a"], ids=["letters", "wide letters", "dots"])
+def test_a_class_with_a_long_name_may_have_many_samples(name, tmp_path):
+    # A file's name has at most 255 bytes on most systems.
+    data = mv.MultimodalDataset.from_tensors({"x": torch.rand(4, 2)}, [name] * 4, {"x": mv.Vector(size=2, cell="path")})
+    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0).eval()
+    mv.write_samples(tmp_path / "new", mv.Synthesizer(vae).fit(data), {name: 300}, 0, {})
+    assert len(list((tmp_path / "new" / "x").glob("*.npy"))) == 300
+
+
+@pytest.mark.parametrize(
+    "names", [("a/b", "..", "a_b", "..."), ("type", "half", "été", "A"), ("origin", "date", "x", "y")]
+)
+def test_modalities_may_be_called_anything(names, tmp_path):
+    synthesizer = build(names=names)
+    mv.write_samples(tmp_path / "new", synthesizer, {"ill": 3}, 0, {})
+    data = read_back(tmp_path / "new", synthesizer)
+    expected = synthesizer.sample("ill", 3, seed=0)
+    assert torch.equal(data.samples[names[3]], expected[names[3]])
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_without_modalities_in_files_there_are_no_folders(tmp_path):
+    data = mv.MultimodalDataset.from_tensors({"x": torch.randn(8, 2)}, [0, 1] * 4, {"x": mv.Vector(size=2, hidden=4)})
+    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0).eval()
+    mv.write_samples(tmp_path / "new", mv.Synthesizer(vae).fit(data), {"0": 2}, 0, {})
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"manifest.csv", "provenance.json"}

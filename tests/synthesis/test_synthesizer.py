@@ -1,0 +1,149 @@
+import json
+from collections import Counter
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal
+
+import multimodal_vae as mv
+from multimodal_vae.files import read_tensors, write_tensors
+from multimodal_vae.samplers.base import DensitySampler
+
+
+@pytest.fixture
+def data(make_data):
+    return make_data()
+
+
+@pytest.fixture
+def vae(data, make_model):
+    return make_model(data).eval()
+
+
+@pytest.fixture(params=["kde", "gmm"])
+def synthesizer(request, vae, data):
+    return mv.Synthesizer(vae, request.param).fit(data)
+
+
+def test_samples_of_every_modality_belong_together_row_by_row(synthesizer, vae):
+    pairs = synthesizer.sample("ill", 5, seed=3)
+    assert {name: x.shape for name, x in pairs.items()} == {"blood": (5, 3), "gait": (5, 2)}
+    latents = synthesizer.latents("ill", 5, seed=3)
+    assert all(torch.equal(x, pairs[name]) for name, x in vae.generate(latents).items())
+
+
+def test_a_seed_gives_the_same_pairs_and_another_gives_others(synthesizer):
+    first, again, other = (synthesizer.sample("ill", 5, seed=seed)["blood"] for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_without_a_seed_draws_differ(synthesizer):
+    assert not torch.equal(synthesizer.latents("ill", 5), synthesizer.latents("ill", 5))
+
+
+def test_each_class_has_a_density_of_its_own_latents(synthesizer, vae, data):
+    assert synthesizer.fitted_on == {"ill": 12, "well": 12}
+    alone = DensitySampler.of(synthesizer.sampler).fit(vae.embed(data)[data.labels == 1])
+    points = torch.randn(4, 3)
+    assert torch.equal(alone().log_prob(points), synthesizer.densities["well"]().log_prob(points))
+
+
+def test_unlabelled_samples_teach_no_density(vae, make_data):
+    data = make_data()
+    data.labels[:4] = -1
+    assert mv.Synthesizer(vae).fit(data).fitted_on == {"ill": 10, "well": 10}
+
+
+def test_the_sampler_passed_is_not_the_one_fitted(vae, data):
+    mine = mv.KDE()
+    mv.Synthesizer(vae, mine).fit(data)
+    assert mine.points is None
+
+
+def test_no_samples_at_all_may_be_asked_for(synthesizer):
+    assert synthesizer.sample("ill", 0, seed=0)["blood"].shape == (0, 3)
+
+
+def test_an_unknown_class_and_an_unfitted_density_are_errors(synthesizer, vae):
+    with pytest.raises(mv.SamplerError, match="no class 'il'; did you mean 'ill'"):
+        synthesizer.latents("il", 5)
+    with pytest.raises(mv.SamplerError, match="call fit first"):
+        mv.Synthesizer(vae).sample("ill", 5)
+
+
+def test_a_class_with_too_few_samples_is_named(vae, data):
+    with pytest.raises(mv.SamplerError, match=r"class 'well'.*there are 1"):
+        mv.Synthesizer(vae).fit(data.subset([0, 1, 2, 4]))
+
+
+def test_densities_come_back_from_a_file(synthesizer, vae, tmp_path):
+    synthesizer.save(tmp_path / "densities.safetensors")
+    again = mv.Synthesizer.load(tmp_path / "densities.safetensors", vae)
+    assert again.fitted_on == synthesizer.fitted_on
+    assert again.sampler.configuration == synthesizer.sampler.configuration
+    for label in vae.classes:
+        first, second = (each.sample(label, 6, seed=1) for each in (synthesizer, again))
+        assert all(torch.equal(x, second[name]) for name, x in first.items())
+
+
+def test_densities_of_classes_with_odd_names_come_back(tmp_path):
+    names = ["a/b", "..", "type", "1.0", "é\n", "0"]
+    data = mv.MultimodalDataset.from_tensors(
+        {"x": torch.randn(24, 2)}, names * 4, {"x": mv.Vector(size=2, hidden=4)}, classes=names
+    )
+    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0).eval()
+    synthesizer = mv.Synthesizer(vae).fit(data)
+    synthesizer.save(tmp_path / "x")
+    again = mv.Synthesizer.load(tmp_path / "x", vae)
+    assert all(torch.equal(again.latents(name, 3, 0), synthesizer.latents(name, 3, 0)) for name in names)
+
+
+def test_densities_of_other_classes_are_refused(synthesizer, tmp_path, make_data, make_model):
+    synthesizer.save(tmp_path / "x")
+    other = make_model(make_data(classes=["well", "ill"]))
+    with pytest.raises(mv.RunError, match=r"\['ill', 'well'\].*\['well', 'ill'\]"):
+        mv.Synthesizer.load(tmp_path / "x", other)
+
+
+@pytest.mark.parametrize("facts", [{}, {"synthesizer": "no json"}, {"synthesizer": "[]"}, {"synthesizer": "{}"}])
+def test_a_file_of_something_else_is_refused(vae, tmp_path, facts):
+    write_tensors(tmp_path / "x", {"a": torch.zeros(1)}, facts)
+    with pytest.raises(mv.RunError, match="does not hold the densities"):
+        mv.Synthesizer.load(tmp_path / "x", vae)
+
+
+def test_a_file_that_lacks_a_density_is_refused(synthesizer, vae, tmp_path):
+    synthesizer.save(tmp_path / "x")
+    tensors, facts = read_tensors(tmp_path / "x")
+    write_tensors(tmp_path / "x", {name: x for name, x in tensors.items() if name.startswith("0.")}, facts)
+    with pytest.raises(mv.MultimodalVAEError):
+        mv.Synthesizer.load(tmp_path / "x", vae).sample("well", 2)
+
+
+class Whitened(DensitySampler):
+    """A stranger's sampler: one Gaussian, with torch's own distribution."""
+
+    def __init__(self, floor: float = 1e-3) -> None:
+        super().__init__()
+        self.floor = floor
+        self.register_buffer("mean", None)
+        self.register_buffer("factor", None)
+
+    def fit(self, latents):
+        self.mean = latents.mean(0)
+        self.factor = torch.linalg.cholesky(latents.T.cov() + self.floor * torch.eye(latents.shape[1]))
+        return self
+
+    def forward(self):
+        return MultivariateNormal(self.mean, scale_tril=self.factor)
+
+
+def test_a_strangers_sampler_is_fitted_saved_and_restored(vae, data, tmp_path):
+    mv.register(Whitened)
+    synthesizer = mv.Synthesizer(vae, {"name": "whitened", "floor": 0.1}).fit(data)
+    synthesizer.save(tmp_path / "x")
+    again = mv.Synthesizer.load(tmp_path / "x", vae)
+    assert again.sampler.floor == 0.1
+    assert torch.equal(again.latents("ill", 4, 0), synthesizer.latents("ill", 4, 0))
+    assert Counter(json.loads(read_tensors(tmp_path / "x")[1]["synthesizer"])["fitted_on"]) == {"ill": 12, "well": 12}

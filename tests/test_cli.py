@@ -1,0 +1,212 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import multimodal_vae as mv
+from multimodal_vae import registry
+
+
+def refused(result, *words, code=2):
+    status, out, err = result
+    assert status == code, err
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("mmvae: ")
+    assert "Traceback" not in err
+    assert all(str(word) in err for word in words), err
+
+
+def change(path, old, new):
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def test_plugins_lists_kind_name_distribution_and_version_of_every_part(mmvae):
+    status, out, err = mmvae("plugins")
+    assert (status, err) == (0, "")
+    header, *rows = (line.split() for line in out.splitlines())
+    assert header == ["kind", "name", "distribution", "version"]
+    assert [tuple(row) for row in rows] == [
+        (entry.kind, entry.name, entry.distribution, entry.version) for entry in registry.entries()
+    ]
+
+
+def test_train_and_sample_from_end_to_end(mmvae, toml, tmp_path):
+    run, new = tmp_path / "run", tmp_path / "new"
+    status, out, err = mmvae("train", toml, "--out", run)
+    assert status == 0
+    assert out == f"trained: {run}\n"
+    assert [line.split(":")[0] for line in err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    status, out, err = mmvae(
+        "sample", run, "--label", "ill", "--count", 5, "--sampler", "gmm", "--seed", 3, "--out", new
+    )
+    assert (status, out, err) == (0, f"generated: {new}, ill 5\n", "")
+    opened = mv.open_run(run)
+    data = mv.MultimodalDataset.from_manifest(new / "manifest.csv", opened.configuration.modalities)
+    assert len(data) == 5
+    assert data.classes == ["ill"]
+    provenance = json.loads((new / "provenance.json").read_text("utf-8"))
+    assert provenance["run"] == str(run.resolve())
+    assert provenance["sampler"]["name"] == "gmm"
+
+
+def test_sample_without_a_label_takes_all_classes_and_the_runs_sampler(mmvae, trained, tmp_path):
+    status, out, _ = mmvae("sample", trained, "--count", 2, "--out", tmp_path / "new")
+    assert status == 0
+    assert out == f"generated: {tmp_path / 'new'}, ill 2 well 2\n"
+    assert json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))["sampler"]["name"] == "kde"
+
+
+def test_quiet_is_quiet_and_another_manifest_may_be_given(mmvae, toml, manifest, tmp_path):
+    other = manifest.rename(manifest.parent / "other.csv")
+    status, out, err = mmvae("train", toml, "--out", tmp_path / "run", "--manifest", other, "--quiet")
+    assert (status, out, err) == (0, f"trained: {tmp_path / 'run'}\n", "")
+    assert mv.open_run(tmp_path / "run").configuration.data.manifest == other
+
+
+def test_a_configuration_that_is_not_there(mmvae, tmp_path):
+    refused(mmvae("train", tmp_path / "none.toml", "--out", tmp_path / "run"), tmp_path / "none.toml")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("epochs = 2", "epoch = 2", ["[training]", "did you mean 'epochs'"]),
+        ("hidden = 8", "hiden = 8", ["did you mean 'hidden'"]),
+        ('name = "vector"', 'name = "vektor"', ["did you mean 'vector'"]),
+        ("[modalities.photo]", "[modalities.phot]", ["manifest.csv", "'phot'", "did you mean 'photo'"]),
+        ("size = 3", "size = 4", ["manifest.csv, line 2", "(3,)", "(4,)"]),
+        ("split = [0.5, 0.17, 0.33]", "split = [0.5, 0.17, 0.5]", ["shares", "sum to 1"]),
+        ("split = [0.5, 0.17, 0.33]", 'split = "given"', ["no split"]),
+        ("split = [0.5, 0.17, 0.33]", 'classes = ["ill"]', ["manifest.csv, line 3", "'well' is no class"]),
+        ('"manifest.csv"', '"manifests.csv"', ["no manifest", "manifests.csv"]),
+        ('device = "cpu"', 'device = "abacus"', ["'abacus'"]),
+    ],
+)
+def test_a_mistake_in_the_configuration(mmvae, toml, tmp_path, old, new, words):
+    change(toml, old, new)
+    refused(mmvae("train", toml, "--out", tmp_path / "run"), *words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("s3,p3,well", "s3,p3,wel", ["line 5", "'wel' is no class", "did you mean 'well'"]),
+        ("pictures/3.png", "pictures/none.png", ["line 5", "'s3'", "pictures/none.png", "no such file"]),
+        ("s3,p3", "s2,p3", ["line 5", "'s2'", "line 4"]),
+    ],
+)
+def test_a_mistake_in_the_manifest(mmvae, toml, manifest, tmp_path, old, new, words):
+    change(toml, "[data]", '[data]\nclasses = ["ill", "well"]')
+    change(manifest, old, new)
+    refused(mmvae("train", toml, "--out", tmp_path / "run"), manifest, *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_place_that_is_taken(mmvae, toml, trained, tmp_path):
+    refused(mmvae("train", toml, "--out", trained), trained, "exists already")
+    refused(mmvae("sample", trained, "--out", tmp_path), tmp_path, "exists already")
+
+
+def test_an_unknown_label(mmvae, trained, tmp_path):
+    result = mmvae("sample", trained, "--label", "il", "--out", tmp_path / "new")
+    refused(result, "no class 'il'", "did you mean 'ill'")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_sampler(mmvae, trained, tmp_path):
+    refused(mmvae("sample", trained, "--sampler", "gmn", "--out", tmp_path / "new"), "did you mean 'gmm'")
+
+
+def test_what_is_no_run(mmvae, tmp_path):
+    refused(mmvae("sample", tmp_path / "none", "--out", tmp_path / "new"), tmp_path / "none", "no run folder")
+
+
+def test_a_damaged_model(mmvae, trained, tmp_path):
+    (trained / "model.safetensors").write_bytes(b"garbage")
+    refused(mmvae("sample", trained, "--out", tmp_path / "new"), trained / "model.safetensors")
+
+
+def test_data_that_has_changed(mmvae, trained, tmp_path):
+    manifest = trained.parent / "cohort" / "manifest.csv"
+    manifest.write_text(manifest.read_text("utf-8").replace(",ill,", ",well,", 1), "utf-8")
+    refused(mmvae("sample", trained, "--sampler", "gmm", "--out", tmp_path / "new"), "has changed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], ["trian"]),
+        (["train"], ["configuration"]),
+        (["train", "a.toml"], ["--out"]),
+        (["sample", "run", "--out", "new", "--count", "0"], ["--count", "1"]),
+        (["sample", "run", "--out", "new", "--seed", "-1"], ["--seed"]),
+        (["sample", "run", "--out", "new", "--coutn", "3"], ["--coutn", "--count"]),
+    ],
+)
+def test_a_mistake_on_the_command_line(mmvae, arguments, words):
+    refused(mmvae(*arguments), *words)
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["plugins"]])
+def test_help_shows_how(mmvae, command):
+    status, out, err = mmvae(*command, "--help")
+    assert (status, err) == (0, "")
+    assert ("Example: mmvae" in out) == bool(command)
+
+
+def test_mmvae_alone_shows_the_help_in_lines(mmvae):
+    _, out, err = mmvae()
+    assert "Usage" in out + err
+    assert len((out + err).splitlines()) > 5
+
+
+def test_an_interruption_before_training_is_one_line(mmvae, toml, tmp_path, monkeypatch):
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mv.Configuration, "read_data", interrupt)
+    refused(mmvae("train", toml, "--out", tmp_path / "run"), "interrupted", code=1)
+
+
+def test_ctrl_c_while_training_keeps_weights_that_open(toml, tmp_path):
+    change(toml, "epochs = 2", "epochs = 100000")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from multimodal_vae.cli import main; main()", "train", toml, "--out", tmp_path / "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        first, *_ = [process.stderr.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert first.startswith("epoch 1/100000")
+    assert process.returncode == 1
+    assert out == ""
+    said = [line for line in err.splitlines() if not line.startswith("epoch ")]
+    assert len(said) == 1, err
+    assert said[0].startswith("mmvae: training was interrupted after ")
+    assert str(tmp_path / "run") in said[0]
+    run = mv.open_run(tmp_path / "run")
+    assert run.status["state"] == "interrupted"
+    assert run.status["epochs_done"] >= 1
+    assert run.synthesizer().sample("ill", 2)["photo"].isfinite().all()
+
+
+def test_sampling_from_an_interrupted_run_says_so(mmvae, trained, tmp_path):
+    change(trained / "status.json", '"done"', '"interrupted"')
+    change(trained / "status.json", '"epochs": 2', '"epochs": 9')
+    status, _, err = mmvae("sample", trained, "--count", 1, "--out", tmp_path / "new")
+    assert status == 0
+    assert len(err.splitlines()) == 1
+    assert "interrupted after 2 of 9 epochs" in err

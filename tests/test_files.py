@@ -1,0 +1,135 @@
+import pickle
+
+import pytest
+import torch
+
+import multimodal_vae as mv
+from multimodal_vae.files import (
+    new_folder,
+    read_json,
+    read_tensors,
+    require_vacant,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
+
+TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b.c": torch.tensor(3), "empty": torch.zeros(0, 2)}
+
+
+def test_tensors_and_their_facts_come_back(tmp_path):
+    write_tensors(tmp_path / "x.safetensors", TENSORS, {"fact": "ä"})
+    tensors, facts = read_tensors(tmp_path / "x.safetensors")
+    assert facts == {"fact": "ä"}
+    assert tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(tensors[name], x) and tensors[name].dtype == x.dtype for name, x in TENSORS.items())
+
+
+def test_the_same_tensors_give_the_same_bytes(tmp_path):
+    for name in ("x", "y"):
+        write_tensors(tmp_path / name, TENSORS, {"fact": "1"})
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+
+
+def test_tensors_that_are_views_transposed_or_need_gradients_are_written(tmp_path):
+    whole = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    write_tensors(tmp_path / "x", {"row": whole[1], "turned": whole.T, "whole": whole}, {})
+    tensors, _ = read_tensors(tmp_path / "x")
+    assert torch.equal(tensors["turned"], whole.T)
+    assert torch.equal(tensors["row"], whole[1])
+
+
+@pytest.mark.parametrize("damage", ["cut", "header", "pickle", "empty", "text", "folder", "missing"])
+def test_a_damaged_file_of_tensors_is_one_line(tmp_path, damage):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, TENSORS, {})
+    content = path.read_bytes()
+    if damage in ("folder", "missing"):
+        path.unlink()
+        if damage == "folder":
+            path.mkdir()
+    else:
+        ruin = {
+            "cut": content[:-4],
+            "header": content[:20],
+            "pickle": pickle.dumps({"a": 1}),
+            "empty": b"",
+            "text": b"weights",
+        }
+        path.write_bytes(ruin[damage])
+    with pytest.raises(mv.RunError, match=r"x\.safetensors") as caught:
+        read_tensors(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_reading_runs_no_code_from_a_file(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "boom"), "w"))
+
+    torch.save({"a": Bomb()}, tmp_path / "x.safetensors")
+    with pytest.raises(mv.RunError):
+        read_tensors(tmp_path / "x.safetensors")
+    assert not (tmp_path / "boom").exists()
+
+
+def test_json_comes_back_and_damage_is_one_line(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"ä": [1, 2]})
+    assert read_json(path, dict[str, list[int]]) == {"ä": [1, 2]}
+    for content in ("{", "", "[]", '{"ä": 1}', '{"ä": [1, "two"]}'):
+        path.write_text(content, "utf-8")
+        with pytest.raises(mv.RunError, match=r"x\.json is damaged") as caught:
+            read_json(path, dict[str, list[int]])
+        assert "\n" not in str(caught.value)
+    with pytest.raises(mv.RunError, match=r"none\.json cannot be read"):
+        read_json(tmp_path / "none.json", dict)
+
+
+def test_writing_replaces_and_leaves_nothing_beside(tmp_path):
+    for content in (b"one", b"two"):
+        write_bytes(tmp_path / "x", content)
+    assert (tmp_path / "x").read_bytes() == b"two"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_place_that_cannot_be_written_is_a_run_error(tmp_path):
+    (tmp_path / "file").write_text("", "utf-8")
+    for write in (lambda path: write_bytes(path, b""), lambda path: new_folder(path).__enter__()):
+        with pytest.raises(mv.RunError, match="cannot be written"):
+            write(tmp_path / "file" / "x" / "y")
+
+
+def test_a_new_folder_takes_its_place_when_it_is_whole(tmp_path):
+    with new_folder(tmp_path / "a" / "b") as folder:
+        (folder / "x").write_text("1", "utf-8")
+        assert not (tmp_path / "a" / "b").exists()
+    assert (tmp_path / "a" / "b" / "x").read_text("utf-8") == "1"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_new_folder_vanishes_if_its_block_fails(tmp_path):
+    def fail():
+        with new_folder(tmp_path / "b") as folder:
+            (folder / "x").write_text("1", "utf-8")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_folder_may_take_the_place_of_an_empty_one(tmp_path):
+    (tmp_path / "b").mkdir()
+    with new_folder(tmp_path / "b") as folder:
+        (folder / "x").write_text("1", "utf-8")
+    assert (tmp_path / "b" / "x").exists()
+
+
+def test_a_taken_place_is_refused(tmp_path):
+    require_vacant(tmp_path)
+    require_vacant(tmp_path / "nothing")
+    (tmp_path / "x").write_text("", "utf-8")
+    for taken in (tmp_path, tmp_path / "x"):
+        with pytest.raises(mv.RunError, match="exists already"):
+            require_vacant(taken)

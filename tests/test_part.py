@@ -1,0 +1,275 @@
+import copy
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import pytest
+import torch
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+
+import multimodal_vae as mv
+from multimodal_vae import registry
+from multimodal_vae.metric_losses.base import MetricLoss
+from multimodal_vae.part import Part
+
+# Each part of the core with settings that are not its defaults.
+PARTS: dict[tuple[str, str], dict[str, Any]] = {
+    ("modality", "image"): {
+        "size": [12, 11],
+        "channels": 1,
+        "width": 8,
+        "network": "compact",
+        "loss": {"ssim": 0.5, "bce": 2.0},
+    },
+    ("modality", "signal"): {"length": 20, "channels": 2, "width": 8},
+    ("modality", "vector"): {"size": 3, "hidden": 5, "cell": "path"},
+    ("modality", "categorical"): {"categories": ["left", "right"], "hidden": 7},
+    ("fusion", "concat"): {},
+    ("metric_loss", "triplet"): {"margin": 1.5, "distance": "cosine"},
+    ("sampler", "kde"): {"bandwidths": [0.5, 1.0], "folds": 3},
+    ("sampler", "gmm"): {"components": 2, "covariance": "full", "regularisation": 0.01, "seed": 4},
+}
+BASES: dict[str, Any] = {
+    "modality": mv.Modality,
+    "fusion": mv.Fusion,
+    "metric_loss": mv.MetricLoss,
+    "sampler": mv.DensitySampler,
+}
+each_part = pytest.mark.parametrize(("kind", "name"), PARTS)
+
+
+class Nested(MetricLoss):
+    """A part that holds other parts, as an adapter or a weighted sum would."""
+
+    def __init__(self, inner: MetricLoss = "triplet", others: Sequence[MetricLoss] = ()) -> None:  # type: ignore[assignment]
+        super().__init__()
+        self.inner = MetricLoss.of(inner)
+        self.others = nn.ModuleList(MetricLoss.of(other) for other in others)
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        return self.inner(latents, labels)
+
+
+class Choosy(MetricLoss):
+    def __init__(
+        self,
+        weights: dict[str, PositiveFloat],
+        scale: Annotated[float, Field(ge=1)] = 2.0,
+        note: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.weights, self.scale, self.note = weights, scale, note
+
+    def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+        return latents.sum() * self.scale
+
+
+def test_every_registered_core_part_is_under_these_laws():
+    core = {(entry.kind, entry.name) for entry in registry.entries() if entry.distribution == "multimodal-vae"}
+    assert core == set(PARTS)
+
+
+@each_part
+def test_configuration_makes_the_same_part_anew(kind, name):
+    part = BASES[kind].of({"name": name, **PARTS[kind, name]})
+    again = BASES[kind].of(part.configuration)
+    assert type(again) is type(part)
+    assert again.configuration == part.configuration
+    assert part.configuration["name"] == name
+    assert part.configuration.items() >= PARTS[kind, name].items()
+
+
+@each_part
+def test_configuration_holds_every_default(kind, name):
+    required = {"image": {"size": [8, 8]}, "signal": {"length": 8}, "vector": {"size": 2}}.get(name, {})
+    if name == "categorical":
+        required = {"categories": ["a", "b"]}
+    short = BASES[kind].of({"name": name, **required}).configuration
+    from_class = type(BASES[kind].of({"name": name, **required}))(**required).configuration
+    assert short == from_class
+    settings = PARTS[kind, name].keys() - {"bandwidths"}  # None, so left out
+    assert settings <= short.keys()
+
+
+@each_part
+def test_an_instance_is_copied_not_shared(kind, name):
+    part = BASES[kind].of({"name": name, **PARTS[kind, name]})
+    copied = BASES[kind].of(part)
+    assert copied is not part
+    assert copied.configuration == part.configuration
+    copied.mark = 1
+    assert not hasattr(part, "mark")
+
+
+@each_part
+def test_an_unknown_key_is_refused_by_name(kind, name):
+    with pytest.raises(mv.ConfigurationError, match=f"{kind} '{name}' has no setting 'nonsense'"):
+        BASES[kind].of({"name": name, **PARTS[kind, name], "nonsense": 1})
+
+
+@each_part
+def test_too_many_positions_are_refused(kind, name):
+    with pytest.raises(mv.ConfigurationError, match="settings, not 20"):
+        type(BASES[kind].of({"name": name, **PARTS[kind, name]}))(*range(20))
+
+
+@each_part
+def test_repr_names_every_setting(kind, name):
+    part = BASES[kind].of({"name": name, **PARTS[kind, name]})
+    assert all(f"{key}=" in repr(part) for key in PARTS[kind, name])
+
+
+def test_a_misspelt_key_is_answered_with_the_near_one():
+    with pytest.raises(mv.ConfigurationError, match="did you mean 'margin'"):
+        mv.Triplet(margn=1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: mv.Triplet(margin="wide"), ["'triplet'", "'margin'", "number", "'wide'"]),
+        (lambda: mv.Triplet(margin=-1.0), ["'margin'", "greater than 0", "-1.0"]),
+        (lambda: mv.Triplet(distance="taxi"), ["'distance'", "'euclidean'", "'taxi'"]),
+        (lambda: mv.Image(size=(8, 8), channels=2), ["'image'", "'channels'", "not 2"]),
+        (lambda: mv.Image(size=(8,)), ["'size'"]),
+        (lambda: mv.Image(size=(8, 8), loss={"bse": 1.0}), ["'loss'", "bse"]),
+        (lambda: mv.Image(size=(8, 8), loss={}), ["'loss'", "at least 1"]),
+        (lambda: mv.Image(size=(8, 8), loss={"ssim": 1.0}), ["11 x 11", "8 x 8"]),
+        (mv.Image, ["'image'", "needs", "'size'"]),
+        (lambda: mv.Categorical(categories=["one"]), ["'categories'", "at least 2"]),
+        (lambda: mv.Categorical(categories=["a", "a"]), ["twice"]),
+        (lambda: mv.Image(size=(8, 8), width=3), ["'width'", "greater than or equal to 4"]),
+        (lambda: mv.Signal(length=8, width=3), ["'width'", "greater than or equal to 4"]),
+        (lambda: mv.KDE(folds=1), ["'folds'"]),
+        (lambda: mv.Triplet(0.2, margin=0.3), ["'margin'", "twice"]),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_part_key_and_value(make, words):
+    with pytest.raises(mv.ConfigurationError) as caught:
+        make()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_settings_may_be_given_by_position():
+    assert mv.Triplet(0.5, "squared").configuration == {"name": "triplet", "margin": 0.5, "distance": "squared"}
+
+
+def test_settings_are_checked_and_converted_whatever_the_door():
+    assert mv.Image([8, 9], 1).size == (8, 9)
+    assert mv.Modality.of({"name": "image", "size": [8, 9]}).configuration["size"] == [8, 9]
+
+
+@pytest.mark.parametrize("spec", [3, None, {"margin": 1.0}, {"name": 3}, mv.Vector(size=1), ["triplet"]])
+def test_what_is_no_instance_name_or_table_of_the_kind_is_refused(spec):
+    with pytest.raises(mv.ConfigurationError, match="an instance, a name or a table"):
+        mv.MetricLoss.of(spec)
+
+
+@pytest.mark.parametrize("inner", [mv.Triplet(margin=0.7), {"name": "triplet", "margin": 0.7}])
+def test_a_nested_part_may_be_an_instance_or_a_table(inner):
+    part = Nested(inner=inner, others=["triplet", inner])
+    assert part.inner.margin == 0.7
+    assert [other.margin for other in part.others] == [0.2, 0.7]
+    table = part.configuration
+    assert table["inner"] == {"name": "triplet", "margin": 0.7, "distance": "euclidean"}
+    assert [other["margin"] for other in table["others"]] == [0.2, 0.7]
+    registry.register(Nested)
+    try:
+        assert mv.MetricLoss.of({**table, "name": "nested"}).configuration == {**table, "name": "nested"}
+    finally:
+        registry._registered.clear()
+
+
+def test_a_nested_part_may_be_a_name_and_a_default():
+    assert Nested().inner.configuration == mv.Triplet().configuration
+
+
+def test_an_error_in_a_nested_part_names_the_nested_part():
+    with pytest.raises(mv.ConfigurationError, match="'triplet' has no setting 'margn'"):
+        Nested(inner={"name": "triplet", "margn": 1.0})
+
+
+def test_none_is_a_key_left_out():
+    part = Choosy(weights={"a": 1.0})
+    assert "note" not in part.configuration
+    assert "bandwidth" not in mv.KDE().configuration
+
+
+def test_changing_what_was_passed_does_not_change_the_part():
+    weights = {"bce": 1.0}
+    image = mv.Image(size=(8, 8), loss=weights)
+    weights["l1"] = 5.0
+    assert image.loss == {"bce": 1.0}
+    categories = ["a", "b"]
+    part = mv.Categorical(categories=categories)
+    categories.append("c")
+    assert part.configuration["categories"] == ["a", "b"]
+
+
+def test_two_parts_never_share_a_mutable_default():
+    first, second = mv.Image(size=(8, 8)), mv.Image(size=(8, 8))
+    first.loss["l1"] = 1.0
+    assert second.loss == {"bce": 1.0}
+
+
+def test_an_author_must_annotate_and_name_each_setting():
+    class Loose(MetricLoss):
+        def __init__(self, margin=1.0):
+            super().__init__()
+
+        def forward(self, latents, labels):
+            return latents.sum()
+
+    class Open(Loose):
+        def __init__(self, **settings: float):
+            super().__init__()
+
+    with pytest.raises(TypeError, match="annotate 'margin'"):
+        Loose()
+    with pytest.raises(TypeError, match="name each of its settings"):
+        Open()
+
+
+def test_a_subclass_without_a_constructor_takes_its_parents_settings():
+    class Wider(mv.Triplet):
+        pass
+
+    part = Wider(margin=3.0)
+    assert part.margin == 3.0
+    assert part.configuration["margin"] == 3.0
+    with pytest.raises(mv.ConfigurationError, match="no setting"):
+        Wider(margn=3.0)
+
+
+def test_a_constructor_that_calls_its_parents_keeps_its_own_settings():
+    class Fixed(mv.Triplet):
+        def __init__(self, factor: float = 2.0) -> None:
+            super().__init__(margin=0.1 * factor)
+
+    part = Fixed(factor=5.0)
+    assert {key: value for key, value in part.configuration.items() if key != "name"} == {"factor": 5.0}
+    assert part.margin == 0.5
+
+
+def test_parts_survive_deep_copies_with_their_weights():
+    fusion = mv.Concat()
+    fusion.build({"a": 3}, 2)
+    copied = copy.deepcopy(fusion)
+    assert copied.configuration == fusion.configuration
+    with torch.no_grad():
+        copied.mean.weight.zero_()
+    assert fusion.mean.weight.abs().sum() > 0
+
+
+@pytest.mark.parametrize("thing", [len, dict, mv.Triplet], ids=["function", "class", "kind"])
+def test_what_is_registered_but_is_no_class_of_the_kind_is_refused(monkeypatch, thing):
+    monkeypatch.setattr(registry, "load", lambda *_: thing)
+    with pytest.raises(mv.MultimodalVAEError, match="'odd'"):
+        mv.Fusion.of("odd")
+
+
+def test_part_is_public():
+    assert issubclass(mv.Modality, Part)
+    assert mv.Part is Part
