@@ -67,7 +67,8 @@ def test_finds_the_disc(radius, across, down, level, quality, noise):
     picture = jpeg(picture, quality) if quality else picture
     square = lit_square(picture)
     assert square.found
-    assert_holds(square, row, column, radius)
+    # Where few grey levels are left to it, JPEG keeps no edge finer than one of its blocks, 8 pixels wide.
+    assert_holds(square, row, column, radius, within=8.0 if quality and level < 0.4 else 2.0)
 
 
 @pytest.mark.parametrize(("height", "width", "scale"), [(240, 320, 1), (960, 1280, 2), (1080, 1920, 2), (431, 397, 1)])
