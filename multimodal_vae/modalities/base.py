@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
+from multimodal_vae.nn.standardise import Standardise
 from multimodal_vae.part import Part
 
 if TYPE_CHECKING:
@@ -77,7 +78,13 @@ class Modality(Part, ABC):
         return x
 
     def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
-        """Set buffers of both networks from the training samples (N, *shape), once, before training."""
+        """Set buffers of both networks from the training samples (N, *shape), once, before training.
+
+        By default every :class:`~multimodal_vae.nn.Standardise` layer in them measures the samples.
+        """
+        for layer in (*encoder.modules(), *decoder.modules()):
+            if isinstance(layer, Standardise):
+                layer.measure(samples)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read one sample from a manifest's cell: an array in a ``.npy`` file unless a subclass knows better.

@@ -56,12 +56,6 @@ class Signal(Modality):
         """The values, in the data's unit."""
         return decoded[:, 0]
 
-    def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
-        """Measure mean and deviation of each channel."""
-        for layer in (*encoder.modules(), *decoder.modules()):
-            if isinstance(layer, Standardise):
-                layer.measure(samples)
-
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read ``.csv``, ``.npz`` or ``.npy``."""
         suffix = Path(cell).suffix.lower()

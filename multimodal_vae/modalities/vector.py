@@ -57,12 +57,6 @@ class Vector(Modality):
         """The values, in the data's units."""
         return decoded[:, 0]
 
-    def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
-        """Measure mean and deviation of each element."""
-        for layer in (*encoder.modules(), *decoder.modules()):
-            if isinstance(layer, Standardise):
-                layer.measure(samples)
-
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read the numbers of a cell, or a file."""
         if self.cell == "path":
