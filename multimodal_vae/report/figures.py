@@ -76,7 +76,7 @@ def means_figure(
             modality.plot(generated[label][column], axes[row][column])
         modality.plot(generated[label].mean(0), axes[row][columns])
         modality.plot(originals[label].mean(0), axes[row][columns + 1])
-        titles = (0, "generated"), (columns, "mean of generated"), (columns + 1, "mean of original")
+        titles = (0, "generated"), (columns, "mean generated"), (columns + 1, "mean original")
         for column, title in titles:
             axes[row][column].set_title(f"{label}, {title}", fontsize=8, loc="left")
     _finish(figure, axes)
