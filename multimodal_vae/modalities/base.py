@@ -128,7 +128,9 @@ class Modality(Part, ABC):
         finite = torch.isfinite(samples)
         if not finite.all():
             where = tuple((~finite).nonzero()[0].tolist()[1:])
-            raise DataError(f"holds {int((~finite).sum())} values that are not finite, the first at {where}")
+            count = int((~finite).sum())
+            values = f"{count} values that are not finite, the first" if count > 1 else "a value that is not finite"
+            raise DataError(f"holds {values} at {where}")
         if self.range is not None and samples.numel():
             low, high = self.range
             least, most = float(samples.min()), float(samples.max())
