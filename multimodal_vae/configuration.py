@@ -32,19 +32,24 @@ class DataSettings(_Section):
     Attributes:
         manifest: path of the manifest, relative to the configuration file; None for data that was in memory.
         classes: the classes in their order; those found, sorted, where it is None.
-        split: shares of training, validation and test, by patient; or ``"given"``, the manifest's own column.
+        split: shares of training, validation and test, by patient; ``"given"``, the manifest's own
+            column; or ``"passed"``, where the parts were made before they came, and stand in ``split.json`` alone.
         seed: of the split.
     """
 
     manifest: Path | None = None
     classes: list[str] | None = None
-    split: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] | Literal["given"] = (0.7, 0.1, 0.2)
+    split: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] | Literal["given", "passed"] = (
+        0.7,
+        0.1,
+        0.2,
+    )
     seed: NonNegativeInt = 0
 
     @pydantic.field_validator("split", mode="before")
     @classmethod
     def _shares_or_given(cls, split: Any) -> Any:
-        if isinstance(split, str) and split != "given":
+        if isinstance(split, str) and split not in ("given", "passed"):
             raise ValueError("it is the shares of training, validation and test, or 'given'")
         return split
 
@@ -56,7 +61,7 @@ class ModelSettings(_Section):
     metric_loss: MetricLoss = Field(default="triplet", validate_default=True)
     latent_dim: PositiveInt = 128
     objective: Objective = Objective()
-    seed: NonNegativeInt = 0
+    seed: NonNegativeInt | None = 0
 
 
 class DensitySettings(_Section):
@@ -116,6 +121,8 @@ class Configuration(_Section):
 
     def split(self, data: MultimodalDataset) -> Splits:
         """Split as the settings say."""
+        if self.data.split == "passed":
+            raise ConfigurationError("[data] split is 'passed': it was made by hand, and cannot be made anew from here")
         if self.data.split == "given":
             return data.split_as_given()
         return data.split(*self.data.split, seed=self.data.seed)

@@ -59,6 +59,7 @@ class MultimodalVAE(nn.Module):
         self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
         self.classes = list(classes)
         self.latent_dim = latent_dim
+        self.seed = seed
         self.objective = _objective(objective or {}, self.modalities, latent_dim)
         self.fusion = Fusion.of(fusion)
         self.metric_loss = MetricLoss.of(metric_loss)

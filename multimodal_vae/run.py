@@ -64,10 +64,16 @@ def fit(
         except pydantic.ValidationError as error:
             raise ConfigurationError(explain_settings(error, Training)) from error
         configuration = Configuration(
-            data=DataSettings(manifest=data.source.resolve() if data.source else None, classes=data.classes),
+            data=DataSettings(
+                manifest=data.source.resolve() if data.source else None, classes=data.classes, split="passed"
+            ),
             modalities=vae.modalities,
             model=ModelSettings(
-                fusion=vae.fusion, metric_loss=vae.metric_loss, latent_dim=vae.latent_dim, objective=vae.objective
+                fusion=vae.fusion,
+                metric_loss=vae.metric_loss,
+                latent_dim=vae.latent_dim,
+                objective=vae.objective,
+                seed=vae.seed,
             ),
             training=training,
         )

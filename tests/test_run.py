@@ -340,3 +340,15 @@ def test_without_a_folder_nothing_is_written(tmp_path, make_data, make_model, mo
     data = make_data()
     mv.fit(make_model(data), data, epochs=1, per_class=4, device="cpu", show=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_on_parts_made_by_hand_says_so_and_keeps_them(make_data, make_model, tmp_path):
+    data = make_data()
+    training, _, test = data.split(0.5, 0.0, 0.5, seed=3)
+    vae = make_model(data, seed=7)
+    mv.fit(vae, training, None, test, epochs=1, per_class=2, out=tmp_path / "run", show=False)
+    run = mv.open_run(tmp_path / "run", data)
+    assert (run.configuration.data.split, run.configuration.model.seed) == ("passed", 7)
+    assert [run.splits[side].ids for side in ("train", "validation", "test")] == [training.ids, [], test.ids]
+    with pytest.raises(mv.ConfigurationError, match="made by hand"):
+        run.configuration.split(data)
