@@ -3,8 +3,10 @@
 Exit codes: 0 done; 2 the user's input is wrong, said in one line; 1 anything else, an interruption included.
 """
 
+import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,13 +24,27 @@ app = typer.Typer(
 
 
 @app.command(epilog="Example: mmvae plugins")
-def plugins() -> None:
-    """List every installed part: kind, name, distribution, version."""
-    rows = [(entry.kind, entry.name, entry.distribution, entry.version) for entry in registry.entries()]
-    rows = [("kind", "name", "distribution", "version"), *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+def plugins(
+    check: Annotated[
+        bool, typer.Option("--check", help="Import each in a process of its own, and say how it is.")
+    ] = False,
+) -> None:
+    """List every installed part: kind, name, distribution, version; importing none unless --check is given."""
+    entries = registry.entries()
+    rows = [["kind", "name", "distribution", "version"]]
+    rows += [[entry.kind, entry.name, entry.distribution, entry.version] for entry in entries]
+    faults: list[str] = []
+    if check:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            faults = list(pool.map(registry.check, entries))
+        rows = [
+            [*row, state] for row, state in zip(rows, ["state", *(fault or "works" for fault in faults)], strict=True)
+        ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if any(faults):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
@@ -92,21 +108,19 @@ def main() -> None:
 def run_command(command: Callable[[], Any]) -> int:
     """Run a command and return its exit code, with errors of the user's input as one line on standard error."""
     try:
-        code = command()
+        code: int | None = command()
     except MultimodalVAEError as error:
         return _say(str(error), 2)
     except TrainingInterrupted as error:
         return _say(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", 1)
-    except typer.Exit as error:
-        return error.exit_code
     except Exception as error:
         # Typer's usage errors: their class stands in a library that typer may or may not carry within itself.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _say(f"{error.format_message()} (mmvae --help shows how)", 2)
         raise
-    return _say("interrupted", 1) if code == _CTRL_C else 0
+    return _say("interrupted", 1) if code == _CTRL_C else code or 0  # a typer.Exit comes back as its code
 
 
 _CTRL_C = 130  # what typer makes of a KeyboardInterrupt

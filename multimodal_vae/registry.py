@@ -7,6 +7,9 @@ neither torch nor any plugin.
 import configparser
 import importlib
 import importlib.metadata
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +26,8 @@ KINDS = {
     "sampler": "multimodal_vae.samplers",
 }
 """The kinds of part, and the entry point group of each."""
+
+CORE = "multimodal-vae"
 
 # So that a run which needs one of our plugins can say what to install.
 SHIPPED = {
@@ -86,19 +91,30 @@ def register(part: type, name: str | None = None) -> None:
 def load(kind: str, name: str) -> type:
     """Import one part by name.
 
+    Args:
+        kind: a key of :data:`KINDS`.
+        name: the part's name; or ``distribution:name``, where two distributions have one of that name.
+
     Raises:
-        PluginError: if the name is unknown, has two owners, or its module does not import; the message names the
-            distribution to install or the one at fault.
+        PluginError: if the name is unknown, has two owners, is not allowed by the environment variable
+            ``MMVAE_PLUGINS``, or cannot be imported; the message names the distribution to install or the one at fault.
     """
     if (kind, name) in _registered:
         return _registered[(kind, name)]
-    found = [entry for entry in entries(kind) if entry.name == name]
+    owner, _, plain = name.rpartition(":")
+    found = [each for each in entries(kind) if each.name == plain and owner in ("", each.distribution)]
     if not found:
         raise PluginError(_unknown(kind, name))
     if len(found) > 1:
-        owners = " and ".join(entry.distribution for entry in found)
-        raise PluginError(f"{kind} {name!r} is registered by {owners}; uninstall one of them")
+        owners = " and ".join(each.distribution for each in found)
+        raise PluginError(
+            f"{kind} {name!r} is registered by {owners}; write '{found[0].distribution}:{name}', or uninstall "
+            "one of them"
+        )
     entry = found[0]
+    allowed = os.environ.get("MMVAE_PLUGINS")
+    if allowed is not None and entry.distribution not in {CORE, *map(_canonical, allowed.replace(",", " ").split())}:
+        raise PluginError(f"{kind} {name!r} comes with {entry.distribution}, which MMVAE_PLUGINS does not name")
     try:
         part: type = getattr(importlib.import_module(entry.module), entry.attribute)
     except Exception as error:  # a plugin's import may fail in any way at all, and its owner must be named
@@ -106,7 +122,23 @@ def load(kind: str, name: str) -> type:
             f"{kind} {name!r} of {entry.distribution} {entry.version} could not be loaded from {entry.module}: "
             f"{type(error).__name__}: {error}"
         ) from error
+    if getattr(part, "kind", None) != kind:
+        raise PluginError(
+            f"{kind} {name!r} of {entry.distribution} {entry.version} is {entry.module}:{entry.attribute}, "
+            f"which is no {kind}"
+        )
     return part
+
+
+def check(entry: Entry) -> str:
+    """Import one part in a process of its own, and return what is wrong with it, or an empty string."""
+    wanted = f"{entry.distribution}:{entry.name}"
+    program = "import sys; from multimodal_vae.registry import load; load(*sys.argv[1:])"
+    ran = subprocess.run([sys.executable, "-c", program, entry.kind, wanted], capture_output=True, text=True)
+    if not ran.returncode:
+        return ""
+    said = ran.stderr.strip().splitlines()
+    return said[-1].partition("PluginError: ")[2] or said[-1] if said else f"ended the process ({ran.returncode})"
 
 
 def name_of(part: type) -> str:
@@ -115,10 +147,11 @@ def name_of(part: type) -> str:
     for (registered_kind, name), registered in _registered.items():
         if registered is part and registered_kind == kind:
             return name
-    for entry in entries(kind):
-        if (entry.module, entry.attribute) == (part.__module__, part.__qualname__):
-            return entry.name
-    return f"{part.__module__}.{part.__qualname__}"
+    entry = owner_of(part)
+    if entry is None:
+        return f"{part.__module__}.{part.__qualname__}"
+    namesakes = [each for each in entries(kind) if each.name == entry.name]
+    return entry.name if len(namesakes) == 1 else f"{entry.distribution}:{entry.name}"
 
 
 def owner_of(part: type) -> Entry | None:

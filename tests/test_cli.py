@@ -36,6 +36,16 @@ def test_plugins_lists_kind_name_distribution_and_version_of_every_part(mmvae):
     ]
 
 
+def test_plugins_check_says_how_each_part_is(mmvae, monkeypatch):
+    monkeypatch.setattr(registry, "check", lambda entry: "RuntimeError: no licence" if entry.name == "kde" else "")
+    status, out, err = mmvae("plugins", "--check")
+    assert (status, err) == (1, "")
+    states = {line.split()[1]: line.split(maxsplit=4)[4] for line in out.splitlines()}
+    assert states["name"] == "state"
+    assert states["kde"] == "RuntimeError: no licence"
+    assert states["gmm"] == "works"
+
+
 def test_train_and_sample_from_end_to_end(mmvae, toml, tmp_path):
     run, new = tmp_path / "run", tmp_path / "new"
     status, out, err = mmvae("train", toml, "--out", run)

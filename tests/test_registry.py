@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -187,3 +188,65 @@ def test_listing_imports_neither_torch_nor_a_plugin():
     assert done.returncode == 0, done.stderr
     assert "triplet" in done.stdout
     assert "multimodal-vae" in done.stdout
+
+
+TWIN = "from multimodal_vae import Triplet\nclass Twin(Triplet): pass\n"
+
+
+@pytest.fixture
+def twins(install):
+    for owner in ("one", "other"):
+        install(f"{owner}-dist", f"[multimodal_vae.metric_losses]\ntwin = {owner}_twin:Twin\n", {f"{owner}_twin": TWIN})
+
+
+def test_one_of_two_owners_can_be_named(twins):
+    part = mv.MetricLoss.of("other-dist:twin")
+    assert type(part).__module__ == "other_twin"
+    assert part.configuration["name"] == "other-dist:twin"
+    assert type(mv.MetricLoss.of(part.configuration)) is type(part)
+
+
+def test_the_error_over_two_owners_says_how_to_name_one(twins):
+    with pytest.raises(mv.PluginError, match=r"write '(one|other)-dist:twin'"):
+        mv.MetricLoss.of("twin")
+
+
+def test_a_name_may_always_bear_its_distribution():
+    assert mv.MetricLoss.of("multimodal-vae:triplet").name == "triplet"
+    with pytest.raises(mv.PluginError, match="'nobody:triplet'"):
+        mv.MetricLoss.of("nobody:triplet")
+
+
+@pytest.mark.parametrize(("allowed", "loads"), [("one-dist", True), ("x, One_Dist", True), ("x", False), ("", False)])
+def test_which_distributions_may_load_can_be_restricted(twins, monkeypatch, allowed, loads):
+    monkeypatch.setenv("MMVAE_PLUGINS", allowed)
+    assert mv.MetricLoss.of("triplet")  # the core's own always may
+    if loads:
+        assert mv.MetricLoss.of("one-dist:twin")
+    else:
+        with pytest.raises(mv.PluginError, match="one-dist, which MMVAE_PLUGINS does not name"):
+            mv.MetricLoss.of("one-dist:twin")
+
+
+def test_what_is_no_part_of_its_kind_is_refused_by_name(install):
+    install("odd-dist", "[multimodal_vae.samplers]\nodd = odd_part:THING\n", {"odd_part": "THING = 3\n"})
+    with pytest.raises(mv.PluginError, match=r"odd-dist 1\.0 is odd_part:THING, which is no sampler"):
+        registry.load("sampler", "odd")
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("from multimodal_vae import Triplet as Thing", ""),
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("import os\nos._exit(3)", r"ended the process \(3\)"),
+        ("Thing = 3", "is no metric_loss"),
+    ],
+)
+def test_each_part_is_checked_in_a_process_of_its_own(install, tmp_path, monkeypatch, text, state):
+    install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": text})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
+    (entry,) = [each for each in registry.entries("metric_loss") if each.name == "thing"]
+    found = registry.check(entry)
+    assert re.search(state, found) if state else not found, found
+    assert "a_thing" not in sys.modules
