@@ -9,16 +9,18 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, did_you_mean
+from multimodal_vae.data.manifest import SplitName
+from multimodal_vae.errors import ConfigurationError, MultimodalVAEError
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.objective import Objective
-from multimodal_vae.part import explain, plain
+from multimodal_vae.part import explain_settings, plain
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.training.settings import Training
 
+Shares = tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat]
 Splits = tuple[MultimodalDataset, MultimodalDataset, MultimodalDataset]
 
 
@@ -39,11 +41,7 @@ class DataSettings(_Section):
 
     manifest: Path | None = None
     classes: list[str] | None = None
-    split: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] | Literal["given", "passed"] = (
-        0.7,
-        0.1,
-        0.2,
-    )
+    split: Shares | Literal["given", "passed"] = (0.7, 0.1, 0.2)
     seed: NonNegativeInt = 0
 
     @pydantic.field_validator("split", mode="before")
@@ -68,7 +66,7 @@ class DensitySettings(_Section):
     """``[density]``: which sampler learns each class's density, from which samples."""
 
     sampler: DensitySampler = Field(default="kde", validate_default=True)
-    fit_on: Literal["train", "validation", "test"] = "train"
+    fit_on: SplitName = "train"
 
 
 class Configuration(_Section):
@@ -133,15 +131,3 @@ class Configuration(_Section):
         return MultimodalVAE(
             self.modalities, classes, model.fusion, model.metric_loss, model.latent_dim, model.objective, model.seed
         )
-
-
-def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
-    """A misspelt key is the commonest mistake, so it gets a sentence of its own."""
-    first = error.errors()[0]
-    if first["type"] != "extra_forbidden":
-        return explain(error)
-    *section, key = (str(step) for step in first["loc"])
-    for step in section:
-        model = model.model_fields[step].annotation
-    where = f"[{'.'.join(section)}] has" if section else "there is"
-    return f"{where} no key {key!r}; {did_you_mean(key, model.model_fields)}"

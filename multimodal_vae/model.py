@@ -16,7 +16,7 @@ from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
-from multimodal_vae.part import explain
+from multimodal_vae.part import explain_settings
 
 
 class MultimodalVAE(nn.Module):
@@ -253,7 +253,7 @@ def _objective(spec: Objective | Mapping[str, Any], modalities: Mapping[str, Mod
     try:
         objective = spec if isinstance(spec, Objective) else Objective(**spec)
     except pydantic.ValidationError as error:
-        raise ConfigurationError(f"objective: {explain(error)}") from error
+        raise ConfigurationError(f"objective: {explain_settings(error, Objective)}") from error
     for name in objective.weights:
         if name not in modalities:
             raise ConfigurationError(f"objective: weights names {name!r}, which is no modality of {list(modalities)}")

@@ -118,26 +118,30 @@ def _fields(part: type) -> dict[str, tuple[pydantic.TypeAdapter[Any], Any]]:
 
 def _checked(part: type[Part], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     fields = _fields(part)
-    label = f"{part.kind} {registry.name_of(part)!r}" if hasattr(part, "kind") else part.__name__
     if len(args) > len(fields):
-        raise ConfigurationError(f"{label} takes {len(fields)} settings, not {len(args)}")
+        raise ConfigurationError(f"{_label(part)} takes {len(fields)} settings, not {len(args)}")
     given = dict(zip(fields, args, strict=False))
     twice = given.keys() & kwargs.keys()
     if twice:
-        raise ConfigurationError(f"{label} got {sorted(twice)[0]!r} twice")
+        raise ConfigurationError(f"{_label(part)} got {sorted(twice)[0]!r} twice")
     given |= kwargs
     for key in given:
         if key not in fields:
-            raise ConfigurationError(f"{label} has no setting {key!r}; {did_you_mean(key, fields)}")
+            raise ConfigurationError(f"{_label(part)} has no setting {key!r}; {did_you_mean(key, fields)}")
     settings = {}
     for key, (adapter, default) in fields.items():
         if key not in given and default is inspect.Parameter.empty:
-            raise ConfigurationError(f"{label} needs the setting {key!r}")
+            raise ConfigurationError(f"{_label(part)} needs the setting {key!r}")
         try:
             settings[key] = adapter.validate_python(given.get(key, copy.copy(default)))
         except pydantic.ValidationError as error:
-            raise ConfigurationError(f"{label}, setting {key!r}: {explain(error)}") from error
+            raise ConfigurationError(f"{_label(part)}, setting {key!r}: {explain(error)}") from error
     return settings
+
+
+def _label(part: type[Part]) -> str:
+    """What an error calls a part; looked up only then, since it reads the installed metadata."""
+    return f"{part.kind} {registry.name_of(part)!r}" if hasattr(part, "kind") else part.__name__
 
 
 def explain(error: pydantic.ValidationError) -> str:
@@ -147,6 +151,18 @@ def explain(error: pydantic.ValidationError) -> str:
     place = ".".join(step for step in map(str, first["loc"]) if "[" not in step and "-" not in step)
     message = first["msg"].removeprefix("Value error, ")
     return f"{place + ': ' if place else ''}{message[0].lower()}{message[1:]}, not {_short(first['input'])}"
+
+
+def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
+    """Like :func:`explain`, for a pydantic model: a misspelt key, the commonest mistake, gets a sentence of its own."""
+    first = error.errors()[0]
+    if first["type"] != "extra_forbidden":
+        return explain(error)
+    *section, key = (str(step) for step in first["loc"])
+    for step in section:
+        model = model.model_fields[step].annotation
+    where = f"[{'.'.join(section)}] has" if section else "there is"
+    return f"{where} no key {key!r}; {did_you_mean(key, model.model_fields)}"
 
 
 def _short(value: Any) -> str:

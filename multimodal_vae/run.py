@@ -15,13 +15,13 @@ import torch
 from typing_extensions import TypedDict
 
 from multimodal_vae import registry
-from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings, explain_settings
+from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import ConfigurationError, RunError, TrainingInterrupted
 from multimodal_vae.files import read_json, read_tensors, require_vacant, write_bytes, write_json, write_tensors
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.part import Part
+from multimodal_vae.part import Part, explain_settings
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 from multimodal_vae.training.loop import Epoch, train
@@ -55,7 +55,7 @@ def fit(
         The same model, on the CPU, in evaluation mode.
 
     Raises:
-        ConfigurationError: if a setting is wrong.
+        ConfigurationError: if a setting is wrong, or given beside a configuration.
         TrainingInterrupted: on Ctrl-C; what had been reached is in the run folder.
     """
     if configuration is None:
@@ -77,6 +77,8 @@ def fit(
             ),
             training=training,
         )
+    elif settings:
+        raise ConfigurationError(f"{sorted(settings)[0]!r} is given beside a configuration, which holds it already")
     parts: dict[str, MultimodalDataset | None] = dict(zip(SPLITS, (data, validation, test), strict=True))
     folder = _Folder.create(Path(out), configuration.with_data(classes=data.classes), parts) if out else None
     done = 0

@@ -206,7 +206,7 @@ def test_an_authors_wrong_shape_is_found_before_any_data(where, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"objective": {"kl_wieght": 1.0}}, "objective.*kl_wieght"),
+        ({"objective": {"kl_wieght": 1.0}}, "objective.*kl_wieght.*did you mean 'kl_weight'"),
         ({"objective": {"weights": {"blod": 1.0}}}, "'blod', which is no modality"),
         ({"objective": {"metric_dimensions": 9}}, "metric_dimensions is 9, and the latent has 3"),
         ({"fusion": "concta"}, "did you mean 'concat'"),

@@ -352,3 +352,9 @@ def test_a_run_on_parts_made_by_hand_says_so_and_keeps_them(make_data, make_mode
     assert [run.splits[side].ids for side in ("train", "validation", "test")] == [training.ids, [], test.ids]
     with pytest.raises(mv.ConfigurationError, match="made by hand"):
         run.configuration.split(data)
+
+
+def test_a_setting_beside_a_configuration_is_refused_not_ignored(make_data, make_model, toml):
+    data = make_data()
+    with pytest.raises(mv.ConfigurationError, match="'epochs' is given beside a configuration"):
+        mv.fit(make_model(data), data, configuration=mv.Configuration.read(toml), epochs=1)
