@@ -1,6 +1,6 @@
 """The multi-modal variational autoencoder: an encoder and a decoder a modality, one latent."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,10 +8,10 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
-from multimodal_vae.data.batch import Batch
+from multimodal_vae.data.batch import UNLABELLED, Batch
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import ConfigurationError, DataError
+from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality
@@ -155,14 +155,7 @@ class MultimodalVAE(nn.Module):
     def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
         """The posterior's mean of every sample, (N, latent_dim), on the CPU."""
         self.check(data)
-        with evaluating(self):
-            means = [
-                self.posterior(batch.samples, batch.present).mean.cpu()
-                for batch in (
-                    data.batch(rows).to(self.device) for rows in torch.split(torch.arange(len(data)), batch_size)
-                )
-            ]
-        return torch.cat(means) if means else torch.zeros(0, self.latent_dim)
+        return self._means(data.batch(rows) for rows in torch.split(torch.arange(len(data)), batch_size))
 
     def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples of every modality, on the CPU."""
@@ -179,6 +172,59 @@ class MultimodalVAE(nn.Module):
     def reconstruct(self, data: MultimodalDataset) -> dict[str, Tensor]:
         """Each sample through the mean of its posterior and back."""
         return self.generate(self.embed(data))
+
+    def translate(self, samples: Mapping[str, Tensor], to: str, batch_size: int = 256) -> Tensor:
+        """Tell one modality from others: through the mean of the posterior given only those, and back.
+
+        Args:
+            samples: (N, *shape) by modality; one or several.
+            to: the modality that is wanted.
+            batch_size: how many are encoded at once.
+
+        Returns:
+            (N, *shape) of the wanted modality, on the CPU.
+
+        Raises:
+            DataError: if a name is no modality, the samples do not fit, or the fusion cannot do without the others.
+        """
+        for name in (to, *samples):
+            if name not in self.modalities:
+                raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
+        if not samples:
+            raise DataError(f"nothing is given to tell {to!r} from")
+        counts = {name: len(x) for name, x in samples.items()}
+        if len(set(counts.values())) > 1:
+            raise DataError(f"the modalities have different numbers of samples: {counts}")
+        for name, x in samples.items():
+            try:
+                self.modalities[name].check(x)
+            except DataError as error:
+                raise DataError(f"modality {name!r}: a sample {error}") from error
+        count = next(iter(counts.values()))
+        return self.generate(self._means(self._partial(samples, count, batch_size)), batch_size)[to]
+
+    def _partial(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
+        """Batches in which some modalities are absent altogether."""
+        present = torch.tensor([name in samples for name in self.modalities])
+        for rows in torch.split(torch.arange(count), batch_size):
+            yield Batch(
+                {
+                    name: samples[name][rows] if name in samples else torch.zeros(len(rows), *modality.shape)
+                    for name, modality in self.modalities.items()
+                },
+                present.expand(len(rows), -1),
+                torch.full((len(rows),), UNLABELLED),
+                [str(row) for row in rows.tolist()],
+            )
+
+    def _means(self, batches: Iterable[Batch]) -> Tensor:
+        """The posterior's means, (N, latent_dim), on the CPU."""
+        with evaluating(self):
+            means = [
+                self.posterior(batch.samples, batch.present).mean.cpu()
+                for batch in (batch.to(self.device) for batch in batches)
+            ]
+        return torch.cat(means) if means else torch.zeros(0, self.latent_dim)
 
     def check(self, data: MultimodalDataset) -> None:
         """Refuse data with other modalities or classes than the model's."""

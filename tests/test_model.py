@@ -235,3 +235,39 @@ def test_seeded_restores_torchs_state_even_after_an_error():
             fail()
         assert torch.equal(before, torch.random.get_rng_state())
     assert drawn[0] == drawn[1]
+
+
+def test_one_modality_is_told_from_another(make_data, make_model):
+    data = make_data()
+    vae = make_model(data, fusion=mv.Concat(dropout=0.3))
+    told = vae.translate({"blood": data.samples["blood"]}, to="gait", batch_size=5)
+    assert told.shape == data.samples["gait"].shape
+    present = torch.tensor([[True, False]]).expand(len(data), 2)
+    with torch.no_grad():
+        posterior = vae.eval().posterior(data.samples, present)
+    torch.testing.assert_close(told, vae.generate(posterior.mean)["gait"])
+    # What stands in the other modality's place does not matter, since it is absent.
+    assert torch.equal(told, vae.translate({"blood": data.samples["blood"]}, to="gait", batch_size=5))
+
+
+def test_telling_from_all_modalities_is_reconstruction(make_data, make_model):
+    data = make_data()
+    vae = make_model(data)
+    torch.testing.assert_close(vae.translate(data.samples, to="gait"), vae.reconstruct(data)["gait"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "to", "words"),
+    [
+        ({"blod": torch.zeros(2, 3)}, "gait", "no modality 'blod'; did you mean 'blood'"),
+        ({"blood": torch.zeros(2, 3)}, "giat", "no modality 'giat'; did you mean 'gait'"),
+        ({"blood": torch.zeros(2, 4)}, "gait", r"'blood': a sample has the shape \(4,\)"),
+        ({"blood": torch.full((2, 3), float("nan"))}, "gait", "'blood'.*not finite"),
+        ({"blood": torch.zeros(2, 3), "gait": torch.zeros(3, 2)}, "gait", "different numbers.*'blood': 2.*'gait': 3"),
+        ({}, "gait", "nothing is given"),
+        ({"blood": torch.zeros(2, 3)}, "gait", "lacks 'gait'.*dropout"),
+    ],
+)
+def test_what_cannot_be_told_is_refused(make_data, make_model, samples, to, words):
+    with pytest.raises(mv.DataError, match=words):
+        make_model(make_data()).translate(samples, to)

@@ -107,6 +107,17 @@ class Modality(Part, ABC):
         """Write one sample into a manifest's cell, where :attr:`cell` is ``"value"``."""
         return " ".join(f"{float(value):.9g}" for value in sample.flatten())  # 9 digits are all that float32 has
 
+    def examples(self, count: int) -> Tensor:
+        """Make up valid samples (count, *shape), with torch's default generator: what the laws of parts are tried on.
+
+        By default uniform over :attr:`range`, or standard normal where there is none. Override it where not every
+        such array is a sample, for example where the values of one must sum to 1.
+        """
+        if self.range is None:
+            return torch.randn(count, *self.shape)
+        low, high = self.range
+        return low + (high - low) * torch.rand(count, *self.shape)
+
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Draw one sample (*shape) on a matplotlib axis."""
         ax.plot(sample.reshape(-1, sample.shape[-1]).T.numpy())

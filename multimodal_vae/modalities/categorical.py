@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
@@ -76,6 +77,10 @@ class Categorical(Modality):
     def format(self, sample: Tensor) -> str:
         """The most probable category's name."""
         return self.categories[int(sample.argmax())]
+
+    def examples(self, count: int) -> Tensor:
+        """Known categories, at random."""
+        return F.one_hot(torch.randint(len(self.categories), (count,)), len(self.categories)).float()
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Draw a bar a category."""

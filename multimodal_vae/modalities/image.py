@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -91,6 +92,11 @@ class Image(Modality):
 
         pixels = (sample.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         Pillow.fromarray(pixels[..., 0] if self.channels == 1 else pixels).save(path)
+
+    def examples(self, count: int) -> Tensor:
+        """Smooth patches of random brightness, since noise is what no picture looks like."""
+        patches = torch.rand(count, self.channels, *(max(2, n // 8) for n in self.size))
+        return F.interpolate(patches, self.size, mode="bilinear", align_corners=True)
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Show the picture without axes."""

@@ -42,3 +42,43 @@ def test_the_variance_stays_within_float32():
     posterior = fusion({"a": torch.tensor([[1e30], [-1e30]])}, torch.ones(2, 1, dtype=torch.bool))
     assert posterior.logvar.exp().isfinite().all()
     assert (posterior.logvar.exp() > 0).all()
+
+
+@pytest.fixture
+def forgiving():
+    torch.manual_seed(0)
+    fusion = mv.Concat(dropout=0.5)
+    fusion.build({"a": 2, "b": 3}, 4)
+    for stand_in in fusion.stand_ins:
+        nn.init.normal_(stand_in)
+    return fusion
+
+
+def test_a_stand_in_takes_the_place_of_what_is_absent(forgiving):
+    a, b = torch.randn(5, 2), torch.randn(5, 3)
+    present = torch.tensor([[True, True], [True, False], [False, True], [False, False], [True, True]])
+    posterior = forgiving.eval()({"a": a, "b": b}, present)
+    stand_a, stand_b = forgiving.stand_ins
+    seen = [torch.cat(pair) for pair in ((a[0], b[0]), (a[1], stand_b), (stand_a, b[2]), (stand_a, stand_b))]
+    torch.testing.assert_close(posterior.mean[:4], forgiving.mean(torch.stack(seen)))
+    # Evaluation hides nothing.
+    assert torch.equal(forgiving({"a": a, "b": b}, present).mean, posterior.mean)
+
+
+def test_training_hides_each_modality_as_often_as_is_said_but_never_all_of_them(forgiving):
+    present = torch.ones(4000, 2, dtype=torch.bool)
+    shown = forgiving.train()._shown(present)
+    assert shown.any(1).all()
+    # Both would be hidden in 1/4 of the samples, which then keep both: each is hidden in 1/4. Five standard deviations.
+    assert (~shown).float().mean(0).tolist() == pytest.approx([0.25, 0.25], abs=5 * (0.25 * 0.75 / 4000) ** 0.5)
+
+
+def test_training_shows_nothing_that_is_absent(forgiving):
+    present = torch.rand(1000, 2) < 0.5
+    assert not (forgiving.train()._shown(present) & ~present).any()
+
+
+def test_without_dropout_there_is_nothing_to_stand_in():
+    fusion = mv.Concat()
+    fusion.build({"a": 2, "b": 3}, 4)
+    assert not list(fusion.stand_ins)
