@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from multimodal_vae.errors import ConfigurationError as ConfigurationError
     from multimodal_vae.errors import DataError as DataError
     from multimodal_vae.errors import MultimodalVAEError as MultimodalVAEError
+    from multimodal_vae.errors import MultimodalVAEWarning as MultimodalVAEWarning
     from multimodal_vae.errors import PluginError as PluginError
     from multimodal_vae.errors import RunError as RunError
     from multimodal_vae.errors import SamplerError as SamplerError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from multimodal_vae.errors import TrainingInterrupted as TrainingInterrupted
     from multimodal_vae.fusions.base import Fusion as Fusion
     from multimodal_vae.fusions.concat import Concat as Concat
+    from multimodal_vae.loggers.base import Logger as Logger
+    from multimodal_vae.loggers.console import Console as Console
+    from multimodal_vae.loggers.jsonl import JSONLines as JSONLines
     from multimodal_vae.metric_losses.base import MetricLoss as MetricLoss
     from multimodal_vae.metric_losses.triplet import Triplet as Triplet
     from multimodal_vae.modalities.base import Modality as Modality
@@ -51,6 +55,7 @@ _HOME = {
         "ConfigurationError",
         "DataError",
         "MultimodalVAEError",
+        "MultimodalVAEWarning",
         "PluginError",
         "RunError",
         "SamplerError",
@@ -59,6 +64,9 @@ _HOME = {
     ],
     "fusions.base": ["Fusion"],
     "fusions.concat": ["Concat"],
+    "loggers.base": ["Logger"],
+    "loggers.console": ["Console"],
+    "loggers.jsonl": ["JSONLines"],
     "metric_losses.base": ["MetricLoss"],
     "metric_losses.triplet": ["Triplet"],
     "modalities.base": ["Modality"],

@@ -5,6 +5,7 @@ Exit codes: 0 done; 2 the user's input is wrong, said in one line; 1 anything el
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from multimodal_vae import registry
-from multimodal_vae.errors import MultimodalVAEError, TrainingInterrupted
+from multimodal_vae.errors import MultimodalVAEError, MultimodalVAEWarning, TrainingInterrupted
 
 app = typer.Typer(
     add_completion=False,
@@ -33,17 +34,20 @@ def plugins(
     entries = registry.entries()
     rows = [["kind", "name", "distribution", "version"]]
     rows += [[entry.kind, entry.name, entry.distribution, entry.version] for entry in entries]
-    faults: list[str] = []
+    faulty = False
     if check:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            faults = list(pool.map(registry.check, entries))
-        rows = [
-            [*row, state] for row, state in zip(rows, ["state", *(fault or "works" for fault in faults)], strict=True)
-        ]
+            states = list(pool.map(registry.check, entries))
+        rows = [[*row, state] for row, state in zip(rows, ["state", *states], strict=True)]
+        unreadable = registry.unreadable()
+        rows += [["-", "-", each.distribution, each.version, each.fault] for each in unreadable]
+        faulty = any(state not in (registry.WORKS, registry.RESTRICTED) for state in states) or any(
+            each.ours for each in unreadable
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if any(faults):
+    if faulty:
         raise typer.Exit(1)
 
 
@@ -102,6 +106,7 @@ def sample(
 def main() -> None:
     """Run ``mmvae``."""
     words = sys.argv[1:] or ["--help"]
+    warnings.showwarning = _show_warning
     sys.exit(run_command(lambda: app(words, standalone_mode=False)))
 
 
@@ -123,6 +128,15 @@ def run_command(command: Callable[[], Any]) -> int:
     return _say("interrupted", 1) if code == _CTRL_C else code or 0  # a typer.Exit comes back as its code
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    """Say our own warnings in one line; a user of the command line does not care from which line of code they come."""
+    if issubclass(category, MultimodalVAEWarning):
+        typer.echo(f"mmvae: note: {message}", err=True)
+    else:
+        _show_warning_of_python(message, category, *place, **options)
+
+
+_show_warning_of_python = warnings.showwarning
 _CTRL_C = 130  # what typer makes of a KeyboardInterrupt
 
 

@@ -8,6 +8,10 @@ class MultimodalVAEError(Exception):
     """Base of every error of the user's input; the command line turns it into one line and exit code 2."""
 
 
+class MultimodalVAEWarning(UserWarning):
+    """Something a user should know, and need not mend; the command line prints it as one line."""
+
+
 class ConfigurationError(MultimodalVAEError):
     """A setting is unknown, missing, or of the wrong type or range."""
 

@@ -9,7 +9,7 @@ import copy
 import inspect
 import typing
 from abc import ABCMeta
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, ClassVar, Self
 
@@ -17,7 +17,7 @@ import pydantic
 import pydantic_core
 
 from multimodal_vae import registry
-from multimodal_vae.errors import ConfigurationError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, PluginError, did_you_mean
 
 
 class _PartMeta(ABCMeta):
@@ -41,7 +41,16 @@ class Part(metaclass=_PartMeta):
     kind: ClassVar[str]
     """The kind of part, a key of :data:`multimodal_vae.registry.KINDS`."""
 
+    behaviour_version: ClassVar[int] = 1
+    """Raise it in a release in which the same settings and weights give something else than before: a run that was
+    trained with another behaviour then refuses to open, where another version alone is only mentioned."""
+
     _settings: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse, where its author defines it, a class that could not work: see :func:`_check_signatures`."""
+        super().__init_subclass__(**kwargs)
+        _check_signatures(cls)
 
     @classmethod
     def of(cls, spec: Any) -> Self:
@@ -60,14 +69,24 @@ class Part(metaclass=_PartMeta):
         if isinstance(spec, str):
             spec = {"name": spec}
         if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+            hint = f"; write {spec.__name__}(...)" if isinstance(spec, type) and issubclass(spec, cls) else ""
             raise ConfigurationError(
-                f"a {cls.kind} is given as an instance, a name or a table with a key 'name', not as {spec!r}"
+                f"a {cls.kind} is given as an instance, a name or a table with a key 'name', not as {spec!r}{hint}"
             )
         settings = {str(key): value for key, value in spec.items() if key != "name"}
         part: Any = registry.load(cls.kind, spec["name"])
-        if not (isinstance(part, type) and issubclass(part, cls)):
+        if not issubclass(part, cls):
             raise ConfigurationError(f"{spec['name']!r} is registered as a {cls.kind}, but {part!r} is none")
-        made: Self = part(**settings)
+        try:
+            made: Self = part(**settings)
+        except MultimodalVAEError:
+            raise
+        except Exception as error:  # whatever a plugin's constructor does, its owner must be named
+            entry = registry.owner_of(part)
+            raise PluginError(
+                f"{cls.kind} {spec['name']!r} of {entry.owner if entry else 'this session'} could not be made by "
+                f"{part.__module__}:{part.__qualname__}: {type(error).__name__}: {error}"
+            ) from error
         return made
 
     @property
@@ -91,6 +110,62 @@ class Part(metaclass=_PartMeta):
         return pydantic_core.core_schema.no_info_plain_validator_function(cls.of)
 
 
+def parts_within(value: Any) -> Iterator[Part]:
+    """Every part in a value: itself, those among its settings, and those in lists and tables."""
+    if isinstance(value, Part):
+        yield value
+        value = value._settings
+    if isinstance(value, pydantic.BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from parts_within(item)
+
+
+def examine(kind: str, name: str) -> Part | None:
+    """Load a part, read its settings, and make it where none is required; errors say what is wrong with it."""
+    part: Any = registry.load(kind, name)
+    required = [default for _, default in _fields(part).values() if default is inspect.Parameter.empty]
+    made: Part | None = None if required else part.of(name)
+    return made
+
+
+def _check_signatures(part: type[Part]) -> None:
+    """Refuse a class whose constructor is no schema, or whose doors do not open as its base's do.
+
+    Raises:
+        TypeError: naming the class, the method, and what it must take.
+    """
+    own = vars(part)
+    for parameter in _parameters(own.get("__init__")):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"{part.__name__}.__init__ must name each of its settings: it has {parameter}")
+        if parameter.annotation is parameter.empty:
+            raise TypeError(f"{part.__name__}.__init__ must annotate {parameter.name!r}: annotations are its schema")
+    for name, method in own.items():
+        doors = (vars(base) for base in part.__mro__[1:] if issubclass(base, Part))
+        door = next((base[name] for base in doors if name in base), None)
+        if name.startswith("_") or not inspect.isfunction(method):
+            continue
+        if isinstance(door, property):
+            raise TypeError(f"{part.__name__}.{name} must be a property: write @property above it")
+        if not inspect.isfunction(door):
+            continue
+        wanted = [parameter for parameter in _parameters(door) if parameter.default is parameter.empty]
+        try:
+            inspect.signature(method).bind(None, *wanted)
+        except TypeError as error:
+            arguments = ", ".join(["self", *(parameter.name for parameter in wanted)])
+            raise TypeError(f"{part.__name__}.{name} must take ({arguments}): {error}") from None
+
+
+def _parameters(method: Any) -> list[inspect.Parameter]:
+    """Those of a method, without self."""
+    return list(inspect.signature(method).parameters.values())[1:] if inspect.isfunction(method) else []
+
+
 @cache
 def _fields(part: type) -> dict[str, tuple[pydantic.TypeAdapter[Any], Any]]:
     """Return a checker and the default of each constructor parameter."""
@@ -100,11 +175,7 @@ def _fields(part: type) -> dict[str, tuple[pydantic.TypeAdapter[Any], Any]]:
     constructor = vars(author)["__init__"]
     hints = typing.get_type_hints(constructor, include_extras=True)
     fields = {}
-    for parameter in list(inspect.signature(constructor).parameters.values())[1:]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"{part.__name__}.__init__ must name each of its settings: it has {parameter}")
-        if parameter.name not in hints:
-            raise TypeError(f"{part.__name__}.__init__ must annotate {parameter.name!r}: annotations are its schema")
+    for parameter in _parameters(constructor):
         hint = hints[parameter.name]
         try:
             adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(

@@ -10,10 +10,11 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any, TypeVar
 
 import entrypoints
 
@@ -24,6 +25,7 @@ KINDS = {
     "fusion": "multimodal_vae.fusions",
     "metric_loss": "multimodal_vae.metric_losses",
     "sampler": "multimodal_vae.samplers",
+    "logger": "multimodal_vae.loggers",
 }
 """The kinds of part, and the entry point group of each."""
 
@@ -33,7 +35,13 @@ CORE = "multimodal-vae"
 SHIPPED = {
     ("modality", "otoscopy"): "multimodal-vae-otoscopy",
     ("modality", "wbt"): "multimodal-vae-wbt",
+    ("modality", "ecg"): "multimodal-vae-ecg",
 }
+
+WORKS, RESTRICTED = "works", "not to be loaded: MMVAE_PLUGINS does not name its distribution"
+_PATIENCE = 120  # seconds that a part may take to import when it is checked
+
+C = TypeVar("C", bound=Any)
 
 
 @dataclass(frozen=True, order=True)
@@ -47,6 +55,7 @@ class Entry:
         attribute: the class in that module.
         distribution: the distribution that owns the entry point, as pip spells it.
         version: its version.
+        fault: what is wrong with the entry point itself; empty where it can be read.
     """
 
     kind: str
@@ -55,6 +64,29 @@ class Entry:
     attribute: str
     distribution: str
     version: str
+    fault: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The distribution and its version, as an error names them."""
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass(frozen=True, order=True)
+class Unreadable:
+    """A distribution whose entry points cannot be read, so that nobody knows what it offers.
+
+    Attributes:
+        distribution: its name, as pip spells it.
+        version: its version.
+        fault: what is wrong.
+        ours: whether it speaks of a group of :data:`KINDS`, and so means to offer parts.
+    """
+
+    distribution: str
+    version: str
+    fault: str
+    ours: bool
 
 
 _registered: dict[tuple[str, str], type] = {}
@@ -66,8 +98,7 @@ def entries(kind: str | None = None) -> list[Entry]:
     Args:
         kind: one key of :data:`KINDS`, or None for all.
     """
-    kinds = [kind] if kind else list(KINDS)
-    return sorted(entry for each in kinds for entry in _discover(KINDS[each], each))
+    return sorted(entry for entry in _discover() if kind in (None, entry.kind))
 
 
 def refresh() -> None:
@@ -75,17 +106,24 @@ def refresh() -> None:
     _discover.cache_clear()
 
 
-def register(part: type, name: str | None = None) -> None:
+def register(part: C, name: str | None = None) -> C:
     """Make a class of this session known by a name, for notebooks; installed parts need no registration.
 
     Args:
         part: a subclass of one of the kinds of part.
         name: the name; the class's own in lower case where it is None.
+
+    Returns:
+        The same class, so that this serves as a decorator.
+
+    Raises:
+        PluginError: if it is no such class.
     """
     kind = getattr(part, "kind", None)
-    if kind not in KINDS:
-        raise PluginError(f"{part!r} is not a part: it must derive from one of {', '.join(KINDS)}")
+    if not isinstance(part, type) or kind not in KINDS:
+        raise PluginError(f"{part!r} is not a part: register takes a class that derives from one of {', '.join(KINDS)}")
     _registered[(kind, name or part.__name__.lower())] = part
+    return part
 
 
 def load(kind: str, name: str) -> type:
@@ -93,52 +131,80 @@ def load(kind: str, name: str) -> type:
 
     Args:
         kind: a key of :data:`KINDS`.
-        name: the part's name; or ``distribution:name``, where two distributions have one of that name.
+        name: the part's name; or ``distribution:name``, where two distributions have one of that name; or, for a
+            registered class, its full dotted name, under which a run keeps a class that was never registered.
 
     Raises:
         PluginError: if the name is unknown, has two owners, is not allowed by the environment variable
-            ``MMVAE_PLUGINS``, or cannot be imported; the message names the distribution to install or the one at fault.
+            ``MMVAE_PLUGINS``, needs another version of the core, or cannot be imported; the message names the
+            distribution to install or the one at fault.
     """
-    if (kind, name) in _registered:
-        return _registered[(kind, name)]
+    registered = _of_this_session(kind, name)
+    if registered is not None:
+        return registered
+    entry = find(kind, name)
+    what = f"{kind} {name!r} of {entry.owner}"
+    if not _allowed(entry):
+        raise PluginError(f"{kind} {name!r} comes with {entry.distribution}, which MMVAE_PLUGINS does not name")
+    if entry.fault:
+        raise PluginError(f"{what} cannot be loaded: {entry.fault}")
+    _require_this_core(entry, what)
+    try:
+        part: Any = getattr(importlib.import_module(entry.module), entry.attribute)
+    # A plugin's import may fail in any way at all, also by ending the process, and its owner must be named.
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{what} could not be loaded from {entry.module}: {type(error).__name__}: {error}") from error
+    if not isinstance(part, type) or getattr(part, "kind", None) != kind:
+        raise PluginError(f"{what} is {entry.module}:{entry.attribute}, which is no {kind}")
+    lacking = ", ".join(sorted(getattr(part, "__abstractmethods__", ())))
+    if lacking:
+        raise PluginError(f"{what} is {entry.module}:{entry.attribute}, which lacks {lacking}")
+    loaded: type = part
+    return loaded
+
+
+def find(kind: str, name: str) -> Entry:
+    """Look one installed part up, importing nothing.
+
+    Raises:
+        PluginError: if the name is unknown or has two owners.
+    """
     owner, _, plain = name.rpartition(":")
-    found = [each for each in entries(kind) if each.name == plain and owner in ("", each.distribution)]
+    found = [each for each in entries(kind) if each.name == plain and _canonical(owner) in ("", each.distribution)]
     if not found:
         raise PluginError(_unknown(kind, name))
     if len(found) > 1:
         owners = " and ".join(each.distribution for each in found)
         raise PluginError(
-            f"{kind} {name!r} is registered by {owners}; write '{found[0].distribution}:{name}', or uninstall "
+            f"{kind} {name!r} is registered by {owners}; write '{found[0].distribution}:{plain}', or uninstall "
             "one of them"
         )
-    entry = found[0]
-    allowed = os.environ.get("MMVAE_PLUGINS")
-    if allowed is not None and entry.distribution not in {CORE, *map(_canonical, allowed.replace(",", " ").split())}:
-        raise PluginError(f"{kind} {name!r} comes with {entry.distribution}, which MMVAE_PLUGINS does not name")
-    try:
-        part: type = getattr(importlib.import_module(entry.module), entry.attribute)
-    except Exception as error:  # a plugin's import may fail in any way at all, and its owner must be named
-        raise PluginError(
-            f"{kind} {name!r} of {entry.distribution} {entry.version} could not be loaded from {entry.module}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if getattr(part, "kind", None) != kind:
-        raise PluginError(
-            f"{kind} {name!r} of {entry.distribution} {entry.version} is {entry.module}:{entry.attribute}, "
-            f"which is no {kind}"
-        )
-    return part
+    return found[0]
 
 
 def check(entry: Entry) -> str:
-    """Import one part in a process of its own, and return what is wrong with it, or an empty string."""
-    wanted = f"{entry.distribution}:{entry.name}"
-    program = "import sys; from multimodal_vae.registry import load; load(*sys.argv[1:])"
-    ran = subprocess.run([sys.executable, "-c", program, entry.kind, wanted], capture_output=True, text=True)
+    """Import one part in a process of its own, make it if it has no required settings, and say how it is.
+
+    Returns:
+        :data:`WORKS`, :data:`RESTRICTED`, or what is wrong.
+    """
+    if not _allowed(entry):
+        return RESTRICTED
+    program = "import sys; from multimodal_vae.part import examine; examine(*sys.argv[1:])"
+    command = [sys.executable, "-c", program, entry.kind, f"{entry.distribution}:{entry.name}"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return f"has not finished importing after {_PATIENCE} s"
     if not ran.returncode:
-        return ""
+        return WORKS
     said = ran.stderr.strip().splitlines()
-    return said[-1].partition("PluginError: ")[2] or said[-1] if said else f"ended the process ({ran.returncode})"
+    return said[-1].partition("Error: ")[2] or said[-1] if said else f"ended the process ({ran.returncode})"
+
+
+def unreadable() -> list[Unreadable]:
+    """List the distributions whose entry points cannot be read; parts of theirs are not found."""
+    return sorted(_standard_library(faults=True))
 
 
 def name_of(part: type) -> str:
@@ -162,6 +228,40 @@ def owner_of(part: type) -> Entry | None:
     return None
 
 
+def _of_this_session(kind: str, name: str) -> type | None:
+    """Find a registered class, also by the dotted name that it has while nobody registers it."""
+    if (kind, name) in _registered:
+        return _registered[(kind, name)]
+    for (registered_kind, _), part in _registered.items():
+        if registered_kind == kind and "." in name and part.__name__ == name.rpartition(".")[2]:
+            return part
+    return None
+
+
+def _allowed(entry: Entry) -> bool:
+    allowed = os.environ.get("MMVAE_PLUGINS")
+    return allowed is None or entry.distribution in {CORE, *map(_canonical, allowed.replace(",", " ").split())}
+
+
+def _require_this_core(entry: Entry, what: str) -> None:
+    """Refuse a part whose distribution asks for another version of the core than is installed."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    if entry.distribution == CORE:
+        return
+    try:
+        required = [Requirement(line) for line in importlib.metadata.requires(entry.distribution) or []]
+        installed = importlib.metadata.version(CORE)
+    except (importlib.metadata.PackageNotFoundError, InvalidRequirement):
+        return  # its metadata does not say what it needs; its import will
+    for each in required:
+        if _canonical(each.name) == CORE and not each.specifier.contains(installed, prereleases=True):
+            raise PluginError(
+                f"{what} needs {CORE}{each.specifier}, and {installed} is installed; install a version of one that "
+                f"suits the other, for example: pip install --upgrade {CORE} {entry.distribution}"
+            )
+
+
 def _unknown(kind: str, name: str) -> str:
     shipped = SHIPPED.get((kind, name))
     if shipped:
@@ -173,38 +273,65 @@ def _unknown(kind: str, name: str) -> str:
 
 
 @cache
-def _discover(group: str, kind: str) -> tuple[Entry, ...]:
+def _discover() -> tuple[Entry, ...]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a stranger's entry point that cannot be parsed is not ours to report
-            found = entrypoints.get_group_all(group)
-        return tuple(
-            Entry(
-                kind,
-                point.name,
-                point.module_name,
-                point.object_name or "",
-                _canonical(point.distro.name if point.distro else "?"),
-                (point.distro.version if point.distro else None) or "?",
-            )
-            for point in found
-        )
-    except (configparser.Error, UnicodeError):
+        found = list(_entrypoints())
+    except (configparser.Error, UnicodeError, OSError, zipfile.BadZipFile):
         # One stranger's malformed file costs `entrypoints` all discovery; the standard library reads on.
-        return tuple(_by_standard_library(group, kind))
+        found = list(_standard_library(faults=False))
+    # A distribution may be found twice, such as by an egg-info beside its dist-info, under two spellings of its name;
+    # the first on the path is the one that would be imported.
+    unique: dict[tuple[str, str, str], Entry] = {}
+    for entry in found:
+        unique.setdefault((entry.kind, entry.name, entry.distribution), entry)
+    return tuple(unique.values())
 
 
-def _by_standard_library(group: str, kind: str) -> Iterator[Entry]:
-    seen = set()
+def _entrypoints() -> Iterator[Entry]:
+    """Every entry point of our groups, by the `entrypoints` package, in one pass over the path."""
+    for config, distribution in entrypoints.iter_files_distros():
+        for kind, group in KINDS.items():
+            if group in config:
+                owner = _canonical(distribution.name)
+                version = distribution.version or _version(owner)
+                for name, value in config[group].items():
+                    yield _entry(kind, name, value, owner, version)
+
+
+def _standard_library(faults: bool) -> Iterator[Any]:
+    """The same by the standard library: what can be read, or else what is wrong with what cannot."""
     for distribution in importlib.metadata.distributions():
+        owner, version, text = "?", "?", ""
         try:
-            name, version = _canonical(distribution.metadata["Name"]), distribution.version
-            points = [(point.name, point.module, point.attr) for point in distribution.entry_points.select(group=group)]
-        except Exception:  # noqa: BLE001, S112  (a stranger's metadata may fail in any way, and is not ours to report)
+            owner, version = _canonical(distribution.metadata["Name"]), distribution.version
+            text = distribution.read_text("entry_points.txt") or ""
+            points = [(point.name, point.value, point.group) for point in distribution.entry_points]
+        except Exception as error:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
+            if faults:
+                ours = any(group in text for group in KINDS.values())
+                yield Unreadable(owner, version, f"its entry points cannot be read: {error}", ours)
             continue
-        if name not in seen:  # the first on the path is the one that would be imported
-            yield from (Entry(kind, *point, name, version) for point in points)
-        seen.add(name)
+        if not faults:
+            for kind, group in KINDS.items():
+                yield from (_entry(kind, name, value, owner, version) for name, value, g in points if g == group)
+
+
+def _entry(kind: str, name: str, value: str, owner: str, version: str) -> Entry:
+    try:
+        point = entrypoints.EntryPoint.from_string(value, name)
+    except entrypoints.BadEntryPoint:
+        point = None
+    if point is None or not point.object_name:
+        fault = f"its entry point {name} = {value!r} is not of the form module:Class"
+        return Entry(kind, name, "", "", owner, version, fault)
+    return Entry(kind, name, point.module_name, point.object_name, owner, version)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"
 
 
 def _canonical(distribution: str) -> str:

@@ -2,10 +2,9 @@
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +13,14 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
-from multimodal_vae import registry
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import ConfigurationError, RunError, TrainingInterrupted
 from multimodal_vae.files import read_json, read_tensors, require_vacant, write_bytes, write_json, write_tensors
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.part import Part, explain_settings
+from multimodal_vae.part import Part, explain_settings, plain
+from multimodal_vae.provenance import PartRecord, records, register_passed, require
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 from multimodal_vae.training.loop import Epoch, train
@@ -79,6 +78,7 @@ def fit(
         )
     elif settings:
         raise ConfigurationError(f"{sorted(settings)[0]!r} is given beside a configuration, which holds it already")
+    loggers = [logger for logger in configuration.training.loggers if show or not logger.shows]
     parts: dict[str, MultimodalDataset | None] = dict(zip(SPLITS, (data, validation, test), strict=True))
     folder = _Folder.create(Path(out), configuration.with_data(classes=data.classes), parts) if out else None
     done = 0
@@ -86,11 +86,15 @@ def fit(
     def on_epoch(epoch: Epoch) -> None:
         nonlocal done
         done = epoch.number
+        for logger in loggers:
+            logger.log(epoch.steps, epoch.values)
         if folder:
-            folder.log(epoch)
+            folder.status("training", done)
 
     state = "failed"
     try:
+        for logger in loggers:
+            logger.open(folder.path if folder else None, plain(dict(configuration)))
         train(vae, data, validation, configuration.training, on_epoch, show)
         state = "done"
     except KeyboardInterrupt:
@@ -101,6 +105,8 @@ def fit(
     finally:
         if folder:
             folder.close(vae, state, done)
+        for logger in loggers:
+            logger.close()
     return vae
 
 
@@ -127,37 +133,19 @@ class _Folder:
         write_bytes(path / "config.toml", configuration.to_toml().encode())
         write_json(path / "environment.json", _environment(configuration, parts))
         write_json(path / "split.json", {name: part.ids if part else [] for name, part in parts.items()})
-        folder._status("training", 0)
+        folder.status("training", 0)
         return folder
-
-    def log(self, epoch: Epoch) -> None:
-        """Add an epoch's line; clocks go into a file of their own, so that equal runs leave equal logs."""
-        figures = {"epoch": epoch.number, "steps": epoch.steps, "training": epoch.training}
-        if epoch.validation:
-            figures["validation"] = epoch.validation
-        clock = {"epoch": epoch.number, "seconds": round(epoch.seconds, 3)}
-        for name, line in (("log.jsonl", figures), ("timing.jsonl", clock)):
-            with open(self.path / name, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        self._status("training", epoch.number)
 
     def close(self, vae: MultimodalVAE, state: str, epochs: int) -> None:
         write_tensors(self.path / "model.safetensors", vae.state_dict(), {"format": "multimodal_vae model"})
-        self._status(state, epochs)
+        self.status(state, epochs)
 
-    def _status(self, state: str, epochs: int) -> None:
+    def status(self, state: str, epochs: int) -> None:
         write_json(self.path / "status.json", {"state": state, "epochs_done": epochs, "epochs": self.epochs})
 
 
 def _environment(configuration: Configuration, parts: Mapping[str, MultimodalDataset | None]) -> dict[str, Any]:
     """What the run stood on: versions, who owns each part, and hashes of the data."""
-    used: list[Part] = [
-        *configuration.modalities.values(),
-        configuration.model.fusion,
-        configuration.model.metric_loss,
-        configuration.density.sampler,
-    ]
-    owners = {f"{part.kind} {part.name}": registry.owner_of(type(part)) for part in used}
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -166,7 +154,7 @@ def _environment(configuration: Configuration, parts: Mapping[str, MultimodalDat
         "distributions": {
             name: importlib.metadata.version(name) for name in ("multimodal-vae", "torch", "numpy", "scikit-learn")
         },
-        "parts": {name: f"{owner.distribution} {owner.version}" if owner else None for name, owner in owners.items()},
+        "parts": records(configuration),
         "data": {
             name: {"samples": len(part), "patients": len(set(part.patients)), "sha256": part.fingerprint()}
             for name, part in parts.items()
@@ -197,6 +185,7 @@ class _Fingerprint(TypedDict):
 class _Environment(TypedDict):
     """What is read back of ``environment.json``; the rest is for people."""
 
+    parts: list[PartRecord]
     data: dict[str, _Fingerprint]
 
 
@@ -209,9 +198,13 @@ class Run:
         status: ``state`` (``training``, ``interrupted``, ``failed`` or ``done``), ``epochs_done`` and ``epochs``.
     """
 
-    def __init__(self, path: Path, data: MultimodalDataset | None = None) -> None:
+    def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
         if not (path / "config.toml").is_file():
             raise RunError(f"{path} is no run folder: it has no config.toml")
+        self._environment = read_json(path / "environment.json", _Environment)
+        recorded, where = self._environment["parts"], f"the run {path}"
+        register_passed(parts, recorded, where)
+        require(recorded, where)
         self.path = path
         self.configuration = Configuration.read(path / "config.toml")
         self.status = read_json(path / "status.json", Status)
@@ -248,7 +241,7 @@ class Run:
             RunError: if the data has changed since.
         """
         ids = read_json(self.path / "split.json", _SplitIds)
-        hashes = read_json(self.path / "environment.json", _Environment)["data"]
+        hashes = self._environment["data"]
         row_of = {name: row for row, name in enumerate(self.data.ids)}
         parts: dict[str, MultimodalDataset] = {}
         for split in SPLITS:
@@ -285,18 +278,23 @@ class Run:
         return synthesizer
 
 
-def open_run(path: str | Path, data: MultimodalDataset | None = None) -> Run:
+def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> Run:
     """Open a run folder.
 
     Args:
         path: the folder.
         data: all samples, where the run was trained on data in memory.
+        parts: the classes that the run used and that are no installed plugins, such as those of a notebook; each is
+            registered for the session.
 
     Raises:
-        RunError: if it is no run folder, or a file in it is damaged.
-        PluginError: if a part of it is not installed.
+        RunError: if it is no run folder, a file in it is damaged, or a part now declares another behaviour.
+        PluginError: if a part of it is not installed, and not among ``parts``.
+
+    Warns:
+        MultimodalVAEWarning: if a part is of another version than the run was trained with.
     """
-    return Run(Path(path), data)
+    return Run(Path(path), data, parts)
 
 
 def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:

@@ -24,9 +24,11 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("modality", "signal"): {"length": 20, "channels": 2, "width": 8},
     ("modality", "vector"): {"size": 3, "hidden": 5, "cell": "path"},
     ("modality", "categorical"): {"categories": ["left", "right"], "hidden": 7},
-    ("fusion", "concat"): {},
+    ("fusion", "concat"): {"dropout": 0.25},
     ("metric_loss", "triplet"): {"margin": 1.5, "distance": "cosine"},
     ("sampler", "kde"): {"bandwidths": [0.5, 1.0], "folds": 3},
+    ("logger", "jsonl"): {},
+    ("logger", "console"): {},
     ("sampler", "gmm"): {"components": 2, "covariance": "full", "regularisation": 0.01, "seed": 4},
 }
 BASES: dict[str, Any] = {
@@ -34,6 +36,7 @@ BASES: dict[str, Any] = {
     "fusion": mv.Fusion,
     "metric_loss": mv.MetricLoss,
     "sampler": mv.DensitySampler,
+    "logger": mv.Logger,
 }
 each_part = pytest.mark.parametrize(("kind", "name"), PARTS)
 
@@ -215,21 +218,66 @@ def test_two_parts_never_share_a_mutable_default():
 
 
 def test_an_author_must_annotate_and_name_each_setting():
-    class Loose(MetricLoss):
-        def __init__(self, margin=1.0):
-            super().__init__()
+    with pytest.raises(TypeError, match=r"Loose.__init__ must annotate 'margin'"):
 
-        def forward(self, latents, labels):
+        class Loose(MetricLoss):
+            def __init__(self, margin=1.0):
+                super().__init__()
+
+    with pytest.raises(TypeError, match=r"Open.__init__ must name each of its settings: it has \*\*settings"):
+
+        class Open(mv.Triplet):
+            def __init__(self, **settings: float):
+                super().__init__()
+
+
+def test_a_method_must_take_what_its_base_is_called_with():
+    with pytest.raises(TypeError, match=r"Deaf.forward must take \(self, latents, labels\)"):
+
+        class Deaf(MetricLoss):
+            def forward(self, latents):
+                return latents.sum()
+
+    with pytest.raises(TypeError, match=r"Greedy.read must take \(self, cell\)"):
+
+        class Greedy(mv.Vector):
+            def read(self, cell, more):
+                return super().read(cell)
+
+    with pytest.raises(TypeError, match=r"Called.shape must be a property"):
+
+        class Called(mv.Vector):
+            def shape(self):
+                return (3,)
+
+
+def test_a_method_may_take_more_if_it_has_a_default_and_a_class_may_fix_a_property():
+    class Fine(mv.Vector):
+        shape = (3,)
+
+        def read(self, cell, separator=" "):
+            return super().read(cell)
+
+    assert Fine(size=3).shape == (3,)
+
+
+def test_a_constructor_that_fails_names_its_owner(monkeypatch):
+    class Failing(MetricLoss):
+        def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
             return latents.sum()
 
-    class Open(Loose):
-        def __init__(self, **settings: float):
-            super().__init__()
+        def __init__(self) -> None:
+            raise RuntimeError("no licence")
 
-    with pytest.raises(TypeError, match="annotate 'margin'"):
-        Loose()
-    with pytest.raises(TypeError, match="name each of its settings"):
-        Open()
+    monkeypatch.setattr(registry, "_registered", {})
+    mv.register(Failing)
+    with pytest.raises(mv.PluginError, match=r"'failing' of this session could not be made.*RuntimeError: no licence"):
+        mv.MetricLoss.of("failing")
+
+
+def test_a_class_in_place_of_a_part_is_told_from_an_instance():
+    with pytest.raises(mv.ConfigurationError, match=r"instance.*write Triplet\(...\)"):
+        mv.MetricLoss.of(mv.Triplet)
 
 
 def test_a_subclass_without_a_constructor_takes_its_parents_settings():
@@ -263,7 +311,7 @@ def test_parts_survive_deep_copies_with_their_weights():
     assert fusion.mean.weight.abs().sum() > 0
 
 
-@pytest.mark.parametrize("thing", [len, dict, mv.Triplet], ids=["function", "class", "kind"])
+@pytest.mark.parametrize("thing", [dict, mv.Triplet], ids=["class", "kind"])
 def test_what_is_registered_but_is_no_class_of_the_kind_is_refused(monkeypatch, thing):
     monkeypatch.setattr(registry, "load", lambda *_: thing)
     with pytest.raises(mv.MultimodalVAEError, match="'odd'"):

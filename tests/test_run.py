@@ -127,11 +127,18 @@ def test_a_run_leaves_what_the_documentation_says(trained):
     assert json.loads((trained / "status.json").read_text("utf-8")) == {"state": "done", "epochs_done": 2, "epochs": 2}
     log = figures(trained / "log.jsonl")
     assert [line["epoch"] for line in log] == [1, 2]
-    assert set(log[0]["training"]) == set(log[0]["validation"]) == {
-        "loss", "reconstruction.photo", "reconstruction.blood", "kl", "metric",
-    }  # fmt: skip
+    terms = ["loss", "reconstruction.photo", "reconstruction.blood", "kl", "metric"]
+    assert list(log[0]) == ["step", "epoch", *(f"training.{t}" for t in terms), *(f"validation.{t}" for t in terms)]
+    assert list(figures(trained / "timing.jsonl")[0]) == ["step", "clock.seconds"]
     environment = json.loads((trained / "environment.json").read_text("utf-8"))
-    assert environment["parts"]["modality image"] == f"multimodal-vae {mv.__version__}"
+    assert [(part["kind"], part["name"]) for part in environment["parts"]] == [
+        ("modality", "image"), ("modality", "vector"), ("fusion", "concat"), ("metric_loss", "triplet"),
+        ("logger", "jsonl"), ("logger", "console"), ("sampler", "kde"),
+    ]  # fmt: skip
+    assert environment["parts"][0] == {
+        "kind": "modality", "name": "image", "path": "multimodal_vae.modalities.image.Image",
+        "distribution": "multimodal-vae", "version": mv.__version__, "behaviour_version": 1,
+    }  # fmt: skip
     assert environment["data"]["train"]["patients"] + environment["data"]["test"]["patients"] < 12
     assert environment["distributions"]["torch"] == torch.__version__
 

@@ -11,6 +11,7 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import RunError, SamplerError, did_you_mean
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE, seeded
+from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
 
 
@@ -82,7 +83,11 @@ class Synthesizer:
             for index, density in enumerate(self.densities.values())
             for name, tensor in density.state().items()
         }
-        facts = {"sampler": self.sampler.configuration, "fitted_on": self.fitted_on}
+        facts = {
+            "sampler": self.sampler.configuration,
+            "parts": records(self.sampler),
+            "fitted_on": self.fitted_on,
+        }
         write_tensors(path, tensors, {"synthesizer": json.dumps(facts)})
 
     @classmethod
@@ -95,11 +100,12 @@ class Synthesizer:
         tensors, metadata = read_tensors(path)
         try:
             facts = json.loads(metadata["synthesizer"])
-            sampler, fitted_on = facts["sampler"], dict(facts["fitted_on"])
+            sampler, fitted_on, parts = facts["sampler"], dict(facts["fitted_on"]), list(facts["parts"])
         except (KeyError, ValueError, TypeError) as error:
             raise RunError(f"{path} does not hold the densities of a synthesizer") from error
         if list(fitted_on) != vae.classes:
             raise RunError(f"{path} holds densities of the classes {list(fitted_on)}, and the model has {vae.classes}")
+        require(parts, f"the density in {path}")
         synthesizer = cls(vae, sampler)
         synthesizer.fitted_on = fitted_on
         for index, name in enumerate(fitted_on):

@@ -35,6 +35,16 @@ class Epoch:
     validation: dict[str, float]
     seconds: float
 
+    @property
+    def values(self) -> dict[str, float]:
+        """The same as a logger takes it, by name."""
+        return {
+            "epoch": self.number,
+            **{f"training.{term}": value for term, value in self.training.items()},
+            **{f"validation.{term}": value for term, value in self.validation.items()},
+            "clock.seconds": round(self.seconds, 3),
+        }
+
 
 def train(
     vae: MultimodalVAE,
@@ -82,7 +92,6 @@ def train(
                         display.batch(number, figures)
                     checked = evaluate(vae, validation, settings.seed) if validation else {}
                     on_epoch(Epoch(number, steps, means, checked, time.monotonic() - started))
-                    display.epoch(number, means, checked)
         finally:
             vae.to("cpu").eval()
 

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from multimodal_vae.loggers.base import Logger
+
 
 class Training(BaseModel):
     """How a model is trained; the defaults are the paper's but for its 5000 epochs.
@@ -15,10 +17,11 @@ class Training(BaseModel):
         schedule: ``"constant"``, or ``"cosine"`` down to zero at the end.
         warmup: steps over which the learning rate rises from zero.
         seed: of batches, augmentation and latents.
+        loggers: where the figures of each epoch go.
         device: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes the first accelerator there is.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     epochs: PositiveInt = 200
     per_class: Annotated[int, Field(ge=2)] = 20
@@ -26,4 +29,5 @@ class Training(BaseModel):
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: NonNegativeInt = 0
     seed: NonNegativeInt = 0
+    loggers: list[Logger] = Field(default=["jsonl", "console"], validate_default=True)
     device: str = "auto"

@@ -1,0 +1,40 @@
+"""The door for a logger of your own."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from multimodal_vae.part import Part
+
+
+class Logger(Part, ABC):
+    """Takes the figures of a training, once an epoch, wherever its author wants them."""
+
+    kind = "logger"
+
+    shows: ClassVar[bool] = False
+    """Whether it speaks to the person who waits; such a logger is left out where nothing is to be shown."""
+
+    def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
+        """Begin, before the first step.
+
+        Args:
+            folder: of the run; None where it leaves none.
+            configuration: the run's settings as a table, defaults included.
+        """
+
+    @abstractmethod
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Take one epoch's figures.
+
+        Args:
+            step: optimiser steps since the start.
+            values: ``epoch``, counted from 1; ``training.<term>`` and, where there is a validation set,
+                ``validation.<term>``, means over the epoch, the terms being ``loss`` and those of
+                :meth:`~multimodal_vae.model.MultimodalVAE.forward`; and clocks, which no two runs share, as
+                ``clock.<what>`` in seconds.
+        """
+
+    def close(self) -> None:
+        """End, however the training ended."""
