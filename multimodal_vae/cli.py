@@ -3,8 +3,10 @@
 Exit codes: 0 done; 2 the user's input is wrong, said in one line; 1 anything else, an interruption included.
 """
 
+import io
 import os
 import sys
+import tomllib
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,14 @@ from typing import Annotated, Any
 import typer
 
 from multimodal_vae import registry
-from multimodal_vae.errors import MultimodalVAEError, MultimodalVAEWarning, TrainingInterrupted
+from multimodal_vae.errors import (
+    ConfigurationError,
+    MultimodalVAEError,
+    MultimodalVAEWarning,
+    PluginError,
+    TrainingInterrupted,
+    did_you_mean,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -49,6 +58,66 @@ def plugins(
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if faulty:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: mmvae check modality signal --set length=64 --set channels=2")
+def check(
+    kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss, sampler or logger.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Name of the part, as mmvae plugins lists it.", show_default=False)],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the part, as TOML writes it.")
+    ] = None,
+) -> None:
+    """Try every law of its kind on one part, and say in words which it breaks."""
+    from multimodal_vae.testing import LawBroken, laws
+
+    part_class: Any = registry.load(_kind(kind), name)
+    part = part_class.of({"name": name, **dict(map(_setting, settings or []))})
+    broken = 0
+    for law in laws(part.kind):
+        try:
+            law(part)
+        except LawBroken as error:
+            broken += 1
+            typer.echo(f"BROKEN  {law.name}: seen: {error.seen}; expected: {error.expected}")
+        else:
+            typer.echo(f"holds   {law.name}: {law.statement}")
+    typer.echo(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")
+    if broken:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: mmvae new modality eeg")
+def new(
+    kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss or sampler.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Name under which the part will be found.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; multimodal-vae-NAME where it is not given.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a distribution with a part of your own: it installs and keeps every law as it is, for you to change."""
+    from multimodal_vae.scaffold.distribution import new_distribution
+
+    folder = new_distribution(kind, name, out)
+    typer.echo(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
+
+
+def _kind(word: str) -> str:
+    kind = word.replace("-", "_")
+    if kind not in registry.KINDS:
+        raise PluginError(f"{word!r} is no kind of part; {did_you_mean(kind, registry.KINDS)}")
+    return kind
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A setting from ``key=value``; what is no TOML value is taken as text."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigurationError(f"--set takes KEY=VALUE, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value
 
 
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
@@ -106,7 +175,10 @@ def sample(
 def main() -> None:
     """Run ``mmvae``."""
     words = sys.argv[1:] or ["--help"]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a plugin may have a name that this terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
+    registry.shield()
     sys.exit(run_command(lambda: app(words, standalone_mode=False)))
 
 

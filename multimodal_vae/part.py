@@ -11,6 +11,7 @@ import typing
 from abc import ABCMeta
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pydantic
@@ -79,13 +80,13 @@ class Part(metaclass=_PartMeta):
             raise ConfigurationError(f"{spec['name']!r} is registered as a {cls.kind}, but {part!r} is none")
         try:
             made: Self = part(**settings)
-        except MultimodalVAEError:
+        except (MultimodalVAEError, KeyboardInterrupt):
             raise
-        except Exception as error:  # whatever a plugin's constructor does, its owner must be named
+        except BaseException as error:  # whatever a plugin's constructor does, its owner must be named
             entry = registry.owner_of(part)
             raise PluginError(
                 f"{cls.kind} {spec['name']!r} of {entry.owner if entry else 'this session'} could not be made by "
-                f"{part.__module__}:{part.__qualname__}: {type(error).__name__}: {error}"
+                f"{part.__module__}:{part.__qualname__}: {registry.say(error)}"
             ) from error
         return made
 
@@ -98,6 +99,10 @@ class Part(metaclass=_PartMeta):
     def configuration(self) -> dict[str, Any]:
         """The part as a table: its name and every setting, defaults included; settings that are None are left out."""
         return {"name": self.name, **plain(self._settings)}
+
+    def anew(self) -> Self:
+        """A new part of the same settings, without anything that was learned."""
+        return type(self)(**self._settings)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self._settings.items())
@@ -130,6 +135,18 @@ def examine(kind: str, name: str) -> Part | None:
     required = [default for _, default in _fields(part).values() if default is inspect.Parameter.empty]
     made: Part | None = None if required else part.of(name)
     return made
+
+
+def report(kind: str, name: str, path: str) -> None:
+    """Write how a part is to a file: what :func:`examine` has to say against it, or that it works."""
+    try:
+        examine(kind, name)
+        state = registry.WORKS
+    except MultimodalVAEError as error:
+        state = " ".join(str(error).split())
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is what is wrong with the part)
+        state = registry.say(error)
+    Path(path).write_text(state, "utf-8")
 
 
 def _check_signatures(part: type[Part]) -> None:

@@ -20,18 +20,18 @@ class Console(Logger):
 
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
         """Start the clock."""
-        self._screen = Screen(stderr=True, soft_wrap=True)
         self._epochs = configuration["training"]["epochs"]
         self._started = time.monotonic()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Print the line."""
-        if self._screen.is_terminal:
+        screen = Screen(stderr=True, soft_wrap=True)
+        if screen.is_terminal:
             return
         validation = figures_line(values, "validation.")
         checked = f" | validation {validation}" if validation else ""
         rate = step / (time.monotonic() - self._started)
-        self._screen.print(
+        screen.print(
             f"epoch {values['epoch']}/{self._epochs}: {figures_line(values, 'training.')}{checked} | "
             f"{rate:.2f} batches/s",
             markup=False,

@@ -1,0 +1,1 @@
+"""New distributions: what ``mmvae new`` writes for an author to begin with."""

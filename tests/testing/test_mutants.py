@@ -1,0 +1,638 @@
+"""For every law a part that breaks just it: so each law can fail, and none fails for another's reason."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Distribution
+
+import multimodal_vae as mv
+from multimodal_vae.registry import KINDS
+from multimodal_vae.testing import LawBroken, laws
+
+MUTANTS = {}
+
+
+def mutant(*names):
+    """Declare a part that breaks the law of its own name, or those named."""
+
+    def declare(part):
+        MUTANTS[part.kind, names[0] if names else part.__name__] = part
+        return part
+
+    return declare
+
+
+class Picture(mv.Image):
+    """A modality that keeps every law, to be spoilt."""
+
+    def __init__(self, size: tuple[int, int] = (8, 8), width: int = 4) -> None:
+        super().__init__(size=size, channels=1, width=width, loss={"mse": 1.0})
+
+
+@mutant()
+class settings_make_it_anew(Picture):
+    @property
+    def configuration(self):
+        return {"name": self.name, "size": list(self.size), "width": self.width + 1}
+
+
+@mutant()
+class copies_share_nothing(Picture):
+    def __deepcopy__(self, memory):
+        return self
+
+
+@mutant()
+class nothing_global_changes_by_use(Picture):
+    def encoder(self):
+        np.random.seed(0)  # noqa: NPY002
+        return super().encoder()
+
+
+@mutant()
+class examples_are_valid_samples(Picture):
+    def examples(self, count):
+        return torch.as_tensor(np.random.default_rng().random((count, *self.shape), dtype=np.float32))
+
+
+@mutant()
+class check_refuses_what_is_no_sample(Picture):
+    def check(self, samples):
+        pass
+
+
+@mutant()
+class shapes_fit(Picture):
+    def observe(self, decoded):
+        return super().observe(decoded).squeeze(0)
+
+
+@mutant()
+class networks_are_new_each_time(Picture):
+    def encoder(self):
+        if not hasattr(self, "kept"):
+            self.kept = super().encoder()
+        return self.kept
+
+
+@mutant()
+class loss_is_one_finite_number_a_sample(Picture):
+    def reconstruction_loss(self, decoded, target):
+        return super().reconstruction_loss(decoded, target)[:, None]
+
+
+@mutant()
+class loss_ignores_neighbours(Picture):
+    def reconstruction_loss(self, decoded, target):
+        loss = super().reconstruction_loss(decoded, target)
+        return loss * (1 + loss.mean())
+
+
+@mutant()
+class descent_reaches_the_target(Picture):
+    def observe(self, decoded):
+        return 1 - super().observe(decoded)
+
+
+@mutant()
+class every_parameter_has_a_gradient(Picture):
+    def encoder(self):
+        encoder = super().encoder()
+        encoder.unused = nn.Linear(2, 2)
+        return encoder
+
+
+@mutant()
+class what_is_observed_is_a_valid_sample(Picture):
+    def observe(self, decoded):
+        return 1.02 * super().observe(decoded) - 0.01
+
+
+@mutant()
+class augmentation_keeps_samples_valid(Picture):
+    def augment(self, x):
+        return x + 0.5
+
+
+@mutant()
+class augmentation_leaves_its_input_alone(Picture):
+    def corrupt(self, x):
+        return x.mul_(0.9)
+
+
+@mutant()
+class augmentation_repeats_under_a_seed(Picture):
+    def augment(self, x):
+        return x * float(np.random.default_rng().uniform(0.5, 1))
+
+
+@mutant()
+class calibration_depends_on_its_samples_alone(Picture):
+    def encoder(self):
+        encoder = super().encoder()
+        encoder.register_buffer("count", torch.zeros(()))
+        return encoder
+
+    def calibrate(self, encoder, decoder, samples):
+        encoder.count += len(samples)
+
+
+@mutant("state_comes_back_from_a_file")
+class Forgetful(Picture):
+    def encoder(self):
+        encoder = super().encoder()
+        gain = torch.rand(()).item()  # drawn anew, saved nowhere
+        encoder.register_forward_hook(lambda _module, _inputs, features: gain * features)
+        return encoder
+
+
+@mutant()
+class written_samples_are_read_back(Picture):
+    def read(self, cell):
+        return super().read(cell)[:, ::-1].copy()
+
+
+@mutant()
+class plot_draws(Picture):
+    def plot(self, sample, ax):
+        ax.set_axis_off()
+
+
+@mutant("follows_the_device")
+class Rooted(Picture):
+    def reconstruction_loss(self, decoded, target):
+        return super().reconstruction_loss(decoded, target) * torch.ones(len(target))
+
+
+class Good(mv.Concat):
+    """A fusion that keeps every law, to be spoilt."""
+
+    def __init__(self, dropout: float = 0.25) -> None:
+        super().__init__(dropout=dropout)
+
+
+@mutant("settings_make_it_anew")
+class ForgetfulFusion(Good):
+    @property
+    def configuration(self):
+        return {"name": self.name, "dropout": self.dropout / 2}
+
+
+@mutant("copies_share_nothing")
+class SharingFusion(Good):
+    def __deepcopy__(self, memory):
+        copied = type(self)(self.dropout)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+
+@mutant("nothing_global_changes_by_use")
+class SeedingFusion(Good):
+    def build(self, sizes, latent_dim):
+        torch.manual_seed(0)
+        super().build(sizes, latent_dim)
+
+
+@mutant()
+class posterior_has_a_row_a_sample(Good):
+    def forward(self, features, present):
+        posterior = super().forward(features, present)
+        return mv.Gaussian(posterior.mean.double(), posterior.logvar.double())
+
+
+@mutant()
+class samples_do_not_mix(Good):
+    def forward(self, features, present):
+        posterior = super().forward(features, present)
+        shifts = torch.linspace(0, 1, len(posterior.mean), device=posterior.mean.device)[:, None]
+        return mv.Gaussian(posterior.mean + shifts, posterior.logvar)
+
+
+@mutant()
+class absence_is_answered_or_refused_by_name(Good):
+    def forward(self, features, present):
+        if not present.all():
+            raise mv.DataError("something is lacking")
+        return super().forward(features, present)
+
+
+@mutant()
+class what_is_absent_has_no_say(Good):
+    def forward(self, features, present):
+        return super().forward(features, torch.ones_like(present))
+
+
+@mutant()
+class posterior_normalises(Good):
+    def forward(self, features, present):
+        posterior = super().forward(features, present)
+        joined = torch.cat([x.where(present[:, [i]], 0) for i, x in enumerate(features.values())], 1)
+        return mv.Gaussian(posterior.mean, self.logvar(joined))
+
+
+@mutant("every_parameter_has_a_gradient")
+class IdleFusion(Good):
+    def build(self, sizes, latent_dim):
+        super().build(sizes, latent_dim)
+        self.idle = nn.Linear(2, 2)
+
+
+@mutant()
+class modalities_may_have_any_name(Good):
+    def build(self, sizes, latent_dim):
+        super().build(sizes, latent_dim)
+        self.register_buffer("count", torch.zeros(()))
+        for name in sizes:
+            self.register_buffer(f"_{name}", None) if name.isidentifier() else self.register_buffer(name, None)
+
+
+@mutant("state_comes_back_from_a_file")
+class ForgetfulGain(Good):
+    def build(self, sizes, latent_dim):
+        super().build(sizes, latent_dim)
+        self.gain = torch.rand(()).item()
+
+    def forward(self, features, present):
+        posterior = super().forward(features, present)
+        return mv.Gaussian(self.gain * posterior.mean, posterior.logvar)
+
+
+@mutant("follows_the_device")
+class RootedFusion(Good):
+    def forward(self, features, present):
+        posterior = super().forward(features, present)
+        return mv.Gaussian(posterior.mean + torch.zeros(len(present), 1), posterior.logvar)
+
+
+class Pull(mv.MetricLoss):
+    """A metric loss that keeps every law, to be spoilt: the mean distance from the own class's proxy."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def build(self, latent_dim, classes):
+        self.proxies = nn.Parameter(torch.randn(classes, latent_dim))
+
+    def forward(self, latents, labels):
+        distance = (latents - self.proxies[labels]).square().mean(1)
+        return self.weight * distance.sum() / max(1, len(labels))
+
+
+@mutant("settings_make_it_anew")
+class ForgetfulLoss(Pull):
+    @property
+    def configuration(self):
+        return {"name": self.name, "weight": self.weight + 1}
+
+
+@mutant("copies_share_nothing")
+class SharingLoss(Pull):
+    def __deepcopy__(self, memory):
+        copied = type(self)(self.weight)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+
+@mutant("nothing_global_changes_by_use")
+class LoudLoss(Pull):
+    def build(self, latent_dim, classes):
+        os.environ["MMVAE_NOTES"] = os.environ.get("MMVAE_NOTES", "") + "x"
+        super().build(latent_dim, classes)
+
+
+@mutant()
+class one_scalar_with_a_gradient(Pull):
+    def forward(self, latents, labels):
+        return super().forward(latents, labels)[None]
+
+
+@mutant()
+class order_does_not_matter(Pull):
+    def forward(self, latents, labels):
+        distance = (latents - self.proxies[labels]).square().mean(1)
+        return (distance * (1 + 0.01 * torch.arange(len(labels), device=labels.device))).sum() / max(1, len(labels))
+
+
+@mutant()
+class least_where_classes_collapse_apart(Pull):
+    def forward(self, latents, labels):
+        alike = labels[:, None] == labels
+        closeness = 1 / (1 + (latents[:, None] - latents).square().sum(2))
+        return (closeness * alike).sum() / max(1, len(labels))
+
+
+@mutant()
+class takes_a_batch_without_positives(Pull):
+    def forward(self, latents, labels):
+        alone = len(labels) == 3 and len(set(labels.tolist())) == 3
+        return super().forward(latents, labels) * (float("nan") if alone else 1)
+
+
+@mutant()
+class takes_a_batch_of_one_class(Pull):
+    def forward(self, latents, labels):
+        return super().forward(latents, labels) * (float("nan") if len(set(labels.tolist())) == 1 else 1)
+
+
+@mutant()
+class takes_an_empty_batch(Pull):
+    def forward(self, latents, labels):
+        return super().forward(latents, labels) + (0 if len(labels) else 1)
+
+
+@mutant()
+class takes_equal_latents(Pull):
+    def forward(self, latents, labels):
+        spread = latents.var(0).sum().sqrt() if len(latents) else 0
+        return super().forward(latents, labels) + 0 * spread
+
+
+@mutant("state_comes_back_from_a_file")
+class ForgetfulProxy(Pull):
+    def build(self, latent_dim, classes):
+        super().build(latent_dim, classes)
+        self.gain = 1 + torch.rand(()).item()
+
+    def forward(self, latents, labels):
+        return self.gain * super().forward(latents, labels)
+
+
+@mutant("follows_the_device")
+class RootedLoss(Pull):
+    def forward(self, latents, labels):
+        return (super().forward(latents, labels) + torch.zeros(1)).squeeze()
+
+
+class Normal(mv.DensitySampler):
+    """A sampler that keeps every law, to be spoilt."""
+
+    def __init__(self, shrink: float = 0.1) -> None:
+        super().__init__()
+        self.shrink = shrink
+        self.register_buffer("mean", None)
+        self.register_buffer("scale", None)
+
+    def fit(self, latents):
+        if len(latents) < 2 or not latents.isfinite().all() or bool((latents == latents[0]).all()):
+            raise mv.SamplerError("needs two latents that differ")
+        latents = latents.detach().clone()
+        self.mean = latents.mean(0)
+        self.scale = ((1 - self.shrink) * latents.var(0) + self.shrink * latents.var()).sqrt()
+        return self
+
+    def forward(self):
+        self.state()
+        return mv.GaussianMixture(torch.ones(1).to(self.mean), self.mean[None], self.scale[None])
+
+
+class Changed(Distribution):
+    """A distribution with its draws or its log density changed."""
+
+    def __init__(self, base, drawn=lambda x: x, log_prob=lambda x: x):
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+        self.base, self._drawn, self._log_prob = base, drawn, log_prob
+
+    def sample(self, sample_shape=()):
+        return self._drawn(self.base.sample(sample_shape))
+
+    def log_prob(self, value):
+        return self._log_prob(self.base.log_prob(value))
+
+
+@mutant("settings_make_it_anew")
+class ForgetfulSampler(Normal):
+    @property
+    def configuration(self):
+        return {"name": self.name, "shrink": self.shrink / 2}
+
+
+@mutant("copies_share_nothing")
+class SharingSampler(Normal):
+    def __deepcopy__(self, memory):
+        copied = type(self)(self.shrink)
+        copied._buffers.update(self._buffers)
+        return copied
+
+
+@mutant("nothing_global_changes_by_use")
+class WanderingSampler(Normal):
+    def fit(self, latents):
+        np.seterr(under="raise" if np.geterr()["under"] == "ignore" else "ignore")
+        return super().fit(latents)
+
+
+@mutant()
+class gives_a_distribution(Normal):
+    def fit(self, latents):
+        super().fit(latents)
+        return copy.copy(self)
+
+
+@mutant()
+class log_density_integrates_to_one(Normal):
+    def forward(self):
+        return Changed(super().forward(), log_prob=lambda x: x + 0.1)
+
+
+@mutant()
+class draws_follow_the_density(Normal):
+    def forward(self):
+        return Changed(super().forward(), drawn=lambda x: self.mean + 2 * (x - self.mean))
+
+
+@mutant()
+class draws_repeat_under_a_seed(Normal):
+    def forward(self):
+        return Changed(super().forward(), drawn=lambda x: x + 1e-3 * float(np.random.default_rng().random()))
+
+
+@mutant("state_comes_back_from_a_file")
+class ForgetfulShift(Normal):
+    shift = 0.0
+
+    def fit(self, latents):
+        super().fit(latents)
+        self.shift = 0.5
+        return self
+
+    def forward(self):
+        return mv.GaussianMixture(
+            torch.ones(1).to(super().forward().means), self.mean[None] + self.shift, self.scale[None]
+        )
+
+
+@mutant()
+class unfitted_says_so(Normal):
+    def forward(self):
+        return (
+            super().forward()
+            if self.mean is not None
+            else mv.GaussianMixture(torch.ones(1), torch.zeros(1, 3), torch.ones(1, 3))
+        )
+
+
+@mutant()
+class fitting_leaves_latents_and_generator_alone(Normal):
+    def fit(self, latents):
+        torch.rand(1)
+        return super().fit(latents)
+
+
+@mutant()
+class fitting_again_forgets(Normal):
+    def fit(self, latents):
+        before = self.scale
+        super().fit(latents)
+        if before is not None and before.mean() > 0:
+            self.scale = self.scale * 1.5
+        return self
+
+
+@mutant()
+class takes_few_latents(Normal):
+    def fit(self, latents):
+        if 2 <= len(latents) < latents.shape[1]:
+            raise ValueError("a covariance is not positive definite")
+        return super().fit(latents)
+
+
+@mutant()
+class takes_one_latent(Normal):
+    def fit(self, latents):
+        if len(latents) == 1:
+            self.mean, self.scale = latents[0], latents.std(0)
+            return self
+        return super().fit(latents)
+
+
+@mutant()
+class takes_equal_latents_of_one_value(Normal):
+    def fit(self, latents):
+        if len(latents) > 1 and bool((latents == latents[0]).all()):
+            raise ZeroDivisionError("no variance")
+        return super().fit(latents)
+
+
+MUTANTS["sampler", "takes_equal_latents"] = MUTANTS.pop(("sampler", "takes_equal_latents_of_one_value"))
+
+
+@mutant()
+class takes_no_latents(Normal):
+    def fit(self, latents):
+        latents[0]
+        return super().fit(latents)
+
+
+@mutant()
+class refuses_latents_that_are_not_finite(Normal):
+    def fit(self, latents):
+        if latents.isfinite().all():
+            return super().fit(latents)
+        self.mean, self.scale = latents.mean(0), latents.var(0)
+        return self
+
+
+class Notes(mv.Logger):
+    """A logger that keeps every law, to be spoilt."""
+
+    def __init__(self, file: str = "notes.jsonl") -> None:
+        self.file = file
+
+    def open(self, folder, configuration):
+        self.folder = folder
+
+    def log(self, step, values):
+        if self.folder is not None:
+            with open(Path(self.folder) / self.file, "a", encoding="utf-8") as notes:
+                notes.write(json.dumps({"step": step, **values}))
+
+
+@mutant("settings_make_it_anew")
+class ForgetfulLogger(Notes):
+    @property
+    def configuration(self):
+        return {"name": self.name, "file": self.file + "_"}
+
+
+@mutant("copies_share_nothing")
+class SharingLogger(Notes):
+    def __deepcopy__(self, memory):
+        return self
+
+
+@mutant("nothing_global_changes_by_use")
+class PollutingLogger(Notes):
+    def open(self, folder, configuration):
+        os.environ["MMVAE_NOTES"] = os.environ.get("MMVAE_NOTES", "") + "x"
+        super().open(folder, configuration)
+
+
+@mutant()
+class takes_the_figures_of_any_training(Notes):
+    def log(self, step, values):
+        values.pop("validation.loss", None)
+        super().log(step, values)
+
+
+@mutant()
+class does_without_a_folder(Notes):
+    def log(self, step, values):
+        assert self.folder.is_dir()
+
+
+@mutant()
+class may_be_closed_before_anything_is_logged(Notes):
+    def log(self, step, values):
+        self.last = step
+
+    def close(self):
+        del self.last
+
+
+KEEPERS = [Picture, Good, Pull, Normal, Notes]
+
+
+def broken(part):
+    """The laws that a part breaks, by name, with what is said of it."""
+    found = {}
+    for law in laws(part.kind):
+        try:
+            law(part)
+        except LawBroken as error:
+            found[law.name] = str(error)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch):
+    """What the mutants change of the process."""
+    state, errors = np.random.get_state(), np.geterr()  # noqa: NPY002
+    monkeypatch.delenv("MMVAE_NOTES", raising=False)
+    yield
+    np.random.set_state(state)  # noqa: NPY002
+    np.seterr(**errors)
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+def test_what_the_mutants_are_made_of_keeps_every_law(keeper):
+    assert broken(keeper()) == {}
+
+
+@pytest.mark.parametrize(("kind", "law"), MUTANTS, ids=lambda word: word)
+def test_a_mutant_breaks_its_law_and_no_other(kind, law):
+    part = MUTANTS[kind, law]()
+    found = broken(part)
+    assert list(found) == [law], found
+    assert found[law].startswith(f"law {law!r} of a {kind}, on {part!r}: seen: ")
+    assert "; expected: " in found[law]
+
+
+def test_every_law_has_its_mutant():
+    assert set(MUTANTS) == {(kind, law.name) for kind in KINDS for law in laws(kind)}

@@ -1,0 +1,57 @@
+"""Every part of the core keeps every law."""
+
+import pytest
+
+import multimodal_vae as mv
+from multimodal_vae import registry
+from multimodal_vae.testing import parametrize_with_checks
+
+PARTS = [
+    mv.Image(size=(16, 16), channels=3, width=8),
+    mv.Image(size=(16, 16), channels=1, width=8, loss={"ssim": 1.0, "l1": 0.5}),
+    mv.Image(size=(8, 32), channels=1, width=4, loss={"mse": 1.0}),
+    mv.Image(size=(13, 11), channels=3, width=4),
+    mv.Image(size=(16, 16), channels=3, width=8, network="compact"),
+    mv.Image(size=(20, 13), channels=1, width=4, network="compact"),
+    mv.Signal(length=32, width=8),
+    mv.Signal(length=19, channels=3, width=8),
+    mv.Vector(size=5, hidden=16),
+    mv.Vector(size=1, hidden=16, cell="path"),
+    mv.Categorical(categories=["left", "right", "both"], hidden=16),
+    mv.Concat(),
+    mv.Concat(dropout=0.3),
+    mv.Triplet(),
+    mv.Triplet(distance="squared"),
+    mv.Triplet(margin=0.5, distance="cosine"),
+    mv.KDE(),
+    mv.KDE(bandwidth=0.5),
+    mv.KDE(bandwidths=[0.1, 1.0], folds=3),
+    mv.GMM(),
+    mv.GMM(components=2, covariance="full"),
+    mv.JSONLines(),
+    mv.Console(),
+]
+
+
+@parametrize_with_checks(PARTS)
+def test_laws(part, check):
+    check(part)
+
+
+def test_every_part_of_the_core_is_among_them():
+    tried = {(part.kind, part.name) for part in PARTS}
+    assert tried == {(e.kind, e.name) for e in registry.entries() if e.distribution == registry.CORE}
+
+
+def test_a_class_is_tried_with_its_defaults_and_each_case_has_a_name_of_its_own():
+    mark = parametrize_with_checks([mv.Triplet, mv.Triplet(margin=1.0)])
+    names = [case.id for case in mark.args[1]]
+    assert len(set(names)) == len(names)
+    assert names[0] == "Triplet-one_scalar_with_a_gradient"
+    assert names[-1].startswith("Triplet-2-")
+    assert isinstance(mark.args[1][0].values[0], mv.Triplet)
+
+
+def test_a_class_that_needs_settings_says_which():
+    with pytest.raises(mv.ConfigurationError, match="needs the setting 'length'"):
+        parametrize_with_checks([mv.Signal])
