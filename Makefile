@@ -2,16 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-PACKAGES = -e . -e plugins/otoscopy -e plugins/wbt
+PLUGINS = otoscopy wbt ecg
+PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo test lint wheels test-wheels clean
+.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
 
-$(VENV)/.run: pyproject.toml constraints.txt plugins/otoscopy/pyproject.toml plugins/wbt/pyproject.toml
+$(VENV)/.run: pyproject.toml constraints.txt $(PLUGINS:%=plugins/%/pyproject.toml)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt $(PACKAGES)
 	touch $@
@@ -26,17 +27,25 @@ demo: $(VENV)/.run  ## a simulated cohort, training, 1,500 new pairs and the pap
 test: $(VENV)/.dev lint  ## style, types and all tests
 	$(PYTEST)
 
+test-all: test test-wheels test-plugins test-authors  ## that, and whatever wants environments of its own
+
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-wheels: $(VENV)/.dev  ## the three distributions, in dist/
+wheels: $(VENV)/.dev  ## every distribution, in dist/
 	rm -rf dist
-	for each in . plugins/otoscopy plugins/wbt; do $(BIN)/python -m build -q -o dist $$each || exit 1; done
+	for each in . $(PLUGINS:%=plugins/%); do $(BIN)/python -m build -q -o dist $$each || exit 1; done
 
 test-wheels: wheels  ## the wheels, installed into an environment of their own, away from the checkout
 	$(BIN)/python tests/check_wheels.py dist constraints.txt
+
+test-plugins: wheels  ## hostile neighbours: plugins that are broken in every way, installed beside good ones
+	$(BIN)/python tests/check_plugins.py dist constraints.txt
+
+test-authors: wheels  ## the tutorial, and what mmvae new writes, in a new environment
+	$(BIN)/python tests/check_authors.py dist constraints.txt
 
 clean:  ## remove environments and what was built
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

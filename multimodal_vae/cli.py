@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from multimodal_vae import registry
+from multimodal_vae.discovery import shield
 from multimodal_vae.errors import (
     ConfigurationError,
     MultimodalVAEError,
@@ -178,7 +179,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a plugin may have a name that this terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
-    registry.shield()
+    shield()
     sys.exit(run_command(lambda: app(words, standalone_mode=False)))
 
 

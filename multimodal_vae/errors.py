@@ -40,6 +40,11 @@ class SamplerError(MultimodalVAEError):
     """A density cannot be fitted to, or sampled from, what it was given."""
 
 
+def one_line(error: BaseException) -> str:
+    """An exception in one line, its class first."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the tail of a message that helps with a misspelt word.
 

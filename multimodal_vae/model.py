@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 import torch
 from torch import Tensor, nn
 
 from multimodal_vae.data.batch import UNLABELLED, Batch
-from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
@@ -17,6 +16,9 @@ from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.part import explain_settings
+
+if TYPE_CHECKING:
+    from multimodal_vae.data.dataset import MultimodalDataset
 
 
 class MultimodalVAE(nn.Module):
@@ -141,7 +143,7 @@ class MultimodalVAE(nn.Module):
         """Each modality's corruption of the input alone."""
         return {name: modality.corrupt(samples[name]) for name, modality in self.modalities.items()}
 
-    def calibrate(self, data: MultimodalDataset) -> None:
+    def calibrate(self, data: "MultimodalDataset") -> None:
         """Let each modality measure the training data."""
         for (name, modality), encoder, decoder in zip(
             self.modalities.items(), self.encoders, self.decoders, strict=True
@@ -152,7 +154,7 @@ class MultimodalVAE(nn.Module):
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, samples)
 
-    def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
+    def embed(self, data: "MultimodalDataset", batch_size: int = 256) -> Tensor:
         """The posterior's mean of every sample, (N, latent_dim), on the CPU."""
         self.check(data)
         return self._means(data.batch(rows) for rows in torch.split(torch.arange(len(data)), batch_size))
@@ -169,7 +171,7 @@ class MultimodalVAE(nn.Module):
             ]
         return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
 
-    def reconstruct(self, data: MultimodalDataset) -> dict[str, Tensor]:
+    def reconstruct(self, data: "MultimodalDataset") -> dict[str, Tensor]:
         """Each sample through the mean of its posterior and back."""
         return self.generate(self.embed(data))
 
@@ -226,7 +228,7 @@ class MultimodalVAE(nn.Module):
             ]
         return torch.cat(means) if means else torch.zeros(0, self.latent_dim)
 
-    def check(self, data: MultimodalDataset) -> None:
+    def check(self, data: "MultimodalDataset") -> None:
         """Refuse data with other modalities or classes than the model's."""
         if list(data.modalities) != list(self.modalities):
             raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")

@@ -18,7 +18,7 @@ import pydantic
 import pydantic_core
 
 from multimodal_vae import registry
-from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, PluginError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, PluginError, did_you_mean, one_line
 
 
 class _PartMeta(ABCMeta):
@@ -86,7 +86,7 @@ class Part(metaclass=_PartMeta):
             entry = registry.owner_of(part)
             raise PluginError(
                 f"{cls.kind} {spec['name']!r} of {entry.owner if entry else 'this session'} could not be made by "
-                f"{part.__module__}:{part.__qualname__}: {registry.say(error)}"
+                f"{part.__module__}:{part.__qualname__}: {one_line(error)}"
             ) from error
         return made
 
@@ -145,7 +145,7 @@ def report(kind: str, name: str, path: str) -> None:
     except MultimodalVAEError as error:
         state = " ".join(str(error).split())
     except Exception as error:  # noqa: BLE001  (whatever it is, it is what is wrong with the part)
-        state = registry.say(error)
+        state = one_line(error)
     Path(path).write_text(state, "utf-8")
 
 

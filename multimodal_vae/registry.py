@@ -4,36 +4,49 @@ Listing reads package metadata only; nothing is imported before :func:`load` is 
 neither torch nor any plugin.
 """
 
-import configparser
 import importlib
 import importlib.metadata
 import operator
 import os
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
-from itertools import groupby
-from pathlib import Path, PurePath
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
-import entrypoints
+from multimodal_vae import discovery
+from multimodal_vae.discovery import (
+    CORE,
+    KINDS,
+    Entry,
+    Unreadable,
+    canonical,
+    discover,
+    requirements_of,
+    version_of,
+)
+from multimodal_vae.errors import PluginError, did_you_mean, one_line
 
-from multimodal_vae.errors import PluginError, did_you_mean
-
-KINDS = {
-    "modality": "multimodal_vae.modalities",
-    "fusion": "multimodal_vae.fusions",
-    "metric_loss": "multimodal_vae.metric_losses",
-    "sampler": "multimodal_vae.samplers",
-    "logger": "multimodal_vae.loggers",
-}
-"""The kinds of part, and the entry point group of each."""
-
-CORE = "multimodal-vae"
+__all__ = [
+    "CORE",
+    "KINDS",
+    "RESTRICTED",
+    "SHIPPED",
+    "WORKS",
+    "Entry",
+    "check",
+    "entries",
+    "find",
+    "is_registered",
+    "load",
+    "name_of",
+    "owner_of",
+    "prefer",
+    "refresh",
+    "register",
+    "unreadable",
+]
 
 # So that a run which needs one of our plugins can say what to install.
 SHIPPED = {
@@ -48,51 +61,6 @@ _PATIENCE = 120  # seconds that a part may take to import when it is checked
 C = TypeVar("C", bound=Any)
 
 
-@dataclass(frozen=True, order=True)
-class Entry:
-    """Where a part comes from, as package metadata tells it.
-
-    Attributes:
-        kind: a key of :data:`KINDS`.
-        name: the name users write.
-        module: the module that defines the part.
-        attribute: the class in that module.
-        distribution: the distribution that owns the entry point, as pip spells it.
-        version: its version.
-        fault: what is wrong with the entry point itself; empty where it can be read.
-    """
-
-    kind: str
-    name: str
-    module: str
-    attribute: str
-    distribution: str
-    version: str
-    fault: str = ""
-
-    @property
-    def owner(self) -> str:
-        """The distribution and its version, as an error names them."""
-        return f"{self.distribution} {self.version}"
-
-
-@dataclass(frozen=True, order=True)
-class Unreadable:
-    """A distribution whose entry points cannot be read, so that nobody knows what it offers.
-
-    Attributes:
-        distribution: its name, as pip spells it.
-        version: its version.
-        fault: what is wrong.
-        ours: whether it speaks of a group of :data:`KINDS`, and so means to offer parts, and may.
-    """
-
-    distribution: str
-    version: str
-    fault: str
-    ours: bool
-
-
 _registered: dict[tuple[str, str], type] = {}
 _preferred: dict[tuple[str, str], str] = {}
 
@@ -103,25 +71,12 @@ def entries(kind: str | None = None) -> list[Entry]:
     Args:
         kind: one key of :data:`KINDS`, or None for all.
     """
-    return sorted(entry for entry in _discover() if kind in (None, entry.kind))
+    return sorted(entry for entry in discover() if kind in (None, entry.kind))
 
 
 def refresh() -> None:
     """Forget what was discovered, so that the next look-up reads the installed metadata anew."""
-    _discover.cache_clear()
-
-
-def shield() -> None:
-    """Let torch and pydantic import where one stranger's entry points cannot be read.
-
-    Both look for plugins of their own by ``importlib.metadata.entry_points()``, which fails over one malformed file.
-    Only then, and unless the user says otherwise, is that turned off in this process and those it starts.
-    """
-    try:
-        importlib.metadata.entry_points()
-    except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
-        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
-        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    discover.cache_clear()
 
 
 def register(part: C, name: str | None = None) -> C:
@@ -173,7 +128,7 @@ def load(kind: str, name: str) -> type:
         raise
     # A plugin's import may fail in any way at all, also by ending the process, and its owner must be named.
     except BaseException as error:
-        raise PluginError(f"{what} could not be loaded from {entry.module}: {say(error)}") from error
+        raise PluginError(f"{what} could not be loaded from {entry.module}: {one_line(error)}") from error
     if not isinstance(part, type) or getattr(part, "kind", None) != kind:
         raise PluginError(f"{what} is {entry.module}:{entry.attribute}, which is no {kind}")
     lacking = ", ".join(sorted(getattr(part, "__abstractmethods__", ())))
@@ -192,7 +147,7 @@ def find(kind: str, name: str) -> Entry:
         PluginError: if the name is unknown or has two owners.
     """
     owner, _, plain = name.rpartition(":")
-    found = [each for each in entries(kind) if each.name == plain and _canonical(owner) in ("", each.distribution)]
+    found = [each for each in entries(kind) if each.name == plain and canonical(owner) in ("", each.distribution)]
     if not found:
         raise PluginError(_unknown(kind, name))
     for first in (_preferred.get((kind, plain)), CORE):
@@ -223,7 +178,10 @@ def check(entry: Entry) -> str:
         return RESTRICTED
     if entry.fault:
         return entry.fault
-    program = "import sys; from multimodal_vae.part import report; report(*sys.argv[1:])"
+    program = (
+        "import sys; from multimodal_vae.discovery import shield; shield()\n"
+        "from multimodal_vae.part import report; report(*sys.argv[1:])"
+    )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # In files: what a plugin prints is none of our words, and what it leaves running would keep a pipe open.
         state, errors = Path(folder, "state"), Path(folder, "errors")
@@ -242,8 +200,11 @@ def check(entry: Entry) -> str:
 
 
 def unreadable() -> list[Unreadable]:
-    """List the distributions whose entry points cannot be read; parts of theirs are not found."""
-    return sorted(each for each in _standard_library() if isinstance(each, Unreadable))
+    """List the distributions whose entry points cannot be read; parts of theirs are not found.
+
+    One that ``MMVAE_PLUGINS`` keeps out is not counted as ours.
+    """
+    return [replace(each, ours=each.ours and _allowed(each.distribution)) for each in discovery.unreadable()]
 
 
 def name_of(part: type) -> str:
@@ -264,21 +225,23 @@ def name_of(part: type) -> str:
 def owner_of(part: type) -> Entry | None:
     """Return the entry of an installed part, or None for a class of this session.
 
-    Of several entries of one class the core's comes first: a plugin that lists a class of the core does not own it.
+    An entry may name the module that defines the class, or one that is imported already and shows it too, such as the
+    package around it. Of several entries of one class the core's comes first: a plugin that lists a class of the core
+    does not own it.
     """
     place = (part.__module__, part.__qualname__)
-    owners = [each for each in entries(getattr(part, "kind", None)) if (each.module, each.attribute) == place]
+
+    def offers(entry: Entry) -> bool:
+        shown = vars(sys.modules[entry.module]).get(entry.attribute) if entry.module in sys.modules else None
+        return (entry.module, entry.attribute) == place or shown is part
+
+    owners = [each for each in entries(getattr(part, "kind", None)) if offers(each)]
     return min(owners, key=lambda each: (each.distribution != CORE, each), default=None)
 
 
 def is_registered(part: type) -> bool:
     """Whether a class was registered in this session."""
     return any(registered is part for registered in _registered.values())
-
-
-def say(error: BaseException) -> str:
-    """An exception in one line, its class first."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _of_this_session(kind: str, name: str) -> type | None:
@@ -293,7 +256,7 @@ def _of_this_session(kind: str, name: str) -> type | None:
 
 def _allowed(distribution: str) -> bool:
     allowed = os.environ.get("MMVAE_PLUGINS")
-    return allowed is None or distribution in {CORE, *map(_canonical, allowed.replace(",", " ").split())}
+    return allowed is None or distribution in {CORE, *map(canonical, allowed.replace(",", " ").split())}
 
 
 def _require_this_core(entry: Entry, what: str) -> None:
@@ -302,14 +265,14 @@ def _require_this_core(entry: Entry, what: str) -> None:
 
     if entry.distribution == CORE:
         return
-    installed = _version(CORE)
-    for line in _requirements(entry.distribution):
+    installed = version_of(CORE)
+    for line in requirements_of(entry.distribution):
         try:
             each = Requirement(line)
         except InvalidRequirement:
             continue  # whoever installs it has to complain
         applies = each.marker is None or each.marker.evaluate({"extra": ""})
-        if _canonical(each.name) == CORE and applies and not each.specifier.contains(installed, prereleases=True):
+        if canonical(each.name) == CORE and applies and not each.specifier.contains(installed, prereleases=True):
             raise PluginError(
                 f"{what} needs {CORE}{each.specifier}, and {installed} is installed; install a version of one that "
                 f"suits the other, for example: pip install --upgrade {CORE} {entry.distribution}"
@@ -326,128 +289,3 @@ def _unknown(kind: str, name: str) -> str:
     silent = [f"{each.distribution} {each.version}" for each in unreadable() if each.ours]
     perhaps = f"; {' and '.join(silent)} may have it, but cannot be read: mmvae plugins --check" if silent else ""
     return f"there is no {kind} {name!r}; {did_you_mean(name, known)}{perhaps}"
-
-
-@cache
-def _discover() -> tuple[Entry, ...]:
-    try:
-        found = list(_entrypoints())
-    except Exception:  # noqa: BLE001  (one stranger's malformed file costs `entrypoints` all discovery, however)
-        found = [each for each in _standard_library() if not isinstance(each, Unreadable)]
-    # A distribution may be found twice, such as by an egg-info beside its dist-info, under two spellings of its name;
-    # the first on the path is the one that would be imported, and what only the other offers may be long gone.
-    unique: dict[str, dict[tuple[str, str], Entry]] = {}
-    for entries_of_one in found:
-        parts: dict[tuple[str, str], Entry] = {}
-        for entry in entries_of_one:
-            parts.setdefault((entry.kind, entry.name), entry)
-            unique.setdefault(entry.distribution, parts)
-    return tuple(entry for parts in unique.values() for entry in parts.values())
-
-
-def _entrypoints() -> Iterator[list[Entry]]:
-    """The entry points of our groups, by distribution, by the `entrypoints` package, in one pass over the path."""
-    path = list(filter(lambda folder: isinstance(folder, str), sys.path))  # Python ignores anything else, too
-    for config, distribution in entrypoints.iter_files_distros(path):
-        offered = [(kind, group) for kind, group in KINDS.items() if group in config]
-        if offered:
-            owner = _canonical(distribution.name)
-            version = _version(owner) or distribution.version or "?"
-            yield [
-                _entry(kind, name, value, owner, version)
-                for kind, group in offered
-                for name, value in config.items(group, raw=True)
-            ]
-
-
-def _standard_library() -> Iterator[list[Entry] | Unreadable]:
-    """The same by the standard library, or what is wrong where a distribution's entry points cannot be read."""
-    kinds = {group: kind for kind, group in KINDS.items()}
-    for distribution in _in_order(importlib.metadata.distributions()):
-        owner, version, text, fault = _name(distribution), "?", "", ""
-        found: list[Entry] = []
-        try:
-            text = distribution.read_text("entry_points.txt") or ""
-            points = [point for point in distribution.entry_points if point.group in kinds]
-            version = (_version(owner) if text else "") or "?"
-            found = [_entry(kinds[point.group], point.name, point.value, owner, version) for point in points]
-        except Exception as error:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
-            if isinstance(error, UnicodeDecodeError):
-                text = error.object.decode("utf-8", "replace")
-            fault = _why(text, say(error))
-        ours = any(f"[{group}" in text for group in KINDS.values())
-        if ours and not found:  # such as where a header is not one for the standard library, which then passes it over
-            fault = fault or _why(text, "they name a group of parts, and none in it")
-        if fault:
-            version = _version(owner) or "?"
-            yield Unreadable(owner, version, f"its entry points cannot be read: {fault}", ours and _allowed(owner))
-        else:
-            yield found
-
-
-def _why(text: str, otherwise: str) -> str:
-    """What is wrong with entry points: the words of a parser that says where, or else those given."""
-    try:
-        entrypoints.CaseSensitiveConfigParser(delimiters=("=",)).read_string(text)
-    except configparser.Error as error:
-        return say(error)
-    return otherwise
-
-
-def _in_order(distributions: Iterable[importlib.metadata.Distribution]) -> Iterator[importlib.metadata.Distribution]:
-    """As they stand on the path, within a folder a dist-info before an egg-info, which may be stale."""
-    for _, beside in groupby(distributions, lambda each: str(each.locate_file(""))):
-        yield from sorted(beside, key=lambda each: PurePath(str(_place(each))).suffix != ".dist-info")
-
-
-def _place(distribution: importlib.metadata.Distribution) -> object:
-    return getattr(distribution, "_path", "")  # the standard library shows it nowhere else
-
-
-def _name(distribution: importlib.metadata.Distribution) -> str:
-    """Its name, from the folder of its metadata where these do not tell."""
-    try:
-        name = distribution.metadata["Name"]
-    except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
-        name = None
-    return _canonical(name or PurePath(str(_place(distribution))).stem.partition("-")[0] or "?")
-
-
-def _entry(kind: str, name: str, value: str, owner: str, version: str) -> Entry:
-    try:
-        point = entrypoints.EntryPoint.from_string(value, name)
-    except entrypoints.BadEntryPoint:
-        point = None
-    if point is None or not point.object_name:
-        fault = f"its entry point {name} = {value!r} is not of the form module:Class"
-    elif ":" in name:
-        fault = f"the name of its entry point {name} = {value} holds a colon, which parts it from its distribution's"
-    else:
-        return Entry(kind, name, point.module_name, point.object_name, owner, version)
-    return Entry(kind, name, "", "", owner, version, fault)
-
-
-def _installed(distribution: str) -> importlib.metadata.Distribution | None:
-    return next(_in_order(importlib.metadata.distributions(name=distribution)), None)
-
-
-def _version(distribution: str) -> str:
-    """Its version, empty where its metadata do not tell."""
-    found = _installed(distribution)
-    try:
-        return str((found and found.version) or "")
-    except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
-        return ""
-
-
-def _requirements(distribution: str) -> list[str]:
-    """What it asks for, nothing where its metadata do not tell."""
-    found = _installed(distribution)
-    try:
-        return list((found and found.requires) or [])
-    except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
-        return []
-
-
-def _canonical(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +14,14 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
+from multimodal_vae import registry
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import ConfigurationError, RunError, TrainingInterrupted
 from multimodal_vae.files import read_json, read_tensors, require_vacant, write_bytes, write_json, write_tensors
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.part import Part, explain_settings, plain
+from multimodal_vae.part import Part, explain_settings, parts_within, plain
 from multimodal_vae.provenance import PartRecord, records, register_passed, require
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.synthesizer import Synthesizer
@@ -93,9 +95,11 @@ def fit(
 
     state = "failed"
     try:
-        for logger in loggers:
-            logger.open(folder.path if folder else None, plain(dict(configuration)))
-        train(vae, data, validation, configuration.training, on_epoch, show)
+        with ExitStack() as opened:  # which closes every one of them, whatever another does
+            for logger in loggers:
+                logger.open(folder.path if folder else None, plain(dict(configuration)))
+                opened.callback(logger.close)
+            train(vae, data, validation, configuration.training, on_epoch, show)
         state = "done"
     except KeyboardInterrupt:
         state = "interrupted"
@@ -105,8 +109,6 @@ def fit(
     finally:
         if folder:
             folder.close(vae, state, done)
-        for logger in loggers:
-            logger.close()
     return vae
 
 
@@ -261,11 +263,15 @@ class Run:
             fit_on: ``train``, ``validation`` or ``test``; the configuration's where it is None.
         """
         wanted = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
+        for part in parts_within(wanted):  # what is handed over as an instance is known by its name from here on
+            if registry.owner_of(type(part)) is None:
+                registry.register(type(part), part.name)
         split = fit_on or self.configuration.density.fit_on
         if split not in SPLITS:
             raise RunError(f"densities can be fitted on {', '.join(SPLITS)}, not on {split!r}")
         suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
-        path = self.path / "samplers" / f"{wanted.name}{suffix}.safetensors"
+        name = wanted.name.replace(":", "-")  # which not every file system takes
+        path = self.path / "samplers" / f"{name}{suffix}.safetensors"
         if path.is_file():
             kept = Synthesizer.load(path, self.model)
             if kept.sampler.configuration == wanted.configuration:

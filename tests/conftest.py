@@ -3,7 +3,9 @@
 import csv
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
+from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,9 @@ def mmvae(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
     def run(*arguments: Any) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mmvae", *map(str, arguments)])
+        # What the command changes of its process is changed back.
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        monkeypatch.setattr(Distribution, "entry_points", Distribution.entry_points)
         capfd.readouterr()
         with pytest.raises(SystemExit) as exit_:
             cli.main()

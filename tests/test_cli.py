@@ -47,6 +47,30 @@ def test_plugins_check_says_how_each_part_is(mmvae, monkeypatch):
     assert states["gmm"] == "works"
 
 
+def test_plugins_check_ends_well_where_only_strangers_or_what_may_not_load_are_broken(mmvae, monkeypatch):
+    states = {"kde": registry.RESTRICTED}
+    monkeypatch.setattr(registry, "check", lambda entry: states.get(entry.name, registry.WORKS))
+    for ours in (False, True):
+        stranger = registry.Unreadable("stranger", "0.1", "its entry points cannot be read: why", ours)
+        monkeypatch.setattr(registry, "unreadable", lambda stranger=stranger: [stranger])
+        status, out, err = mmvae("plugins", "--check")
+        assert (status, err) == (int(ours), "")
+        assert out.splitlines()[-1].split(maxsplit=4) == ["-", "-", "stranger", "0.1", stranger.fault]
+
+
+def test_plugins_shows_names_that_the_terminal_cannot(tmp_path):
+    info = tmp_path / "foreign-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n", "utf-8")
+    (info / "entry_points.txt").write_text("[multimodal_vae.fusions]\n中 = a:B\n", "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "latin-1"}
+    code = "from multimodal_vae.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "plugins"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "\\u4e2d" in done.stdout
+    assert "triplet" in done.stdout
+
+
 def test_train_and_sample_from_end_to_end(mmvae, toml, tmp_path):
     run, new = tmp_path / "run", tmp_path / "new"
     status, out, err = mmvae("train", toml, "--out", run)

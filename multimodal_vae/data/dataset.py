@@ -8,8 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -280,6 +278,9 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
 
 def _read_column(path: Path, rows: Sequence[Row], name: str, modality: Modality, progress: bool | None) -> Tensor:
+    from rich.console import Console
+    from rich.progress import track
+
     samples = torch.zeros(len(rows), *modality.shape)
     console = Console(stderr=True)
     shown = console.is_terminal if progress is None else progress

@@ -1,0 +1,134 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+import multimodal_vae as mv
+
+CONFIGURATION = {"training": {"epochs": 3}}
+VALUES = {
+    "epoch": 2, "training.loss": 1.5, "training.reconstruction.ecg": 0.25, "training.kl": 2.0, "training.metric": 0.0,
+    "validation.loss": 3.0, "clock.seconds": 0.125,
+}  # fmt: skip
+QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "out": None}
+
+
+class Heard(mv.Logger):
+    """Keeps what it is told, in the class, since a part that is handed over is copied."""
+
+    told: ClassVar[list[tuple[Any, ...]]] = []
+
+    def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
+        self.told.append(("open", folder, configuration["training"]["epochs"]))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self.told.append(("log", step, dict(values)))
+
+    def close(self) -> None:
+        self.told.append(("close",))
+
+
+class Seen(Heard):
+    shows = True
+
+
+@pytest.fixture(autouse=True)
+def _clean():
+    Heard.told.clear()
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_lines_of_json_keep_every_figure_and_clocks_apart(tmp_path):
+    logger = mv.JSONLines()
+    logger.open(tmp_path, CONFIGURATION)
+    logger.log(10, VALUES)
+    logger.log(20, VALUES | {"epoch": 3})
+    logger.close()
+    first, second = lines(tmp_path / "log.jsonl")
+    assert first == {"step": 10, **{key: value for key, value in VALUES.items() if key != "clock.seconds"}}
+    assert second == first | {"step": 20, "epoch": 3}
+    assert lines(tmp_path / "timing.jsonl") == [{"step": step, "clock.seconds": 0.125} for step in (10, 20)]
+
+
+def test_without_a_folder_lines_of_json_go_nowhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    logger = mv.JSONLines()
+    logger.open(None, CONFIGURATION)
+    logger.log(10, VALUES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_console_says_a_line_an_epoch_on_standard_error(capfd):
+    logger = mv.Console()
+    logger.open(None, CONFIGURATION)
+    logger.log(10, VALUES)
+    logger.log(20, {key: value for key, value in VALUES.items() if not key.startswith("validation.")})
+    out, err = capfd.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    figures = "loss 1.5000, ecg 0.2500, KL 2.0000, metric 0.0000"
+    assert first.startswith(f"epoch 2/3: {figures} | validation loss 3.0000 | ")
+    assert second.startswith(f"epoch 2/3: {figures} | ")
+    assert "validation" not in second
+
+
+def test_on_a_terminal_the_console_is_silent(capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    logger = mv.Console()
+    logger.open(None, CONFIGURATION)
+    logger.log(10, VALUES)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_logger_hears_opening_each_epoch_and_closing(make_data, make_model, tmp_path, shown):
+    data = make_data()
+    mv.fit(make_model(data), data, loggers=[Seen()], show=shown, **QUICK | {"out": tmp_path / "run"})
+    if not shown:
+        assert Heard.told == []
+        return
+    begin, first, second, end = Heard.told
+    assert (begin, end) == (("open", tmp_path / "run", 2), ("close",))
+    assert [first[2]["epoch"], second[2]["epoch"]] == [1, 2]
+    assert second[1] == 2 * first[1]
+    assert first[2].keys() >= {"training.loss", "training.kl", "clock.seconds"}
+
+
+def test_what_a_logger_hears_is_what_the_run_keeps(make_data, make_model, tmp_path):
+    data = make_data()
+    mv.fit(make_model(data), data, data, loggers=[Heard(), "jsonl"], show=False, **QUICK | {"out": tmp_path / "run"})
+    heard = [{"step": step, **values} for _, step, values in Heard.told[1:-1]]
+    kept = [
+        a | b for a, b in zip(*(lines(tmp_path / "run" / name) for name in ("log.jsonl", "timing.jsonl")), strict=True)
+    ]
+    assert heard == kept
+
+
+def test_a_logger_is_closed_however_the_training_ends(make_data, make_model):
+    class Failing(Heard):
+        def log(self, step: int, values: Mapping[str, float]) -> None:
+            raise RuntimeError("the disk is full")
+
+    data = make_data()
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        mv.fit(make_model(data), data, loggers=[Failing(), Heard()], show=False, **QUICK)
+    assert [told[0] for told in Heard.told] == ["open", "open", "close", "close"]
+
+
+class Stuck(Heard):
+    def close(self) -> None:
+        super().close()
+        raise OSError("the disk is full")
+
+
+def test_a_logger_that_fails_to_close_keeps_no_other_from_it_and_costs_no_weights(make_data, make_model, tmp_path):
+    data = make_data()
+    with pytest.raises(OSError, match="the disk is full"):
+        mv.fit(make_model(data), data, loggers=[Stuck(), Heard()], show=False, **QUICK | {"out": tmp_path / "run"})
+    assert [told[0] for told in Heard.told].count("close") == 2
+    assert mv.open_run(tmp_path / "run", data, parts=[Stuck, Heard]).model

@@ -1,0 +1,78 @@
+"""The documentation says what is: its code is run, its tables are those of the code."""
+
+import re
+from pathlib import Path
+
+import documents
+import pytest
+
+from multimodal_vae.registry import KINDS
+from multimodal_vae.testing import laws
+
+DOCS = Path(__file__).parent.parent / "docs"
+WITH_PIP = {"write-a-modality.md"}
+"""Pages that install things, which are run in an environment of their own: see check_authors.py."""
+
+PAGES = [page for page in sorted(DOCS.glob("**/*.md")) if page.name not in WITH_PIP]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_what_a_page_shows_has_been_run(page, tmp_path):
+    documents.run(page, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_laws_of_a_kind_stand_in_its_reference(kind):
+    page = (DOCS / "reference" / f"{kind}.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", page[page.index("## The laws") :], re.MULTILINE)
+    assert listed == [(law.name, law.statement) for law in laws(kind)]
+
+
+PAGE = """
+```text
+not run
+```
+
+```python
+x = 3
+print("hello", x)
+```
+
+```text
+hello ...
+```
+
+```python title="a/b.py"
+print("from a file")
+```
+
+```console
+$ python a/b.py
+from a file
+$ true
+```
+
+```python
+print(x + 1)
+```
+
+```text
+4
+```
+"""
+
+
+def test_a_page_is_run_in_order_in_one_session(tmp_path):
+    (tmp_path / "page.md").write_text(PAGE, "utf-8")
+    assert documents.run(tmp_path / "page.md", tmp_path) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [("hello ...", "hullo ...", 6), ("from a file", "from no file", 19), ("4\n", "5\n", 25), ("x + 1", "y + 1", 25)],
+)
+def test_a_page_that_differs_from_its_code_is_named_with_its_line(tmp_path, old, new, line):
+    changed = PAGE.replace(old, new) if old != "from a file" else PAGE[::-1].replace(old[::-1], new[::-1], 1)[::-1]
+    (tmp_path / "page.md").write_text(changed, "utf-8")
+    with pytest.raises(documents.DiffersError, match=f"page.md, line {line}"):
+        documents.run(tmp_path / "page.md", tmp_path)

@@ -1,0 +1,151 @@
+"""Runs what stands in a page of the documentation, in order, as a reader would.
+
+- A block with ``title="path"`` is written to that file.
+- ```` ```console ````: lines after ``$`` are run by bash; what follows is their output, ``...`` standing for anything.
+- ```` ```python ```` without a title is run, all such blocks of a page in one session; a ```` ```text ```` block right
+  after it is what it prints.
+
+Run: ``python tests/tools/documents.py PAGE FOLDER``.
+"""
+
+import doctest
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Self
+
+_FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+_SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+class DiffersError(AssertionError):
+    """A page says one thing, and its code another."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page.
+
+    Attributes:
+        line: where it begins.
+        language: as the fence says.
+        title: the file that it is; empty where it is none.
+        text: what it holds.
+        expected: what it prints, where a block of text follows at once.
+    """
+
+    line: int
+    language: str
+    title: str
+    text: str
+    expected: str | None
+
+
+def blocks(page: str) -> list[Block]:
+    """The blocks of a page, in order."""
+    found = list(_FENCE.finditer(page))
+    result = []
+    for match, after in zip_longest(found, found[1:]):
+        follows = after and after[1] == "text" and not page[match.end() : after.start()].strip()
+        expected = after[3] if after and follows else None
+        result.append(Block(page[: match.start()].count("\n") + 1, match[1], match[2] or "", match[3], expected))
+    return result
+
+
+def run(page: Path, folder: Path, executable: str = sys.executable) -> int:
+    """Run a page in a folder, and return how many blocks did something.
+
+    Raises:
+        DiffersError: naming the page, the line, what was expected and what was seen.
+    """
+    # The environment's own commands first, and nothing of the checkout.
+    path = f"{Path(executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"PATH": path, "OMP_NUM_THREADS": "1"}
+    with _Session(executable, folder, environment) as session:
+        return sum(_run(block, page.name, folder, environment, session) for block in blocks(page.read_text("utf-8")))
+
+
+def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], session: "_Session") -> bool:
+    """Run one block, and return whether there was anything to run."""
+    where = f"{page}, line {block.line}"
+    if block.title:
+        (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
+        (folder / block.title).write_text(block.text, "utf-8")
+    elif block.language == "console":
+        for command, expected in _commands(block.text):
+            ran = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+            # What goes wrong is said on standard error; what goes well may be accompanied there by notes.
+            output = ran.stdout or (ran.stderr if expected.startswith("mmvae: ") else "")
+            _compare(f"{where}, $ {command}", expected, output, ran.stderr)
+    elif block.language == "python":
+        output, error = session.run(block.text)
+        if error:
+            raise DiffersError(f"{where}: {error}")
+        _compare(where, block.expected or "", output)
+    else:
+        return False
+    return True
+
+
+class _Session:
+    """One interpreter, begun with the first block of Python and kept for the page's others."""
+
+    _PROGRAM = """
+import contextlib, io, json, sys, traceback
+names = {"__name__": "__main__"}
+for line in sys.stdin:
+    output, error = io.StringIO(), ""
+    with contextlib.redirect_stdout(output):
+        try:
+            exec(compile(json.loads(line), "page", "exec"), names)
+        except BaseException:
+            error = traceback.format_exc()
+    print(json.dumps([output.getvalue(), error]), flush=True)
+"""
+
+    def __init__(self, executable: str, folder: Path, environment: Mapping[str, str]) -> None:
+        self._command = [executable, "-W", "error", "-c", self._PROGRAM]
+        self._options = {"cwd": folder, "env": environment}
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, code: str) -> tuple[str, str]:
+        """What a block prints, and its traceback if it fails."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **self._options
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(code) + "\n")
+        self._process.stdin.flush()
+        output, error = json.loads(self._process.stdout.readline())
+        return output, error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._process is not None:
+            self._process.communicate()  # it ends with what it is told
+
+
+def _commands(text: str) -> Iterator[tuple[str, str]]:
+    for command in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, _, expected = command.partition("\n")
+        yield line, expected
+
+
+def _compare(where: str, expected: str, output: str, errors: str = "") -> None:
+    if not doctest.OutputChecker().check_output(expected, output, _SAME):
+        raise DiffersError(f"{where}\nexpected: {expected}\nseen:     {output}\n{errors}")
+
+
+if __name__ == "__main__":
+    print(f"{run(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())} blocks hold")
