@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-import documents
 import pytest
 
+import documents
 from multimodal_vae.registry import KINDS
 from multimodal_vae.testing import laws
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import tokenize
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -190,6 +191,10 @@ def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
     return archive
 
 
+# What numpy lets through of the parsers beneath it: of archives, of compression, and of a header's Python literal.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError)
+
+
 def _load(path: str | Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """Read an ``.npy`` or all of an ``.npz``."""
     try:
@@ -201,7 +206,7 @@ def _load(path: str | Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
             arrays = {name: content[name] for name in content.files}
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (*_DAMAGE, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
         raise DataError(f"is no whole .npy or .npz file of plain arrays ({error})") from error
     foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
     if foreign:
