@@ -124,11 +124,13 @@ def _setting(text: str) -> tuple[str, Any]:
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
 def train(
     configuration: Annotated[Path, typer.Argument(help="TOML file of the run.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the run; new or empty.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run: new, or one to go on with by the same command.", show_default=False)
+    ],
     manifest: Annotated[Path | None, typer.Option(help="Manifest, in place of the configuration's.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Train a model on a manifest, fit a density a class, and leave a run folder."""
+    """Train a model on a manifest, fit a density a class, and leave a run folder; the same command resumes."""
     from multimodal_vae.configuration import Configuration
     from multimodal_vae.run import train_run
 

@@ -35,6 +35,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, and flush it to disk."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON for people: indented, ended by a newline."""
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

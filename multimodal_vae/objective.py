@@ -42,9 +42,15 @@ class Objective(BaseModel):
     metric_dimensions: PositiveInt | None = None
     reduction: Literal["mean", "sum"] = "mean"
 
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Add up the terms of :meth:`MultimodalVAE.forward` into the loss, a scalar."""
-        return torch.stack([self.weight(name) * term.mean() for name, term in terms.items()]).sum()
+    def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
+        """Add up the terms of :meth:`MultimodalVAE.forward` into the loss, a scalar.
+
+        Args:
+            terms: by name.
+            kl_share: of the KL divergence's weight that counts yet, while it is warmed up.
+        """
+        shares = {KL: kl_share}
+        return torch.stack([shares.get(name, 1.0) * self.weight(name) * x.mean() for name, x in terms.items()]).sum()
 
     def weight(self, term: str) -> float:
         """The weight of a term by its name: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""

@@ -56,6 +56,13 @@ def register_passed(parts: Iterable[type[Part]], recorded: Iterable[PartRecord],
             registry.register(part, each)
 
 
+def register_handed_over(value: object) -> None:
+    """Let the classes of instances that were handed over be known by their names, where none is installed."""
+    for part in parts_within(value):
+        if registry.owner_of(type(part)) is None:
+            registry.register(type(part), part.name)
+
+
 def require(recorded: Iterable[PartRecord], where: str) -> None:
     """Compare what a run recorded with what is installed; a plain name means, from here on, what the run meant by it.
 

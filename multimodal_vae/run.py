@@ -1,30 +1,26 @@
 """A run: how it is made, what its folder holds, and how it is opened."""
 
-import datetime
-import importlib.metadata
-import os
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
-import torch
 from typing_extensions import TypedDict
 
-from multimodal_vae import registry
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import ConfigurationError, RunError, TrainingInterrupted
-from multimodal_vae.files import read_json, read_tensors, require_vacant, write_bytes, write_json, write_tensors
+from multimodal_vae.files import read_json, read_tensors, require_vacant
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.part import Part, explain_settings, parts_within, plain
-from multimodal_vae.provenance import PartRecord, records, register_passed, require
+from multimodal_vae.part import Part, explain_settings, plain
+from multimodal_vae.provenance import register_handed_over, register_passed, require
+from multimodal_vae.run_folder import Environment, RunFolder, State, Status, is_begun
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.synthesizer import Synthesizer
+from multimodal_vae.training.checkpoint import Position, read_position
 from multimodal_vae.training.loop import Epoch, train
 from multimodal_vae.training.settings import Training
 
@@ -47,7 +43,8 @@ def fit(
         data: training samples.
         validation: evaluated after each epoch, if any.
         test: only noted in the run folder as held out.
-        out: a place that is empty or does not exist.
+        out: a place that is empty or does not exist; or the folder of the same training, which then goes on from its
+            last checkpoint, to the very weights that it would have had uninterrupted. One that is done is only read.
         configuration: the run's; made from the model and the settings where it is None.
         show: whether to show progress.
         settings: those of :class:`~multimodal_vae.training.settings.Training`, such as ``epochs=200``.
@@ -57,7 +54,9 @@ def fit(
 
     Raises:
         ConfigurationError: if a setting is wrong, or given beside a configuration.
-        TrainingInterrupted: on Ctrl-C; what had been reached is in the run folder.
+        RunError: if the place is taken by anything else, such as a training with another configuration or other data.
+        TrainingInterrupted: on SIGTERM or Ctrl-C, after the step that was under way; what had been reached is in the
+            run folder.
     """
     if configuration is None:
         try:
@@ -80,30 +79,37 @@ def fit(
         )
     elif settings:
         raise ConfigurationError(f"{sorted(settings)[0]!r} is given beside a configuration, which holds it already")
+    configuration = configuration.with_data(classes=data.classes)
     loggers = [logger for logger in configuration.training.loggers if show or not logger.shows]
-    parts: dict[str, MultimodalDataset | None] = dict(zip(SPLITS, (data, validation, test), strict=True))
-    folder = _Folder.create(Path(out), configuration.with_data(classes=data.classes), parts) if out else None
-    done = 0
+    parts = dict(zip(SPLITS, (data, validation, test), strict=True))
+    folder = RunFolder.begin(Path(out), configuration, parts) if out else None
+    if folder and folder.status["state"] == "done":
+        _load_weights(vae, folder.weights)
+        return vae.eval()
+    begun = read_position(folder.checkpoint) if folder else Position()
+    done = begun.epoch - 1
 
     def on_epoch(epoch: Epoch) -> None:
         nonlocal done
-        done = epoch.number
         for logger in loggers:
             logger.log(epoch.steps, epoch.values)
+        done = epoch.number
         if folder:
-            folder.status("training", done)
+            folder.write_status("training", done)
 
-    state = "failed"
+    state: State = "failed"
     try:
         with ExitStack() as opened:  # which closes every one of them, whatever another does
             for logger in loggers:
                 logger.open(folder.path if folder else None, plain(dict(configuration)))
                 opened.callback(logger.close)
-            train(vae, data, validation, configuration.training, on_epoch, show)
+                logger.rewind(begun.steps)
+            checkpoint = folder.checkpoint if folder else None
+            train(vae, data, validation, configuration.training, on_epoch, show, checkpoint)
         state = "done"
     except KeyboardInterrupt:
         state = "interrupted"
-        kept = f"; what was reached is in {out}" if out else ""
+        kept = f"; what was reached is in {out}, and the same call goes on from there" if out else ""
         epochs = configuration.training.epochs
         raise TrainingInterrupted(f"training was interrupted after {done} of {epochs} epochs{kept}") from None
     finally:
@@ -112,83 +118,18 @@ def fit(
     return vae
 
 
-class _Folder:
-    """The writing side of a run folder."""
-
-    def __init__(self, path: Path, epochs: int) -> None:
-        self.path = path
-        self.epochs = epochs
-
-    @classmethod
-    def create(
-        cls, path: Path, configuration: Configuration, parts: Mapping[str, MultimodalDataset | None]
-    ) -> "_Folder":
-        require_vacant(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from error
-        folder = cls(path, configuration.training.epochs)
-        manifest = configuration.data.manifest
-        if manifest is not None:  # relative, so that a run and its data can be moved together
-            configuration = configuration.with_data(manifest=Path(os.path.relpath(manifest, path.resolve())))
-        write_bytes(path / "config.toml", configuration.to_toml().encode())
-        write_json(path / "environment.json", _environment(configuration, parts))
-        write_json(path / "split.json", {name: part.ids if part else [] for name, part in parts.items()})
-        folder.status("training", 0)
-        return folder
-
-    def close(self, vae: MultimodalVAE, state: str, epochs: int) -> None:
-        write_tensors(self.path / "model.safetensors", vae.state_dict(), {"format": "multimodal_vae model"})
-        self.status(state, epochs)
-
-    def status(self, state: str, epochs: int) -> None:
-        write_json(self.path / "status.json", {"state": state, "epochs_done": epochs, "epochs": self.epochs})
-
-
-def _environment(configuration: Configuration, parts: Mapping[str, MultimodalDataset | None]) -> dict[str, Any]:
-    """What the run stood on: versions, who owns each part, and hashes of the data."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "distributions": {
-            name: importlib.metadata.version(name) for name in ("multimodal-vae", "torch", "numpy", "scikit-learn")
-        },
-        "parts": records(configuration),
-        "data": {
-            name: {"samples": len(part), "patients": len(set(part.patients)), "sha256": part.fingerprint()}
-            for name, part in parts.items()
-            if part
-        },
-        "notes": next((part.notes for part in parts.values() if part), {}),
-    }
-
-
-class Status(TypedDict):
-    """How far a training has come."""
-
-    state: Literal["training", "interrupted", "failed", "done"]
-    epochs_done: int
-    epochs: int
+def _load_weights(vae: MultimodalVAE, path: Path) -> None:
+    tensors, _ = read_tensors(path)
+    try:
+        vae.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RunError(f"{path} does not fit {path.with_name('config.toml')}: {str(error).splitlines()[-1]}") from error
 
 
 class _SplitIds(TypedDict):
     train: list[str]
     validation: list[str]
     test: list[str]
-
-
-class _Fingerprint(TypedDict):
-    sha256: str
-
-
-class _Environment(TypedDict):
-    """What is read back of ``environment.json``; the rest is for people."""
-
-    parts: list[PartRecord]
-    data: dict[str, _Fingerprint]
 
 
 class Run:
@@ -203,7 +144,7 @@ class Run:
     def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
         if not (path / "config.toml").is_file():
             raise RunError(f"{path} is no run folder: it has no config.toml")
-        self._environment = read_json(path / "environment.json", _Environment)
+        self._environment = read_json(path / "environment.json", Environment)
         recorded, where = self._environment["parts"], f"the run {path}"
         register_passed(parts, recorded, where)
         require(recorded, where)
@@ -218,12 +159,8 @@ class Run:
         path = self.path / "model.safetensors"
         if not path.is_file():
             raise RunError(f"{self.path} holds no trained model: its training is in the state {self.status['state']!r}")
-        tensors, _ = read_tensors(path)
         vae = self.configuration.build(self.configuration.data.classes or [])
-        try:
-            vae.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise RunError(f"{path} does not fit {self.path / 'config.toml'}: {str(error).splitlines()[-1]}") from error
+        _load_weights(vae, path)
         return vae.eval()
 
     @cached_property
@@ -263,9 +200,7 @@ class Run:
             fit_on: ``train``, ``validation`` or ``test``; the configuration's where it is None.
         """
         wanted = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
-        for part in parts_within(wanted):  # what is handed over as an instance is known by its name from here on
-            if registry.owner_of(type(part)) is None:
-                registry.register(type(part), part.name)
+        register_handed_over(wanted)
         split = fit_on or self.configuration.density.fit_on
         if split not in SPLITS:
             raise RunError(f"densities can be fitted on {', '.join(SPLITS)}, not on {split!r}")
@@ -304,8 +239,10 @@ def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Seq
 
 
 def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:
-    """Read the data, train, fit the densities; the whole of ``mmvae train``."""
-    require_vacant(Path(out))  # before the data is read, which may take long
+    """Read the data, train or go on training, fit the densities; the whole of ``mmvae train``."""
+    out = Path(out)
+    if not is_begun(out) and not (out / "config.toml").exists():
+        require_vacant(out)  # before the data is read, which may take long
     data = configuration.read_data(progress=None if show else False)
     training, validation, test = configuration.split(data)
     vae = configuration.build(data.classes)

@@ -145,7 +145,8 @@ def test_a_mistake_in_the_manifest(mmvae, toml, manifest, tmp_path, old, new, wo
 
 
 def test_a_place_that_is_taken(mmvae, toml, trained, tmp_path):
-    refused(mmvae("train", toml, "--out", trained), trained, "exists already")
+    refused(mmvae("train", toml, "--out", trained), trained, "another configuration", "[data] manifest was")
+    refused(mmvae("train", toml, "--out", tmp_path), tmp_path, "exists already")
     refused(mmvae("sample", trained, "--out", tmp_path), tmp_path, "exists already")
 
 

@@ -1,6 +1,6 @@
 """Class-balanced batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -43,7 +43,21 @@ class BalancedBatches:
 
     def __iter__(self) -> Iterator[Tensor]:
         for _ in range(len(self)):
-            yield torch.cat([self._next(index) for index in range(len(self.rows))])
+            yield self.draw()
+
+    def draw(self) -> Tensor:
+        """The rows of the next batch."""
+        return torch.cat([self._next(index) for index in range(len(self.rows))])
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next batch depends on, for :meth:`restore`."""
+        waiting = {f"waiting.{index}": rows for index, rows in enumerate(self._waiting)}
+        return {"generator": self.generator.get_state(), **waiting}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.generator.set_state(state["generator"])
+        self._waiting = [state[f"waiting.{index}"] for index in range(len(self.rows))]
 
     def _next(self, index: int) -> Tensor:
         rows = self.rows[index]

@@ -24,6 +24,9 @@ class Logger(Part, ABC):
             configuration: the run's settings as a table, defaults included.
         """
 
+    def rewind(self, step: int) -> None:
+        """Forget what was logged after a step: an interrupted training goes on from there, and logs it again."""
+
     @abstractmethod
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Take one epoch's figures.

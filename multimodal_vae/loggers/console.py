@@ -21,7 +21,11 @@ class Console(Logger):
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
         """Start the clock."""
         self._epochs = configuration["training"]["epochs"]
-        self._started = time.monotonic()
+        self._started, self._begun = time.monotonic(), 0
+
+    def rewind(self, step: int) -> None:
+        """Count the rate from here."""
+        self._begun = step
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Print the line."""
@@ -30,7 +34,7 @@ class Console(Logger):
             return
         validation = figures_line(values, "validation.")
         checked = f" | validation {validation}" if validation else ""
-        rate = step / (time.monotonic() - self._started)
+        rate = (step - self._begun) / (time.monotonic() - self._started)
         screen.print(
             f"epoch {values['epoch']}/{self._epochs}: {figures_line(values, 'training.')}{checked} | "
             f"{rate:.2f} batches/s",

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from multimodal_vae.files import append_line, write_bytes
 from multimodal_vae.loggers.base import Logger
 
 _CLOCK = "clock."
+_FILES = ("log.jsonl", "timing.jsonl")
 
 
 class JSONLines(Logger):
@@ -20,12 +22,23 @@ class JSONLines(Logger):
         """Remember the folder."""
         self._folder = folder
 
+    def rewind(self, step: int) -> None:
+        """Drop lines of later steps, and a last one that was cut short."""
+        for name in _FILES:
+            if self._folder is not None and (self._folder / name).exists():
+                lines = (self._folder / name).read_bytes().splitlines(keepends=True)
+                kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+                write_bytes(self._folder / name, b"".join(kept))
+
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line to each file."""
+        """Append one line to each file.
+
+        Raises:
+            RunError: if it cannot be written.
+        """
         if self._folder is None:
             return
         figures = {"step": step} | {key: value for key, value in values.items() if not key.startswith(_CLOCK)}
         clocks = {"step": step} | {key: value for key, value in values.items() if key.startswith(_CLOCK)}
-        for name, line in (("log.jsonl", figures), ("timing.jsonl", clocks)):
-            with open(self._folder / name, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+        for name, line in zip(_FILES, (figures, clocks), strict=True):
+            append_line(self._folder / name, json.dumps(line))

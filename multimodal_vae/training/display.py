@@ -21,9 +21,12 @@ class Display:
         batches: how many an epoch has.
         console: where; standard error where it is None.
         shown: False shows nothing.
+        done: batches that were trained before, where a training goes on.
     """
 
-    def __init__(self, epochs: int, batches: int, console: Console | None = None, shown: bool = True) -> None:
+    def __init__(
+        self, epochs: int, batches: int, console: Console | None = None, shown: bool = True, done: int = 0
+    ) -> None:
         self.console = console or Console(stderr=True, soft_wrap=True)
         self._started = time.monotonic()
         self._steps = 0
@@ -35,7 +38,7 @@ class Display:
             TimeRemainingColumn(),
             expand=True,
         )
-        self._task = self._bar.add_task("", total=epochs * batches, epoch=1, rate="-")
+        self._task = self._bar.add_task("", total=epochs * batches, completed=done, epoch=1 + done // batches, rate="-")
         self._losses = Text("waiting for the first batch")
         drawn = shown and self.console.is_terminal
         self._live = Live(Group(self._bar, self._losses), console=self.console) if drawn else None

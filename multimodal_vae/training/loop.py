@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,10 +12,12 @@ from torch import Tensor
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.errors import ConfigurationError, TrainingError
+from multimodal_vae.errors import ConfigurationError, TrainingError, did_you_mean
 from multimodal_vae.model import MultimodalVAE, evaluating, seeded
+from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
-from multimodal_vae.training.settings import Training
+from multimodal_vae.training.interruption import interruption
+from multimodal_vae.training.settings import EarlyStopping, Training
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def train(
     settings: Training,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     show: bool = True,
+    checkpoint: Path | None = None,
 ) -> None:
     """Train a model in place.
 
@@ -63,61 +67,138 @@ def train(
         settings: how.
         on_epoch: called after each epoch.
         show: whether to show progress.
+        checkpoint: a file; where it exists, the training goes on from there, and gives what it would have given
+            uninterrupted, bit for bit on the same machine.
 
     Raises:
-        TrainingError: if a term is not finite.
-        KeyboardInterrupt: on Ctrl-C, with the model as it was after its last whole step.
+        TrainingError: if a term is not finite, or the figure of early stopping is none.
+        RunError: if a checkpoint cannot be read or written.
+        KeyboardInterrupt: on SIGTERM or Ctrl-C, after the step that was under way, with a checkpoint.
     """
     vae.check(data)
     device = _device(settings.device)
-    with seeded(settings.seed):
+    with seeded(settings.seed), interruption() as asked:
         vae.calibrate(data)
-        batches = BalancedBatches(
-            data.labels, data.classes, settings.per_class, torch.Generator().manual_seed(settings.seed)
-        )
+        generator = torch.Generator().manual_seed(settings.seed)
+        batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator)
         vae.to(device).train()
-        optimiser = torch.optim.Adam(vae.parameters(), lr=settings.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, settings.epochs * len(batches)))
-        steps = 0
+        state = TrainingState(vae, torch.optim.Adam(vae.parameters(), lr=settings.learning_rate), batches)
+        if checkpoint and checkpoint.exists():
+            state.restore(checkpoint)
+        position, saved = state.position, time.monotonic()
         try:
-            with Display(settings.epochs, len(batches), shown=show) as display:
-                for number in range(1, settings.epochs + 1):
-                    started = time.monotonic()
-                    means: dict[str, float] = {}
-                    for rows in batches:
-                        figures = train_step(vae, data.batch(rows).to(device), optimiser)
-                        schedule.step()
-                        steps += 1
-                        means = {key: means.get(key, 0.0) + value / len(batches) for key, value in figures.items()}
-                        display.batch(number, figures)
-                    checked = evaluate(vae, validation, settings.seed) if validation else {}
-                    on_epoch(Epoch(number, steps, means, checked, time.monotonic() - started))
+            done = (position.epoch - 1) * len(batches) + position.batches
+            with Display(settings.epochs, len(batches), shown=show, done=done) as display:
+                started = time.monotonic()
+                while position.epoch <= settings.epochs and not _exhausted(position, settings.early_stopping):
+                    _advance(state, data, settings, display)
+                    if position.batches == len(batches):
+                        _finish_epoch(state, validation, settings, on_epoch, time.monotonic() - started)
+                        started = time.monotonic()
+                    if checkpoint and (asked or time.monotonic() - saved >= settings.checkpoint_seconds):
+                        state.save(checkpoint)
+                        saved = time.monotonic()
+                    if asked:
+                        raise KeyboardInterrupt
+            if state.best:
+                vae.load_state_dict(state.best)
         finally:
             vae.to("cpu").eval()
 
 
-def train_step(vae: MultimodalVAE, batch: Batch, optimiser: torch.optim.Optimizer) -> dict[str, float]:
-    """Augment, corrupt, encode, fuse, decode, compare, and take one step; return the loss and its terms.
+def _advance(state: TrainingState, data: MultimodalDataset, settings: Training, display: Display) -> None:
+    """Take one step, from one batch or several, and count it."""
+    position, total = state.position, len(state.batches)
+    rate = settings.learning_rate * _share(settings, position.steps, settings.epochs * _steps_of_epoch(settings, total))
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    count = min(settings.accumulate, total - position.batches)
+    batches = (data.batch(state.batches.draw()).to(state.vae.device) for _ in range(count))
+    kl_share = min(1.0, (position.steps + 1) / (settings.kl_warmup + 1))
+    for figures in train_step(state.vae, batches, state.optimiser, count, settings.clip, kl_share):
+        position.batches += 1
+        for key, value in figures.items():
+            position.sums[key] = position.sums.get(key, 0.0) + value / total
+        display.batch(position.epoch, figures)
+    position.steps += 1
+
+
+def _finish_epoch(
+    state: TrainingState,
+    validation: MultimodalDataset | None,
+    settings: Training,
+    on_epoch: Callable[[Epoch], None],
+    seconds: float,
+) -> None:
+    """Evaluate, hand the figures on, keep the best weights, and begin another epoch."""
+    position, watched = state.position, settings.early_stopping
+    checked = evaluate(state.vae, validation, settings.seed) if validation else {}
+    epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds)
+    on_epoch(epoch)
+    if watched is not None:
+        if watched.figure not in epoch.values:
+            near = did_you_mean(watched.figure, epoch.values)
+            raise TrainingError(f"early stopping watches {watched.figure!r}, which is no figure; {near}")
+        value = epoch.values[watched.figure]
+        if position.best is None or watched.better(value, position.best[0]):
+            position.best = (value, position.epoch)
+            state.best = {name: x.detach().cpu().clone() for name, x in state.vae.state_dict().items()}
+    position.next_epoch()
+
+
+def _exhausted(position: Position, watched: EarlyStopping | None) -> bool:
+    """Whether no better epoch has come for as long as patience lasts."""
+    if watched is None or position.best is None:
+        return False
+    return position.epoch - 1 - position.best[1] >= watched.patience
+
+
+def train_step(
+    vae: MultimodalVAE,
+    batches: Iterable[Batch],
+    optimiser: torch.optim.Optimizer,
+    count: int = 1,
+    clip: float | None = None,
+    kl_share: float = 1.0,
+) -> list[dict[str, float]]:
+    """Augment, corrupt, encode, fuse, decode, compare, and take one step; return the loss and its terms, by batch.
+
+    Args:
+        vae: the model.
+        batches: whose gradients, averaged, make the step.
+        optimiser: of the model.
+        count: of the batches.
+        clip: greatest norm of the gradient.
+        kl_share: of the KL divergence's weight that counts yet.
 
     Raises:
         TrainingError: naming the term that is not finite; the weights are as before.
     """
-    with torch.no_grad():
-        target = batch.with_samples(vae.augment(batch.samples))
-        inputs = vae.corrupt(target.samples)
-    terms = vae(target, inputs)
-    loss = vae.objective.total(terms)
-    figures = _figures(loss, terms)
+    optimiser.zero_grad(set_to_none=True)
+    found = []
+    for batch in batches:
+        with torch.no_grad():
+            target = batch.with_samples(vae.augment(batch.samples))
+            inputs = vae.corrupt(target.samples)
+        terms = vae(target, inputs)
+        loss = vae.objective.total(terms, kl_share)
+        figures = _figures(loss, terms)
+        _require_finite(figures, batch)
+        (loss / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+        found.append(figures)
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), clip)
+    optimiser.step()
+    return found
+
+
+def _require_finite(figures: Mapping[str, float], batch: Batch) -> None:
     if not math.isfinite(figures["loss"]):
         at_fault = [name for name, value in figures.items() if name != "loss" and not math.isfinite(value)]
         raise TrainingError(
             f"the term {' and '.join(at_fault) or 'loss'} is not finite, in the batch of samples "
             f"{', '.join(list(batch.ids)[:3])}, ...; lower the learning rate, or look at those samples"
         )
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
-    optimiser.step()
-    return figures
 
 
 def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256) -> dict[str, float]:
@@ -136,15 +217,17 @@ def _figures(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(["loss", *terms], values.tolist(), strict=True))  # one transfer from the device, not one a term
 
 
-def _schedule(settings: Training, steps: int) -> Callable[[int], float]:
-    def factor(step: int) -> float:
-        if step < settings.warmup:
-            return (step + 1) / (settings.warmup + 1)
-        if settings.schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (step - settings.warmup) / max(1, steps - settings.warmup)))
+def _share(settings: Training, step: int, steps: int) -> float:
+    """Share of the highest learning rate that a step takes, of so many in all."""
+    if step < settings.warmup:
+        return (step + 1) / (settings.warmup + 1)
+    if settings.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - settings.warmup) / max(1, steps - settings.warmup)))
 
-    return factor
+
+def _steps_of_epoch(settings: Training, batches: int) -> int:
+    return -(-batches // settings.accumulate)
 
 
 def _device(name: str) -> torch.device:

@@ -2,9 +2,29 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from multimodal_vae.loggers.base import Logger
+
+
+class EarlyStopping(BaseModel):
+    """When to end before the last epoch; the weights of the best epoch are then the model's.
+
+    Attributes:
+        figure: that is watched, by its name in the log, such as ``"validation.loss"``.
+        patience: epochs to wait for a better one.
+        mode: whether ``"min"`` or ``"max"`` is better.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    figure: str = "validation.loss"
+    patience: PositiveInt = 20
+    mode: Literal["min", "max"] = "min"
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether one value is better than another."""
+        return value < than if self.mode == "min" else value > than
 
 
 class Training(BaseModel):
@@ -16,6 +36,11 @@ class Training(BaseModel):
         learning_rate: Adam's, at its highest.
         schedule: ``"constant"``, or ``"cosine"`` down to zero at the end.
         warmup: steps over which the learning rate rises from zero.
+        kl_warmup: steps over which the weight of the KL divergence rises from zero to the objective's.
+        clip: greatest norm of the gradient; a larger one is scaled down to it. None leaves it as it is.
+        accumulate: batches whose gradients make one step.
+        early_stopping: when to end before the last epoch; never where None.
+        checkpoint_seconds: a checkpoint is written after the first step that ends so many seconds after the last one.
         seed: of batches, augmentation and latents.
         loggers: where the figures of each epoch go.
         device: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes the first accelerator there is.
@@ -28,6 +53,11 @@ class Training(BaseModel):
     learning_rate: PositiveFloat = 4e-4
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: NonNegativeInt = 0
+    kl_warmup: NonNegativeInt = 0
+    clip: PositiveFloat | None = None
+    accumulate: PositiveInt = 1
+    early_stopping: EarlyStopping | None = None
+    checkpoint_seconds: NonNegativeFloat = 300.0
     seed: NonNegativeInt = 0
     loggers: list[Logger] = Field(default=["jsonl", "console"], validate_default=True)
     device: str = "auto"
