@@ -29,6 +29,7 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("sampler", "kde"): {"bandwidths": [0.5, 1.0], "folds": 3},
     ("logger", "jsonl"): {},
     ("logger", "console"): {},
+    ("logger", "tensorboard"): {},
     ("sampler", "gmm"): {"components": 2, "covariance": "full", "regularisation": 0.01, "seed": 4},
 }
 BASES: dict[str, Any] = {

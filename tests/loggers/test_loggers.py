@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -132,3 +133,43 @@ def test_a_logger_that_fails_to_close_keeps_no_other_from_it_and_costs_no_weight
         mv.fit(make_model(data), data, loggers=[Stuck(), Heard()], show=False, **QUICK | {"out": tmp_path / "run"})
     assert [told[0] for told in Heard.told].count("close") == 2
     assert mv.open_run(tmp_path / "run", data, parts=[Stuck, Heard]).model
+
+
+def curves(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {name: [(each.step, each.value) for each in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def test_tensorboard_reads_back_every_figure(tmp_path):
+    logger = mv.TensorBoard()
+    logger.open(tmp_path, CONFIGURATION)
+    logger.log(10, VALUES)
+    logger.log(20, VALUES | {"epoch": 3})
+    logger.close()
+    found = curves(tmp_path / "tensorboard")
+    assert set(found) == {name.replace(".", "/", 1) for name in VALUES}
+    assert found["training/reconstruction.ecg"] == [(10, 0.25), (20, 0.25)]
+    assert found["epoch"] == [(10, 2.0), (20, 3.0)]
+
+
+def test_tensorboard_passes_over_what_was_logged_after_the_checkpoint(tmp_path):
+    for begun, values in ((0, {10: 1.0, 20: 2.0}), (10, {20: 5.0, 30: 6.0})):
+        logger = mv.TensorBoard()
+        logger.open(tmp_path, CONFIGURATION)
+        logger.rewind(begun)
+        for step, value in values.items():
+            logger.log(step, {"epoch": value})
+        logger.close()
+    assert curves(tmp_path / "tensorboard")["epoch"] == [(10, 1.0), (20, 5.0), (30, 6.0)]
+
+
+def test_without_tensorboard_the_logger_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    logger = mv.TensorBoard()
+    logger.open(tmp_path, CONFIGURATION)
+    with pytest.raises(mv.ConfigurationError, match=r"pip install 'multimodal-vae\[tensorboard\]'"):
+        logger.log(1, VALUES)
+    logger.close()

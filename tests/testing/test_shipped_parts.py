@@ -30,6 +30,7 @@ PARTS = [
     mv.GMM(components=2, covariance="full"),
     mv.JSONLines(),
     mv.Console(),
+    mv.TensorBoard(),
 ]
 
 
