@@ -30,7 +30,7 @@ size = 1
 latent_dim = 8
 fusion = { name = "concat", dropout = 0.2 }
 [training]
-epochs = 240
+epochs = 100
 per_class = 8
 schedule = "cosine"
 checkpoint_seconds = 0.0

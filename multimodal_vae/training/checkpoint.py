@@ -17,6 +17,7 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import explain
+from multimodal_vae.training.averaging import WeightAverage
 
 
 @dataclass
@@ -54,12 +55,14 @@ class TrainingState:
         optimiser: with its moments.
         batches: with what waits to be drawn, and the state of its generator.
         position: where the training is.
+        average: of the weights, where one is kept.
         best: weights of the best epoch so far; empty where none is kept.
     """
 
     vae: MultimodalVAE
     optimiser: torch.optim.Optimizer
     batches: BalancedBatches
+    average: WeightAverage | None = None
     position: Position = field(default_factory=Position)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -71,6 +74,7 @@ class TrainingState:
         """
         tensors = {f"model.{name}": x for name, x in self.vae.state_dict().items()}
         tensors |= {f"best.{name}": x for name, x in self.best.items()}
+        tensors |= {f"average.{name}": x for name, x in (self.average.state() if self.average else {}).items()}
         tensors |= {f"batches.{name}": x for name, x in self.batches.state().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(x) for name, x in moments.items()}
@@ -90,6 +94,8 @@ class TrainingState:
         try:
             self.vae.load_state_dict(_below("model.", tensors))
             self.best = _below("best.", tensors)
+            if self.average:
+                self.average.restore(_below("average.", tensors))
             self.batches.restore(_below("batches.", tensors))
             moments: dict[int, dict[str, Tensor]] = {}
             for name, x in _below("optimiser.", tensors).items():

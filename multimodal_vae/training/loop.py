@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, TrainingError, did_you_mean
 from multimodal_vae.model import MultimodalVAE, evaluating, seeded
+from multimodal_vae.training.averaging import WeightAverage
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import interruption
@@ -82,7 +84,9 @@ def train(
         generator = torch.Generator().manual_seed(settings.seed)
         batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator)
         vae.to(device).train()
-        state = TrainingState(vae, torch.optim.Adam(vae.parameters(), lr=settings.learning_rate), batches)
+        average = WeightAverage(vae, settings.average) if settings.average else None
+        optimiser = torch.optim.Adam(vae.parameters(), lr=settings.learning_rate)
+        state = TrainingState(vae, optimiser, batches, average)
         if checkpoint and checkpoint.exists():
             state.restore(checkpoint)
         position, saved = state.position, time.monotonic()
@@ -93,15 +97,14 @@ def train(
                 while position.epoch <= settings.epochs and not _exhausted(position, settings.early_stopping):
                     _advance(state, data, settings, display)
                     if position.batches == len(batches):
-                        _finish_epoch(state, validation, settings, on_epoch, time.monotonic() - started)
+                        _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
                         started = time.monotonic()
                     if checkpoint and (asked or time.monotonic() - saved >= settings.checkpoint_seconds):
                         state.save(checkpoint)
                         saved = time.monotonic()
                     if asked:
                         raise KeyboardInterrupt
-            if state.best:
-                vae.load_state_dict(state.best)
+            vae.load_state_dict(state.best or _weights(state, data, settings.seed))
         finally:
             vae.to("cpu").eval()
 
@@ -121,10 +124,13 @@ def _advance(state: TrainingState, data: MultimodalDataset, settings: Training, 
             position.sums[key] = position.sums.get(key, 0.0) + value / total
         display.batch(position.epoch, figures)
     position.steps += 1
+    if state.average:
+        state.average.update(position.steps)
 
 
 def _finish_epoch(
     state: TrainingState,
+    data: MultimodalDataset,
     validation: MultimodalDataset | None,
     settings: Training,
     on_epoch: Callable[[Epoch], None],
@@ -132,7 +138,10 @@ def _finish_epoch(
 ) -> None:
     """Evaluate, hand the figures on, keep the best weights, and begin another epoch."""
     position, watched = state.position, settings.early_stopping
-    checked = evaluate(state.vae, validation, settings.seed) if validation else {}
+    wanted = validation is not None or watched is not None
+    with state.average.applied(data, settings.seed) if state.average and wanted else nullcontext():
+        checked = evaluate(state.vae, validation, settings.seed) if validation else {}
+        weights = _copied(state.vae) if watched else {}
     epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds)
     on_epoch(epoch)
     if watched is not None:
@@ -142,8 +151,18 @@ def _finish_epoch(
         value = epoch.values[watched.figure]
         if position.best is None or watched.better(value, position.best[0]):
             position.best = (value, position.epoch)
-            state.best = {name: x.detach().cpu().clone() for name, x in state.vae.state_dict().items()}
+            state.best = weights
     position.next_epoch()
+
+
+def _weights(state: TrainingState, data: MultimodalDataset, seed: int) -> dict[str, Tensor]:
+    """What the model is to end with: its weights as they are, or their average."""
+    with state.average.applied(data, seed) if state.average else nullcontext():
+        return _copied(state.vae)
+
+
+def _copied(vae: MultimodalVAE) -> dict[str, Tensor]:
+    return {name: x.detach().cpu().clone() for name, x in vae.state_dict().items()}
 
 
 def _exhausted(position: Position, watched: EarlyStopping | None) -> bool:

@@ -39,6 +39,8 @@ class Training(BaseModel):
         kl_warmup: steps over which the weight of the KL divergence rises from zero to the objective's.
         clip: greatest norm of the gradient; a larger one is scaled down to it. None leaves it as it is.
         accumulate: batches whose gradients make one step.
+        average: decay of a moving average of the weights, such as 0.999; the average is what is evaluated after each
+            epoch and what the model ends with, its batch norms estimated anew. None takes the last weights.
         early_stopping: when to end before the last epoch; never where None.
         checkpoint_seconds: a checkpoint is written after the first step that ends so many seconds after the last one.
         seed: of batches, augmentation and latents.
@@ -56,6 +58,7 @@ class Training(BaseModel):
     kl_warmup: NonNegativeInt = 0
     clip: PositiveFloat | None = None
     accumulate: PositiveInt = 1
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
     early_stopping: EarlyStopping | None = None
     checkpoint_seconds: NonNegativeFloat = 300.0
     seed: NonNegativeInt = 0

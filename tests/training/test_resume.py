@@ -33,7 +33,7 @@ class Noisy(mv.Vector):
 RICH = {
     "epochs": 4, "per_class": 2, "device": "cpu", "learning_rate": 0.01, "schedule": "cosine", "warmup": 3,
     "kl_warmup": 5, "clip": 0.5, "accumulate": 2, "early_stopping": {"figure": "validation.loss", "patience": 3},
-    "checkpoint_seconds": 0,
+    "checkpoint_seconds": 0, "average": 0.9,
 }  # fmt: skip
 
 
