@@ -131,6 +131,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train a model on a manifest, fit a density a class, and leave a run folder; the same command resumes."""
+    from multimodal_vae import distributed
     from multimodal_vae.configuration import Configuration
     from multimodal_vae.run import train_run
 
@@ -138,6 +139,8 @@ def train(
     if manifest is not None:
         settings = settings.with_data(manifest=manifest.resolve())
     run = train_run(settings, out, show=not quiet)
+    if distributed.rank() > 0:  # of several processes the first speaks
+        return
     for name, counts in run.data.notes.items():
         for note, count in counts.items():
             typer.echo(f"{name}: {note}: {count}", err=True)

@@ -90,12 +90,19 @@ class MultimodalVAE(nn.Module):
             "objective": self.objective.model_dump(exclude_none=True),
         }
 
-    def forward(self, batch: Batch, inputs: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        batch: Batch,
+        inputs: Mapping[str, Tensor] | None = None,
+        gather: Callable[[Tensor], Tensor] = lambda x: x,
+    ) -> dict[str, Tensor]:
         """Compute the terms of the objective.
 
         Args:
             batch: what is to be reconstructed.
             inputs: what the encoders see in its place, such as the same samples with parts erased.
+            gather: brings together the rows of all processes that share a batch, for the metric loss, which belongs to
+                the batch as a whole.
 
         Returns:
             ``reconstruction.<modality>`` and ``kl``, (N,) each; and ``metric``, a scalar.
@@ -110,9 +117,8 @@ class MultimodalVAE(nn.Module):
             terms[reconstruction(name)] = loss * (modality.elements if self.objective.reduction == "sum" else 1)
         divergence = posterior.kl_to_standard_normal()
         terms[KL] = divergence.sum(1) if self.objective.reduction == "sum" else divergence.mean(1)
-        labelled = batch.labels >= 0
-        shaped = posterior.mean[labelled, : self.objective.metric_dimensions]
-        terms[METRIC] = self.metric_loss(shaped, batch.labels[labelled])
+        labels, shaped = gather(batch.labels), gather(posterior.mean[:, : self.objective.metric_dimensions])
+        terms[METRIC] = self.metric_loss(shaped[labels >= 0], labels[labels >= 0])
         return terms
 
     def posterior(self, samples: Mapping[str, Tensor], present: Tensor) -> Gaussian:

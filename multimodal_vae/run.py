@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 from typing_extensions import TypedDict
 
+from multimodal_vae import distributed
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
@@ -21,7 +22,7 @@ from multimodal_vae.run_folder import Environment, RunFolder, State, Status, is_
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 from multimodal_vae.training.checkpoint import Position, read_position
-from multimodal_vae.training.loop import Epoch, train
+from multimodal_vae.training.loop import Epoch, find_device, train
 from multimodal_vae.training.settings import Training
 
 
@@ -80,12 +81,31 @@ def fit(
     elif settings:
         raise ConfigurationError(f"{sorted(settings)[0]!r} is given beside a configuration, which holds it already")
     configuration = configuration.with_data(classes=data.classes)
-    loggers = [logger for logger in configuration.training.loggers if show or not logger.shows]
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
-    folder = RunFolder.begin(Path(out), configuration, parts) if out else None
-    if folder and folder.status["state"] == "done":
-        _load_weights(vae, folder.weights)
-        return vae.eval()
+    with distributed.joined(find_device(configuration.training.device)):
+        first = distributed.rank() == 0
+        folder = RunFolder(Path(out), configuration.training.epochs) if out else None
+        if folder and first:
+            folder = RunFolder.begin(folder.path, configuration, parts)
+        distributed.wait()
+        if folder and folder.status["state"] == "done":
+            _load_weights(vae, folder.weights)
+            return vae.eval()
+        _train_in(folder, vae, data, validation, configuration, show)
+    return vae
+
+
+def _train_in(
+    folder: RunFolder | None,
+    vae: MultimodalVAE,
+    data: MultimodalDataset,
+    validation: MultimodalDataset | None,
+    configuration: Configuration,
+    show: bool,
+) -> None:
+    """Train, with what happens noted in the run's folder, if any, by the first of the processes that train."""
+    first = distributed.rank() == 0
+    loggers = [logger for logger in configuration.training.loggers if first and (show or not logger.shows)]
     begun = read_position(folder.checkpoint) if folder else Position()
     done = begun.epoch - 1
 
@@ -94,7 +114,7 @@ def fit(
         for logger in loggers:
             logger.log(epoch.steps, epoch.values)
         done = epoch.number
-        if folder:
+        if folder and first:
             folder.write_status("training", done)
 
     state: State = "failed"
@@ -109,13 +129,12 @@ def fit(
         state = "done"
     except KeyboardInterrupt:
         state = "interrupted"
-        kept = f"; what was reached is in {out}, and the same call goes on from there" if out else ""
+        kept = f"; what was reached is in {folder.path}, and the same call goes on from there" if folder else ""
         epochs = configuration.training.epochs
         raise TrainingInterrupted(f"training was interrupted after {done} of {epochs} epochs{kept}") from None
     finally:
-        if folder:
+        if folder and first:
             folder.close(vae, state, done)
-    return vae
 
 
 def _load_weights(vae: MultimodalVAE, path: Path) -> None:
@@ -248,5 +267,6 @@ def train_run(configuration: Configuration, out: str | Path, show: bool = True) 
     vae = configuration.build(data.classes)
     fit(vae, training, validation if len(validation) else None, test, out=out, configuration=configuration, show=show)
     run = open_run(out, data)
-    run.synthesizer()
+    if distributed.rank() == 0:
+        run.synthesizer()
     return run

@@ -12,6 +12,7 @@ import pydantic
 import torch
 from torch import Tensor
 
+from multimodal_vae import distributed
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
@@ -72,15 +73,23 @@ class TrainingState:
         Raises:
             RunError: if it cannot be written; the last one is then still there.
         """
-        tensors = {f"model.{name}": x for name, x in self.vae.state_dict().items()}
+        device = self.vae.device
+        randoms = {"cpu": torch.random.get_rng_state()}
+        if device.type == "cuda":
+            randoms["cuda"] = torch.cuda.get_rng_state(device)
+        tensors = {
+            f"random.{kind}.{rank}": each
+            for kind, state in randoms.items()
+            for rank, each in enumerate(distributed.each(state, device))
+        }
+        if distributed.rank() > 0:
+            return
+        tensors |= {f"model.{name}": x for name, x in self.vae.state_dict().items()}
         tensors |= {f"best.{name}": x for name, x in self.best.items()}
         tensors |= {f"average.{name}": x for name, x in (self.average.state() if self.average else {}).items()}
         tensors |= {f"batches.{name}": x for name, x in self.batches.state().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(x) for name, x in moments.items()}
-        tensors["random.cpu"] = torch.random.get_rng_state()
-        for index, state in enumerate(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []):
-            tensors[f"random.cuda.{index}"] = state
         write_tensors(path, tensors, {"position": json.dumps(asdict(self.position))})
 
     def restore(self, path: Path) -> None:
@@ -102,12 +111,18 @@ class TrainingState:
                 index, _, moment = name.partition(".")
                 moments.setdefault(int(index), {})[moment] = x
             self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": moments})
-            torch.random.set_rng_state(tensors["random.cpu"])
-            for name, state in _below("random.cuda.", tensors).items():
-                if int(name) < torch.cuda.device_count():
-                    torch.cuda.set_rng_state(state, int(name))
+            self._restore_random(_below("random.", tensors))
         except (KeyError, RuntimeError, ValueError) as error:
             raise RunError(f"{path} is no checkpoint of this training: {str(error).splitlines()[-1]}") from error
+
+    def _restore_random(self, states: dict[str, Tensor]) -> None:
+        rank, device = distributed.rank(), self.vae.device
+        if f"cpu.{rank}" in states:
+            torch.random.set_rng_state(states[f"cpu.{rank}"])
+        else:  # more processes than before: noise that none of the others has had
+            torch.manual_seed(torch.initial_seed() + self.position.steps)
+        if device.type == "cuda" and f"cuda.{rank}" in states:
+            torch.cuda.set_rng_state(states[f"cuda.{rank}"], device)
 
 
 def read_position(path: Path) -> Position:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from multimodal_vae import distributed
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
@@ -51,6 +52,9 @@ class Epoch:
         }
 
 
+_APART = 1_000_003  # between the seeds of two processes
+
+
 def train(
     vae: MultimodalVAE,
     data: MultimodalDataset,
@@ -78,47 +82,57 @@ def train(
         KeyboardInterrupt: on SIGTERM or Ctrl-C, after the step that was under way, with a checkpoint.
     """
     vae.check(data)
-    device = _device(settings.device)
+    device = distributed.local_device(find_device(settings.device))
     with seeded(settings.seed), interruption() as asked:
         vae.calibrate(data)
         generator = torch.Generator().manual_seed(settings.seed)
         batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator)
+        distributed.require_shares(settings.per_class * len(data.classes))
+        if distributed.world() > 1:  # the same batches for all, and to each its own noise
+            torch.manual_seed(settings.seed + _APART * distributed.rank())
         vae.to(device).train()
+        module = distributed.wrapped(vae)
         average = WeightAverage(vae, settings.average) if settings.average else None
         optimiser = torch.optim.Adam(vae.parameters(), lr=settings.learning_rate)
         state = TrainingState(vae, optimiser, batches, average)
         if checkpoint and checkpoint.exists():
             state.restore(checkpoint)
         position, saved = state.position, time.monotonic()
+        show = show and distributed.rank() == 0
         try:
             done = (position.epoch - 1) * len(batches) + position.batches
             with Display(settings.epochs, len(batches), shown=show, done=done) as display:
                 started = time.monotonic()
                 while position.epoch <= settings.epochs and not _exhausted(position, settings.early_stopping):
-                    _advance(state, data, settings, display)
+                    _advance(state, module, data, settings, display)
                     if position.batches == len(batches):
                         _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
                         started = time.monotonic()
-                    if checkpoint and (asked or time.monotonic() - saved >= settings.checkpoint_seconds):
+                    stop = distributed.any_of(bool(asked), device)
+                    due = time.monotonic() - saved >= settings.checkpoint_seconds
+                    if checkpoint and (stop or distributed.any_of(due, device)):
                         state.save(checkpoint)
                         saved = time.monotonic()
-                    if asked:
+                    if stop:
                         raise KeyboardInterrupt
             vae.load_state_dict(state.best or _weights(state, data, settings.seed))
         finally:
             vae.to("cpu").eval()
 
 
-def _advance(state: TrainingState, data: MultimodalDataset, settings: Training, display: Display) -> None:
+def _advance(
+    state: TrainingState, module: nn.Module, data: MultimodalDataset, settings: Training, display: Display
+) -> None:
     """Take one step, from one batch or several, and count it."""
     position, total = state.position, len(state.batches)
     rate = settings.learning_rate * _share(settings, position.steps, settings.epochs * _steps_of_epoch(settings, total))
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     count = min(settings.accumulate, total - position.batches)
-    batches = (data.batch(state.batches.draw()).to(state.vae.device) for _ in range(count))
+    device = state.vae.device
+    batches = (data.batch(distributed.share(state.batches.draw())).to(device) for _ in range(count))
     kl_share = min(1.0, (position.steps + 1) / (settings.kl_warmup + 1))
-    for figures in train_step(state.vae, batches, state.optimiser, count, settings.clip, kl_share):
+    for figures in train_step(state.vae, batches, state.optimiser, count, settings.clip, kl_share, module):
         position.batches += 1
         for key, value in figures.items():
             position.sums[key] = position.sums.get(key, 0.0) + value / total
@@ -140,7 +154,10 @@ def _finish_epoch(
     position, watched = state.position, settings.early_stopping
     wanted = validation is not None or watched is not None
     with state.average.applied(data, settings.seed) if state.average and wanted else nullcontext():
-        checked = evaluate(state.vae, validation, settings.seed) if validation else {}
+        checked = {}
+        if validation:
+            seed, device = settings.seed, state.vae.device
+            checked = distributed.of_first(lambda: evaluate(state.vae, validation, seed), position.sums, device)
         weights = _copied(state.vae) if watched else {}
     epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds)
     on_epoch(epoch)
@@ -179,6 +196,7 @@ def train_step(
     count: int = 1,
     clip: float | None = None,
     kl_share: float = 1.0,
+    module: nn.Module | None = None,
 ) -> list[dict[str, float]]:
     """Augment, corrupt, encode, fuse, decode, compare, and take one step; return the loss and its terms, by batch.
 
@@ -189,6 +207,7 @@ def train_step(
         count: of the batches.
         clip: greatest norm of the gradient.
         kl_share: of the KL divergence's weight that counts yet.
+        module: what is called in place of the model, to share the step with other processes.
 
     Raises:
         TrainingError: naming the term that is not finite; the weights are as before.
@@ -199,9 +218,9 @@ def train_step(
         with torch.no_grad():
             target = batch.with_samples(vae.augment(batch.samples))
             inputs = vae.corrupt(target.samples)
-        terms = vae(target, inputs)
+        terms = (module or vae)(target, inputs, distributed.gathered)
         loss = vae.objective.total(terms, kl_share)
-        figures = _figures(loss, terms)
+        figures = distributed.averaged(_figures(loss, terms), vae.device)
         _require_finite(figures, batch)
         (loss / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         found.append(figures)
@@ -249,7 +268,12 @@ def _steps_of_epoch(settings: Training, batches: int) -> int:
     return -(-batches // settings.accumulate)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of a name, ``"auto"`` being the first accelerator there is.
+
+    Raises:
+        ConfigurationError: if it cannot be used.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

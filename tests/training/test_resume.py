@@ -72,7 +72,7 @@ def whole(data, tmp_path):
 @contextlib.contextmanager
 def stopped_after(steps, monkeypatch):
     """Ask to stop once so many steps are done."""
-    asked = iter([False] * (steps - 1) * 2 + [True] * 99)
+    asked = iter([False] * (steps - 1) + [True] * 99)
 
     class Asked:
         def __bool__(self):

@@ -1,0 +1,137 @@
+"""Two processes that share each batch train as one does; without batch norm, to rounding."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import multimodal_vae as mv
+from multimodal_vae import distributed
+from multimodal_vae.files import read_tensors
+
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+PLAIN = {key: value for key, value in os.environ.items() if key not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+PLAIN |= {"OMP_NUM_THREADS": "1"}
+
+STEPS = """
+import json, pathlib, sys
+import torch
+import multimodal_vae as mv
+from multimodal_vae import distributed
+from multimodal_vae.files import write_tensors
+from multimodal_vae.training import loop
+
+torch.set_num_threads(1)
+rng = torch.Generator().manual_seed(0)
+labels = [row % 3 for row in range(24)]
+samples = {"x": torch.randn(24, 3, generator=rng), "y": torch.randn(24, 2, generator=rng)}
+parts = {"x": mv.Vector(size=3, hidden=8), "y": mv.Vector(size=2, hidden=8)}
+data = mv.MultimodalDataset.from_tensors(samples, labels, parts)
+posterior = mv.MultimodalVAE.posterior
+mv.MultimodalVAE.posterior = lambda self, *given: mv.Gaussian(posterior(self, *given).mean, torch.full((1, 4), -60.0))
+vae = mv.MultimodalVAE(data.modalities, data.classes, metric_loss=mv.Triplet(margin=2.0), latent_dim=4, seed=0)
+with distributed.joined(torch.device("cpu")):
+    module = distributed.wrapped(vae)
+    batches = loop.BalancedBatches(data.labels, data.classes, 4, torch.Generator().manual_seed(0))
+    optimiser, found = torch.optim.SGD(vae.parameters(), lr=0.5), []
+    for _ in range(3):
+        batch = data.batch(distributed.share(batches.draw()))
+        found += loop.train_step(vae, [batch], optimiser, module=module)
+    if distributed.rank() == 0:
+        weights = torch.cat([parameter.detach().flatten() for parameter in vae.parameters()])
+        write_tensors(pathlib.Path(sys.argv[1]), {"weights": weights}, {"found": json.dumps(found)})
+"""
+
+
+def steps(command, out):
+    program = out.with_suffix(".py")
+    program.write_text(STEPS)
+    done = subprocess.run([*command, str(program), str(out)], capture_output=True, text=True, env=PLAIN)
+    assert done.returncode == 0, done.stderr
+    tensors, metadata = read_tensors(out)
+    return tensors["weights"], json.loads(metadata["found"])
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    weights, figures = steps([sys.executable], tmp_path / "one")
+    shared, their_figures = steps(TWO, tmp_path / "two")
+    assert any(each["metric"] > 0 for each in figures)  # or the triplets across processes would go untested
+    for one, two in zip(figures, their_figures, strict=True):
+        assert two == pytest.approx(one, rel=1e-5, abs=1e-6)
+    # Sums in another order, over three steps.
+    torch.testing.assert_close(shared, weights, rtol=1e-4, atol=1e-6)
+
+
+def train(command, toml, out, **more):
+    program = "from multimodal_vae.cli import main; main()"
+    (toml.parent / "program.py").write_text(program)
+    words = [*command, str(toml.parent / "program.py"), "train", str(toml), "--out", str(out)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=PLAIN, **more)
+
+
+@pytest.fixture
+def long(toml):
+    text = toml.read_text("utf-8").replace("per_class = 3", "per_class = 4")
+    toml.write_text(text.replace("epochs = 2", "epochs = 60\ncheckpoint_seconds = 0.0\naverage = 0.9"), "utf-8")
+    return toml
+
+
+def log(out):
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_the_command_line_trains_on_two_processes_loses_one_and_goes_on_on_one(long, tmp_path):
+    process = train(TWO, long, tmp_path / "run", start_new_session=True)
+    try:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and not (tmp_path / "run" / "checkpoint.safetensors").exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        assert len(children) == 2
+        os.kill(int(children[1]), signal.SIGKILL)
+        process.communicate(timeout=90)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert process.returncode
+    reached = log(tmp_path / "run")
+    assert 0 < len(reached) < 60
+    one = train([sys.executable], long, tmp_path / "run")
+    out, err = one.communicate(timeout=120)
+    assert one.returncode == 0, err
+    assert out == f"trained: {tmp_path / 'run'}\n"
+    assert [line["epoch"] for line in log(tmp_path / "run")] == list(range(1, 61))
+    assert mv.open_run(tmp_path / "run").status["state"] == "done"
+
+
+def test_batches_that_cannot_be_shared_evenly_are_refused(monkeypatch):
+    monkeypatch.setattr(distributed, "world", lambda: 4)
+    distributed.require_shares(60)
+    with pytest.raises(mv.ConfigurationError, match="of 30 samples cannot be shared out evenly among 4 processes"):
+        distributed.require_shares(30)
+
+
+def test_on_one_process_nothing_happens():
+    x = torch.randn(3, requires_grad=True)
+    assert distributed.gathered(x) is x
+    assert torch.equal(distributed.share(torch.arange(5)), torch.arange(5))
+    assert (distributed.world(), distributed.rank()) == (1, 0)
+    vae = mv.MultimodalVAE({"x": mv.Vector(size=2)}, ["a"], latent_dim=2)
+    assert distributed.wrapped(vae) is vae
+
+
+def test_shares_are_disjoint_and_together_the_batch(monkeypatch):
+    rows, seen = torch.randperm(12), []
+    monkeypatch.setattr(distributed, "world", lambda: 3)
+    for rank in range(3):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        seen.append(distributed.share(rows))
+    assert [len(part) for part in seen] == [4, 4, 4]
+    assert torch.equal(torch.cat(seen).sort().values, torch.arange(12))
