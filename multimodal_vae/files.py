@@ -1,5 +1,7 @@
 """Writing files so that nothing half written is ever found in their place."""
 
+import csv
+import hashlib
 import json
 import os
 import shutil
@@ -7,14 +9,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import pydantic
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
-from multimodal_vae.errors import RunError
+from multimodal_vae.errors import RunError, one_line
 from multimodal_vae.part import explain
 
 T = TypeVar("T")
@@ -70,24 +73,66 @@ def read_json(path: Path, wanted: type[T]) -> T:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file; the same tensors give the same bytes. Views are written as tensors of their own."""
+    """Write a safetensors file; the same tensors give the same bytes. Views are written as tensors of their own.
+
+    A checksum goes with them, since safetensors has none and a flipped bit would pass for a weight.
+    """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.torch.save(plain, dict(metadata)))
+    facts = {**metadata, _CHECKSUM: _digest(plain, metadata)}
+    # One entry, since safetensors writes several in an order of its own each time.
+    write_bytes(path, safetensors.torch.save(plain, {_FACTS: json.dumps(facts, sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file and its metadata; no code in a file is ever run.
+    """Read a safetensors file that :func:`write_tensors` made, and its metadata; no code in a file is ever run.
 
     Raises:
-        RunError: if it is missing, cut short, or something else.
+        RunError: if it is missing, cut short, altered, or something else.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no dictionary)
+            facts = (file.metadata() or {}).get(_FACTS, "{}")
     except FileNotFoundError:
         raise RunError(f"there is no file {path}") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise RunError(f"{path} is no whole safetensors file: {error}") from error
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is no whole safetensors file: {one_line(error)}") from error
+    try:
+        metadata = pydantic.TypeAdapter(dict[str, str]).validate_json(facts)
+    except pydantic.ValidationError:
+        metadata = {}
+    if metadata.pop(_CHECKSUM, "") != _digest(tensors, metadata):
+        raise RunError(f"{path} is not as it was written: its checksum is another")
+    return tensors, metadata
+
+
+_FACTS, _CHECKSUM = "multimodal_vae", "sha256"
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+LONGEST_LINE = 2**24
+"""Letters of a line of text; a file whose lines are longer is no table, and could ask for any amount of memory."""
+
+
+def bounded_lines(file: TextIO) -> Iterator[str]:
+    """The lines of a text file, none of them longer than :data:`LONGEST_LINE`.
+
+    Raises:
+        csv.Error: naming the first that is longer, of which no more than that has been read.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE:
+            raise csv.Error(f"line {number} has more than {LONGEST_LINE} letters, so this is no table")
+        yield line
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.data.batch import UNLABELLED, Batch
-from multimodal_vae.data.manifest import RESERVED, SPLITS, Row, read_manifest
+from multimodal_vae.data.manifest import RESERVED, SPLITS, Row, inside, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality, load_arrays
@@ -291,9 +291,10 @@ def _read_column(path: Path, rows: Sequence[Row], name: str, modality: Modality,
         what = f"{path}, line {row.line}, sample {row.sample_id!r}, {name}"
         source: str | Path = cell
         if modality.cell == "path":
-            source = path.parent / cell
-            what = f"{what}, {source}"
+            what = f"{what}, {path.parent / cell}"
         try:
+            if modality.cell == "path":
+                source = inside(path.parent, cell)
             with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
                 sample = torch.as_tensor(np.array(modality.read(source), dtype=np.float32))
             modality.check(sample[None])

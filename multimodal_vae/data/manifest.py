@@ -1,12 +1,14 @@
 """``manifest.csv``: one row a sample, a column a modality."""
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from multimodal_vae.errors import DataError, did_you_mean
+from multimodal_vae.files import bounded_lines
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -49,11 +51,22 @@ def read_manifest(path: Path, columns: Sequence[str]) -> list[Row]:
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            return _rows(path, file, columns)
+            return _rows(path, bounded_lines(file), columns)
     except FileNotFoundError:
         raise DataError(f"there is no manifest {path}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a CSV file: {error}") from error
+
+
+def inside(folder: Path, cell: str) -> Path:
+    """The file that a manifest's cell names, which lies in the manifest's folder or below it.
+
+    Raises:
+        DataError: if it leads elsewhere: a manifest from a stranger must not open other files of whoever reads it.
+    """
+    if os.path.isabs(cell) or os.path.normpath(cell).split(os.sep)[0] == os.pardir:
+        raise DataError("leads out of the manifest's folder; put the file, or a link to it, there")
+    return folder / cell
 
 
 def _rows(path: Path, file: Iterable[str], columns: Sequence[str]) -> list[Row]:

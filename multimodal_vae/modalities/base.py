@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
+from multimodal_vae.files import bounded_lines
 from multimodal_vae.nn.standardise import Standardise
 from multimodal_vae.part import Part
 
@@ -162,7 +163,7 @@ def read_table(path: str | Path) -> NDArray[np.float64]:
     rows: list[list[float]] = []
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.reader(file, strict=True), start=1):
+            for number, row in enumerate(csv.reader(bounded_lines(file), strict=True), start=1):
                 if not row:
                     continue
                 try:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
+from multimodal_vae.files import bounded_lines
 from multimodal_vae.modalities.base import load_arrays, read_table, real_numbers
 
 Real = NDArray[np.float64]
@@ -126,8 +127,11 @@ def _of_array(signal: Real, rate: float, leads: Sequence[str], units: Sequence[s
 
 
 def _open_csv(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        header = next(csv.reader(file), [])
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+            header = next(csv.reader(bounded_lines(file)), [])
+    except csv.Error as error:
+        raise DataError(f"is no table of comma-separated values ({error})") from error
     if all(re.fullmatch(r"[-+.\deE ]*", cell) for cell in header):
         raise DataError(f"has no names of leads in its first row; begin it with a row such as '{TIME},I,II'")
     if len(header) == 1 and ";" in header[0]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
+from multimodal_vae.files import bounded_lines
 from multimodal_vae.modalities.base import load_arrays
 from multimodal_vae_wbt.mat import load_mat
 
@@ -128,7 +129,7 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
 def _read_csv(path: Path) -> Mapping[str, Real]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if any(row)]
+            lines = [(number, row) for number, row in enumerate(csv.reader(bounded_lines(file)), start=1) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"is no text of comma-separated values ({error})") from error
     if not lines:
