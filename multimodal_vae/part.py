@@ -248,7 +248,9 @@ def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
         return explain(error)
     *section, key = (str(step) for step in first["loc"])
     for step in section:
-        model = model.model_fields[step].annotation
+        annotation = model.model_fields[step].annotation
+        # Where a section may be left out it is "Section | None".
+        model = next(each for each in (annotation, *typing.get_args(annotation)) if hasattr(each, "model_fields"))
     where = f"[{'.'.join(section)}] has" if section else "there is"
     return f"{where} no key {key!r}; {did_you_mean(key, model.model_fields)}"
 

@@ -113,6 +113,7 @@ def test_a_configuration_that_is_not_there(mmvae, tmp_path):
     ("old", "new", "words"),
     [
         ("epochs = 2", "epoch = 2", ["[training]", "did you mean 'epochs'"]),
+        ("epochs = 2", "early_stopping = {patienc = 2}", ["[training.early_stopping]", "did you mean 'patience'"]),
         ("hidden = 8", "hiden = 8", ["did you mean 'hidden'"]),
         ('name = "vector"', 'name = "vektor"', ["did you mean 'vector'"]),
         ("[modalities.photo]", "[modalities.phot]", ["manifest.csv", "'phot'", "did you mean 'photo'"]),
