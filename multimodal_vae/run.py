@@ -26,6 +26,7 @@ from multimodal_vae.provenance import PartRecord, records, register_passed, requ
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 from multimodal_vae.training.loop import Epoch, train
+from multimodal_vae.training.precision import chosen_precision
 from multimodal_vae.training.settings import Training
 
 
@@ -80,6 +81,8 @@ def fit(
         )
     elif settings:
         raise ConfigurationError(f"{sorted(settings)[0]!r} is given beside a configuration, which holds it already")
+    training = configuration.training
+    configuration = configuration.with_training(precision=chosen_precision(training.precision, training.device))
     loggers = [logger for logger in configuration.training.loggers if show or not logger.shows]
     parts: dict[str, MultimodalDataset | None] = dict(zip(SPLITS, (data, validation, test), strict=True))
     folder = _Folder.create(Path(out), configuration.with_data(classes=data.classes), parts) if out else None

@@ -14,6 +14,8 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, TrainingError
 from multimodal_vae.model import MultimodalVAE, evaluating, seeded
 from multimodal_vae.training.display import Display
+from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.precision import chosen_precision, training_in
 from multimodal_vae.training.settings import Training
 
 
@@ -76,11 +78,12 @@ def train(
             data.labels, data.classes, settings.per_class, torch.Generator().manual_seed(settings.seed)
         )
         vae.to(device).train()
-        optimiser = torch.optim.Adam(vae.parameters(), lr=settings.learning_rate)
+        optimiser = adam(vae, settings.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _schedule(settings, settings.epochs * len(batches)))
         steps = 0
         try:
-            with Display(settings.epochs, len(batches), shown=show) as display:
+            precision = chosen_precision(settings.precision, settings.device)
+            with training_in(vae, precision), Display(settings.epochs, len(batches), shown=show) as display:
                 for number in range(1, settings.epochs + 1):
                     started = time.monotonic()
                     means: dict[str, float] = {}
