@@ -107,6 +107,10 @@ class Configuration(_Section):
         """The same with other data settings."""
         return self.model_copy(update={"data": self.data.model_copy(update=changes)})
 
+    def with_training(self, **changes: Any) -> Self:
+        """The same with other settings of the training."""
+        return self.model_copy(update={"training": self.training.model_copy(update=changes)})
+
     def to_toml(self) -> str:
         """Write it down, defaults included; keys that are None are left out."""
         return tomli_w.dumps(plain(dict(self)))

@@ -56,7 +56,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         >>> did_you_mean("epoch", ["epochs", "seed"])
         "did you mean 'epochs'? There are: epochs, seed"
     """
-    known = sorted(known)
+    known = sorted(" ".join(each.splitlines()) for each in known)  # names may come from a damaged file
     near = get_close_matches(word, known, n=1)
     listed = f"There are: {', '.join(known)}" if known else "There are none"
     return f"did you mean {near[0]!r}? {listed}" if near else listed[0].lower() + listed[1:]

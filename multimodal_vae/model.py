@@ -1,8 +1,9 @@
 """The multi-modal variational autoencoder: an encoder and a decoder a modality, one latent."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 import torch
@@ -20,6 +21,8 @@ from multimodal_vae.part import explain_settings
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class MultimodalVAE(nn.Module):
     """Encoders, a fusion into one latent, and decoders that all see the whole latent.
@@ -32,6 +35,10 @@ class MultimodalVAE(nn.Module):
         latent_dim: length of the latent; 128 is the paper's.
         objective: weights of the terms, an :class:`~multimodal_vae.objective.Objective` or a table.
         seed: of the initial weights; torch's present state where it is None.
+
+    Attributes:
+        precision: in which encoders and decoders train; ``"float32"`` but for the length of a training that says
+            otherwise.
 
     Raises:
         ConfigurationError: if a part's settings are wrong, or a modality's networks and loss do not fit its shape.
@@ -62,6 +69,7 @@ class MultimodalVAE(nn.Module):
         self.classes = list(classes)
         self.latent_dim = latent_dim
         self.seed = seed
+        self.precision: Precision = "float32"
         self.objective = _objective(objective or {}, self.modalities, latent_dim)
         self.fusion = Fusion.of(fusion)
         self.metric_loss = MetricLoss.of(metric_loss)
@@ -130,7 +138,10 @@ class MultimodalVAE(nn.Module):
         """
         features = {
             name: _where_present(
-                nn.Sequential(encoder, nn.Flatten()), present[:, column], (self.sizes[name],), samples[name]
+                partial(self._run, nn.Sequential(encoder, nn.Flatten())),
+                present[:, column],
+                (self.sizes[name],),
+                samples[name],
             )
             for column, (name, encoder) in enumerate(zip(self.modalities, self.encoders, strict=True))
         }
@@ -139,7 +150,14 @@ class MultimodalVAE(nn.Module):
 
     def decode(self, latents: Tensor) -> dict[str, Tensor]:
         """Map latents (N, latent_dim) to each decoder's own output."""
-        return {name: decoder(latents) for name, decoder in zip(self.modalities, self.decoders, strict=True)}
+        return {name: self._run(decoder, latents) for name, decoder in zip(self.modalities, self.decoders, strict=True)}
+
+    def _run(self, network: nn.Module, x: Tensor) -> Any:
+        """Apply an encoder or decoder, in training in the precision of the run; all around them is float32."""
+        reduced = self.training and self.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16) if reduced else nullcontext():
+            y = network(x)
+        return y.to(torch.promote_types(x.dtype, y.dtype)) if isinstance(y, Tensor) else y
 
     def augment(self, samples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each modality's augmentation of input and target alike."""

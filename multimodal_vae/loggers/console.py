@@ -21,6 +21,7 @@ class Console(Logger):
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
         """Start the clock."""
         self._epochs = configuration["training"]["epochs"]
+        self._precision = configuration["training"].get("precision", "float32")
         self._started, self._begun = time.monotonic(), 0
 
     def rewind(self, step: int) -> None:
@@ -37,7 +38,7 @@ class Console(Logger):
         rate = (step - self._begun) / (time.monotonic() - self._started)
         screen.print(
             f"epoch {values['epoch']}/{self._epochs}: {figures_line(values, 'training.')}{checked} | "
-            f"{rate:.2f} batches/s",
+            f"{rate:.2f} batches/s in {self._precision}",
             markup=False,
             highlight=False,
         )

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from multimodal_vae.nn.fast import through
 from multimodal_vae.nn.residual import SLOPE
 
 _COARSE = 4
@@ -52,7 +53,7 @@ class CompactEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, *shape) to feature maps (N, 8 * width + channels * 16, height / 16, width / 16)."""
         x = F.pad(x, self.padding)
-        return torch.cat([self.layers(x), self.coarse(x)], 1)
+        return torch.cat([through(self.layers, x), self.coarse(x)], 1)
 
 
 class CompactDecoder(nn.Module):
@@ -89,7 +90,7 @@ class CompactDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (N, latent_dim) to (N, *shape), unbounded."""
-        x: Tensor = _HASTE * self.common + self.sketch(z) + self.layers(z)
+        x: Tensor = _HASTE * self.common + self.sketch(z) + through(self.layers, z)
         return x[..., : self.size[0], : self.size[1]]
 
 

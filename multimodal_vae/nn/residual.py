@@ -6,11 +6,15 @@ maps. ``docs/design.md`` lists every such choice.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from multimodal_vae.nn.fast import LEAST_PLACES, convolve, folded, through, upsample_and_convolve
 
 SLOPE = (1 / 8 + 1 / 3) / 2
 """Slope of the leaky ReLU, 0.2292: what ``rrelu`` uses when it does not train."""
@@ -18,11 +22,14 @@ SLOPE = (1 / 8 + 1 / 3) / 2
 # Parts by the number of spatial dimensions, so that a signal, an image and a volume share one implementation.
 _CONVOLUTION: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_AVERAGE_POOL: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with a resampling between them, beside a resampled 3x3 convolution, summed.
+
+    In evaluation mode without gradients it computes the same as fewer, larger convolutions where that pays, from the
+    weights as they are at that moment.
 
     Args:
         inputs: channels in.
@@ -31,11 +38,17 @@ class ResidualBlock(nn.Module):
         down: average-pool where True, repeat the nearest value where False.
     """
 
+    conv1: Any  # to torch's types a convolution's bias may be None, and any attribute a module
+    norm1: Any
+    conv2: Any
+    norm2: Any
+    skip: Any
+
     def __init__(self, inputs: int, outputs: int, factors: Sequence[int], down: bool) -> None:
         super().__init__()
         convolution, batch_norm = _CONVOLUTION[len(factors)], _BATCH_NORM[len(factors)]
-        scale = tuple(factors)
-        self.resample = _AVERAGE_POOL[len(factors)](scale) if down else nn.Upsample(scale_factor=scale)
+        self.factors = tuple(factors)
+        self.down = down
         self.conv1 = convolution(inputs, outputs // 2, 3, padding=1)
         self.norm1 = batch_norm(outputs // 2)
         self.conv2 = convolution(outputs // 2, outputs, 3, padding=1)
@@ -44,9 +57,31 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, *size) to (N, outputs, *resampled size)."""
-        main = self.resample(F.leaky_relu(self.norm1(self.conv1(x)), SLOPE))
-        main = self.norm2(self.conv2(main))
-        return F.leaky_relu(main + self.skip(self.resample(x)), SLOPE)
+        if self._merging_pays(x):
+            return self._merged(x)
+        main = F.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
+        main = self.norm2(self._resampled(main, self.conv2.weight, self.conv2.bias))
+        return F.leaky_relu(main + self._resampled(x, self.skip.weight, self.skip.bias), SLOPE)
+
+    def _resampled(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Resample, then convolve."""
+        if self.down:
+            return convolve(_AVERAGE_POOL[len(self.factors)](x, self.factors), weight, bias)
+        return upsample_and_convolve(x, weight, bias, self.factors)
+
+    def _merging_pays(self, x: Tensor) -> bool:
+        if torch.is_grad_enabled() or self.norm1.training or self.norm2.training:
+            return False
+        # Its price is a few passes over the weights, its gain grows with the places that they are applied to.
+        places, scale = x[:, 0].numel(), math.prod(self.factors)
+        return (places // scale if self.down else places * scale) >= LEAST_PLACES
+
+    def _merged(self, x: Tensor) -> Tensor:
+        """The same with batch norm within the convolutions, and both that end the block as one."""
+        main = F.leaky_relu(convolve(x, *folded(self.conv1, self.norm1)), SLOPE)
+        weight, bias = folded(self.conv2, self.norm2)
+        both = torch.cat([weight, self.skip.weight], 1)
+        return F.leaky_relu(self._resampled(torch.cat([main, x], 1), both, bias + self.skip.bias), SLOPE)
 
 
 class ResidualEncoder(nn.Module):
@@ -78,8 +113,7 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, *shape) to feature maps (N, features, 2, ...)."""
-        features: Tensor = self.blocks(F.pad(x, self.padding) if any(self.padding) else x)
-        return features
+        return through(self.blocks, F.pad(x, self.padding) if any(self.padding) else x)
 
 
 class ResidualDecoder(nn.Module):
@@ -112,7 +146,8 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (N, latent_dim) to (N, *shape), unbounded: a sigmoid, if any, belongs to the modality."""
-        x: Tensor = self.head(self.blocks(z.reshape(*z.shape, *(1 for _ in self.size))))
+        x = z.reshape(*z.shape, *(1 for _ in self.size))
+        x = through(nn.Sequential(*self.blocks, self.head), x)
         for axis, length in enumerate(self.size, start=2):
             x = x.narrow(axis, 0, length)
-        return x
+        return x.contiguous()

@@ -76,9 +76,15 @@ def cross_validated_log_likelihood(latents: Tensor, bandwidths: list[float], fol
     fold = torch.cat([part.new_full((len(part),), i) for i, part in enumerate(torch.arange(count).tensor_split(folds))])
     same_fold = fold[:, None] == fold
     others = (~same_fold).sum(1)
+    squared.masked_fill_(same_fold, math.inf)
+    # Kernels relative to the nearest latent's: their sum is at least 1 whatever the bandwidth, so that exp(-700), which
+    # is 1e-304, adds nothing; below it exp is twenty times slower.
+    nearest = squared.amin(1)
+    squared.sub_(nearest[:, None])
     scores = []
     for h in bandwidths:
-        kernels = (-0.5 * squared / h**2).masked_fill(same_fold, -math.inf)
-        log_density = kernels.logsumexp(1) - others.log() - dimensions * math.log(h * math.sqrt(2 * math.pi))
+        relative = squared.mul(-0.5 / h**2).clamp_min_(-700).exp_().sum(1)
+        mean = relative.log() - others.log() - 0.5 * nearest / h**2  # of the others' kernels, as a logarithm
+        log_density = mean - dimensions * math.log(h * math.sqrt(2 * math.pi))
         scores.append(log_density.sum())
     return torch.stack(scores)

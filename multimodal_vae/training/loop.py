@@ -20,6 +20,8 @@ from multimodal_vae.training.averaging import WeightAverage
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import interruption
+from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.precision import chosen_precision, training_in
 from multimodal_vae.training.settings import EarlyStopping, Training
 
 
@@ -93,15 +95,15 @@ def train(
         vae.to(device).train()
         module = distributed.wrapped(vae)
         average = WeightAverage(vae, settings.average) if settings.average else None
-        optimiser = torch.optim.Adam(vae.parameters(), lr=settings.learning_rate)
-        state = TrainingState(vae, optimiser, batches, average)
+        state = TrainingState(vae, adam(vae, settings.learning_rate), batches, average)
         if checkpoint and checkpoint.exists():
             state.restore(checkpoint)
         position, saved = state.position, time.monotonic()
         show = show and distributed.rank() == 0
         try:
             done = (position.epoch - 1) * len(batches) + position.batches
-            with Display(settings.epochs, len(batches), shown=show, done=done) as display:
+            precision = chosen_precision(settings.precision, settings.device)
+            with training_in(vae, precision), Display(settings.epochs, len(batches), shown=show, done=done) as display:
                 started = time.monotonic()
                 while position.epoch <= settings.epochs and not _exhausted(position, settings.early_stopping):
                     _advance(state, module, data, settings, display)

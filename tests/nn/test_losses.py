@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import pytorch_msssim
 import torch
 import torch.nn.functional as F
 from hypothesis import given
@@ -36,6 +37,30 @@ def test_ssim_is_scikit_images(seed, channels, height):
     ]
     # float32 convolutions against float64 filters; variances come as differences of near numbers.
     np.testing.assert_allclose(ssim(logits, target).numpy(), expected, atol=2e-5)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    channels=st.sampled_from([1, 3]),
+    height=st.sampled_from([11, 12, 64]),
+    contrast=st.sampled_from([0.0, 0.01, 1.0]),
+)
+def test_ssim_and_its_gradient_are_pytorch_msssims(seed, channels, height, contrast):
+    logits, target = pair(seed, (2, channels, height, 17))
+    logits, target = (contrast * logits).double().requires_grad_(), (0.5 + contrast * (target - 0.5)).double()
+    theirs = 1 - pytorch_msssim.ssim(torch.sigmoid(logits), target, data_range=1.0, size_average=False)
+    ours = ssim(logits, target)
+    # Theirs is a window of float32.
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-6)
+    gradients = [torch.autograd.grad(x.sum(), logits)[0] for x in (ours, theirs)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+    # Variances are differences of near numbers, so rounding of 1e-7 shows over the constant 0.03 ** 2.
+    torch.testing.assert_close(ssim(logits.float(), target.float()).double(), ours, rtol=0, atol=2e-4)
+
+
+def test_ssim_of_less_than_a_window_is_refused():
+    with pytest.raises(ValueError, match="windows of 11 x 11 pixels, and a side has 10"):
+        ssim(torch.zeros(1, 1, 10, 12), torch.zeros(1, 1, 10, 12))
 
 
 @given(seed=st.integers(0, 2**31))
