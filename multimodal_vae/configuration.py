@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.data.intake import Unreadable
 from multimodal_vae.data.manifest import SplitName
 from multimodal_vae.errors import ConfigurationError, MultimodalVAEError
 from multimodal_vae.fusions.base import Fusion
@@ -37,12 +38,19 @@ class DataSettings(_Section):
         split: shares of training, validation and test, by patient; ``"given"``, the manifest's own
             column; or ``"passed"``, where the parts were made before they came, and stand in ``split.json`` alone.
         seed: of the split.
+        cache: a folder in which what was read is kept, relative to the configuration file; ``.mmvae_cache`` beside the
+            manifest where it is None; with false all is read into memory.
+        workers: processes that read; as many as there are cores where it is None.
+        unreadable: ``"refuse"``, or ``"skip"`` to go on without what cannot be read.
     """
 
     manifest: Path | None = None
     classes: list[str] | None = None
     split: Shares | Literal["given", "passed"] = (0.7, 0.1, 0.2)
     seed: NonNegativeInt = 0
+    cache: Path | Literal[False] | None = None
+    workers: NonNegativeInt | None = None
+    unreadable: Unreadable = "refuse"
 
     @pydantic.field_validator("split", mode="before")
     @classmethod
@@ -98,9 +106,10 @@ class Configuration(_Section):
             raise ConfigurationError(f"{path}: {explain_settings(error, cls)}") from error
         except MultimodalVAEError as error:
             raise type(error)(f"{path}: {error}") from error
-        manifest = configuration.data.manifest
-        if manifest is not None:
-            configuration = configuration.with_data(manifest=(path.parent.resolve() / manifest).resolve())
+        for key in ("manifest", "cache"):
+            place = getattr(configuration.data, key)
+            if place:
+                configuration = configuration.with_data(**{key: (path.parent.resolve() / place).resolve()})
         return configuration
 
     def with_data(self, **changes: Any) -> Self:
@@ -117,9 +126,18 @@ class Configuration(_Section):
 
     def read_data(self, progress: bool | None = None) -> MultimodalDataset:
         """Read the manifest and its files."""
-        if self.data.manifest is None:
+        data = self.data
+        if data.manifest is None:
             raise ConfigurationError("[data] names no manifest, so the data has to be passed")
-        return MultimodalDataset.from_manifest(self.data.manifest, self.modalities, self.data.classes, progress)
+        return MultimodalDataset.from_manifest(
+            data.manifest,
+            self.modalities,
+            data.classes,
+            progress,
+            cache=data.cache,
+            workers=data.workers,
+            unreadable=data.unreadable,
+        )
 
     def split(self, data: MultimodalDataset) -> Splits:
         """Split as the settings say."""

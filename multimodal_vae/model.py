@@ -173,10 +173,10 @@ class MultimodalVAE(nn.Module):
             self.modalities.items(), self.encoders, self.decoders, strict=True
         ):
             column = list(data.modalities).index(name)
-            samples = data.samples[name][data.present[:, column]]
+            samples = data.samples.columns[name].subset(data.present[:, column].nonzero()[:, 0])
             if len(samples):
                 with torch.no_grad():
-                    modality.calibrate(encoder, decoder, samples)
+                    modality.calibrate(encoder, decoder, samples.tensor())
 
     def embed(self, data: "MultimodalDataset", batch_size: int = 256) -> Tensor:
         """The posterior's mean of every sample, (N, latent_dim), on the CPU."""

@@ -7,6 +7,7 @@ every default written out.
 
 import copy
 import inspect
+import time
 import typing
 from abc import ABCMeta
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,9 @@ import pydantic_core
 
 from multimodal_vae import registry
 from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, PluginError, did_you_mean, one_line
+
+STARTED = time.time()
+"""When the session began, as far as parts go: no class of one was imported before."""
 
 
 class _PartMeta(ABCMeta):

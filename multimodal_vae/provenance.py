@@ -1,15 +1,20 @@
 """Which code each part of a run was, so that a run is opened with the code that trained it."""
 
+import hashlib
 import json
+import sys
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import pydantic
 from typing_extensions import TypedDict
 
 from multimodal_vae import registry
+from multimodal_vae.discovery import CORE, requirements_of, version_of
 from multimodal_vae.errors import MultimodalVAEWarning, PluginError, RunError, did_you_mean
-from multimodal_vae.part import Part, explain, parts_within
+from multimodal_vae.part import STARTED, Part, explain, parts_within
 
 
 class PartRecord(TypedDict):
@@ -34,6 +39,47 @@ def records(value: object) -> list[PartRecord]:
         record = _record(type(part), part.name)
         found.setdefault(json.dumps(record), record)
     return list(found.values())
+
+
+def code_of(value: object) -> dict[str, Any] | None:
+    """All code that decides what the parts within a value do.
+
+    Returns:
+        Their records, a hash of their packages' sources, and the versions of what their distributions require. None
+        where that cannot be told: for a class of the session, and where a source has changed since the session began,
+        of which nobody knows whether it was imported before.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    parts = [type(part) for part in parts_within(value)]
+    owners = {owner.distribution for owner in map(registry.owner_of, parts) if owner}
+    packages = {each.__module__.partition(".")[0] for part in parts for each in part.__mro__ if issubclass(each, Part)}
+    if not all(map(registry.owner_of, parts)):
+        return None
+    digest = hashlib.sha256()
+    for package in sorted(packages):
+        for source in _sources(package):
+            if source.stat().st_mtime >= STARTED:
+                return None
+            digest.update(f"{source}".encode() + source.read_bytes())
+    required = set()
+    for line in [line for owner in (CORE, *owners) for line in requirements_of(owner)]:
+        try:
+            required.add(Requirement(line).name)
+        except InvalidRequirement:
+            continue  # whoever installs it has to complain
+    return {
+        "parts": records(value),
+        "sources": digest.hexdigest(),
+        "requires": {name: version_of(name) for name in sorted(required)},
+    }
+
+
+def _sources(package: str) -> list[Path]:
+    """A package's files of Python, or the one of a module."""
+    module = sys.modules[package]
+    folders = [Path(folder) for folder in getattr(module, "__path__", [])]
+    return sorted(each for folder in folders for each in folder.rglob("*.py")) or [Path(str(module.__file__))]
 
 
 def register_passed(parts: Iterable[type[Part]], recorded: Iterable[PartRecord], where: str) -> None:

@@ -126,7 +126,11 @@ class RunFolder:
             before = tomllib.loads((self.path / "config.toml").read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RunError(f"{self.path / 'config.toml'} is damaged: {one_line(error)}") from error
-        changed = _difference(before, tomllib.loads(configuration.to_toml()))
+        now = tomllib.loads(configuration.to_toml())
+        for table in (before, now):  # where and with what samples are read changes nothing in them
+            for key in ("cache", "workers"):
+                table.get("data", {}).pop(key, None)
+        changed = _difference(before, now)
         if changed:
             *section, key = changed[0]
             place = f"[{'.'.join(section)}] {key}" if section else key

@@ -1,10 +1,11 @@
-"""Samples of several modalities, with labels and patients, from a manifest, an ``.npz`` file or tensors."""
+"""Samples of several modalities, with labels and patients, from a manifest, an ``.npz`` file, tensors or a data set."""
 
 import hashlib
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -12,21 +13,24 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.data.batch import UNLABELLED, Batch
-from multimodal_vae.data.manifest import RESERVED, SPLITS, Row, inside, read_manifest
+from multimodal_vae.data.columns import Column, Samples, Scratch
+from multimodal_vae.data.intake import SKIPPED, Unreadable, take_in
+from multimodal_vae.data.manifest import RESERVED, SPLITS, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality, load_arrays
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
-    """Samples in memory, checked when they come in.
+    """Samples, checked when they come in; in files where they come from a manifest, else in memory.
 
-    Made by :meth:`from_manifest`, :meth:`from_npz` or :meth:`from_tensors`. As a torch dataset it yields
-    ``{"sample_id", "label", <modality>: value}`` with absent modalities left out.
+    Made by :meth:`from_manifest`, :meth:`from_npz`, :meth:`from_tensors` or :meth:`from_dataset`. As a torch dataset it
+    yields ``{"sample_id", "label", <modality>: value}`` with absent modalities left out. Subsets share the samples.
 
     Attributes:
         modalities: the modality by name.
-        samples: (N, *shape) by modality; rows of absent samples are zero.
+        samples: (N, *shape) by modality; rows of absent samples are zero. Looking a modality up makes all its samples
+            one tensor: a copy, or a memory-mapped file where they are in files; :meth:`batch` makes none but its rows.
         present: (N, M) of bool.
         labels: (N,), indices into ``classes``; -1 for none.
         classes: names of the classes.
@@ -41,7 +45,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
     def __init__(
         self,
         modalities: Mapping[str, Modality],
-        samples: Mapping[str, Tensor],
+        samples: Mapping[str, Tensor | Column],
         present: Tensor,
         labels: Tensor,
         classes: Sequence[str],
@@ -53,7 +57,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         source: Path | None = None,
     ) -> None:
         self.modalities = dict(modalities)
-        self.samples = dict(samples)
+        self.samples = Samples(samples)
         self.present = present
         self.labels = labels
         self.classes = list(classes)
@@ -71,8 +75,12 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         modalities: Mapping[str, Any],
         classes: Sequence[str] | None = None,
         progress: bool | None = None,
+        *,
+        cache: str | Path | bool | None = None,
+        workers: int | None = None,
+        unreadable: Unreadable = "refuse",
     ) -> Self:
-        """Read a manifest and every file it names.
+        """Read a manifest and every file it names; what was read before, and has not changed, is not read again.
 
         Args:
             path: a CSV file with the columns ``sample_id``, ``label``, optionally ``patient_id`` and ``split``, and
@@ -81,9 +89,18 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             modalities: by column, a modality, its name or its table.
             classes: the classes in their order; those found, sorted, where it is None.
             progress: whether to show progress; only on a terminal where it is None.
+            cache: a folder in which samples are kept; ``.mmvae_cache`` beside the manifest where it is None; with
+                False all are read into memory.
+            workers: processes that read, where that takes long; as many as there are cores where it is None; 0 or 1
+                for none but this one.
+            unreadable: ``"refuse"``; or ``"skip"``, which takes what cannot be read for absent, and leaves out a
+                sample of which nothing is left, and counts both in ``notes``.
 
         Raises:
-            DataError: naming manifest, line, sample, column and file.
+            DataError: naming manifest, line, sample, column and file of each cell that cannot be read.
+
+        Warns:
+            MultimodalVAEWarning: if nothing can be written beside the manifest, and no other place is given.
         """
         path = Path(path)
         parts = _parts(modalities)
@@ -92,18 +109,23 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         for row in rows:
             if row.label and row.label not in found:
                 raise DataError(f"{path}, line {row.line}: {row.label!r} is no class; {did_you_mean(row.label, found)}")
-        samples = {name: _read_column(path, rows, name, part, progress) for name, part in parts.items()}
+        taken = take_in(path, rows, parts, cache, workers, unreadable, progress)
+        kept = taken.present.any(1).nonzero()[:, 0]
+        notes, samples = taken.notes, Samples(taken.columns)
+        if len(kept) < len(rows):
+            notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # a name that no modality has
+            rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
         return cls(
             parts,
             samples,
-            torch.tensor([[bool(row.cells[name]) for name in parts] for row in rows]),
+            taken.present[kept],
             torch.tensor([found.index(row.label) if row.label else UNLABELLED for row in rows]),
             found,
             [row.sample_id for row in rows],
             [row.patient_id for row in rows],
             {column: [row.metadata[column] for row in rows] for column in rows[0].metadata},
             [row.split for row in rows],
-            {name: part.notes for name, part in parts.items() if part.notes},
+            notes,
             path,
         )
 
@@ -186,16 +208,89 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             except DataError as error:
                 raise DataError(f"modality {name!r}: a sample {error}") from error
             tensors[name] = torch.where(here[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
-        _same_length("the ids", len(names), count)
-        _same_length("the patients", len(owners), count)
+        return cls._checked(parts, tensors, here, labels, found, names, owners)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Dataset[Mapping[str, Any]],
+        modalities: Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+        folder: str | Path | None = None,
+    ) -> Self:
+        """Take the items of any torch data set that has a length, one after the other, into files.
+
+        Args:
+            dataset: yields ``{"sample_id", "label", <modality>: value}``, perhaps with ``"patient_id"``, without the
+                modalities that are absent. A label is a class, as in :meth:`from_tensors`; or, where classes are
+                given, a number is an index into them, and a negative one stands for none.
+            modalities: by name, a modality, its name or its table.
+            classes: the classes in their order; those found, sorted, where it is None.
+            folder: where the files are, nameless, and gone with the data set; the system's for temporary files where
+                it is None, which on some systems is memory.
+
+        Raises:
+            DataError: naming the item and what does not fit.
+        """
+        parts, items = _parts(modalities), cast(Sequence[Mapping[str, Any]], dataset)
+        count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
+        kept = {name: Scratch((count, *part.shape), place) for name, part in parts.items()}
+        present = torch.zeros(count, len(parts), dtype=torch.bool)
+        names, labels, owners = [], [], []
+        for row in range(count):
+            item = items[row]
+            for key in ("sample_id", "label"):
+                if key not in item:
+                    raise DataError(f"item {row} has no {key!r}; {did_you_mean(key, item)}")
+            names.append(str(item["sample_id"]))
+            owners.append(str(item.get("patient_id", names[-1])))
+            labels.append(_label(item["label"], classes, row))
+            for column, (name, part) in enumerate(parts.items()):
+                if name in item:
+                    sample = torch.as_tensor(item[name]).to(torch.float32)
+                    try:
+                        part.check(sample[None])
+                    except DataError as error:
+                        raise DataError(f"item {row}, modality {name!r}: {error}") from error
+                    kept[name][row] = sample
+                    present[row, column] = True
+            if not present[row].any():
+                raise DataError(f"item {row} has no modality at all; {did_you_mean(next(iter(parts), ''), item)}")
+        columns = {name: Column(scratch.tensor(), folder=place) for name, scratch in kept.items()}
+        found = [str(name) for name in _listed(classes)] if classes is not None else _sorted(set(labels) - {""})
+        return cls._checked(parts, columns, present, labels, found, names, owners)
+
+    @classmethod
+    def _checked(
+        cls,
+        parts: Mapping[str, Modality],
+        samples: Mapping[str, Tensor | Column],
+        present: Tensor,
+        labels: Sequence[str],
+        classes: Sequence[str],
+        names: Sequence[str],
+        owners: Sequence[str],
+    ) -> Self:
+        """Make a data set of names that may not fit."""
+        _same_length("the ids", len(names), len(labels))
+        _same_length("the patients", len(owners), len(labels))
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
             raise DataError(f"the id {twice[0]!r} stands for {names.count(twice[0])} samples")
         for row, label in enumerate(labels):
-            if label and label not in found:
-                raise DataError(f"row {row}: {label!r} is no class; {did_you_mean(label, found)}")
-        indices = torch.tensor([found.index(label) if label else UNLABELLED for label in labels])
-        return cls(parts, tensors, here, indices, found, names, owners)
+            if label and label not in classes:
+                raise DataError(f"row {row}: {label!r} is no class; {did_you_mean(label, classes)}")
+        indices = torch.tensor([classes.index(label) if label else UNLABELLED for label in labels], dtype=torch.int64)
+        return cls(parts, samples, present, indices, classes, names, owners)
+
+    @property
+    def samples(self) -> Samples:
+        """(N, *shape) by modality."""
+        return self._samples
+
+    @samples.setter
+    def samples(self, samples: Mapping[str, Tensor | Column]) -> None:
+        self._samples = Samples(samples)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -204,13 +299,13 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         item: dict[str, Any] = {"sample_id": self.ids[row], "label": int(self.labels[row])}
         for column, name in enumerate(self.modalities):
             if self.present[row, column]:
-                item[name] = self.samples[name][row]
+                item[name] = self.samples.columns[name][torch.tensor([row])][0]
         return item
 
     def batch(self, rows: Tensor) -> Batch:
         """Gather rows (N,) into a batch."""
         return Batch(
-            {name: x[rows] for name, x in self.samples.items()},
+            self.samples.batch(rows),
             self.present[rows],
             self.labels[rows],
             [self.ids[row] for row in rows.tolist()],
@@ -222,7 +317,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         index = torch.tensor(rows, dtype=torch.int64)
         return MultimodalDataset(
             self.modalities,
-            {name: x[index] for name, x in self.samples.items()},
+            self.samples.subset(index),
             self.present[index],
             self.labels[index],
             self.classes,
@@ -268,44 +363,14 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
     def fingerprint(self) -> str:
         """SHA-256 of all samples, labels and names: equal exactly where the data is."""
         digest = hashlib.sha256()
-        for name, x in self.samples.items():
-            digest.update(f"{name} {tuple(x.shape)}".encode())
-            digest.update(x.contiguous().numpy().tobytes())
+        for name, column in self.samples.columns.items():
+            digest.update(f"{name} {column.shape}".encode())
+            for chunk in column.chunks():
+                digest.update(chunk.contiguous().numpy().tobytes())
         digest.update(self.present.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
         return digest.hexdigest()
-
-
-def _read_column(path: Path, rows: Sequence[Row], name: str, modality: Modality, progress: bool | None) -> Tensor:
-    from rich.console import Console
-    from rich.progress import track
-
-    samples = torch.zeros(len(rows), *modality.shape)
-    console = Console(stderr=True)
-    shown = console.is_terminal if progress is None else progress
-    for index, row in enumerate(track(rows, f"reading {name}", console=console, disable=not shown, transient=True)):
-        cell = row.cells[name]
-        if not cell:
-            continue
-        what = f"{path}, line {row.line}, sample {row.sample_id!r}, {name}"
-        source: str | Path = cell
-        if modality.cell == "path":
-            what = f"{what}, {path.parent / cell}"
-        try:
-            if modality.cell == "path":
-                source = inside(path.parent, cell)
-            with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
-                sample = torch.as_tensor(np.array(modality.read(source), dtype=np.float32))
-            modality.check(sample[None])
-        except FileNotFoundError:
-            raise DataError(f"{what}: there is no such file") from None
-        except OSError as error:
-            raise DataError(f"{what}: cannot be read ({error.strerror})") from error
-        except DataError as error:
-            raise DataError(f"{what}: {error}") from error
-        samples[index] = sample
-    return samples
 
 
 def _parts(modalities: Mapping[str, Any]) -> dict[str, Modality]:
@@ -313,6 +378,19 @@ def _parts(modalities: Mapping[str, Any]) -> dict[str, Modality]:
         if name in RESERVED:
             raise DataError(f"a modality cannot be called {name!r}: a manifest has a column of that name already")
     return {name: Modality.of(spec) for name, spec in modalities.items()}
+
+
+def _label(label: Any, classes: Sequence[str] | None, row: int) -> str:
+    """The class that an item's label means, empty for none."""
+    if isinstance(label, Tensor | np.generic):
+        label = label.item()
+    if label is None or (isinstance(label, int) and label < 0):
+        return ""
+    if classes is None or not isinstance(label, int):
+        return str(label)
+    if label >= len(classes):
+        raise DataError(f"item {row}: the label {label} is no index into the {len(classes)} classes")
+    return str(classes[label])
 
 
 def _listed(values: Iterable[Any]) -> list[Any]:

@@ -58,15 +58,12 @@ def read_manifest(path: Path, columns: Sequence[str]) -> list[Row]:
         raise DataError(f"{path} cannot be read as a CSV file: {error}") from error
 
 
-def inside(folder: Path, cell: str) -> Path:
-    """The file that a manifest's cell names, which lies in the manifest's folder or below it.
+OUTSIDE = "leads out of the manifest's folder; put the file, or a link to it, there"
 
-    Raises:
-        DataError: if it leads elsewhere: a manifest from a stranger must not open other files of whoever reads it.
-    """
-    if os.path.isabs(cell) or os.path.normpath(cell).split(os.sep)[0] == os.pardir:
-        raise DataError("leads out of the manifest's folder; put the file, or a link to it, there")
-    return folder / cell
+
+def leads_out(cell: str) -> bool:
+    """Whether a path leaves the manifest's folder: a stranger's must not open other files of whoever reads it."""
+    return os.path.isabs(cell) or os.path.normpath(cell).split(os.sep)[0] == os.pardir
 
 
 def _rows(path: Path, file: Iterable[str], columns: Sequence[str]) -> list[Row]:

@@ -101,6 +101,14 @@ class Modality(Part, ABC):
             raise DataError("is an archive of arrays, where one array is wanted")
         return real_numbers(array)
 
+    def files(self, cell: str | Path) -> list[Path]:
+        """The files that :meth:`read` takes a cell from: what was read is read anew once one of them has changed.
+
+        By default the one that the cell names. Override it where :meth:`read` opens others as well, or where a cell is
+        more than a path.
+        """
+        return [Path(cell)] if self.cell == "path" else []
+
     def write(self, sample: Tensor, path: Path) -> None:
         """Write one sample (*shape) to a file that :meth:`read` reads back."""
         np.save(path, sample.numpy())

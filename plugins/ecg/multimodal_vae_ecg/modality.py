@@ -13,7 +13,7 @@ from multimodal_vae import ConfigurationError, DataError, Modality
 from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardise, Unstandardise
 from multimodal_vae_ecg.augmentation import scaled, shifted, wandering, without_leads
 from multimodal_vae_ecg.loss import beat_loss
-from multimodal_vae_ecg.records import Record, open_record, write_prepared
+from multimodal_vae_ecg.records import Record, files_of, open_record, write_prepared
 from multimodal_vae_ecg.segment import cut, parse_cell
 from multimodal_vae_ecg.synthetic import synthetic_ecg
 
@@ -165,6 +165,10 @@ class ECG(Modality):
         if record.rate < self.rate * (1 - 1e-6):
             self.notes[f"sampled at less than {self.rate:g} Hz"] += 1
         return signal.astype(np.float32)
+
+    def files(self, cell: str | Path) -> list[Path]:
+        """The recording's file; of a WFDB record its header, and whatever that names."""
+        return files_of(parse_cell(cell).path)
 
     def _is_finished(self, record: Record) -> bool:
         return (

@@ -82,6 +82,24 @@ def open_record(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
     raise DataError(f"ends in {path.suffix!r}, and an ECG is read from .hea (WFDB), .edf, .bdf, .csv, .npz or .npy")
 
 
+def files_of(path: Path) -> list[Path]:
+    """The files that a recording is in: more than one for a WFDB record, whose header names signals or other headers.
+
+    Raises:
+        OSError: if a header cannot be read.
+    """
+    if path.suffix.lower() not in ("", ".hea"):
+        return [path]
+    found = [path.with_suffix(".hea")]
+    for file in found:  # which grows on the way
+        if file.suffix.lower() == ".hea":
+            lines = [line.split() for line in file.read_text("ascii", "replace").splitlines()]
+            words = [line[0] for line in lines if line and not line[0].startswith("#")]
+            named = [file.parent / name for word in words for name in (word, f"{word}.hea")]
+            found += [each for each in dict.fromkeys(named) if each.is_file() and each not in found]
+    return found
+
+
 def write_prepared(sample: Real, rate: float, leads: Sequence[str], path: Path) -> None:
     """Write a sample (leads, samples) in mV as ``.csv``, with the 9 digits that float32 has."""
     with open(path, "w", newline="", encoding="utf-8") as file:

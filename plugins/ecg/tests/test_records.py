@@ -528,3 +528,15 @@ def test_a_manifest_names_stretches_of_one_record(tmp_path):
     (tmp_path / "manifest.csv").write_text("\n".join([*rows, "c,100,other,100#t=29.5"]) + "\n", "utf-8")
     with pytest.raises(DataError, match=r"line 4, sample 'c', ecg, .*100#t=29\.5: lasts 0\.5 s from 29\.5 s on"):
         MultimodalDataset.from_manifest(tmp_path / "manifest.csv", settings)
+
+
+def test_the_files_of_a_recording_are_all_that_it_is_read_from(tmp_path):
+    as_wfdb(tmp_path / "100", recording(30.0))
+    whole = {tmp_path / "100.hea", tmp_path / "100.dat"}
+    for cell in ("100", "100.hea", "100#t=2", "100.hea#t=5,6"):
+        assert set(ECG().files(tmp_path / cell)) == whole
+    (tmp_path / "long.hea").write_text("long/2 1 100 2000\n# a comment\n100 1000\n100 1000\n")
+    assert set(ECG().files(tmp_path / "long")) == {tmp_path / "long.hea", *whole}
+    assert ECG().files(tmp_path / "a.csv#t=1") == [tmp_path / "a.csv"]
+    with pytest.raises(FileNotFoundError):
+        ECG().files(tmp_path / "none")

@@ -1,0 +1,409 @@
+"""Samples that were read are not read again, and never stale: against reading everything into memory."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+import multimodal_vae as mv
+from multimodal_vae import provenance
+from multimodal_vae.data import cache, intake, reading, worker
+
+
+@pytest.fixture(autouse=True)
+def _settled(monkeypatch):
+    """Files are taken to be finished at once, and sources to be as they were imported, whoever edits them."""
+    monkeypatch.setattr(cache, "SETTLED", 0.0)
+    monkeypatch.setattr(provenance, "STARTED", float("inf"))
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """What is read in this process, by file name or value."""
+    seen = Counter()
+    for part in (mv.Image, mv.Vector):
+
+        def counted(self, cell, read=part.read):
+            seen[getattr(cell, "name", cell)] += 1
+            return read(self, cell)
+
+        monkeypatch.setattr(part, "read", counted)
+    return seen
+
+
+def load(manifest, columns, **arguments):
+    return mv.MultimodalDataset.from_manifest(manifest, columns, **{"workers": 0} | arguments)
+
+
+def same(one, other):
+    assert one.fingerprint() == other.fingerprint()
+    assert one.notes == other.notes
+    rows = torch.arange(len(one)).flip(0)
+    for name, x in one.batch(rows).samples.items():
+        assert torch.equal(x, other.batch(rows).samples[name])
+    for name, x in one.samples.items():
+        assert torch.equal(x, other.samples[name])
+
+
+def test_a_second_time_nothing_is_read(manifest, columns, reads):
+    first = load(manifest, columns)
+    assert sum(reads.values()) == 48
+    reads.clear()
+    second = load(manifest, columns)
+    assert not reads
+    same(first, second)
+    same(second, load(manifest, columns, cache=False))
+    assert (manifest.parent / ".mmvae_cache" / ".gitignore").read_text() == "*\n"
+
+
+def test_switched_off_nothing_is_left(manifest, columns):
+    load(manifest, columns, cache=False)
+    assert sorted(path.name for path in manifest.parent.iterdir()) == ["manifest.csv", "pictures"]
+
+
+def test_another_folder_may_be_given(manifest, columns, tmp_path, reads):
+    load(manifest, columns, cache=tmp_path / "there")
+    assert not (manifest.parent / ".mmvae_cache").exists()
+    reads.clear()
+    load(manifest, columns, cache=str(tmp_path / "there"))
+    assert not reads
+
+
+def test_only_new_rows_are_read_whatever_the_order(manifest, columns, reads):
+    load(manifest, columns)
+    head, *lines = manifest.read_text().splitlines()
+    shutil.copy(manifest.parent / "pictures" / "3.png", manifest.parent / "new.png")
+    manifest.write_text("\n".join([head, "new,p0,ill,new.png,9 9 9,there", *reversed(lines)]) + "\n")
+    reads.clear()
+    gained = load(manifest, columns)
+    assert reads == {"new.png": 1, "9 9 9": 1}
+    same(gained, load(manifest, columns, cache=False))
+
+
+def change(path, how):
+    before = path.stat()
+    if how == "content":
+        Pillow.fromarray(np.full((8, 8), 7, np.uint8)).save(path)
+    elif how == "content of the same length and time":
+        content = bytearray(path.read_bytes())
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif how == "another file of the same time":
+        other = path.with_name("other.png")
+        Pillow.fromarray(np.full((8, 8), 7, np.uint8)).save(other)
+        os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+        other.replace(path)
+    elif how == "an older file":
+        path.write_bytes(path.with_name("1.png").read_bytes())
+        os.utime(path, ns=(0, 0))
+
+
+@pytest.mark.parametrize(
+    "how", ["content", "content of the same length and time", "another file of the same time", "an older file"]
+)
+def test_a_file_that_changed_is_read_anew(manifest, columns, reads, how):
+    load(manifest, columns)
+    change(manifest.parent / "pictures" / "0.png", how)
+    reads.clear()
+    data = load(manifest, columns)
+    assert reads == {"0.png": 1}
+    same(data, load(manifest, columns, cache=False))
+
+
+def test_a_file_that_may_still_change_within_a_tick_is_not_trusted(manifest, columns, reads, monkeypatch):
+    monkeypatch.setattr(cache, "SETTLED", 3600.0)
+    same(load(manifest, columns), load(manifest, columns, cache=False))
+    reads.clear()
+    load(manifest, columns)
+    assert len(reads) == 24  # the pictures; values have no file that could change
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_trusted(manifest, columns, monkeypatch):
+    plain = mv.Image.read
+
+    def changing(self, cell):
+        sample = plain(self, cell)
+        if cell.name == "0.png":
+            change(cell, "content")
+        return sample
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mv.Image, "read", changing)
+        load(manifest, columns)
+    same(load(manifest, columns), load(manifest, columns, cache=False))
+
+
+@pytest.mark.parametrize("change", ["setting", "behaviour", "source", "version"])
+def test_another_way_of_reading_reads_anew(manifest, columns, reads, monkeypatch, change):
+    load(manifest, columns)
+    reads.clear()
+    if change == "setting":
+        columns = columns | {"photo": columns["photo"] | {"width": 8}}
+    elif change == "behaviour":
+        monkeypatch.setattr(mv.Image, "behaviour_version", 2)
+    elif change == "source":
+        monkeypatch.setattr(provenance, "_sources", lambda _: [manifest])
+    elif change == "version":
+        monkeypatch.setattr(provenance, "version_of", lambda _: "99")
+    load(manifest, columns)
+    assert sum(name.endswith(".png") for name in reads) == 24
+
+
+def test_code_that_changed_since_the_session_began_keeps_nothing(manifest, columns, reads, monkeypatch):
+    monkeypatch.setattr(provenance, "STARTED", 0.0)
+    first = load(manifest, columns)
+    reads.clear()
+    same(load(manifest, columns), first)
+    assert sum(reads.values()) == 48
+
+
+class Halved(mv.Vector):
+    def read(self, cell):
+        self.notes["halved"] += 1
+        return super().read(cell) / 2
+
+
+def test_a_class_of_the_session_is_read_each_time_and_kept_in_files_without_names(manifest, columns, reads):
+    columns = columns | {"blood": Halved(size=3, hidden=8)}
+    first = load(manifest, columns, workers=4)
+    same(first, load(manifest, columns, cache=False))
+    reads.clear()
+    same(first, load(manifest, columns))
+    assert sum(reads.values()) == 24
+    assert first.notes == {"blood": {"halved": 24}}
+
+
+def test_notes_come_back_from_the_cache(manifest, columns, monkeypatch):
+    plain = mv.Vector.read
+
+    def noting(self, cell):
+        self.notes["seen"] += 2
+        return plain(self, cell)
+
+    monkeypatch.setattr(mv.Vector, "read", noting)
+    assert load(manifest, columns).notes == {"blood": {"seen": 48}}
+    monkeypatch.setattr(mv.Vector, "read", plain)
+    assert load(manifest, columns).notes == {"blood": {"seen": 48}}
+
+
+@given(damage=st.sampled_from(["cut samples", "cut index", "garbage", "no samples", "empty"]), where=st.floats(0, 1))
+def test_whatever_a_killed_process_left_is_taken_only_as_far_as_it_is_whole(tmp_path_factory, damage, where):
+    folder = tmp_path_factory.mktemp("damaged")
+    values = [f"{n} {n + 0.5}" for n in range(12)]
+    (folder / "m.csv").write_text("\n".join(["sample_id,label,x", *(f"{v},a,{v}" for v in values)]) + "\n")
+    columns = {"x": {"name": "vector", "size": 2}}
+    load(folder / "m.csv", columns)
+    (index,) = folder.glob(".mmvae_cache/*/*.jsonl")
+    path = index if damage in ("cut index", "garbage") else index.with_suffix(".samples")
+    content = path.read_bytes()
+    cut = round(where * len(content))
+    if damage == "no samples":
+        path.unlink()
+    elif damage == "garbage":
+        path.write_bytes(content[:cut] + b"\x00{]\xff" + content[cut:])
+    else:
+        path.write_bytes(b"" if damage == "empty" else content[:cut])
+    for _ in range(2):
+        same(load(folder / "m.csv", columns), load(folder / "m.csv", columns, cache=False))
+
+
+def test_files_cut_short_while_in_use_are_an_error(manifest, columns):
+    data = load(manifest, columns)
+    for path in manifest.parent.glob(".mmvae_cache/*/*.samples"):
+        path.write_bytes(b"")
+    with pytest.raises(mv.DataError, match=r"\.samples was cut short"):
+        data.batch(torch.tensor([0]))
+    shutil.rmtree(manifest.parent / ".mmvae_cache")
+    with pytest.raises(mv.DataError, match=r"\.samples cannot be read"):
+        data.batch(torch.tensor([0]))
+
+
+def test_where_nothing_can_be_written_samples_are_in_memory_with_a_warning(manifest, columns):
+    (manifest.parent / ".mmvae_cache").write_text("in the way")
+    with pytest.warns(mv.MultimodalVAEWarning, match="cannot be written .*kept in memory"):
+        data = load(manifest, columns)
+    same(data, load(manifest, columns, cache=False))
+    with pytest.raises(mv.DataError, match=r"the cache .* cannot be written"):
+        load(manifest, columns, cache=manifest)
+
+
+def test_a_training_is_that_of_data_in_memory(manifest, columns, tmp_path):
+    weights = []
+    for kept in (None, False):
+        train, validation, _ = load(manifest, columns, cache=kept).split(0.6, 0.2, 0.2)
+        vae = mv.MultimodalVAE(train.modalities, train.classes, latent_dim=3, seed=0)
+        mv.fit(vae, train, validation, epochs=2, per_class=3, device="cpu", show=False)
+        weights.append(vae.state_dict() | {"latents": vae.embed(validation)})
+    assert all(torch.equal(x, weights[1][name]) for name, x in weights[0].items())
+
+
+def test_a_whole_column_is_a_map_that_may_be_changed_and_leaves_the_cache_alone(manifest, columns):
+    data = load(manifest, columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        part = data.subset([5, 3])
+        part.samples["photo"][0] += 1
+    assert part.batch(torch.tensor([0])).samples["photo"].max() >= 1  # what was changed is what is used
+    same(data, load(manifest, columns, cache=False))
+    same(load(manifest, columns), load(manifest, columns, cache=False))
+
+
+KILLED = """
+import sys, time
+import multimodal_vae as mv
+from multimodal_vae import provenance
+from multimodal_vae.data import cache
+provenance.STARTED, cache._COMMIT = float("inf"), 0.05
+plain = mv.Image.read
+def slow(self, cell):
+    time.sleep(0.02)
+    print(cell.name, flush=True)
+    return plain(self, cell)
+mv.Image.read = slow
+mv.MultimodalDataset.from_manifest(sys.argv[1], {"photo": {"name": "image", "size": [8, 8], "channels": 1, "width": 4}},
+                                   workers=0)
+"""
+
+
+def test_killed_within_the_first_pass_what_was_read_stays_read(manifest, columns, reads, tmp_path):
+    lines = manifest.read_text().splitlines()
+    with open(manifest, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(lines[0].split(","))
+        for n in range(200):
+            shutil.copy(manifest.parent / "pictures" / f"{n % 24}.png", manifest.parent / f"{n}.png")
+            rows.writerow([f"s{n}", f"p{n}", "ill", f"{n}.png", "1 2 3", "here"])
+    time.sleep(cache.SETTLED + 2.1)  # the other process has the true one
+    with open(tmp_path / "out", "w") as out:
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(manifest)], stdout=out)
+        while len((tmp_path / "out").read_text().split()) < 60:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    was_read = len((tmp_path / "out").read_text().split())
+    photo = {"photo": columns["photo"]}
+    data = load(manifest, photo)
+    assert sum(reads.values()) <= 200 - was_read + 10  # what fifty milliseconds had not put on the disk yet
+    same(data, load(manifest, photo, cache=False))
+
+
+def test_several_processes_read_what_one_would(manifest, columns, reads, monkeypatch, capfd):
+    monkeypatch.setattr(reading, "WORTH", 0.0)
+    rotten = manifest.parent / "pictures" / "20.png"
+    rotten.write_bytes(b"no picture")
+    data = load(manifest, columns, workers=2, unreadable="skip")
+    assert 0 < sum(reads.values()) < 12  # the first of each column shows how long it takes
+    same(data, load(manifest, columns, cache=False, unreadable="skip"))
+    assert data.notes == {"photo": {intake.SKIPPED: 1}}
+    with pytest.raises(mv.DataError) as elsewhere:
+        load(manifest, columns, workers=2)
+    with pytest.raises(mv.DataError) as here:
+        load(manifest, columns, cache=False)
+    assert str(elsewhere.value) == str(here.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_worker_that_dies_is_not_waited_for(manifest):
+    picture = manifest.parent / "pictures" / "1.png"
+    with worker.Worker(mv.Image(size=(8, 8), channels=1, width=4)) as reader:
+        assert reader.read([picture])[0].sample.shape == (1, 8, 8)
+        reader._process.kill()
+        with pytest.raises(mv.DataError, match=r"1\.png ended \(-9\); set workers = 0"):
+            reader.read([picture])
+
+
+def test_what_a_modality_raises_elsewhere_is_raised_here(monkeypatch):
+    def raising(self, cell):
+        raise ZeroDivisionError
+
+    with worker.Worker(mv.Vector(size=1)) as reader, monkeypatch.context() as patched:
+        patched.setattr(reader, "_process", SimpleNamespace(stdin=BytesIO(), stdout=BytesIO(b'{"raised": true}\n')))
+        patched.setattr(mv.Vector, "read", raising)
+        with pytest.raises(ZeroDivisionError):
+            reader.read(["1"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_worker_ends_with_its_caller(manifest):
+    code = (
+        "import sys, multimodal_vae as mv; from multimodal_vae.data.worker import Worker; "
+        "w = Worker(mv.Vector(size=1)); w.read(['1']); print(w._process.pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as caller:
+        pid = int(caller.stdout.readline())
+        caller.kill()
+    for _ in range(500):
+        try:
+            state = (
+                Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] if sys.platform == "linux" else ""
+            )
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        if not state:
+            pytest.skip("needs /proc")
+        time.sleep(0.02)
+    pytest.fail("it still runs")
+
+
+def test_every_unreadable_file_is_named_and_only_a_few_of_many(manifest, columns):
+    for n in (2, 5):
+        (manifest.parent / "pictures" / f"{n}.png").unlink()
+    with pytest.raises(mv.DataError) as caught:
+        load(manifest, columns)
+    for words in ("2 cells", "line 4, sample 's2', photo", "2.png: there is no such file", "line 7", "5.png"):
+        assert words in str(caught.value)
+    for n in set(range(24)) - {2, 5}:
+        (manifest.parent / "pictures" / f"{n}.png").write_bytes(b"")
+    with pytest.raises(mv.DataError, match=r"24 cells cannot be read: .*; and 14 more$") as caught:
+        load(manifest, columns)
+    assert str(caught.value).count("line") == 10
+
+
+def test_skipping_leaves_cells_out_and_rows_without_any(manifest, columns, reads):
+    (manifest.parent / "pictures" / "2.png").unlink()
+    text = manifest.read_text().splitlines()
+    text.append("alone,p0,ill,pictures/none.png,,here")
+    manifest.write_text("\n".join(text) + "\n")
+    data = load(manifest, columns, unreadable="skip")
+    assert len(data) == 24
+    assert "alone" not in data.ids
+    assert data.present[2].tolist() == [False, True]
+    assert not data.batch(torch.tensor([2])).samples["photo"].any()
+    assert data.notes == {"photo": {intake.SKIPPED: 2}, "sample_id": {intake.SKIPPED: 1}}
+    with pytest.raises(mv.DataError, match=r"none\.png"):
+        load(manifest, {"photo": columns["photo"]})
+    for path in manifest.parent.glob("pictures/*"):
+        path.unlink()
+    with pytest.raises(mv.DataError, match="25 cells cannot be read"):
+        load(manifest, {"photo": columns["photo"]}, unreadable="skip")
+
+
+def test_a_configuration_says_where_and_a_run_goes_on_from_elsewhere(toml, reads, tmp_path):
+    toml.write_text(toml.read_text().replace("[data]", '[data]\ncache = "kept"\nworkers = 0\nunreadable = "skip"'))
+    configuration = mv.Configuration.read(toml)
+    assert configuration.data.cache == toml.parent / "kept"
+    from multimodal_vae.run import train_run
+
+    train_run(configuration, tmp_path / "run", show=False)
+    assert (toml.parent / "kept" / "CACHEDIR.TAG").exists()
+    train_run(configuration.with_data(cache=False, workers=None), tmp_path / "run", show=False)
+    toml.write_text(toml.read_text().replace('"kept"', "false"))
+    assert mv.Configuration.read(toml).data.cache is False
