@@ -14,7 +14,7 @@ from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality
+from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.part import explain_settings
 
@@ -222,10 +222,7 @@ class MultimodalVAE(nn.Module):
         if len(set(counts.values())) > 1:
             raise DataError(f"the modalities have different numbers of samples: {counts}")
         for name, x in samples.items():
-            try:
-                self.modalities[name].check(x)
-            except DataError as error:
-                raise DataError(f"modality {name!r}: a sample {error}") from error
+            check_samples(name, self.modalities[name], x)
         count = next(iter(counts.values()))
         return self.generate(self._means(self._partial(samples, count, batch_size)), batch_size)[to]
 

@@ -133,18 +133,12 @@ def parts_within(value: Any) -> Iterator[Part]:
             yield from parts_within(item)
 
 
-def examine(kind: str, name: str) -> Part | None:
-    """Load a part, read its settings, and make it where none is required; errors say what is wrong with it."""
-    part: Any = registry.load(kind, name)
-    required = [default for _, default in _fields(part).values() if default is inspect.Parameter.empty]
-    made: Part | None = None if required else part.of(name)
-    return made
-
-
 def report(kind: str, name: str, path: str) -> None:
-    """Write how a part is to a file: what :func:`examine` has to say against it, or that it works."""
+    """Load a part, read its settings, make it where none is required, and write to a file how it is."""
     try:
-        examine(kind, name)
+        part: Any = registry.load(kind, name)
+        if all(default is not inspect.Parameter.empty for _, default in _fields(part).values()):
+            part.of(name)
         state = registry.WORKS
     except MultimodalVAEError as error:
         state = " ".join(str(error).split())

@@ -14,6 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+from fresh import Held
+
 KILLS = 20
 RECIPE = """
 [data]
@@ -37,16 +42,6 @@ checkpoint_seconds = 0.0
 device = "cpu"
 """
 MAIN = "from multimodal_vae.cli import main; main()"
-held = 0
-
-
-def hold(what: str, truth: object, output: str = "") -> None:
-    """Count what holds, and end everything with the first thing that does not."""
-    global held  # noqa: PLW0603
-    if not truth:
-        sys.exit(f"does not hold: {what}\n{output}")
-    held += 1
-    print(f"holds: {what}", flush=True)
 
 
 def start(place: Path, out: Path) -> subprocess.Popen[str]:
@@ -116,8 +111,8 @@ def fill(disk: Path) -> None:
 
 def main() -> None:
     """Check, and fail with the first thing that does not hold."""
-    import numpy as np
-
+    counted = Held()
+    hold = counted.hold
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         numbers = np.random.default_rng(0)
@@ -167,7 +162,7 @@ def main() -> None:
         file.write_text("")
         code, said = finish(place, file / "run")
         hold(f"a place that cannot be written: {said}", code == 2 and said.count("\n") == 0)
-    print(f"{held} passed, 0 failed")
+    print(f"{counted.held} passed, 0 failed")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from multimodal_vae.data.intake import SKIPPED, Unreadable, take_in
 from multimodal_vae.data.manifest import RESERVED, SPLITS, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.modalities.base import Modality, load_arrays
+from multimodal_vae.modalities.base import Modality, check_samples, load_arrays
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
@@ -203,10 +203,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                 raise DataError(f"there are no samples of the modality {name!r}; {did_you_mean(name, samples)}")
             tensor = torch.as_tensor(samples[name]).to(torch.float32)
             _same_length(f"the samples of {name!r}", len(tensor), count)
-            try:
-                part.check(tensor[here[:, column]])
-            except DataError as error:
-                raise DataError(f"modality {name!r}: a sample {error}") from error
+            check_samples(name, part, tensor[here[:, column]])
             tensors[name] = torch.where(here[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
         return cls._checked(parts, tensors, here, labels, found, names, owners)
 

@@ -162,6 +162,18 @@ class Modality(Part, ABC):
                 )
 
 
+def check_samples(name: str, modality: Modality, samples: Tensor) -> None:
+    """Check samples (N, *shape) that are known by a modality's name.
+
+    Raises:
+        DataError: as :meth:`Modality.check` does, with the name before it.
+    """
+    try:
+        modality.check(samples)
+    except DataError as error:
+        raise DataError(f"modality {name!r}: a sample {error}") from error
+
+
 def read_table(path: str | Path) -> NDArray[np.float64]:
     """Read a ``.csv`` of numbers, with or without a header row, into (rows, columns); an empty cell is NaN.
 

@@ -10,23 +10,40 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Fresh:
+class Held:
+    """Counts what holds.
+
+    Attributes:
+        held: how many checks did.
+    """
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def hold(self, what: str, truth: object, output: str = "") -> None:
+        """Count what holds, and end everything with the first thing that does not."""
+        if not truth:
+            sys.exit(f"does not hold: {what}\n{output}")
+        self.held += 1
+        print(f"holds: {what}", flush=True)
+
+
+class Fresh(Held):
     """A new virtual environment beside a folder to work in, neither of which knows of a checkout.
 
     Attributes:
         place: the folder.
         python: the environment's interpreter.
-        held: how many checks held.
     """
 
     def __init__(self, root: Path, constraints: Path) -> None:
+        super().__init__()
         self.place = root / "place"
         self.place.mkdir()
         venv.create(root / "env", with_pip=True)
         self.bin = root / "env" / "bin"
         self.python = self.bin / "python"
         self.constraints = constraints
-        self.held = 0
         hidden = ("PYTHONPATH", "VIRTUAL_ENV", "MMVAE_PLUGINS")
         self.environment = {key: value for key, value in os.environ.items() if key not in hidden}
         self.environment |= {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
@@ -45,13 +62,6 @@ class Fresh:
         if done.returncode:
             sys.exit(f"pip {' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
         return done
-
-    def hold(self, what: str, truth: object, output: str = "") -> None:
-        """Count what holds, and end everything with the first thing that does not."""
-        if not truth:
-            sys.exit(f"does not hold: {what}\n{output}")
-        self.held += 1
-        print(f"holds: {what}", flush=True)
 
 
 @contextmanager
