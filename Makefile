@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PLUGINS = otoscopy wbt ecg
+MULTIVAE = .venv-multivae
 PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers clean
+.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers benchmarks clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -53,5 +54,16 @@ test-interruptions: $(VENV)/.dev  ## trainings that are killed, and lose their d
 test-strangers: $(VENV)/.dev  ## damaged files of every kind, thrown at their readers
 	$(BIN)/python tests/check_fuzz.py --count 20000
 
+# MultiVae imports torchvision, of whose compiled operators it calls none.
+$(MULTIVAE)/.run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(MULTIVAE)
+	$(MULTIVAE)/bin/python -m pip install -q -c constraints.txt $(PACKAGES) multivae==1.0.3 pytorch-msssim
+	$(MULTIVAE)/bin/python -m pip install -q --no-deps torchvision==0.28.0
+	touch $@
+
+benchmarks: $(VENV)/.dev  ## how fast it is, into docs/performance.md; on an idle machine, some twenty minutes
+	$(MAKE) $(MULTIVAE)/.run || rm -rf $(MULTIVAE)
+	$(BIN)/python benchmarks/run.py --multivae $(MULTIVAE)/bin/python
+
 clean:  ## remove environments and what was built
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MULTIVAE) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

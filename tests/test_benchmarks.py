@@ -1,23 +1,56 @@
-"""What the package is measured against computes the same."""
+"""What the package is measured against computes the same, and the scripts that measure it run."""
 
-import runpy
+import importlib
+import json
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 import multimodal_vae as mv
 from multimodal_vae.data.batch import Batch
+from multimodal_vae.data.batches import BalancedBatches
+from multimodal_vae.training.loop import train_step
+from multimodal_vae.training.optimiser import adam
 
-PLAIN = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "plain.py"))
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_the_plain_model_has_the_same_weights_loss_and_gradients():
+@pytest.fixture
+def script(monkeypatch):
+    """Import a script as it finds its neighbours when it is run; all of them are forgotten afterwards."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    for name in {path.stem for path in BENCHMARKS.glob("*.py")} & set(sys.modules):
+        monkeypatch.delitem(sys.modules, name)
+    yield importlib.import_module
+    for name in {path.stem for path in BENCHMARKS.glob("*.py")} & set(sys.modules):
+        del sys.modules[name]
+
+
+@pytest.fixture
+def printed(script, monkeypatch, capsys):
+    """Run a script's own main, and give the rows of its tables."""
+
+    def run(name, *arguments):
+        module = script(name)
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        module.main()
+        page = capsys.readouterr().out
+        assert page.startswith("## ")
+        lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+        return lines
+
+    return run
+
+
+def test_the_plain_model_has_the_same_weights_loss_and_gradients(script):
     parts = {
         "otoscopy": mv.Image(size=(64, 64), width=8, loss={"ssim": 1.0}),
         "wbt": mv.Image(size=(64, 64), channels=1, width=8),
     }
     vae = mv.MultimodalVAE(parts, ["NOE", "OME", "AOM"], seed=0).train()
-    plain = PLAIN["PlainVAE"](8)
+    plain = script("plain").PlainVAE(8)
     plain.load_state_dict(vae.state_dict())
     plain.train()
     rng = torch.Generator().manual_seed(0)
@@ -35,3 +68,139 @@ def test_the_plain_model_has_the_same_weights_loss_and_gradients():
         if not name.endswith(("conv1.bias", "conv2.bias")):  # before batch norm, whose gradient is rounding alone
             scale = float(second.grad.abs().max())
             torch.testing.assert_close(first.grad, second.grad, rtol=1e-3, atol=1e-6 + 1e-4 * scale)
+
+
+def test_ratios_are_those_of_neighbours_and_the_first_round_does_not_count(script, monkeypatch):
+    timing = script("timing")
+    clock = [0.0]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+
+    def takes(*seconds):
+        return lambda number: clock.__setitem__(0, clock[0] + seconds[number])
+
+    found = timing.alternate({"slow": takes(100, 2, 4, 6), "fast": takes(100, 1, 1, 2)}, rounds=3)
+    assert found["slow"] == timing.Timing(4, 1, 1, 1)
+    assert found["fast"] == timing.Timing(1, 3, 2.5, 3.5)  # of 2, 4 and 3
+
+
+def test_a_step_of_all_rivals_gives_the_same_losses(printed):
+    rows = printed("train_step", "--widths", "8", "--rounds", "1", "--batch", "6")
+    assert [row[1] for row in rows[1:3]] == ["plain", "float32"]
+    losses = [[float(loss) for loss in row[-1].split()] for row in rows[1:3]]
+    torch.testing.assert_close(losses[0][0], losses[1][0], rtol=1e-3, atol=0.0)
+
+
+def test_curves_with_one_seed_are_nearer_than_with_two(script):
+    step = script("train_step")
+    first, second = (step.curve(step.rival(8), 3, seed, size=6) for seed in (0, 1))
+    own = step.curve(step.ours(8, "float32"), 3, 0, size=6)
+    assert (own - first).abs().mean() < 0.5 * (second - first).abs().mean()
+
+
+def test_decoders_give_the_same_pictures(script):
+    functions = script("decode").rivals(8, torch.randn(3, 128, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(functions["float32"](0), functions["plain"](0), rtol=1e-4, atol=1e-5)
+
+
+def test_the_kde_of_one_leaf_is_ours(printed):
+    rows = printed("kde", "--count", "30", "--dimensions", "4", "--rounds", "1")
+    assert rows[-1][0] == "ours"
+    assert rows[-1][3] == rows[1][3]
+    assert float(rows[-1][4]) < 1e-6
+
+
+@pytest.mark.parametrize("degrees", [-17.0, 8.5])
+def test_rotation_in_torch_alone_is_the_plugins(script, degrees):
+    from kornia.geometry.transform import rotate
+
+    x = script("pairs").samples(1, 0)["otoscopy"]
+    expected = rotate(x, torch.tensor([degrees]), align_corners=True)
+    torch.testing.assert_close(script("augmentation").rotated(x[0], degrees), expected[0], rtol=1e-3, atol=1e-4)
+
+
+def test_erasing_in_torch_alone_takes_one_rectangle_of_the_plugins_size(script):
+    augmentation = script("augmentation")
+    torch.manual_seed(0)
+    for _ in range(50):
+        gone = augmentation.erased(torch.ones(2, 64, 64)) == 0
+        rows, columns = (gone[0].any(axis).sum() for axis in (1, 0))
+        assert gone.sum() == 2 * rows * columns
+        assert 0.015 < gone.float().mean() < 0.42  # the share, to a pixel at each side
+
+
+@pytest.mark.parametrize("way", ["the plugins", "torch alone"])
+def test_a_loader_gives_as_many_samples_as_whole_batches(script, way):
+    augmentation, pairs = script("augmentation"), script("pairs")
+    vae = pairs.model(8, network="compact")
+    data = pairs.dataset(12, vae.modalities)
+    rows = list(BalancedBatches(data.labels, data.classes, 2, torch.Generator().manual_seed(0)))
+    transform = augmentation.of_one(vae) if way == "the plugins" else augmentation.in_torch
+    ours = list(augmentation.whole(vae, data, rows))
+    theirs = list(augmentation.loaded(data, rows, transform, 0))
+    for (targets, inputs), batch, drawn in zip(ours, theirs, rows, strict=True):
+        assert torch.equal(batch["label"], data.labels[drawn])
+        for name in ("otoscopy", "wbt"):
+            assert batch["targets"][name].shape == targets[name].shape
+            assert batch["inputs"][name].shape == inputs[name].shape
+            assert not torch.equal(batch["targets"]["otoscopy"], data.samples["otoscopy"][drawn])
+
+
+def test_the_bare_loop_takes_the_packages_steps(script):
+    overhead, pairs = script("loop_overhead"), script("pairs")
+    ours, bare = (pairs.model(8, network="compact") for _ in range(2))
+    data = pairs.dataset(12, ours.modalities)
+    drawn = [BalancedBatches(data.labels, data.classes, 2, torch.Generator().manual_seed(0)) for _ in range(2)]
+    torch.manual_seed(0)
+    optimiser = adam(ours, overhead.RATE)
+    losses = [train_step(ours, [data.batch(rows)], optimiser)[0]["loss"] for rows in drawn[0]]
+    torch.manual_seed(0)
+    own = overhead.bare_epoch(bare, data, drawn[1], adam(bare, overhead.RATE))
+    assert [float(loss) for loss in own] == losses
+    assert all(torch.equal(x, bare.state_dict()[name]) for name, x in ours.state_dict().items())
+
+
+def test_the_loops_epochs_and_bare_ones_take_turns(script, tmp_path):
+    spent, writing = script("loop_overhead").seconds("compact", 8, 2, 2, tmp_path, per_class=2)
+    assert [len(own) for own in spent.values()] == [2, 2]
+    assert writing > 0
+    logged = [json.loads(line)["epoch"] for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
+    assert logged == [1, 2, 3]
+
+
+def test_growth_prints_a_table_for_each_of_what_grows(printed):
+    few = ("--modalities", "1", "--latents", "4", "--batches", "6", "--mined", "8", "16", "--fitted", "10")
+    rows = printed("growth", "--rounds", "1", *few)
+    assert [row[0] for row in rows if not row[0].isdecimal()] == [
+        "modalities",
+        "latent dimensions",
+        "samples in a batch",
+        "latents mined for triplets",
+        "latents of a KDE",
+    ]
+    assert [row[0] for row in rows if row[0].isdecimal()] == ["1", "4", "6", "8", "16", "10"]
+
+
+def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path, monkeypatch):
+    run = script("run")
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    (tmp_path / "good.py").write_text("print('## Good\\n\\n| 1 |')", "utf-8")
+    (tmp_path / "bare.py").write_text("print('| 2 |')", "utf-8")
+    (tmp_path / "bad.py").write_text("raise SystemExit(3)", "utf-8")
+    scripts = [run.Script("good"), run.Script("bare", title="Bare"), run.Script("bad"), run.Script("x", (), "", "y")]
+    found = list(run.outcomes(scripts, None))
+    assert [each.section for each in found] == [
+        "## Good\n\n| 1 |",
+        "## Bare\n\n| 2 |",
+        "## bad\n\nNot measured: the script ended with exit code 3.",
+        "## x\n\nNot measured: y could not be installed beside the package here.",
+    ]
+    page = run.page(found, "- a machine")
+    assert "@" not in page
+    assert all(each.section in page for each in found)
+    assert "- a machine" in page
+
+
+def test_every_script_is_run_for_the_page(script):
+    listed = {each.name for each in script("run").SCRIPTS}
+    helpers = {"plain", "pairs", "timing", "report", "run"}
+    assert {path.stem for path in BENCHMARKS.glob("*.py")} - helpers - {"memory"} == listed - {"memory"}
