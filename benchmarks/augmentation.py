@@ -1,4 +1,4 @@
-"""Augmented, corrupted batches of otoscopy and tympanogram pairs: whole batches at once, against a DataLoader's samples.
+"""Augmented, corrupted batches of pairs: whole batches at once, against a DataLoader's single samples.
 
 Usage: python benchmarks/augmentation.py [--batches 5] [--rounds 9]
 """

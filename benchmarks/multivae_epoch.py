@@ -11,6 +11,7 @@ Usage: .venv-multivae/bin/python benchmarks/multivae_epoch.py [--widths 32 16] [
 """
 
 import argparse
+import json
 import logging
 import os
 import tempfile
@@ -146,6 +147,11 @@ def rivals(
         trainer.train()
         return time.perf_counter() - started, trainer.steps
 
+    same = ours(width, augmented=False)
+    sizes = [sum(x.numel() for x in net.parameters()) for net in (trainer.model, same)]
+    if sizes[0] != sizes[1]:
+        raise AssertionError(f"MultiVae's model has {sizes[0]:,} weights, ours {sizes[1]:,}")
+
     def package(precision: str, augmented: bool) -> Callable[[int], tuple[float, float]]:
         vae = ours(width, augmented)
 
@@ -178,8 +184,6 @@ def rivals(
 
 
 def _steps(out: Path) -> float:
-    import json
-
     return float(json.loads((out / "timing.jsonl").read_text("utf-8").splitlines()[-1])["clock.seconds"])
 
 

@@ -35,8 +35,8 @@ later ones drift apart by rounding, as they do between any two machines.
 
 
 CURVES = """
-Losses over {steps} steps at a width of 16, each smoothed over {smoothed}, from the same weights on the same batches. A seed
-is that of augmentation and latents. Where ours is nearer to plain than plain is to itself under another seed, the
+Losses over {steps} steps at a width of 16, each smoothed over {smoothed}, from the same weights on the same batches. A
+seed is that of augmentation and latents. Where ours is nearer to plain than plain is to itself under another seed, the
 difference is within the noise of seeds.
 """
 

@@ -38,8 +38,7 @@ def printed(script, monkeypatch, capsys):
         module.main()
         page = capsys.readouterr().out
         assert page.startswith("## ")
-        lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
-        return lines
+        return [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
 
     return run
 
