@@ -30,7 +30,7 @@ class Script:
     Attributes:
         name: its file, without the ending.
         arguments: that the page wants.
-        title: of its section, where it prints none.
+        title: of its section, where it prints none or does not run.
         environment: ``"multivae"`` where it wants that library beside ours.
     """
 
@@ -42,7 +42,7 @@ class Script:
 
 SCRIPTS = (
     Script("train_step", ("--curves", "60")),
-    Script("multivae_epoch", environment="multivae"),
+    Script("multivae_epoch", title="An epoch, beside MultiVae", environment="multivae"),
     Script("augmentation"),
     Script("loop_overhead"),
     Script("decode"),
@@ -94,7 +94,7 @@ def outcomes(scripts: Sequence[Script], multivae: str | None) -> Iterator[Outcom
         executable = sys.executable if not script.environment else multivae
         if executable is None or not Path(executable).exists():
             reason = f"{script.environment} could not be installed beside the package here"
-            text = f"## {script.name}\n\nNot measured: {reason}."
+            text = f"## {script.title or script.name}\n\nNot measured: {reason}."
             yield Outcome(script.name, text, 0.0, 0)
             continue
         print(f"{script.name} ...", file=sys.stderr, flush=True)
@@ -120,7 +120,7 @@ def machine() -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     return "\n".join(
         (
-            f"- {processor()}, {os.cpu_count()} processors of it; {said.stdout.strip().partition(', ')[2]}",
+            f"- {processor()}, {os.cpu_count()} logical processors; {said.stdout.strip().partition(', ')[2]}",
             f"- {platform.system()}, Python {platform.python_version()}",
             f"- {versions}",
             f"- {datetime.datetime.now(datetime.UTC):%d %B %Y}",
