@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multimodal_vae.metric_losses.base import MetricLoss
 
-_CHUNK = 2**24  # elements of the largest intermediate
+_CHUNK = 2**22  # pairs that are looked at together
 
 Distance = Literal["euclidean", "squared", "cosine"]
 
@@ -38,7 +38,7 @@ class Triplet(MetricLoss):
         self.distance = distance
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss; memory grows with N squared, not cubed."""
+        """Compute the loss; time grows with N squared log N, and memory with N squared."""
         distances = pairwise_distances(latents, self.distance)
         weights, triplets = _semi_hard(distances.detach(), labels, self.margin)
         # Each triplet adds +1 to the weight of its pair (a, p) and -1 to that of (a, n): the sum over triplets is a
@@ -57,16 +57,26 @@ def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
 
 
 def _semi_hard(distances: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, int]:
-    """Count, for each pair, the semi-hard triplets in which it is (a, p) less those in which it is (a, n)."""
+    """Count, for each pair, the semi-hard triplets in which it is (a, p) less those in which it is (a, n).
+
+    Among an anchor's negatives, sorted by distance, those of a positive are a run: a search finds its ends, and never is
+    there a tensor of all triplets.
+    """
     negative = labels[:, None] != labels
     positive = ~negative & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     weights = torch.zeros_like(distances)
     triplets = 0
-    # Some anchors at a time, so that no tensor of all triplets is ever held.
     everyone = torch.arange(len(labels), device=labels.device)
-    for anchors in torch.split(everyone, max(1, _CHUNK // max(1, len(labels)) ** 2)):
-        gap = distances[anchors, None, :] - distances[anchors, :, None]  # (a, p, n)
-        chosen = positive[anchors, :, None] & negative[anchors, None, :] & (gap > 0) & (gap < margin)
-        weights[anchors] = chosen.sum(2).to(weights) - chosen.sum(1).to(weights)
-        triplets += int(chosen.sum())
+    for anchors in torch.split(everyone, max(1, _CHUNK // max(1, len(labels)))):
+        near = distances[anchors]
+        others, order = near.masked_fill(~negative[anchors], torch.inf).sort(1)
+        first = torch.searchsorted(others, near, right=True)
+        last = torch.maximum(first, torch.searchsorted(others, near + margin))
+        count = (last - first) * positive[anchors]
+        # A negative is in as many triplets as runs have begun before it and not ended.
+        ends = torch.zeros(len(anchors), len(labels) + 1, dtype=torch.int64, device=labels.device)
+        ends.scatter_add_(1, first, positive[anchors].long()).scatter_add_(1, last, -positive[anchors].long())
+        runs = torch.zeros_like(count).scatter_(1, order, ends.cumsum(1)[:, :-1])
+        weights[anchors] = (count - runs).to(weights)
+        triplets += int(count.sum())
     return weights, triplets
