@@ -30,7 +30,7 @@ PROSE = """
 inputs made of them. *Whole batches* is what the package does as it comes: rows copied from memory, then `augment` and
 `corrupt` of all 60 at once. Against it stands torch's usual way, a `Dataset` whose transforms see one sample at a
 time, in a `DataLoader`, with the same rows: once with the plugins' own functions on a batch of one, once with the
-same operations written in torch alone, without kornia. Workers stay alive between epochs, and had started before the
+same operations written plainly in torch. Workers stay alive between epochs, and had started before the
 clock did.
 """
 

@@ -20,7 +20,7 @@ from report import duration
 
 HERE = Path(__file__).parent
 TEMPLATE = HERE / "performance.md.in"
-VERSIONS = ("torch", "numpy", "scipy", "scikit-learn", "kornia", "pytorch-msssim", "multimodal-vae")
+VERSIONS = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-msssim", "multimodal-vae")
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
 def _semi_hard(distances: Tensor, labels: Tensor, margin: float) -> tuple[Tensor, int]:
     """Count, for each pair, the semi-hard triplets in which it is (a, p) less those in which it is (a, n).
 
-    Among an anchor's negatives, sorted by distance, those of a positive are a run: a search finds its ends, and never is
-    there a tensor of all triplets.
+    Among an anchor's negatives, sorted by distance, those of a positive are a run: a search finds its ends, and there
+    never is a tensor of all triplets.
     """
     negative = labels[:, None] != labels
     positive = ~negative & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)

@@ -1,5 +1,6 @@
 """Building blocks for the networks and losses of a modality of your own."""
 
+from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
 from multimodal_vae.nn.losses import PIXEL_LOSSES, PixelLoss, bce, bce_floor, l1, mse, ssim, weighted_loss
 from multimodal_vae.nn.mlp import mlp
@@ -22,6 +23,9 @@ __all__ = [
     "l1",
     "mlp",
     "mse",
+    "random_erasing",
+    "random_flip",
+    "random_rotation",
     "ssim",
     "weighted_loss",
 ]

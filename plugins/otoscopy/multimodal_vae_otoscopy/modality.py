@@ -1,6 +1,5 @@
 """Otoscopy: pictures of the eardrum, cropped to what the otoscope shows."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -8,19 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from multimodal_vae import DataError, Image
 from multimodal_vae.modalities.image import Losses, Network, read_picture
+from multimodal_vae.nn import random_erasing, random_flip, random_rotation
 from multimodal_vae_otoscopy.crop import LEAST_CONTRAST, crop_square, lit_square
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-ERASED_AREA = (0.02, 0.4)
-"""Least and greatest share of a picture that random erasing takes (Zhong et al. 2020)."""
-
-ERASED_ASPECT = (0.3, 1 / 0.3)
-"""Least and greatest ratio of the erased rectangle's height to its width (Zhong et al. 2020)."""
 
 
 class Otoscopy(Image):
@@ -89,40 +83,21 @@ class Otoscopy(Image):
             self.notes["cropped to the centre, for want of a dark surround"] += 1
         return _resampled(crop_square(frame, square), self.size[0])
 
+    @torch.no_grad()
     def augment(self, x: Tensor) -> Tensor:
         """Flip and rotate pictures (N, 3, size, size), and erase where ``erase_target`` says so; a new tensor."""
-        return _applied(self._movement, x)
+        x = random_flip(x, self.flip) if self.flip else x
+        if self.rotate and self.degrees:  # interpolation may leave [0, 1] by a rounding error
+            x = random_rotation(x, self.rotate, self.degrees).clamp(0, 1)
+        return self._erased(x) if self.erase_target else x
 
+    @torch.no_grad()
     def corrupt(self, x: Tensor) -> Tensor:
         """Erase a rectangle of pictures (N, 3, size, size), unless ``erase_target``; a new tensor."""
-        return x if self.erase_target else _applied(self._erasing, x)
+        return x if self.erase_target else self._erased(x)
 
-    @cached_property
-    def _movement(self) -> nn.Sequential:
-        """Flip, rotation and perhaps erasing, without those that cannot happen; kornia takes its time to import."""
-        from kornia.augmentation import RandomHorizontalFlip, RandomRotation
-
-        layers: list[nn.Module] = []
-        if self.flip:
-            layers.append(RandomHorizontalFlip(p=self.flip))
-        if self.rotate and self.degrees:
-            layers.append(RandomRotation(self.degrees, p=self.rotate))
-        return nn.Sequential(*layers, *(self._erasing if self.erase_target else ()))
-
-    @cached_property
-    def _erasing(self) -> nn.Sequential:
-        from kornia.augmentation import RandomErasing
-
-        return nn.Sequential(*([RandomErasing(ERASED_AREA, ERASED_ASPECT, p=self.erase)] if self.erase else ()))
-
-
-@torch.no_grad()
-def _applied(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Apply augmentations; interpolation may leave [0, 1] by a rounding error."""
-    if not len(layers) or not len(x):
-        return x
-    changed: Tensor = layers(x)
-    return changed.clamp(0, 1)
+    def _erased(self, x: Tensor) -> Tensor:
+        return random_erasing(x, self.erase) if self.erase else x
 
 
 def _resampled(picture: NDArray[np.floating], size: int) -> NDArray[np.float32]:

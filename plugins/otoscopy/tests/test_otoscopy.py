@@ -368,9 +368,9 @@ def test_wrong_settings_are_refused(wrong, message):
         Otoscopy(**wrong)
 
 
-def test_importing_and_training_raise_no_warning_and_kornia_waits():
+def test_importing_and_training_raise_no_warning():
     code = (
-        "import sys, torch; from multimodal_vae_otoscopy import Otoscopy; o = Otoscopy(size=16);"
-        "assert 'kornia' not in sys.modules; torch.set_num_threads(1); o.corrupt(o.augment(torch.rand(2, 3, 16, 16)))"
+        "import torch; from multimodal_vae_otoscopy import Otoscopy; o = Otoscopy(size=16);"
+        "torch.set_num_threads(1); o.corrupt(o.augment(torch.rand(2, 3, 16, 16)))"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=120)

@@ -1,6 +1,5 @@
 """Wideband tympanometry: absorbance over pressure and frequency, on a common grid."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,10 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from multimodal_vae import ConfigurationError, Image
 from multimodal_vae.modalities.image import Losses, Network
+from multimodal_vae.nn import random_erasing
 from multimodal_vae_wbt.grid import FrequencyAxis, Grid
 from multimodal_vae_wbt.sweep import Sweep, read_sweep, write_sweep
 
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 Probability = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=2)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-ERASED_AREA = (0.02, 0.4)
-"""Least and greatest share of a grid that random erasing takes (Zhong et al. 2020)."""
-
-ERASED_ASPECT = (0.3, 1 / 0.3)
-"""Least and greatest ratio of the erased rectangle's height to its width (Zhong et al. 2020)."""
 
 TICKS = (226, 500, 1000, 2000, 4000)
 """Hz; where clinicians read a wideband tympanogram."""
@@ -140,25 +134,15 @@ class WBT(Image):
         ax.set_ylabel("pressure (daPa)")
         ax.set_box_aspect(1)
 
+    @torch.no_grad()
     def corrupt(self, x: Tensor) -> Tensor:
         """Erase a rectangle of grids (N, 1, pressures, frequencies), unless ``erase_target``; a new tensor."""
         return x if self.erase_target else self._erased(x)
 
+    @torch.no_grad()
     def augment(self, x: Tensor) -> Tensor:
         """Erase a rectangle of grids (N, 1, pressures, frequencies) if ``erase_target``; a new tensor."""
         return self._erased(x) if self.erase_target else x
 
-    @torch.no_grad()
     def _erased(self, x: Tensor) -> Tensor:
-        if not self.erase or not len(x):
-            return x
-        erased: Tensor = self._erasing(x)
-        return erased
-
-    @cached_property
-    def _erasing(self) -> nn.Module:
-        """Made when first needed: kornia takes its time to import."""
-        from kornia.augmentation import RandomErasing
-
-        erasing: nn.Module = RandomErasing(ERASED_AREA, ERASED_ASPECT, p=self.erase)
-        return erasing
+        return random_erasing(x, self.erase) if self.erase else x

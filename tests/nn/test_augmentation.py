@@ -1,0 +1,109 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from kornia.geometry.transform import rotate
+
+from multimodal_vae.nn import random_erasing, random_flip, random_rotation
+from multimodal_vae.nn.augmentation import ERASED_AREA, rotated
+
+CHANGES = {
+    "flip": random_flip,
+    "rotation": lambda x, probability: random_rotation(x, probability, 20),
+    "erasing": random_erasing,
+}
+each_change = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+
+
+def batch(count=64, size=(32, 32), same=False, channels=2):
+    x = torch.rand(1 if same else count, channels, *size, generator=torch.Generator().manual_seed(0)) + 0.1
+    return x.expand(count, -1, -1, -1)
+
+
+def changed(after, before):
+    return (after != before).flatten(1).any(1)
+
+
+@each_change
+def test_no_row_changes_at_zero_and_every_one_at_one(change):
+    x = batch()
+    assert torch.equal(change(x, 0), x)
+    assert changed(change(x, 1), x).all()
+
+
+@each_change
+def test_each_row_has_its_own_draw_and_what_is_given_stays(change):
+    torch.manual_seed(0)
+    x = batch(400, (16, 16), same=True)
+    before = x.clone()
+    moved = changed(change(x, 0.25), x)
+    assert torch.equal(x, before)
+    assert 100 - 5 * 9 < moved.sum() < 100 + 5 * 9  # five standard deviations of a binomial of 400 at one quarter
+
+
+@each_change
+def test_a_seed_repeats_it(change):
+    x, results = batch(), []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        results.append(change(x, 0.5))
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+@each_change
+def test_an_empty_batch_stays_empty(change):
+    assert change(batch(0), 0.5).shape == (0, 2, 32, 32)
+
+
+@each_change
+def test_channels_move_together_and_the_dtype_stays(change):
+    x = batch(channels=1).expand(-1, 3, -1, -1).double()
+    after = change(x, 0.5)
+    assert after.dtype == torch.float64
+    assert torch.equal(after[:, 0], after[:, 2])
+
+
+@given(seed=st.integers(0, 2**31), height=st.integers(2, 40), width=st.integers(2, 40))
+def test_rotation_is_kornias(seed, height, width):
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.rand(3, 2, height, width, generator=rng, dtype=torch.float64)
+    degrees = 360 * torch.rand(3, generator=rng, dtype=torch.float64) - 180
+    # Kornia normalises by matrices of its own; a pixel exactly on the rim may fall to either side of it.
+    difference = (rotated(x, degrees) - rotate(x, degrees, align_corners=True)).abs()
+    assert (difference > 1e-6).double().mean() < 0.02
+
+
+def test_a_quarter_turn_is_anticlockwise():
+    x = torch.arange(9.0).reshape(1, 1, 3, 3)
+    torch.testing.assert_close(rotated(x, torch.tensor([90.0])), torch.rot90(x, 1, (2, 3)), rtol=0, atol=1e-5)
+
+
+def test_angles_are_within_the_degrees_and_reach_both_ends():
+    torch.manual_seed(0)
+    line = torch.zeros(500, 1, 65, 65)
+    line[:, :, 32, 62] = 1
+    rows = random_rotation(line, 1, 20).flatten(2).argmax(2)[:, 0] // 65
+    height = 30 * torch.sin(torch.deg2rad(torch.tensor(20.0)))  # 10.3 pixels
+    assert rows.min() == 32 - round(float(height))
+    assert rows.max() == 32 + round(float(height))
+
+
+@given(seed=st.integers(0, 2**31), height=st.integers(4, 64), width=st.integers(4, 64))
+def test_erases_one_rectangle_of_the_papers_size(seed, height, width):
+    torch.manual_seed(seed)
+    gone = random_erasing(torch.ones(8, 1, height, width), 1)[:, 0] == 0
+    rows, columns = gone.any(2).sum(1), gone.any(1).sum(1)
+    assert torch.equal(rows * columns, gone.sum((1, 2)))
+    assert (gone.sum((1, 2)) >= 1).all()
+    within = (rows < height) & (columns < width)  # where a side was not cut
+    area = ERASED_AREA[1] * height * width
+    # Sides are rounded to pixels: half a pixel more of either.
+    assert (gone.sum((1, 2))[within] <= area + (rows + columns)[within] / 2 + 1).all()
+
+
+def test_erased_rectangles_lie_anywhere():
+    torch.manual_seed(0)
+    share = (random_erasing(torch.ones(4000, 1, 16, 16), 1) == 0).float().mean((0, 1))
+    assert (share > 0.005).all()  # corners too, which few rectangles reach
+    torch.testing.assert_close(share, share.flip(0, 1), rtol=0, atol=0.05)
