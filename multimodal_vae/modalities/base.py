@@ -82,11 +82,17 @@ class Modality(Part, ABC):
     def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
         """Set buffers of both networks from the training samples (N, *shape), once, before training.
 
-        By default every :class:`~multimodal_vae.nn.Standardise` layer in them measures the samples.
+        By default every :class:`~multimodal_vae.nn.Standardise` layer in them measures the samples. Where they would
+        take more than 256 MiB, as many of them are given as that holds, evenly spaced.
         """
         for layer in (*encoder.modules(), *decoder.modules()):
             if isinstance(layer, Standardise):
                 layer.measure(samples)
+
+    def measures(self, encoder: nn.Module, decoder: nn.Module) -> bool:
+        """Whether :meth:`calibrate` would look at the samples at all; if not, none are read."""
+        own = type(self).calibrate is not Modality.calibrate
+        return own or any(isinstance(layer, Standardise) for layer in (*encoder.modules(), *decoder.modules()))
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read one sample from a manifest's cell: an array in a ``.npy`` file unless a subclass knows better.
