@@ -5,7 +5,7 @@ the same class-balanced batches, of which each takes its share; gradients are av
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -113,29 +113,29 @@ def averaged(figures: Mapping[str, float], device: torch.device) -> dict[str, fl
     return dict(zip(figures, (values / world()).tolist(), strict=True))
 
 
-def any_of(truth: bool, device: torch.device) -> bool:
-    """Whether it is true in any process."""
+def any_of(truths: Sequence[bool], device: torch.device) -> list[bool]:
+    """Of each whether it is true in any process."""
     if world() == 1:
-        return truth
-    value = torch.tensor(float(truth), device=device)
-    dist.all_reduce(value, dist.ReduceOp.MAX)
-    return bool(value)
+        return list(truths)
+    values = torch.tensor([float(truth) for truth in truths], device=device)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return [bool(value) for value in values.tolist()]
 
 
-def of_first(make: Callable[[], dict[str, float]], names: Iterable[str], device: torch.device) -> dict[str, float]:
-    """The figures that the first process makes, for all; the others wait.
-
-    Args:
-        make: called in the first process alone.
-        names: of the figures, in their order.
-        device: of the model.
-    """
+def summed(x: Tensor, device: torch.device) -> Tensor:
+    """The sum over all processes."""
     if world() == 1:
-        return make()
-    made = make() if rank() == 0 else dict.fromkeys(names, 0.0)
-    values = torch.tensor(list(made.values()), dtype=torch.float64, device=device)
-    dist.broadcast(values, 0)
-    return dict(zip(made, values.tolist(), strict=True))
+        return x
+    total = x.to(device, copy=True)
+    dist.all_reduce(total)
+    return total.to(x.device)
+
+
+def share_statistics(vae: nn.Module) -> None:
+    """Give every process the first one's running statistics, as the next step of :func:`wrapped` would."""
+    if world() > 1:
+        for buffer in vae.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def each(state: Tensor, device: torch.device) -> list[Tensor]:
