@@ -1,4 +1,4 @@
-"""Several processes that train one model together, by torch's distributed engine; on one process, nothing.
+"""Several processes that train one model or generate together, by torch's distributed engine; on one, nothing.
 
 Started as ``torchrun --nproc-per-node 2 --no-python mmvae train ...``. Every process holds the whole model and draws
 the same class-balanced batches, of which each takes its share; gradients are averaged over all.
@@ -7,6 +7,7 @@ the same class-balanced batches, of which each takes its share; gradients are av
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -32,8 +33,22 @@ def wait() -> None:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def first_goes_first() -> Iterator[None]:
+    """A block that the other processes enter when the first one has left it."""
+    if rank() > 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
+
+
+@contextmanager
+def joined(device: torch.device, patience: timedelta | None = None) -> Iterator[None]:
     """Join the other processes that ``torchrun`` started, for the length of a block.
+
+    Args:
+        device: what they compute on.
+        patience: how long one may wait for another; torch's own where it is None, half an hour or less.
 
     Raises:
         TrainingError: if one of them is lost.
@@ -41,13 +56,13 @@ def joined(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     try:
         yield
     except RuntimeError as error:
         if "peer" not in str(error) and "Gloo" not in str(error) and "NCCL" not in str(error):
             raise
-        raise TrainingError("another process of this training was lost; start it again to go on") from error
+        raise TrainingError("another of the processes was lost; start them again to go on") from error
     finally:
         dist.destroy_process_group()
 

@@ -177,7 +177,7 @@ class MultimodalVAE(nn.Module):
         return {name: modality.corrupt(samples[name]) for name, modality in self.modalities.items()}
 
     def calibrate(self, data: "MultimodalDataset") -> None:
-        """Let each modality that measures anything measure the training data: evenly spaced samples of what is large."""
+        """Let each modality that measures anything measure the training data, or evenly spaced samples of it."""
         for (name, modality), encoder, decoder in zip(
             self.modalities.items(), self.encoders, self.decoders, strict=True
         ):

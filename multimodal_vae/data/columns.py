@@ -118,7 +118,9 @@ class Column:
         folder: where to put what is too large for memory; None for memory.
     """
 
-    def __init__(self, source: Tensor | Stored | Scratch, rows: Tensor | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self, source: Tensor | Stored | Scratch, rows: Tensor | None = None, folder: Path | None = None
+    ) -> None:
         self.source = source
         self.rows = rows
         self.folder = folder
@@ -149,10 +151,7 @@ class Column:
         """All rows as one tensor, which is kept, and from now on is what the column is."""
         if isinstance(self.source, Tensor) and self.rows is None:
             return self.source
-        if self.folder is None:
-            whole = self[torch.arange(len(self))]
-        else:
-            whole = self._scratch(self.folder).tensor()
+        whole = self[torch.arange(len(self))] if self.folder is None else self._scratch(self.folder).tensor()
         self.source, self.rows = whole, None
         return whole
 
