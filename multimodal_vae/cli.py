@@ -180,6 +180,8 @@ def sample(
         )
     counts = dict.fromkeys(label or opened.model.classes, count)
     with distributed.joined(torch.device("cpu"), patience=_A_WEEK):  # machines may be of very different speed
+        # What torchrun sends when a process is lost. Not any earlier: while processes join, no Python could answer it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with distributed.first_goes_first():  # which fits the densities, if nobody has yet
             synthesizer = opened.synthesizer(sampler)
         write_samples(out, synthesizer, counts, seed, {"run": str(run.resolve())})
@@ -196,7 +198,6 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a plugin may have a name that this terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # torchrun sends it when one of its processes is lost
     shield()
     sys.exit(run_command(lambda: app(words, standalone_mode=False)))
 

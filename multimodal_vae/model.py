@@ -16,6 +16,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
+from multimodal_vae.nn import Standardise
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.part import explain_settings
 
@@ -185,7 +186,7 @@ class MultimodalVAE(nn.Module):
             most = max(1, CALIBRATION_BYTES // (4 * math.prod(modality.shape)))
             if len(rows) > most:
                 rows = rows[torch.arange(most) * len(rows) // most]
-            if len(rows) and modality.measures(encoder, decoder):
+            if len(rows) and _measures(modality, encoder, decoder):
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
 
@@ -314,6 +315,12 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         module.train(training)
+
+
+def _measures(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
+    """Whether calibrating it would look at the samples at all; if not, none need be read."""
+    own = type(modality).calibrate is not Modality.calibrate
+    return own or any(isinstance(layer, Standardise) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _where_present(function: Callable[..., Tensor], present: Tensor, tail: tuple[int, ...], *tensors: Tensor) -> Tensor:

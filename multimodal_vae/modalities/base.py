@@ -89,11 +89,6 @@ class Modality(Part, ABC):
             if isinstance(layer, Standardise):
                 layer.measure(samples)
 
-    def measures(self, encoder: nn.Module, decoder: nn.Module) -> bool:
-        """Whether :meth:`calibrate` would look at the samples at all; if not, none are read."""
-        own = type(self).calibrate is not Modality.calibrate
-        return own or any(isinstance(layer, Standardise) for layer in (*encoder.modules(), *decoder.modules()))
-
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read one sample from a manifest's cell: an array in a ``.npy`` file unless a subclass knows better.
 
