@@ -1,11 +1,14 @@
 """Run all benchmarks one after another, and write what came out as a page.
 
 Usage: python benchmarks/run.py [--out docs/performance.md] [--only NAME ...] [--multivae PYTHON]
+
+What each came to is kept in build/benchmarks; with ``--only`` the page takes the others from there.
 """
 
 import argparse
 import datetime
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -13,12 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from report import duration
 
 HERE = Path(__file__).parent
+KEPT = HERE.parent / "build" / "benchmarks"
 TEMPLATE = HERE / "performance.md.in"
 VERSIONS = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-msssim", "multimodal-vae")
 
@@ -61,12 +65,14 @@ class Outcome:
         section: Markdown.
         seconds: wall-clock time.
         peak: greatest resident memory of the process, or of one that it started, in bytes.
+        date: when it was measured.
     """
 
     name: str
     section: str
     seconds: float
     peak: int
+    date: str
 
 
 def run(script: Script, executable: str) -> Outcome:
@@ -85,7 +91,7 @@ def run(script: Script, executable: str) -> Outcome:
     elif not text.startswith("## "):
         text = f"## {title}\n\n{text}"
     unit = 1 if sys.platform == "darwin" else 1024
-    return Outcome(script.name, text, time.perf_counter() - started, usage.ru_maxrss * unit)
+    return Outcome(script.name, text, time.perf_counter() - started, usage.ru_maxrss * unit, today())
 
 
 def outcomes(scripts: Sequence[Script], multivae: str | None) -> Iterator[Outcome]:
@@ -95,12 +101,29 @@ def outcomes(scripts: Sequence[Script], multivae: str | None) -> Iterator[Outcom
         if executable is None or not Path(executable).exists():
             reason = f"{script.environment} could not be installed beside the package here"
             text = f"## {script.title or script.name}\n\nNot measured: {reason}."
-            yield Outcome(script.name, text, 0.0, 0)
+            yield Outcome(script.name, text, 0.0, 0, today())
             continue
         print(f"{script.name} ...", file=sys.stderr, flush=True)
         outcome = run(script, executable)
         print(f"{script.name} took {duration(outcome.seconds)}", file=sys.stderr, flush=True)
         yield outcome
+
+
+def today() -> str:
+    """As the page writes it."""
+    return f"{datetime.datetime.now(datetime.UTC):%d %B %Y}"
+
+
+def keep(outcome: Outcome) -> None:
+    """Keep what one came to."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / f"{outcome.name}.json").write_text(json.dumps(asdict(outcome), indent=1), "utf-8")
+
+
+def kept() -> list[Outcome]:
+    """What all came to when they last ran, in their order."""
+    files = [KEPT / f"{script.name}.json" for script in SCRIPTS]
+    return [Outcome(**json.loads(file.read_text("utf-8"))) for file in files if file.exists()]
 
 
 def processor() -> str:
@@ -123,7 +146,6 @@ def machine() -> str:
             f"- {processor()}, {os.cpu_count()} logical processors; {said.stdout.strip().partition(', ')[2]}",
             f"- {platform.system()}, Python {platform.python_version()}",
             f"- {versions}",
-            f"- {datetime.datetime.now(datetime.UTC):%d %B %Y}",
         )
     )
 
@@ -131,13 +153,15 @@ def machine() -> str:
 def page(found: Sequence[Outcome], described: str) -> str:
     """The template, filled."""
     rows = [
-        f"| `{each.name}` | {duration(each.seconds)} | {each.peak / 2**20:,.0f} MiB |" for each in found if each.seconds
+        f"| `{each.name}` | {each.date} | {duration(each.seconds)} | {each.peak / 2**20:,.0f} MiB |"
+        for each in found
+        if each.seconds
     ]
     text = TEMPLATE.read_text("utf-8")
     for mark, value in (
         ("@machine@", described),
         ("@sections@", "\n\n".join(each.section for each in found)),
-        ("@scripts@", "\n".join(["| script | in all | peak memory |", "|---|---|---|", *rows])),
+        ("@scripts@", "\n".join(["| script | measured | in all | peak memory |", "|---|---|---|---|", *rows])),
     ):
         text = text.replace(mark, value)
     return text
@@ -152,7 +176,9 @@ def main() -> int:
     arguments.add_argument("--multivae", metavar="PYTHON", help="of an environment that has MultiVae as well")
     given = arguments.parse_args()
     wanted = [script for script in SCRIPTS if script.name in given.only]
-    found = list(outcomes(wanted, given.multivae))
+    for outcome in outcomes(wanted, given.multivae):
+        keep(outcome)
+    found = kept()
     given.out.write_text(page(found, machine()), "utf-8")
     print(f"written: {given.out}", file=sys.stderr)
     return int(any("\nNot measured: the script ended" in each.section for each in found))

@@ -5,11 +5,13 @@ Exit codes: 0 done; 2 the user's input is wrong, said in one line; 1 anything el
 
 import io
 import os
+import signal
 import sys
 import tomllib
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -158,7 +160,10 @@ def sample(
     sampler: Annotated[str | None, typer.Option(help="Sampler, in place of the run's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
 ) -> None:
-    """Generate new samples of wanted classes, all modalities together, as files with a manifest."""
+    """Generate new samples of wanted classes, as files with a manifest; the same command goes on if it was stopped."""
+    import torch
+
+    from multimodal_vae import distributed
     from multimodal_vae.files import require_vacant
     from multimodal_vae.run import open_run
     from multimodal_vae.synthesis.files import write_samples
@@ -166,16 +171,25 @@ def sample(
     require_vacant(out)
     opened = open_run(run)
     state = opened.status
-    if state["state"] != "done":
+    first = distributed.rank() == 0
+    if state["state"] != "done" and first:
         typer.echo(
             f"mmvae: note: the training of {run} is {state['state']} after {state['epochs_done']} of "
             f"{state['epochs']} epochs",
             err=True,
         )
-    synthesizer = opened.synthesizer(sampler)
     counts = dict.fromkeys(label or opened.model.classes, count)
-    write_samples(out, synthesizer, counts, seed, {"run": str(run.resolve())})
-    typer.echo(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
+    with distributed.joined(torch.device("cpu"), patience=_A_WEEK):  # machines may be of very different speed
+        # What torchrun sends when a process is lost. Not any earlier: while processes join, no Python could answer it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with distributed.first_goes_first():  # which fits the densities, if nobody has yet
+            synthesizer = opened.synthesizer(sampler)
+        write_samples(out, synthesizer, counts, seed, {"run": str(run.resolve())})
+    if first:
+        typer.echo(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
+
+
+_A_WEEK = timedelta(weeks=1)
 
 
 def main() -> None:

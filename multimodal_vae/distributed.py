@@ -1,12 +1,13 @@
-"""Several processes that train one model together, by torch's distributed engine; on one process, nothing.
+"""Several processes that train one model or generate together, by torch's distributed engine; on one, nothing.
 
 Started as ``torchrun --nproc-per-node 2 --no-python mmvae train ...``. Every process holds the whole model and draws
 the same class-balanced batches, of which each takes its share; gradients are averaged over all.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -32,8 +33,22 @@ def wait() -> None:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def first_goes_first() -> Iterator[None]:
+    """A block that the other processes enter when the first one has left it."""
+    if rank() > 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
+
+
+@contextmanager
+def joined(device: torch.device, patience: timedelta | None = None) -> Iterator[None]:
     """Join the other processes that ``torchrun`` started, for the length of a block.
+
+    Args:
+        device: what they compute on.
+        patience: how long one may wait for another; torch's own where it is None, half an hour or less.
 
     Raises:
         TrainingError: if one of them is lost.
@@ -41,13 +56,13 @@ def joined(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     try:
         yield
     except RuntimeError as error:
         if "peer" not in str(error) and "Gloo" not in str(error) and "NCCL" not in str(error):
             raise
-        raise TrainingError("another process of this training was lost; start it again to go on") from error
+        raise TrainingError("another of the processes was lost; start them again to go on") from error
     finally:
         dist.destroy_process_group()
 
@@ -113,29 +128,29 @@ def averaged(figures: Mapping[str, float], device: torch.device) -> dict[str, fl
     return dict(zip(figures, (values / world()).tolist(), strict=True))
 
 
-def any_of(truth: bool, device: torch.device) -> bool:
-    """Whether it is true in any process."""
+def any_of(truths: Sequence[bool], device: torch.device) -> list[bool]:
+    """Of each whether it is true in any process."""
     if world() == 1:
-        return truth
-    value = torch.tensor(float(truth), device=device)
-    dist.all_reduce(value, dist.ReduceOp.MAX)
-    return bool(value)
+        return list(truths)
+    values = torch.tensor([float(truth) for truth in truths], device=device)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return [bool(value) for value in values.tolist()]
 
 
-def of_first(make: Callable[[], dict[str, float]], names: Iterable[str], device: torch.device) -> dict[str, float]:
-    """The figures that the first process makes, for all; the others wait.
-
-    Args:
-        make: called in the first process alone.
-        names: of the figures, in their order.
-        device: of the model.
-    """
+def summed(x: Tensor, device: torch.device) -> Tensor:
+    """The sum over all processes."""
     if world() == 1:
-        return make()
-    made = make() if rank() == 0 else dict.fromkeys(names, 0.0)
-    values = torch.tensor(list(made.values()), dtype=torch.float64, device=device)
-    dist.broadcast(values, 0)
-    return dict(zip(made, values.tolist(), strict=True))
+        return x
+    total = x.to(device, copy=True)
+    dist.all_reduce(total)
+    return total.to(x.device)
+
+
+def share_statistics(vae: nn.Module) -> None:
+    """Give every process the first one's running statistics, as the next step of :func:`wrapped` would."""
+    if world() > 1:
+        for buffer in vae.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def each(state: Tensor, device: torch.device) -> list[Tensor]:

@@ -78,7 +78,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     A checksum goes with them, since safetensors has none and a flipped bit would pass for a weight.
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    facts = {**metadata, _CHECKSUM: _digest(plain, metadata)}
+    facts = {**metadata, _CHECKSUM: digest(plain, metadata)}
     # One entry, since safetensors writes several in an order of its own each time.
     write_bytes(path, safetensors.torch.save(plain, {_FACTS: json.dumps(facts, sort_keys=True)}))
 
@@ -101,7 +101,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         metadata = pydantic.TypeAdapter(dict[str, str]).validate_json(facts)
     except pydantic.ValidationError:
         metadata = {}
-    if metadata.pop(_CHECKSUM, "") != _digest(tensors, metadata):
+    if metadata.pop(_CHECKSUM, "") != digest(tensors, metadata):
         raise RunError(f"{path} is not as it was written: its checksum is another")
     return tensors, metadata
 
@@ -109,12 +109,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 _FACTS, _CHECKSUM = "multimodal_vae", "sha256"
 
 
-def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of tensors with their names, and of what is said of them."""
+    state = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
-    return digest.hexdigest()
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return state.hexdigest()
 
 
 LONGEST_LINE = 2**24

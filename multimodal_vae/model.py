@@ -1,5 +1,6 @@
 """The multi-modal variational autoencoder: an encoder and a decoder a modality, one latent."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -15,6 +16,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
+from multimodal_vae.nn import Standardise
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.part import explain_settings
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
 
 Precision = Literal["float32", "bfloat16"]
+
+CALIBRATION_BYTES = 1 << 28
+"""Most of a modality's training samples that it measures: 256 MiB, or 16,384 pictures of 64 x 64 of float32."""
 
 
 class MultimodalVAE(nn.Module):
@@ -85,6 +90,11 @@ class MultimodalVAE(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of what a batch comes to: ``loss``, then the terms of :meth:`forward` in their order."""
+        return ["loss", *map(reconstruction, self.modalities), KL, METRIC]
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -168,15 +178,17 @@ class MultimodalVAE(nn.Module):
         return {name: modality.corrupt(samples[name]) for name, modality in self.modalities.items()}
 
     def calibrate(self, data: "MultimodalDataset") -> None:
-        """Let each modality measure the training data."""
+        """Let each modality that measures anything measure the training data, or evenly spaced samples of it."""
         for (name, modality), encoder, decoder in zip(
             self.modalities.items(), self.encoders, self.decoders, strict=True
         ):
-            column = list(data.modalities).index(name)
-            samples = data.samples.columns[name].subset(data.present[:, column].nonzero()[:, 0])
-            if len(samples):
+            rows = data.present[:, list(data.modalities).index(name)].nonzero()[:, 0]
+            most = max(1, CALIBRATION_BYTES // (4 * math.prod(modality.shape)))
+            if len(rows) > most:
+                rows = rows[torch.arange(most) * len(rows) // most]
+            if len(rows) and _measures(modality, encoder, decoder):
                 with torch.no_grad():
-                    modality.calibrate(encoder, decoder, samples.tensor())
+                    modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
 
     def embed(self, data: "MultimodalDataset", batch_size: int = 256) -> Tensor:
         """The posterior's mean of every sample, (N, latent_dim), on the CPU."""
@@ -303,6 +315,12 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         module.train(training)
+
+
+def _measures(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
+    """Whether calibrating it would look at the samples at all; if not, none need be read."""
+    own = type(modality).calibrate is not Modality.calibrate
+    return own or any(isinstance(layer, Standardise) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _where_present(function: Callable[..., Tensor], present: Tensor, tail: tuple[int, ...], *tensors: Tensor) -> Tensor:

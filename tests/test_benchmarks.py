@@ -202,4 +202,19 @@ def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path
 def test_every_script_is_run_for_the_page(script):
     listed = {each.name for each in script("run").SCRIPTS}
     helpers = {"plain", "pairs", "timing", "report", "run"}
-    assert {path.stem for path in BENCHMARKS.glob("*.py")} - helpers - {"memory"} == listed - {"memory"}
+    assert {path.stem for path in BENCHMARKS.glob("*.py")} - helpers == listed
+
+
+def test_a_page_of_some_scripts_keeps_what_others_came_to(script, tmp_path, monkeypatch):
+    run = script("run")
+    monkeypatch.setattr(run, "KEPT", tmp_path / "kept")
+    first, second = (run.SCRIPTS[row].name for row in (0, 1))
+    for name, section in ((second, "old"), (first, "one"), (second, "new")):
+        run.keep(run.Outcome(name, section, 1.0, 0, "today"))
+    assert [each.section for each in run.kept()] == ["one", "new"]
+
+
+def test_memory_is_measured_of_each_task_and_size(printed):
+    rows = printed("memory", "--sizes", "8", "16", "--tasks", "sample")
+    assert [row[0] for row in rows] == ["pairs", "8", "16"]
+    assert all(0.1 < float(row[1]) < 4 for row in rows[1:])  # GiB: torch alone takes more than the first

@@ -1,4 +1,4 @@
-"""Two processes that share each batch train as one does; without batch norm, to rounding."""
+"""Two processes train as one does, without batch norm to rounding; and evaluate and generate exactly so."""
 
 import json
 import os
@@ -19,22 +19,27 @@ PLAIN = {key: value for key, value in os.environ.items() if key not in ("RANK", 
 PLAIN |= {"OMP_NUM_THREADS": "1"}
 
 STEPS = """
-import json, pathlib, sys
+import json, os, pathlib, sys, time
 import torch
 import multimodal_vae as mv
 from multimodal_vae import distributed
 from multimodal_vae.files import write_tensors
+from multimodal_vae.synthesis import files
 from multimodal_vae.training import loop
+
+files._AT_ONCE = 2
 
 torch.set_num_threads(1)
 rng = torch.Generator().manual_seed(0)
 labels = [row % 3 for row in range(24)]
 samples = {"x": torch.randn(24, 3, generator=rng), "y": torch.randn(24, 2, generator=rng)}
-parts = {"x": mv.Vector(size=3, hidden=8), "y": mv.Vector(size=2, hidden=8)}
+parts = {"x": mv.Vector(size=3, hidden=8, cell="path"), "y": mv.Vector(size=2, hidden=8)}
 data = mv.MultimodalDataset.from_tensors(samples, labels, parts)
 posterior = mv.MultimodalVAE.posterior
 mv.MultimodalVAE.posterior = lambda self, *given: mv.Gaussian(posterior(self, *given).mean, torch.full((1, 4), -60.0))
 vae = mv.MultimodalVAE(data.modalities, data.classes, metric_loss=mv.Triplet(margin=2.0), latent_dim=4, seed=0)
+new = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=4, seed=1).eval()
+density = mv.Synthesizer(new).fit(data)
 with distributed.joined(torch.device("cpu")):
     module = distributed.wrapped(vae)
     batches = loop.BalancedBatches(data.labels, data.classes, 4, torch.Generator().manual_seed(0))
@@ -42,24 +47,60 @@ with distributed.joined(torch.device("cpu")):
     for _ in range(3):
         batch = data.batch(distributed.share(batches.draw()))
         found += loop.train_step(vae, [batch], optimiser, module=module)
+    mv.MultimodalVAE.posterior = posterior
+    evaluated = loop.evaluate(new, data, 0, batch_size=5)
+    if "lose" in sys.argv:
+        write = mv.Vector.write
+        def lost(self, sample, path):
+            if distributed.rank() == 1 and path.name == "2-3.npy":
+                path.write_bytes(b"half")
+                while len(list((path.parents[2] / "parts").glob("[0-9]*.csv"))) < 6:  # all of the other's, one of this
+                    time.sleep(0.01)
+                os._exit(9)
+            write(self, sample, path)
+        mv.Vector.write = lost
+    mv.write_samples(pathlib.Path(sys.argv[1] + "-samples"), density, {"0": 3, "2": 9, "1": 4}, 0, {})
     if distributed.rank() == 0:
         weights = torch.cat([parameter.detach().flatten() for parameter in vae.parameters()])
-        write_tensors(pathlib.Path(sys.argv[1]), {"weights": weights}, {"found": json.dumps(found)})
+        facts = {"found": json.dumps(found), "evaluated": json.dumps(evaluated)}
+        write_tensors(pathlib.Path(sys.argv[1]), {"weights": weights}, facts)
 """
 
 
-def steps(command, out):
+def run(command, out, *words):
     program = out.with_suffix(".py")
     program.write_text(STEPS)
-    done = subprocess.run([*command, str(program), str(out)], capture_output=True, text=True, env=PLAIN)
+    return subprocess.run([*command, str(program), str(out), *words], capture_output=True, text=True, env=PLAIN)
+
+
+def steps(command, out):
+    done = run(command, out)
     assert done.returncode == 0, done.stderr
     tensors, metadata = read_tensors(out)
-    return tensors["weights"], json.loads(metadata["found"])
+    return tensors["weights"], json.loads(metadata["found"]), json.loads(metadata["evaluated"])
 
 
-def test_two_processes_take_the_steps_of_one(tmp_path):
-    weights, figures = steps([sys.executable], tmp_path / "one")
-    shared, their_figures = steps(TWO, tmp_path / "two")
+def generated(folder):
+    """Every file by its path, but for the one that bears the date."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found.pop("provenance.json")
+    return found
+
+
+def test_two_processes_train_evaluate_and_generate_as_one_does(tmp_path):
+    lost = run(TWO, tmp_path / "lost", "lose")
+    assert lost.returncode
+    assert lost.stderr.count("TrainingError: another of the processes was lost; start them again to go on") == 1
+    assert not (tmp_path / "lost-samples").exists()
+    assert len(list((tmp_path / ".lost-samples.partial" / "parts").iterdir())) == 6
+    weights, figures, evaluated = steps([sys.executable], tmp_path / "one")
+    shared, their_figures, their_evaluated = steps(TWO, tmp_path / "two")
+    assert their_evaluated == evaluated  # the very same, since each batch's figures are computed by one process
+    files = generated(tmp_path / "one-samples")
+    assert len(files) == 1 + 16
+    assert generated(tmp_path / "two-samples") == files
+    steps([sys.executable], tmp_path / "lost")  # goes on alone
+    assert generated(tmp_path / "lost-samples") == files
     assert any(each["metric"] > 0 for each in figures)  # or the triplets across processes would go untested
     for one, two in zip(figures, their_figures, strict=True):
         assert two == pytest.approx(one, rel=1e-5, abs=1e-6)

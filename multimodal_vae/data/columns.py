@@ -1,7 +1,8 @@
 """Where a data set's samples are: a tensor, or rows of files of which only those are read that are asked for.
 
-Files are read by position rather than mapped: what is read of a map counts as the process's memory until the system is
-short of it. Whole columns are maps of files of their own, since a copy-on-write map larger than memory is refused.
+Files are read by position, or through a map that goes when the rows are copied: what is read of a map that stays counts
+as the process's memory until the system is short of it. Only whole columns are maps that stay, of files of their own,
+since a copy-on-write map larger than memory is refused.
 """
 
 import math
@@ -9,6 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +73,7 @@ class Scratch:
     def __init__(self, shape: tuple[int, ...], folder: Path) -> None:
         self.shape = shape
         self.folder = folder
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (its map outlives it)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (its maps outlive it)
         weakref.finalize(self, self._file.close)
 
     def __setitem__(self, row: int, samples: Tensor | NDArray[np.float32]) -> None:
@@ -83,13 +85,28 @@ class Scratch:
         except OSError as error:
             raise DataError(f"{self.folder} cannot be written: {error.strerror}") from error
 
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Copy rows (n,) of int64 into a tensor (n, *shape)."""
+        return self.tensor()[rows]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process, such as a loader's worker, gets a tensor in its place."""
+        return _as_it_is, (self.tensor(),)
+
     def tensor(self) -> Tensor:
-        """The map of all that was written."""
-        with self._file as file:
-            if not math.prod(self.shape):
-                return torch.zeros(self.shape)
-            file.truncate(math.prod(self.shape) * FLOAT.itemsize)
-            return torch.from_numpy(np.memmap(file, FLOAT, "r+", shape=self.shape))
+        """A new map of all that was written."""
+        if not math.prod(self.shape):
+            return torch.zeros(self.shape)
+        try:
+            self._file.flush()
+            self._file.truncate(math.prod(self.shape) * FLOAT.itemsize)
+        except OSError as error:
+            raise DataError(f"{self.folder} cannot be written: {error.strerror}") from error
+        return torch.from_numpy(np.memmap(self._file, FLOAT, "r+", shape=self.shape))
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 class Column:
@@ -101,7 +118,9 @@ class Column:
         folder: where to put what is too large for memory; None for memory.
     """
 
-    def __init__(self, source: Tensor | Stored, rows: Tensor | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self, source: Tensor | Stored | Scratch, rows: Tensor | None = None, folder: Path | None = None
+    ) -> None:
         self.source = source
         self.rows = rows
         self.folder = folder
@@ -132,16 +151,19 @@ class Column:
         """All rows as one tensor, which is kept, and from now on is what the column is."""
         if isinstance(self.source, Tensor) and self.rows is None:
             return self.source
-        if self.folder is None:
-            whole = self[torch.arange(len(self))]
-        else:
-            scratch, row = Scratch(self.shape, self.folder), 0
-            for chunk in self.chunks():
-                scratch[row] = chunk
-                row += len(chunk)
-            whole = scratch.tensor()
+        whole = self[torch.arange(len(self))] if self.folder is None else self._scratch(self.folder).tensor()
         self.source, self.rows = whole, None
         return whole
+
+    def _scratch(self, folder: Path) -> Scratch:
+        """A file with these rows and no others."""
+        if isinstance(self.source, Scratch) and self.rows is None:
+            return self.source
+        scratch, row = Scratch(self.shape, folder), 0
+        for chunk in self.chunks():
+            scratch[row] = chunk
+            row += len(chunk)
+        return scratch
 
 
 class Samples(MutableMapping[str, Tensor]):

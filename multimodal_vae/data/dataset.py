@@ -253,7 +253,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                     present[row, column] = True
             if not present[row].any():
                 raise DataError(f"item {row} has no modality at all; {did_you_mean(next(iter(parts), ''), item)}")
-        columns = {name: Column(scratch.tensor(), folder=place) for name, scratch in kept.items()}
+        columns = {name: Column(scratch, folder=place) for name, scratch in kept.items()}
         found = [str(name) for name in _listed(classes)] if classes is not None else _sorted(set(labels) - {""})
         return cls._checked(parts, columns, present, labels, found, names, owners)
 

@@ -122,9 +122,7 @@ class _ForNow:
         pass
 
     def column(self) -> Column:
-        if isinstance(self.samples, Tensor):
-            return Column(self.samples)
-        return Column(self.samples.tensor(), folder=self.samples.folder)
+        return Column(self.samples, folder=self.samples.folder if isinstance(self.samples, Scratch) else None)
 
 
 def _keeper(root: Path | None, modality: Modality, count: int) -> _Keeper:

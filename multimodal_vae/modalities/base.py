@@ -82,7 +82,8 @@ class Modality(Part, ABC):
     def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
         """Set buffers of both networks from the training samples (N, *shape), once, before training.
 
-        By default every :class:`~multimodal_vae.nn.Standardise` layer in them measures the samples.
+        By default every :class:`~multimodal_vae.nn.Standardise` layer in them measures the samples. Where they would
+        take more than 256 MiB, as many of them are given as that holds, evenly spaced.
         """
         for layer in (*encoder.modules(), *decoder.modules()):
             if isinstance(layer, Standardise):

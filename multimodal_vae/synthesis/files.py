@@ -1,14 +1,25 @@
-"""Generated samples as files: a folder that is itself a data set, and says of itself that it is synthetic."""
+"""Generated samples as files: a folder that is itself a data set, and says of itself that it is synthetic.
+
+The work is cut into chunks of samples that are decoded at once: the unit of sharing it among processes, and of going on
+after one was killed. A chunk is done when its rows of the manifest are there, which are written when its files are.
+What a file is called depends on its sample alone.
+"""
 
 import csv
 import datetime
-from collections.abc import Mapping
+import io
+import json
+import shutil
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from multimodal_vae.files import new_folder, write_json
+from multimodal_vae import distributed
+from multimodal_vae.errors import RunError
+from multimodal_vae.files import digest, read_json, require_vacant, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
@@ -20,7 +31,9 @@ def write_samples(
 ) -> None:
     """Generate samples and write ``manifest.csv``, ``provenance.json`` and a folder of files a modality.
 
-    Memory does not grow with the counts. The folder appears when it is whole.
+    Memory does not grow with the counts, but for the latents of one class. The folder appears when it is whole. Until
+    then it is a hidden one beside its place, from which the same call goes on if it was stopped, and to which every
+    process within :func:`multimodal_vae.distributed.joined` adds its share.
 
     Args:
         out: a place that is empty or does not exist.
@@ -30,59 +43,188 @@ def write_samples(
         origin: where the model came from, for ``provenance.json``.
 
     Raises:
-        RunError: if the place is taken or cannot be written.
+        RunError: if the place is taken or cannot be written, or another generation into it was begun.
         SamplerError: if there is no such class.
     """
-    modalities = synthesizer.vae.modalities
     for label in counts:
         synthesizer.density(label)  # refuses what there is none of, before anything is written
-    with new_folder(out) as folder, open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as manifest:
-        rows = csv.writer(manifest)
-        notice = "origin" if "origin" not in modalities else "origin_of_sample"
-        rows.writerow(["sample_id", "label", *modalities, notice])
-        for label, count in counts.items():
-            latents = synthesizer.latents(label, count, seed + synthesizer.vae.classes.index(label))
-            digits = len(str(count))
-            ids = [f"{label}-{number:0{digits}d}" for number in range(1, count + 1)]
-            for first in range(0, count, _AT_ONCE):
-                samples = synthesizer.vae.generate(latents[first : first + _AT_ONCE])
-                for row, sample_id in enumerate(ids[first : first + _AT_ONCE]):
-                    cells = [
-                        _cell(folder, name, part, samples[name][row], sample_id) for name, part in modalities.items()
-                    ]
-                    rows.writerow([sample_id, label, *cells, NOTICE])
-        write_json(
-            folder / "provenance.json",
-            {
-                "notice": NOTICE,
-                **origin,
-                "sampler": synthesizer.sampler.configuration,
-                "densities_fitted_on": synthesizer.fitted_on,
-                "counts": dict(counts),
-                "seed": seed,
-                "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            },
-        )
+    request = {
+        "notice": NOTICE,
+        **origin,
+        "sampler": synthesizer.sampler.configuration,
+        "densities_fitted_on": synthesizer.fitted_on,
+        "counts": dict(counts),
+        "seed": seed,
+    }
+    require_vacant(out)
+    partial = _Partial(out.with_name(f".{out.name}.partial"))
+    wanted = {**request, "at_once": _AT_ONCE, "weights": _weights(synthesizer)}
+    partial.require(wanted)
+    distributed.wait()
+    chunks = _chunks(counts)
+    try:
+        if distributed.rank() == 0:
+            partial.begin(wanted, _folders(synthesizer.vae.modalities).values())
+        distributed.wait()
+        _fill(partial, synthesizer, seed, chunks)
+        distributed.wait()
+        if distributed.rank() == 0:
+            _finish(partial, synthesizer, len(chunks), request)
+            partial.become(out)
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or out} cannot be written: {error.strerror or error}; the same call goes on from what "
+            f"is done, in {partial.folder}"
+        ) from error
+    distributed.wait()
 
 
 _AT_ONCE = 256
 
 
-def _cell(folder: Path, name: str, modality: Modality, sample: Tensor, sample_id: str) -> str:
-    if modality.cell == "value":
-        return modality.format(sample)
-    path = Path(_safe(name)) / f"{_safe(sample_id)}{modality.suffix}"
-    while (folder / path).exists():  # two names may be the same once made safe
-        path = path.with_stem(path.stem + "_")
-    (folder / path).parent.mkdir(exist_ok=True)
-    modality.write(sample, folder / path)
-    return path.as_posix()
+class _Chunk(NamedTuple):
+    """Samples of one class that are decoded at once: from which on, and of how many of the class in all."""
+
+    number: int
+    label: str
+    first: int
+    total: int
 
 
-def _safe(name: str) -> str:
-    """A file name from free text, since classes and modalities may be called anything.
+def _chunks(counts: Mapping[str, int]) -> list[_Chunk]:
+    places = [(label, first, count) for label, count in counts.items() for first in range(0, count, _AT_ONCE)]
+    return [_Chunk(number, *place) for number, place in enumerate(places)]
 
-    Of a long name the end is kept, where a sample's number stands; 60 letters fit a file system's 255 bytes.
+
+class _Partial:
+    """A folder in the making, within another that also holds what was asked for, and the rows of finished chunks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.result = folder / "result"
+        self._parts = folder / "parts"
+        self._request = folder / "request.json"
+
+    def require(self, request: Mapping[str, Any]) -> None:
+        """Refuse what another request left.
+
+        Raises:
+            RunError: naming what is different.
+        """
+        if not self._request.exists():
+            return
+        before, now = read_json(self._request, dict[str, Any]), json.loads(json.dumps(request))
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if changed:
+            raise RunError(
+                f"{self.folder} holds a generation that was begun with another {changed[0]!r}; put it back to go on, "
+                "or remove that folder"
+            )
+
+    def begin(self, request: Mapping[str, Any], folders: Iterable[str]) -> None:
+        """Make the folders, or go on with those that the same request left."""
+        if self.folder.exists() and not (self._request.exists() and self.result.exists()):
+            shutil.rmtree(self.folder)  # it was killed as it began, or when all was done
+        for folder in (self._parts, self.result, *(self.result / name for name in folders)):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._request, request)
+
+    def part(self, number: int) -> Path:
+        """The rows of the manifest that a chunk gave, once it is done."""
+        return self._parts / f"{number}.csv"
+
+    def become(self, out: Path) -> None:
+        """Take the place that was meant, and leave nothing else."""
+        if out.exists():
+            out.rmdir()
+        self.result.rename(out)
+        shutil.rmtree(self.folder)
+
+
+def _fill(partial: _Partial, synthesizer: Synthesizer, seed: int, chunks: Sequence[_Chunk]) -> None:
+    """Do this process's share of the chunks, but for those that are done."""
+    vae = synthesizer.vae
+    stems = _distinct(vae.classes, _LONGEST)
+    label, latents = None, None
+    for chunk in chunks[distributed.rank() % distributed.world() :: distributed.world()]:
+        if partial.part(chunk.number).exists():
+            continue
+        if latents is None or label != chunk.label:
+            label = chunk.label
+            latents = synthesizer.latents(label, chunk.total, seed + vae.classes.index(label))
+        samples = vae.generate(latents[chunk.first : chunk.first + _AT_ONCE])
+        rows = _rows(partial.result, vae.modalities, samples, chunk, stems[label])
+        write_bytes(partial.part(chunk.number), _table(rows))
+
+
+def _rows(
+    folder: Path, modalities: Mapping[str, Modality], samples: Mapping[str, Tensor], chunk: _Chunk, stem: str
+) -> Iterator[list[str]]:
+    """Write the files of a chunk; give its rows of the manifest."""
+    folders = _folders(modalities)
+    for row in range(min(_AT_ONCE, chunk.total - chunk.first)):
+        number = f"{chunk.first + row + 1:0{len(str(chunk.total))}d}"
+        cells = []
+        for name, modality in modalities.items():
+            if modality.cell == "value":
+                cells.append(modality.format(samples[name][row]))
+            else:
+                path = Path(folders[name]) / f"{stem}-{number}{modality.suffix}"
+                modality.write(samples[name][row], folder / path)
+                cells.append(path.as_posix())
+        yield [f"{chunk.label}-{number}", chunk.label, *cells, NOTICE]
+
+
+def _finish(partial: _Partial, synthesizer: Synthesizer, chunks: int, request: Mapping[str, Any]) -> None:
+    """Put the manifest together and say where all of it came from."""
+    modalities = synthesizer.vae.modalities
+    notice = "origin" if "origin" not in modalities else "origin_of_sample"
+    with open(partial.result / "manifest.csv", "wb") as manifest:
+        manifest.write(_table([["sample_id", "label", *modalities, notice]]))
+        for number in range(chunks):
+            manifest.write(partial.part(number).read_bytes())
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(partial.result / "provenance.json", {**request, "date": date})
+
+
+def _table(rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _weights(synthesizer: Synthesizer) -> str:
+    """A hash of all that decides what is generated, besides the request."""
+    densities = {
+        f"{index}.{name}": tensor
+        for index, density in enumerate(synthesizer.densities.values())
+        for name, tensor in density.state().items()
+    }
+    return digest({**{f"model.{name}": x for name, x in synthesizer.vae.state_dict().items()}, **densities}, {})
+
+
+def _folders(modalities: Mapping[str, Modality]) -> dict[str, str]:
+    """A folder's name for each modality that is in files."""
+    taken = ("manifest.csv", "provenance.json")
+    return _distinct([name for name, modality in modalities.items() if modality.cell == "path"], 60, taken)
+
+
+_LONGEST = 40
+"""Letters of a class's name in a file's: with a number and an ending they fit a file system's 255 bytes."""
+
+
+def _distinct(names: Sequence[str], longest: int, taken: Iterable[str] = ()) -> dict[str, str]:
+    """File names from free text, since classes and modalities may be called anything; no two are the same.
+
+    Nor are they where a file system does not tell capitals, or the ways to write an accent, apart. Of a long name the
+    end is kept.
     """
-    plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
-    return plain[-60:].strip(". ") or "_"
+    seen, found = set(taken), dict[str, str]()
+    for name in names:
+        plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
+        safe = plain[-longest:].strip(". ") or "_"
+        while (same := unicodedata.normalize("NFKC", safe).casefold()) in seen:
+            safe += "_"
+        seen.add(same)
+        found[name] = safe
+    return found

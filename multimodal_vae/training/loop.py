@@ -110,9 +110,9 @@ def train(
                     if position.batches == len(batches):
                         _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
                         started = time.monotonic()
-                    stop = distributed.any_of(bool(asked), device)
                     due = time.monotonic() - saved >= settings.checkpoint_seconds
-                    if checkpoint and (stop or distributed.any_of(due, device)):
+                    stop, due = distributed.any_of([bool(asked), due], device)
+                    if checkpoint and (stop or due):
                         state.save(checkpoint)
                         saved = time.monotonic()
                     if stop:
@@ -158,8 +158,8 @@ def _finish_epoch(
     with state.average.applied(data, settings.seed) if state.average and wanted else nullcontext():
         checked = {}
         if validation:
-            seed, device = settings.seed, state.vae.device
-            checked = distributed.of_first(lambda: evaluate(state.vae, validation, seed), position.sums, device)
+            distributed.share_statistics(state.vae)  # of batch norm, which each process has its own of by now
+            checked = evaluate(state.vae, validation, settings.seed)
         weights = _copied(state.vae) if watched else {}
     epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds)
     on_epoch(epoch)
@@ -242,14 +242,22 @@ def _require_finite(figures: Mapping[str, float], batch: Batch) -> None:
 
 
 def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256) -> dict[str, float]:
-    """The objective and its terms over a whole set, without augmentation and with latents from a seed of their own."""
-    sums: dict[str, float] = {}
+    """The objective and its terms over a whole set, without augmentation; shared out by batches among processes.
+
+    Batch number *i* has latents from ``seed + i``, so that the figures do not depend on who evaluates it.
+    """
+    batches = torch.split(torch.arange(len(data)), batch_size)
+    # A row a batch, each filled by one process: their sum is exact, and whatever is made of it the same for all.
+    table = torch.zeros(len(batches), len(vae.figures), dtype=torch.float64)
     with evaluating(vae), seeded(seed):
-        for rows in torch.split(torch.arange(len(data)), batch_size):
-            terms = vae(data.batch(rows).to(vae.device))
-            for key, value in _figures(vae.objective.total(terms), terms).items():
-                sums[key] = sums.get(key, 0.0) + value * len(rows) / len(data)
-    return sums
+        for number in distributed.share(torch.arange(len(batches))).tolist():
+            torch.manual_seed(seed + number)
+            terms = vae(data.batch(batches[number]).to(vae.device))
+            found = _figures(vae.objective.total(terms), terms)
+            table[number] = torch.tensor([found[name] for name in vae.figures], dtype=torch.float64)
+    sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
+    means = (sizes / len(data)) @ distributed.summed(table, vae.device)
+    return dict(zip(vae.figures, means.tolist(), strict=True))
 
 
 def _figures(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:

@@ -47,6 +47,12 @@ def test_scratch_is_zero_where_nothing_was_written(tmp_path):
     scratch[3] = torch.ones(1, 2)
     scratch[0] = torch.full((2,), 2.0)
     assert scratch.tensor().tolist() == [[2, 2], [0, 0], [0, 0], [1, 1], [0, 0]]
+    assert scratch[torch.tensor([3, 1])].tolist() == [[1, 1], [0, 0]]
+    scratch[4] = torch.full((1, 2), 3.0)
+    column = Column(scratch, folder=tmp_path).subset(torch.tensor([4, 0]))
+    assert column[torch.tensor([1, 0])].tolist() == [[2, 2], [3, 3]]
+    assert pickle.loads(pickle.dumps(column))[torch.tensor([0])].tolist() == [[3, 3]]
+    assert column.tensor().tolist() == [[3, 3], [2, 2]]
     assert not list(tmp_path.iterdir())
 
 

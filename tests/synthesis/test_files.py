@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -99,20 +100,75 @@ def test_a_taken_place_is_refused_and_left_as_it_was(synthesizer, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]
 
 
-def test_a_failure_midway_leaves_nothing_behind(synthesizer, tmp_path, monkeypatch):
-    written = []
+def contents(folder):
+    """Every file by its path, but for the date."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found["provenance.json"] = {**json.loads(found["provenance.json"]), "date": None}
+    return found
+
+
+@pytest.fixture
+def stopped(synthesizer, tmp_path, monkeypatch):
+    """A generation that a full disk ended in its third chunk of two samples."""
+    monkeypatch.setattr(files, "_AT_ONCE", 2)
+    write, written = mv.Signal.write, []
 
     def fail(self, sample, path):
         written.append(path)
-        if len(written) == 3:
-            raise OSError("the disk is full")
-        path.write_bytes(b"")
+        if len(written) == 6:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device", str(path))
+        write(self, sample, path)
 
-    monkeypatch.setattr(mv.Signal, "write", fail)
-    with pytest.raises(Exception, match="the disk is full"):
-        mv.write_samples(tmp_path / "new", synthesizer, {"ill": 5}, 0, {})
-    assert len(written) == 3
-    assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(mv.Signal, "write", fail)
+        with pytest.raises(mv.RunError, match="No space left on device; the same call goes on from what is done"):
+            mv.write_samples(tmp_path / "new", synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
+    assert [path.name for path in tmp_path.iterdir()] == [".new.partial"]
+    return tmp_path / "new"
+
+
+def test_the_same_call_goes_on_after_a_failure_to_the_same_files(stopped, synthesizer, tmp_path, monkeypatch):
+    write, written = mv.Signal.write, []
+
+    def note(self, sample, path):
+        written.append(path.name)
+        write(self, sample, path)
+
+    monkeypatch.setattr(mv.Signal, "write", note)
+    mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
+    assert written == ["well-3.npy", "well-4.npy", "well-5.npy"]
+    mv.write_samples(tmp_path / "whole", synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
+    assert contents(stopped) == contents(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "whole"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "seed", "origin", "key"),
+    [
+        ({"ill": 3, "well": 6}, 1, "here", "counts"),
+        ({"ill": 3, "well": 5}, 2, "here", "seed"),
+        ({"ill": 3, "well": 5}, 1, "there", "run"),
+    ],
+)
+def test_another_request_is_refused_and_what_is_done_stays(stopped, synthesizer, counts, seed, origin, key):
+    with pytest.raises(mv.RunError, match=f"was begun with another '{key}'"):
+        mv.write_samples(stopped, synthesizer, counts, seed, {"run": origin})
+    mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
+
+
+def test_other_weights_are_another_request(stopped, synthesizer):
+    with torch.no_grad():
+        next(synthesizer.vae.parameters()).add_(1)
+    with pytest.raises(mv.RunError, match="was begun with another 'weights'"):
+        mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
+
+
+def test_what_a_process_left_that_was_killed_as_it_began_or_ended_is_in_nobodys_way(stopped, synthesizer, tmp_path):
+    shutil.rmtree(tmp_path / ".new.partial" / "result")
+    mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
+    assert len(read_back(stopped, synthesizer)) == 8
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_an_unknown_class_is_an_error_and_leaves_nothing_behind(synthesizer, tmp_path):
@@ -149,7 +205,13 @@ def test_a_class_with_a_long_name_may_have_many_samples(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("a/b", "..", "a_b", "..."), ("type", "half", "été", "A"), ("origin", "date", "x", "y")]
+    "names",
+    [
+        ("a/b", "..", "a_b", "..."),
+        ("type", "half", "été", "A"),
+        ("origin", "date", "x", "y"),
+        ("manifest.csv", "b", "provenance.json", "MANIFEST.csv"),
+    ],
 )
 def test_modalities_may_be_called_anything(names, tmp_path):
     synthesizer = build(names=names)

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import multimodal_vae as mv
+from multimodal_vae import model as models
 from multimodal_vae.data.batches import BalancedBatches
+from multimodal_vae.data.columns import Column
 from multimodal_vae.training.loop import _share, evaluate, train
 from multimodal_vae.training.settings import Training
 
@@ -132,6 +134,42 @@ def test_calibration_sees_training_samples_only(make_data, make_model):
     mv.fit(vae, data, make_data(seed=5), **QUICK)
     torch.testing.assert_close(vae.encoders[0][0].mean, data.samples["blood"].mean(0))
     torch.testing.assert_close(vae.decoders[1][-1].deviation, data.samples["gait"].std(0, correction=0))
+
+
+def test_calibration_takes_evenly_spaced_rows_of_a_large_set_and_absent_ones_never(make_data, make_model, monkeypatch):
+    present = torch.ones(24, 2, dtype=torch.bool)
+    present[:4, 0] = False
+    data = make_data(present=present)
+    monkeypatch.setattr(models, "CALIBRATION_BYTES", 5 * 3 * 4)  # five samples of three numbers
+    vae = make_model(data, fusion={"name": "concat", "dropout": 0.1})
+    vae.calibrate(data)
+    torch.testing.assert_close(vae.encoders[0][0].mean, data.samples["blood"][[4, 8, 12, 16, 20]].mean(0))
+
+
+def test_samples_that_nothing_measures_are_not_read_to_calibrate(monkeypatch):
+    parts = {"photo": mv.Image(size=(4, 4), channels=1, width=4)}
+    data = mv.MultimodalDataset.from_tensors({"photo": torch.rand(4, 1, 4, 4)}, [0, 1] * 2, parts)
+    vae = mv.MultimodalVAE(parts, data.classes, latent_dim=2, seed=0)
+    seen = []
+    monkeypatch.setattr(Column, "__getitem__", lambda _, rows: seen.append(rows))
+    vae.calibrate(data)
+    assert not seen
+
+    def calibrate(self, encoder, decoder, samples):
+        seen.append("calibrated")
+
+    monkeypatch.setattr(mv.Image, "calibrate", calibrate)
+    vae.calibrate(data)
+    assert [rows if isinstance(rows, str) else rows.tolist() for rows in seen] == [[0, 1, 2, 3], "calibrated"]
+
+
+def test_what_a_batch_draws_depends_on_its_number_alone(make_data, make_model):
+    data = make_data(30)
+    vae = make_model(data)
+    whole = evaluate(vae, data, 3, batch_size=10)
+    parts = [evaluate(vae, data.subset(range(10 * number, 10 * number + 10)), 3 + number) for number in range(3)]
+    for name, value in whole.items():
+        assert value == pytest.approx(sum(part[name] for part in parts) / 3, rel=1e-12)
 
 
 class Shifted(mv.Vector):

@@ -1,0 +1,113 @@
+"""How much memory training and generation take at most, by the number of pairs; each measured in a process of its own.
+
+Usage: python benchmarks/memory.py [--sizes 100 1000 10000 100000] [--folder /tmp] [--tasks train sample]
+
+Pairs are pictures of 64 x 64, one in three channels and one in one, in two classes; the network has a width of 8.
+``train`` takes pairs that a torch data set makes up on the fly into files, trains for one epoch into a run folder, and
+fits densities; ``sample`` generates pairs as PNG files. What is written goes when it is measured: for 10^5 pairs
+6.6 GB by ``train``. Nothing here is timed, so that other work on the machine does no harm.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from report import section, table
+from torch.utils.data import Dataset
+
+from multimodal_vae import Image, MultimodalDataset, MultimodalVAE, Synthesizer, fit, write_samples
+
+CLASSES = ["ill", "well"]
+NAMES = {"train": "training", "sample": "generating"}
+PROSE = """
+Peak resident memory of a process that does nothing else, pages of mapped files included. Pairs are pictures of 64 x 64,
+one with three channels and one with one, so that 100,000 of them are 6.6 GB of float32; the network has a width of 8.
+Training takes them from a torch data set into files, is one epoch over all of them in batches of 128, fewer pairs
+making smaller ones, and ends with a density a class; generating writes PNG files. Some 0.1 GiB come and go with the
+allocator.
+"""
+
+
+def main() -> None:
+    """Print a line for each task and size; within a process of its own, do one of them."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
+    arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    arguments.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    arguments.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.alone:
+        TASKS[given.tasks[0]](given.sizes[0], given.folder)
+        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+        return
+    section("Memory, by the number of pairs", PROSE)
+    peaks = {task: [measured(task, size, given.folder) for size in given.sizes] for task in given.tasks}
+    head = ["pairs", *(f"{NAMES[task]}, GiB" for task in given.tasks)]
+    table(
+        head, ([f"{size:,}", *(f"{each[row]:.2f}" for each in peaks.values())] for row, size in enumerate(given.sizes))
+    )
+
+
+def measured(task: str, size: int, folder: Path) -> float:
+    """The peak of a process that does one task and ends, in GiB."""
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        words = [sys.executable, __file__, "--tasks", task, "--sizes", str(size), "--folder", own, "--alone"]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(json.loads(done.stdout.splitlines()[-1])) * unit / 2**30
+
+
+class Pairs(Dataset[Mapping[str, Any]]):
+    """Pictures of noise about a level of the class's, made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> Mapping[str, Any]:
+        noise = torch.rand(4, 64, 64, generator=torch.Generator().manual_seed(row))
+        pair = (0.2 * (row % 2) + 0.8 * noise).split((3, 1))
+        return {"sample_id": f"s{row}", "label": row % 2, "colour": pair[0], "grey": pair[1]}
+
+
+def model() -> MultimodalVAE:
+    """The compact network."""
+    parts = {"colour": Image(size=(64, 64), width=8), "grey": Image(size=(64, 64), channels=1, width=8)}
+    return MultimodalVAE(parts, CLASSES, latent_dim=32, seed=0)
+
+
+def train(count: int, folder: Path) -> None:
+    """Take in, train for one epoch, and fit densities."""
+    vae = model()
+    data = MultimodalDataset.from_dataset(Pairs(count), vae.modalities, CLASSES, folder=folder)
+    training, validation, test = data.split(0.9, 0.05, 0.05)
+    per_class = min(64, count // 4)
+    fit(
+        vae, training, validation, test, out=folder / "run", show=False, epochs=1, per_class=per_class, device="cpu",
+        loggers=[],
+    )  # fmt: skip
+    Synthesizer(vae).fit(test)
+
+
+def sample(count: int, folder: Path) -> None:
+    """Generate half as many pairs of each class, from a model that has not been trained."""
+    vae = model().eval()
+    data = MultimodalDataset.from_dataset(Pairs(200), vae.modalities, CLASSES, folder=folder)
+    counts = dict.fromkeys(CLASSES, count // 2)
+    write_samples(folder / "new", Synthesizer(vae).fit(data), counts, 0, {"run": "none"})
+
+
+TASKS: dict[str, Callable[[int, Path], None]] = {"train": train, "sample": sample}
+
+
+if __name__ == "__main__":
+    main()
