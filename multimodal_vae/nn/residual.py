@@ -59,9 +59,10 @@ class ResidualBlock(nn.Module):
         """Map (N, inputs, *size) to (N, outputs, *resampled size)."""
         if self._merging_pays(x):
             return self._merged(x)
-        main = F.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
+        # In place, since no gradient needs what was there: to write over a large map is less than to fetch another.
+        main = F.leaky_relu_(self.norm1(self.conv1(x)), SLOPE)
         main = self.norm2(self._resampled(main, self.conv2.weight, self.conv2.bias))
-        return F.leaky_relu(main + self._resampled(x, self.skip.weight, self.skip.bias), SLOPE)
+        return F.leaky_relu_(main.add_(self._resampled(x, self.skip.weight, self.skip.bias)), SLOPE)
 
     def _resampled(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Resample, then convolve."""
