@@ -121,7 +121,7 @@ def test_there_is_no_configuration_or_it_has_no_modalities(tmp_path):
 
 def test_a_run_leaves_what_the_documentation_says(trained):
     assert {path.name for path in trained.iterdir()} == {
-        "config.toml", "environment.json", "log.jsonl", "timing.jsonl", "model.safetensors", "samplers", "split.json",
+        "config.toml", "environment.json", "log.jsonl", "machine.jsonl", "model.safetensors", "samplers", "split.json",
         "status.json",
     }  # fmt: skip
     assert json.loads((trained / "status.json").read_text("utf-8")) == {"state": "done", "epochs_done": 2, "epochs": 2}
@@ -129,7 +129,7 @@ def test_a_run_leaves_what_the_documentation_says(trained):
     assert [line["epoch"] for line in log] == [1, 2]
     terms = ["loss", "reconstruction.photo", "reconstruction.blood", "kl", "metric"]
     assert list(log[0]) == ["step", "epoch", *(f"training.{t}" for t in terms), *(f"validation.{t}" for t in terms)]
-    assert list(figures(trained / "timing.jsonl")[0]) == ["step", "clock.seconds"]
+    assert list(figures(trained / "machine.jsonl")[0]) == ["step", "machine.seconds", "machine.memory_gib"]
     environment = json.loads((trained / "environment.json").read_text("utf-8"))
     assert [(part["kind"], part["name"]) for part in environment["parts"]] == [
         ("modality", "image"), ("modality", "vector"), ("fusion", "concat"), ("metric_loss", "triplet"),
