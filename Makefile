@@ -7,7 +7,7 @@ PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers clean
+.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -27,7 +27,7 @@ demo: $(VENV)/.run  ## a simulated cohort, training, 1,500 new pairs and the pap
 test: $(VENV)/.dev lint  ## style, types and all tests
 	$(PYTEST)
 
-test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers  ## that, and whatever wants environments of its own
+test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow  ## that, and whatever wants environments of its own
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
@@ -52,6 +52,10 @@ test-interruptions: $(VENV)/.dev  ## trainings that are killed, and lose their d
 
 test-strangers: $(VENV)/.dev  ## damaged files of every kind, thrown at their readers
 	$(BIN)/python tests/check_fuzz.py --count 20000
+
+test-mlflow: $(VENV)/.dev  ## the logger mlflow, whose packages are too many to come with every environment
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[mlflow]'
+	$(PYTEST) tests/loggers/test_mlflow.py tests/testing/test_shipped_parts.py -k mlflow
 
 clean:  ## remove environments and what was built
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
