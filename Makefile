@@ -8,7 +8,7 @@ PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers benchmarks clean
+.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow benchmarks clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -28,7 +28,7 @@ demo: $(VENV)/.run  ## a simulated cohort, training, 1,500 new pairs and the pap
 test: $(VENV)/.dev lint  ## style, types and all tests
 	$(PYTEST)
 
-test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers  ## that, and whatever wants environments of its own
+test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow  ## that, and whatever wants environments of its own
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
@@ -53,6 +53,10 @@ test-interruptions: $(VENV)/.dev  ## trainings that are killed, and lose their d
 
 test-strangers: $(VENV)/.dev  ## damaged files of every kind, thrown at their readers
 	$(BIN)/python tests/check_fuzz.py --count 20000
+
+test-mlflow: $(VENV)/.dev  ## the logger mlflow, whose packages are too many to come with every environment
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[mlflow]'
+	$(PYTEST) tests/loggers/test_mlflow.py tests/testing/test_shipped_parts.py -k mlflow
 
 # MultiVae imports torchvision, of whose compiled operators it calls none.
 $(MULTIVAE)/.run: pyproject.toml constraints.txt

@@ -21,7 +21,7 @@ CORE = {
     "fusion": {"concat"},
     "metric_loss": {"triplet"},
     "sampler": {"kde", "gmm"},
-    "logger": {"jsonl", "console", "tensorboard"},
+    "logger": {"jsonl", "console", "tensorboard", "mlflow"},
 }
 
 

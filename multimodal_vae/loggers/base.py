@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from multimodal_vae.part import Part
 
+MEMORY = "machine.memory_gib"
+"""Name of the figure that is the peak of memory."""
+
 
 class Logger(Part, ABC):
     """Takes the figures of a training, once an epoch, wherever its author wants them."""
@@ -35,8 +38,9 @@ class Logger(Part, ABC):
             step: optimiser steps since the start.
             values: ``epoch``, counted from 1; ``training.<term>`` and, where there is a validation set,
                 ``validation.<term>``, means over the epoch, the terms being ``loss`` and those of
-                :meth:`~multimodal_vae.model.MultimodalVAE.forward`; and clocks, which no two runs share, as
-                ``clock.<what>`` in seconds.
+                :meth:`~multimodal_vae.model.MultimodalVAE.forward`; and what no two runs share: ``machine.seconds``, of
+                the epoch, and ``machine.memory_gib``, the process's peak so far, on a CUDA device that of the device,
+                left out where the system does not tell.
         """
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console as Screen
 
-from multimodal_vae.loggers.base import Logger
+from multimodal_vae.loggers.base import MEMORY, Logger
 from multimodal_vae.objective import KL, METRIC
 
 _NAMES = {KL: "KL", METRIC: "metric"}
@@ -36,9 +36,10 @@ class Console(Logger):
         validation = figures_line(values, "validation.")
         checked = f" | validation {validation}" if validation else ""
         rate = (step - self._begun) / (time.monotonic() - self._started)
+        memory = f" | {values[MEMORY]:.2f} GiB" if MEMORY in values else ""
         screen.print(
             f"epoch {values['epoch']}/{self._epochs}: {figures_line(values, 'training.')}{checked} | "
-            f"{rate:.2f} batches/s in {self._precision}",
+            f"{rate:.2f} batches/s in {self._precision}{memory}",
             markup=False,
             highlight=False,
         )

@@ -8,12 +8,12 @@ from typing import Any
 from multimodal_vae.files import append_line, write_bytes
 from multimodal_vae.loggers.base import Logger
 
-_CLOCK = "clock."
+_MACHINE = "machine."
 _FILES = ("log.jsonl", "timing.jsonl")
 
 
 class JSONLines(Logger):
-    """A line an epoch in ``log.jsonl``; clocks go to ``timing.jsonl``, so that equal runs leave equal logs.
+    """A line an epoch in ``log.jsonl``; time and memory go to ``timing.jsonl``, so that equal runs leave equal logs.
 
     Where the run leaves no folder there is nothing to write.
     """
@@ -38,7 +38,7 @@ class JSONLines(Logger):
         """
         if self._folder is None:
             return
-        figures = {"step": step} | {key: value for key, value in values.items() if not key.startswith(_CLOCK)}
-        clocks = {"step": step} | {key: value for key, value in values.items() if key.startswith(_CLOCK)}
-        for name, line in zip(_FILES, (figures, clocks), strict=True):
+        figures = {"step": step} | {key: value for key, value in values.items() if not key.startswith(_MACHINE)}
+        machine = {"step": step} | {key: value for key, value in values.items() if key.startswith(_MACHINE)}
+        for name, line in zip(_FILES, (figures, machine), strict=True):
             append_line(self._folder / name, json.dumps(line))

@@ -27,7 +27,8 @@ FIGURES = {
     "training.kl": 0.25,
     "training.reconstruction.ecg, lead [II]": 1.25,
     "validation.loss": float("inf"),
-    "clock.seconds": 0.125,
+    "machine.seconds": 0.125,
+    "machine.memory_gib": 0.5,
 }
 """What loggers are tried with."""
 

@@ -15,11 +15,13 @@ from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, TrainingError, did_you_mean
+from multimodal_vae.loggers.base import MEMORY
 from multimodal_vae.model import MultimodalVAE, evaluating, seeded
 from multimodal_vae.training.averaging import WeightAverage
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import interruption
+from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.optimiser import adam
 from multimodal_vae.training.precision import chosen_precision, training_in
 from multimodal_vae.training.settings import EarlyStopping, Training
@@ -35,6 +37,7 @@ class Epoch:
         training: ``loss`` and every term, means over the epoch's batches, with augmentation and corruption.
         validation: the same over the validation set, without; empty where there is none.
         seconds: wall-clock time of the epoch.
+        memory: most memory that was taken until its end, in GiB; None where the system does not tell.
     """
 
     number: int
@@ -42,15 +45,18 @@ class Epoch:
     training: dict[str, float]
     validation: dict[str, float]
     seconds: float
+    memory: float | None
 
     @property
     def values(self) -> dict[str, float]:
         """The same as a logger takes it, by name."""
+        memory = {} if self.memory is None else {MEMORY: round(self.memory, 3)}
         return {
             "epoch": self.number,
             **{f"training.{term}": value for term, value in self.training.items()},
             **{f"validation.{term}": value for term, value in self.validation.items()},
-            "clock.seconds": round(self.seconds, 3),
+            "machine.seconds": round(self.seconds, 3),
+            **memory,
         }
 
 
@@ -103,7 +109,8 @@ def train(
         try:
             done = (position.epoch - 1) * len(batches) + position.batches
             precision = chosen_precision(settings.precision, settings.device)
-            with training_in(vae, precision), Display(settings.epochs, len(batches), shown=show, done=done) as display:
+            shown = Display(settings.epochs, len(batches), device, shown=show, done=done)
+            with training_in(vae, precision), shown as display:
                 started = time.monotonic()
                 while position.epoch <= settings.epochs and not _exhausted(position, settings.early_stopping):
                     _advance(state, module, data, settings, display)
@@ -161,7 +168,7 @@ def _finish_epoch(
             distributed.share_statistics(state.vae)  # of batch norm, which each process has its own of by now
             checked = evaluate(state.vae, validation, settings.seed)
         weights = _copied(state.vae) if watched else {}
-    epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds)
+    epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds, peak_gib(state.vae.device))
     on_epoch(epoch)
     if watched is not None:
         if watched.figure not in epoch.values:

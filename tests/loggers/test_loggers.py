@@ -11,7 +11,7 @@ import multimodal_vae as mv
 CONFIGURATION = {"training": {"epochs": 3}}
 VALUES = {
     "epoch": 2, "training.loss": 1.5, "training.reconstruction.ecg": 0.25, "training.kl": 2.0, "training.metric": 0.0,
-    "validation.loss": 3.0, "clock.seconds": 0.125,
+    "validation.loss": 3.0, "machine.seconds": 0.125, "machine.memory_gib": 0.5,
 }  # fmt: skip
 QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "out": None}
 
@@ -44,16 +44,18 @@ def lines(path):
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def test_lines_of_json_keep_every_figure_and_clocks_apart(tmp_path):
+def test_lines_of_json_keep_every_figure_and_the_machine_s_apart(tmp_path):
     logger = mv.JSONLines()
     logger.open(tmp_path, CONFIGURATION)
     logger.log(10, VALUES)
     logger.log(20, VALUES | {"epoch": 3})
     logger.close()
     first, second = lines(tmp_path / "log.jsonl")
-    assert first == {"step": 10, **{key: value for key, value in VALUES.items() if key != "clock.seconds"}}
+    assert first == {"step": 10, **{key: value for key, value in VALUES.items() if "machine" not in key}}
     assert second == first | {"step": 20, "epoch": 3}
-    assert lines(tmp_path / "timing.jsonl") == [{"step": step, "clock.seconds": 0.125} for step in (10, 20)]
+    assert lines(tmp_path / "timing.jsonl") == [
+        {"step": step, "machine.seconds": 0.125, "machine.memory_gib": 0.5} for step in (10, 20)
+    ]
 
 
 def test_without_a_folder_lines_of_json_go_nowhere(tmp_path, monkeypatch):
@@ -68,7 +70,7 @@ def test_the_console_says_a_line_an_epoch_on_standard_error(capfd):
     logger = mv.Console()
     logger.open(None, CONFIGURATION)
     logger.log(10, VALUES)
-    logger.log(20, {key: value for key, value in VALUES.items() if not key.startswith("validation.")})
+    logger.log(20, {key: value for key, value in VALUES.items() if not key.startswith(("validation.", "machine."))})
     out, err = capfd.readouterr()
     assert out == ""
     first, second = err.splitlines()
@@ -76,6 +78,8 @@ def test_the_console_says_a_line_an_epoch_on_standard_error(capfd):
     assert first.startswith(f"epoch 2/3: {figures} | validation loss 3.0000 | ")
     assert second.startswith(f"epoch 2/3: {figures} | ")
     assert "validation" not in second
+    assert first.endswith("batches/s in float32 | 0.50 GiB")
+    assert second.endswith("batches/s in float32")
 
 
 def test_on_a_terminal_the_console_is_silent(capfd, monkeypatch):
@@ -97,7 +101,7 @@ def test_a_logger_hears_opening_each_epoch_and_closing(make_data, make_model, tm
     assert (begin, end) == (("open", tmp_path / "run", 2), ("close",))
     assert [first[2]["epoch"], second[2]["epoch"]] == [1, 2]
     assert second[1] == 2 * first[1]
-    assert first[2].keys() >= {"training.loss", "training.kl", "clock.seconds"}
+    assert first[2].keys() >= {"training.loss", "training.kl", "machine.seconds"}
 
 
 def test_what_a_logger_hears_is_what_the_run_keeps(make_data, make_model, tmp_path):

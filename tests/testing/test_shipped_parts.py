@@ -31,11 +31,15 @@ PARTS = [
     mv.JSONLines(),
     mv.Console(),
     mv.TensorBoard(),
+    mv.MLflow(),
 ]
 
 
 @parametrize_with_checks(PARTS)
 def test_laws(part, check):
+    if isinstance(part, mv.MLflow):  # too heavy to come with every environment
+        pytest.importorskip("mlflow")
+        pytest.importorskip("alembic")
     check(part)
 
 

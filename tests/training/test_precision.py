@@ -37,7 +37,7 @@ def test_a_run_keeps_and_the_console_says_which_was_chosen(settings, kept, make_
     data = make_data()
     mv.fit(make_model(data), data, out=tmp_path / "run", **(QUICK | settings | {"show": True}))
     assert tomllib.loads((tmp_path / "run" / "config.toml").read_text("utf-8"))["training"]["precision"] == kept
-    assert all(line.endswith(f"in {kept}") for line in capfd.readouterr().err.splitlines())
+    assert all(f"batches/s in {kept} | " in line for line in capfd.readouterr().err.splitlines())
 
 
 def test_an_unknown_precision_is_named(make_data, make_model):

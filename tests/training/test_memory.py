@@ -1,0 +1,51 @@
+import io
+import resource
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.console import Console
+
+from multimodal_vae.training.display import Display
+from multimodal_vae.training.memory import peak_gib
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_the_peak_is_counted_in_the_system_s_own_unit(monkeypatch, platform, unit):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=3 * 2**29 // unit))
+    assert peak_gib(CPU) == 1.5
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the same in another place")
+def test_the_unit_is_that_in_which_linux_tells_the_same_elsewhere():
+    kib = next(
+        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")
+    )
+    # A wrong unit is wrong by 1024; what a parent held, and how the kernel counts, by much less.
+    assert 1 / 30 < peak_gib(CPU) / (kib / 2**20) < 30
+
+
+def test_on_a_cuda_device_the_peak_is_the_device_s(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: {1: 5 * 2**29}[device.index])
+    assert peak_gib(torch.device("cuda", 1)) == 2.5
+
+
+def test_where_the_system_does_not_tell_there_is_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_gib(CPU) is None
+
+
+@pytest.mark.parametrize(("peak", "said"), [(0.4125, "/s, 0.41 GiB, left"), (None, "/s, left")])
+def test_progress_shows_memory_where_it_is_known(monkeypatch, peak, said):
+    monkeypatch.setattr("multimodal_vae.training.display.peak_gib", lambda _: peak)
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with Display(2, 3, CPU, screen) as display:
+        display.batch(1, {"loss": 1.0})
+    shown = screen.file.getvalue()
+    assert said in shown
+    assert ("GiB" in shown) == (peak is not None)
