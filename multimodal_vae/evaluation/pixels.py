@@ -43,9 +43,7 @@ class PixelClassifier:
         """
         counts = torch.unique(labels, return_counts=True)[1]
         if len(counts) < 2 or int(counts.min()) < 4:
-            raise DataError(
-                f"a classifier needs two classes with four samples each; there are {counts.tolist()}"
-            )
+            raise DataError(f"a classifier needs two classes with four samples each; there are {counts.tolist()}")
         components = self.components
         if self.kind == "qda":
             components = min(components, int(counts.min()) // 2)
