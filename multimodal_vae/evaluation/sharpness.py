@@ -14,7 +14,7 @@ BANDS = (0.0, 0.05, 0.1, 0.2, 0.5)
 
 
 def energy(x: Tensor, bands: Sequence[float] = BANDS) -> Tensor:
-    """Mean energy of samples in each band of the radial power spectrum.
+    """Energy of each sample in each band of the radial power spectrum.
 
     Args:
         x: (N, channels, *space) of one modality, over one dimension of space or more.
@@ -22,16 +22,16 @@ def energy(x: Tensor, bands: Sequence[float] = BANDS) -> Tensor:
             frequency zero, belongs to none.
 
     Returns:
-        (len(bands) - 1,); zero where a grid is too coarse to have such frequencies.
+        (N, len(bands) - 1); zero where a grid is too coarse to have such frequencies.
 
     Source: Parseval's theorem: over bands up to √(dimensions) / 2, the sum is a sample's sum of squares about its mean.
 
     Example:
         >>> wave = torch.sin(2 * math.pi * 0.25 * torch.arange(64)).reshape(1, 1, 64)
-        >>> [round(float(each), 3) for each in energy(wave)]
+        >>> [round(float(each), 3) for each in energy(wave)[0]]
         [0.0, 0.0, 0.0, 32.0]
     """
-    return torch.stack([band.abs().square().sum() / len(x) for band in _banded(x, bands)])
+    return torch.stack([band.abs().square().sum((1, 2)) for band in _banded(x, bands)], 1)
 
 
 def energy_ratio(x: Tensor, real: Tensor, bands: Sequence[float] = BANDS) -> Tensor:
@@ -43,7 +43,7 @@ def energy_ratio(x: Tensor, real: Tensor, bands: Sequence[float] = BANDS) -> Ten
     Returns:
         (len(bands) - 1,); NaN where real samples have no energy.
     """
-    return energy(x, bands) / energy(real, bands)
+    return energy(x, bands).mean(0) / energy(real, bands).mean(0)
 
 
 def reproduced(x: Tensor, reference: Tensor, bands: Sequence[float] = BANDS, mask: Tensor | None = None) -> Tensor:
