@@ -104,11 +104,12 @@ class Judge(nn.Module):
             DataError: if a modality is missing, or of another shape.
         """
         device = self._centre.device
-        count = len(values[self.modalities[0]]) if self.modalities[0] in values else 0
+        known = [name for name in self.shapes if name in values]
+        count = len(values[known[0]]) if known else 0
         parts = []
         with evaluating(self):
             for start in range(0, max(count, 1), batch):
-                some = {name: x[start : start + batch].to(device).float() for name, x in values.items()}
+                some = {name: values[name][start : start + batch].to(device).float() for name in known}
                 parts.append([each.cpu() for each in self(some)])
         features, logits, causes = (torch.cat(each) for each in zip(*parts, strict=True))
         causes = causes * self._scale.cpu() + self._centre.cpu()

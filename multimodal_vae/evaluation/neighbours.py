@@ -63,13 +63,11 @@ def neighbours(real: Tensor, generated: Tensor, k: int = 5) -> Neighbours:
             f"there are {len(real)} real and {len(generated)} generated samples; {k + 1} of each are needed"
         )
     x, y = real.detach().double(), generated.detach().double()
-    centre = x.mean(0)  # distances of what lies far from zero lose digits
-    x, y = x - centre, y - centre
     real_radius, radius = _radii(x, k), _radii(y, k)
     count = torch.zeros(len(y), dtype=torch.int64, device=y.device)
     recalled, covered = [], []
     for start in range(0, len(x), _BLOCK):
-        distance = torch.cdist(x[start : start + _BLOCK], y)
+        distance = _distances(x[start : start + _BLOCK], y)
         inside = distance < real_radius[start : start + _BLOCK, None]
         count += inside.sum(0)
         covered.append(inside.any(1))
@@ -80,4 +78,9 @@ def neighbours(real: Tensor, generated: Tensor, k: int = 5) -> Neighbours:
 def _radii(x: Tensor, k: int) -> Tensor:
     """The distance of each row to its k-th nearest neighbour; the row itself is the nearest of all."""
     starts = range(0, len(x), _BLOCK)
-    return torch.cat([torch.cdist(x[start : start + _BLOCK], x).kthvalue(k + 1, 1).values for start in starts])
+    return torch.cat([_distances(x[start : start + _BLOCK], x).kthvalue(k + 1, 1).values for start in starts])
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    """By differences: products would lose digits far from zero, and give equal rows a distance."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

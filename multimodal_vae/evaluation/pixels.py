@@ -13,6 +13,9 @@ from torch import Tensor
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.pca import JointPCA
 
+FEWEST = 4
+"""Samples of a class from which a classifier can be learned at all."""
+
 
 class PixelClassifier:
     """Principal components of all modalities together, then scikit-learn's quadratic or logistic discrimination.
@@ -39,11 +42,11 @@ class PixelClassifier:
         """Learn from (N, *shape) by modality and labels (N,).
 
         Raises:
-            DataError: if there is but one class, or one with fewer than four samples.
+            DataError: if there is but one class, or one with fewer than :data:`FEWEST` samples.
         """
         counts = torch.unique(labels, return_counts=True)[1]
-        if len(counts) < 2 or int(counts.min()) < 4:
-            raise DataError(f"a classifier needs two classes with four samples each; there are {counts.tolist()}")
+        if len(counts) < 2 or int(counts.min()) < FEWEST:
+            raise DataError(f"a classifier needs two classes with {FEWEST} samples each; there are {counts.tolist()}")
         components = self.components
         if self.kind == "qda":
             components = min(components, int(counts.min()) // 2)

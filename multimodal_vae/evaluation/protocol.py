@@ -268,6 +268,8 @@ def _utility(ours: Utility, floor: Utility, held_out: Samples, between: _Between
         ("real and synthetic", "both", "real"),
         ("a quarter and synthetic", "quarter and synthetic", "quarter"),
     ):
+        if trained_on not in ours.predicted:
+            continue
         bounds = between(partial(ours.accuracy, trained_on), len(held_out), held_out.groups)
         value, real, rival = ours.accuracy(trained_on), ours.accuracy(alone), floor.accuracy(trained_on)
         figures.append(Figure(f"utility/{name}", value, "higher", bounds, real, rival))

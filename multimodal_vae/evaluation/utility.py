@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.data.split import split_by_patient
-from multimodal_vae.evaluation.pixels import PixelClassifier, balanced_accuracy
+from multimodal_vae.evaluation.pixels import FEWEST, PixelClassifier, balanced_accuracy
 from multimodal_vae.evaluation.samples import Samples, group_numbers
 
 
@@ -17,7 +17,7 @@ class Utility:
     Attributes:
         labels: (N,), the true ones.
         predicted: (N,) by training set: ``"real"``, ``"synthetic"``, ``"both"``; and with a quarter of the real
-            training set, by patients, ``"quarter"`` and ``"quarter and synthetic"``.
+            training set, by patients, ``"quarter"`` and ``"quarter and synthetic"``, if it has enough of each class.
     """
 
     labels: Tensor
@@ -57,13 +57,10 @@ def utility(
     patients = [str(number) for number in group_numbers(train.groups, len(train))]
     part, _ = split_by_patient(patients, train.labels.tolist(), (0.25, 0.75), seed)
     quarter = train.take(part)
-    sets = {
-        "real": train,
-        "synthetic": synthetic,
-        "both": joined(train, synthetic),
-        "quarter": quarter,
-        "quarter and synthetic": joined(quarter, synthetic),
-    }
+    sets = {"real": train, "synthetic": synthetic, "both": joined(train, synthetic)}
+    counts = quarter.counts()
+    if min(counts.get(label, 0) for label in train.counts()) >= FEWEST:
+        sets |= {"quarter": quarter, "quarter and synthetic": joined(quarter, synthetic)}
     model = classifier or PixelClassifier()
     predicted = {
         name: model.fit(samples.values, samples.labels).predict(held_out.values) for name, samples in sets.items()

@@ -90,6 +90,11 @@ def test_they_do_not_move_with_the_place_of_the_origin(generator):
     assert neighbours(real + 1e6, generated + 1e6).figures() == neighbours(real, generated).figures()
 
 
+def test_equal_rows_have_no_distance_so_nothing_lies_inside_their_balls():
+    rows = torch.full((9, 40), 0.1, dtype=torch.float64)
+    assert set(neighbours(rows, rows).figures().values()) == {0}
+
+
 def test_too_few_neighbours_are_refused():
     with pytest.raises(DataError, match="6 of each are needed"):
         neighbours(torch.zeros(5, 2), torch.zeros(9, 2))

@@ -56,5 +56,5 @@ def test_too_little_is_refused(generator):
     z, labels = cloud(generator, 0)
     with pytest.raises(DataError, match="class 0 has 1 groups and there are 5 folds"):
         cross_validated_labels({"z": z}, labels, ["one"] * 120)
-    with pytest.raises(DataError, match="two classes with four samples"):
+    with pytest.raises(DataError, match="two classes with 4 samples"):
         PixelClassifier().fit({"z": z[:7]}, labels[:7])

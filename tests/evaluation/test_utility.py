@@ -35,6 +35,10 @@ def test_of_some_rows_it_is_theirs():
     assert result.accuracy("real", wrong) == 0
 
 
+def test_a_quarter_too_small_to_learn_from_is_left_out():
+    assert list(utility(draw(0, 24), draw(1), draw(2)).predicted) == ["real", "synthetic", "both"]
+
+
 def test_joined_rows_keep_their_labels():
     both = joined(draw(0, 8), draw(1, 4))
     assert both.labels.tolist() == [0, 1] * 6
