@@ -41,6 +41,14 @@ def test_turning_the_features_changes_nothing(generator):
     torch.testing.assert_close(seen, canonical(x, y).correlations(x, y))
 
 
+def test_the_ridge_is_relative_to_the_features_own_scale(generator):
+    x, y, _ = pairs(generator, count=30, classes=1)
+    seen = canonical(1000 * x, y / 1000).correlations(1000 * x, y / 1000)
+    torch.testing.assert_close(seen, canonical(x, y).correlations(x, y))
+    free, held = (float(canonical(x, y, 1, ridge).correlations(x, y)) for ridge in (0.0, 1.0))
+    assert free > held
+
+
 @pytest.mark.parametrize("strength", [0.9, 0.5])
 def test_within_a_class_it_is_the_correlation_of_what_they_share(generator, strength):
     x, y, labels = pairs(generator, strength, count=900)

@@ -189,6 +189,14 @@ def test_a_mask_says_where_to_look(generator):
     assert float(reproduced(spoilt, x)[-1]) < 0.5
 
 
+def test_an_even_light_is_no_detail_within_the_mask_either(generator):
+    x = pictures(generator)
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1
+    torch.testing.assert_close(reproduced(x + 9, x, BANDS, mask), torch.ones(4).double())
+    torch.testing.assert_close(energy(x + 9), energy(x))
+
+
 def test_what_has_no_space_or_another_shape_is_refused():
     with pytest.raises(DataError, match="no space"):
         energy(torch.zeros(3, 4))

@@ -52,6 +52,14 @@ def test_a_class_that_is_wide_and_one_that_is_narrow_are_told_apart_by_qda_alone
     assert logistic < 0.7
 
 
+@pytest.mark.parametrize("kind", ["qda", "logistic"])
+def test_rare_classes_count_as_much_as_common_ones(generator, kind):
+    labels = (torch.arange(400) % 10 == 0).long()
+    z = torch.randn(400, 1, generator=generator) + labels[:, None]
+    predicted = PixelClassifier(kind).fit({"z": z}, labels).predict({"z": z})
+    assert float((predicted[labels == 1] == 1).double().mean()) > 0.5
+
+
 def test_too_little_is_refused(generator):
     z, labels = cloud(generator, 0)
     with pytest.raises(DataError, match="class 0 has 1 groups and there are 5 folds"):

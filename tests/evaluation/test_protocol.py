@@ -10,8 +10,10 @@ import torch.nn.functional as F
 
 import multimodal_vae.evaluation
 from multimodal_vae.errors import DataError
-from multimodal_vae.evaluation.coherence import shuffled_within
+from multimodal_vae.evaluation.coherence import shuffled_within, within_class_correlation
 from multimodal_vae.evaluation.judge import train_judge
+from multimodal_vae.evaluation.kernel_distance import kernel_distance
+from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.samples import Samples
 
@@ -92,6 +94,18 @@ def test_every_value_lies_in_its_interval_and_has_its_context():
         if name.split("/")[0] not in {"individuality", "latent"}:
             assert figure.real is not None, name
             assert figure.floor is not None, name
+
+
+def test_the_real_values_are_of_real_samples_that_judges_have_not_learned_from():
+    train, held_out, judges = cohort()
+    good, bad = figures_of(draw(2)), figures_of(noisy(draw(2)))
+    assert {name: figure.real for name, figure in bad.items()} == {name: figure.real for name, figure in good.items()}
+    joint, *single = (judge.read(held_out.values) for judge in judges)
+    assert good["purity"].real == balanced_accuracy(joint.labels, held_out.labels)
+    strengths = within_class_correlation(*(reading.causes["strength"] for reading in single), held_out.labels)
+    assert good["coherence/cause strength/picture+signal"].real == pytest.approx(strengths, abs=1e-5)
+    features = [judges[0].read(samples.values).features for samples in (train, held_out)]
+    assert good["fidelity/kernel distance"].real == pytest.approx(kernel_distance(*features), rel=1e-4)
 
 
 def replaced(samples, **values):
