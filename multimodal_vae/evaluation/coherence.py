@@ -64,7 +64,7 @@ class Canonical:
         return _correlation(a, b)
 
 
-def canonical(x: Tensor, y: Tensor, components: int = 2, ridge: float = 0.1) -> Canonical:
+def canonical(x: Tensor, y: Tensor, components: int = 1, ridge: float = 0.5) -> Canonical:
     """Regularised canonical correlation analysis.
 
     Args:
@@ -106,15 +106,17 @@ def within_class_coherence(
     y: Tensor,
     labels: Tensor,
     groups: Sequence[str] | None = None,
-    components: int = 2,
-    ridge: float = 0.1,
+    components: int = 1,
+    ridge: float = 0.5,
     repeats: int = 10,
     seed: int = 0,
 ) -> Coherence:
     """Canonical correlations within each class, found in one half of its groups and measured in the other.
 
     Pairs that were drawn independently within the class have none, however well each modality is drawn. Only what
-    is linear in the features is seen, and of features of large variance more than of small.
+    is linear in the features is seen, and of features of large variance more than of small. Take features that a judge
+    of the one modality has learned: of pixels, the directions of largest variance are light and place, which no
+    other modality knows of.
 
     Args:
         x: (N, P), features of one modality; P well below the number of samples of a class.
@@ -138,7 +140,6 @@ def within_class_coherence(
     """
     rng = np.random.default_rng(seed)
     numbers = torch.from_numpy(group_numbers(groups, len(labels)))
-    shuffled = y[shuffled_within(labels, seed)]
     value, zero = {}, {}
     for label in torch.unique(labels).tolist():
         rows = torch.nonzero(labels == label).flatten()
@@ -147,7 +148,8 @@ def within_class_coherence(
             raise DataError(f"class {label} has {len(own)} groups, and halves of it need four at least")
         found: list[float] = []
         chance: list[float] = []
-        for _ in range(repeats):
+        for repeat in range(repeats):
+            shuffled = y[shuffled_within(labels, seed + repeat)]
             half = own[torch.from_numpy(rng.permutation(len(own))[: len(own) // 2])]
             chosen = torch.isin(numbers[rows], half)
             for fit, held in ((rows[chosen], rows[~chosen]), (rows[~chosen], rows[chosen])):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations, pairwise
+from typing import Self
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def evaluate(
     references: Mapping[str, Tensor] | None = None,
     bands: Sequence[float] = BANDS,
     k: int = 5,
-    components: int = 20,
+    components: int = 5,
     resamples: int = 200,
     seed: int = 0,
 ) -> list[Figure]:
@@ -53,13 +54,14 @@ def evaluate(
         train: real samples that the generator learned from.
         held_out: real samples of other patients, with their groups.
         generated: new samples; labels are the classes that were asked for.
-        judges: one that looks at all modalities, and best one of each modality; trained apart.
+        judges: one that looks at all modalities, and best one of each modality, without which there is no coherence;
+            trained apart.
         reconstructions: of the held-out samples, (N, *shape) by modality.
         embeddings: of the held-out samples, (N, latent_dim).
         references: the held-out samples free of noise, where that is known.
         bands: edges of the bands of frequency in which sharpness is measured, in cycles per element.
         k: which neighbour bounds a neighbourhood.
-        components: of each modality's principal components, in which coherence within a class is looked for.
+        components: how many principal components of each judge's features to look for coherence within a class in.
         resamples: of the bootstrap.
         seed: of all that is drawn.
 
@@ -85,8 +87,11 @@ def evaluate(
     real, known, new = (each.cut(counts, seed) for each in (held_out, train, generated))
     rival = floor.sample(counts, seed)
 
-    compare = partial(_comparison, real=real, joint=joint, bands=bands, k=k, between=between)
-    pca = {name: JointPCA(components, seed).fit({name: train.values[name]}) for name in names}
+    compare = partial(_comparison, real=real, features=_Features.of(joint, train), bands=bands, k=k, between=between)
+    pca = {
+        name: JointPCA(components, seed).fit({name: judge.read(train.values).features})
+        for name, judge in single.items()
+    }
     judged = partial(_by_itself, train=train, joint=joint, single=single, pca=pca, between=between, seed=seed)
 
     plenty = {c: min(train.counts()[c], generated.counts()[c]) for c in counts}
@@ -113,6 +118,23 @@ class _Value:
     aim: Aim = "real"
     interval: Callable[[], Interval] | None = None
     beside: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Features:
+    """A judge's features, centred and of mean variance one over the training samples: distances have a scale."""
+
+    judge: Judge
+    mean: Tensor
+    scale: float
+
+    @classmethod
+    def of(cls, judge: Judge, train: Samples) -> Self:
+        features = judge.read(train.values).features.double()
+        return cls(judge, features.mean(0), float(features.var(0).mean()) ** 0.5 or 1.0)
+
+    def __call__(self, samples: Samples) -> Tensor:
+        return (self.judge.read(samples.values).features.double() - self.mean) / self.scale
 
 
 def _beside(new: Mapping[str, _Value], real: Mapping[str, _Value], floor: Mapping[str, _Value]) -> list[Figure]:
@@ -157,7 +179,7 @@ def _individuality(
 
 
 def _comparison(
-    new: Samples, real: Samples, joint: Judge, bands: Sequence[float], k: int, between: _Between
+    new: Samples, real: Samples, features: "_Features", bands: Sequence[float], k: int, between: _Between
 ) -> dict[str, _Value]:
     """What is measured against held-out samples."""
     values = {}
@@ -166,7 +188,7 @@ def _comparison(
         for what, each in zip(("mean", "spread"), zip(*differences, strict=True), strict=True):
             # Without an interval: resampling adds to a difference that is never negative.
             values[f"fidelity/{what}/{name}"] = _Value(sum(each) / len(each), "lower")
-    ours, theirs = (joint.read(each.values).features for each in (new, real))
+    ours, theirs = features(new), features(real)
     found = neighbours(theirs, ours, k)
     rows: dict[str, tuple[Tensor, Aim, Sequence[str] | None]] = {
         "precision": (found.precise, "higher", new.groups),
@@ -242,22 +264,22 @@ def _by_itself(
     readings = {name: judge.read(new.values) for name, judge in single.items()}
     for one, other in combinations(new.values, 2):
         pair = f"{one}+{other}"
-        if {one, other} <= set(readings):
-            first, second = readings[one], readings[other]
-            same = (first.labels == new.labels) & (second.labels == new.labels)
-            value = agreement(first.labels, second.labels, new.labels)
-            bounds = partial(between, _mean(same), len(new), new.groups)
-            values[f"coherence/class/{pair}"] = _Value(value, "higher", bounds)
-        scores = [pca[name].transform({name: new.values[name]}) for name in (one, other)]
+        if not {one, other} <= set(readings):
+            continue
+        first, second = readings[one], readings[other]
+        same = (first.labels == new.labels) & (second.labels == new.labels)
+        value = agreement(first.labels, second.labels, new.labels)
+        bounds = partial(between, _mean(same), len(new), new.groups)
+        values[f"coherence/class/{pair}"] = _Value(value, "higher", bounds)
+        scores = [pca[name].transform({name: readings[name].features}) for name in (one, other)]
         found = within_class_coherence(scores[0], scores[1], new.labels, new.groups, seed=seed)
         value, zero = found.means()
         values[f"coherence/within class/{pair}"] = _Value(value, "real", beside={"shuffled": zero})
-        if {one, other} <= set(readings):
-            for cause in sorted(set(first.causes) & set(second.causes)):
-                go_together = _correlation(first.causes[cause], second.causes[cause], new.labels)
-                bounds = partial(between, go_together, len(new), new.groups)
-                value = go_together(torch.arange(len(new)))
-                values[f"coherence/cause {cause}/{pair}"] = _Value(value, "real", bounds)
+        for cause in sorted(set(first.causes) & set(second.causes)):
+            go_together = _correlation(first.causes[cause], second.causes[cause], new.labels)
+            bounds = partial(between, go_together, len(new), new.groups)
+            value = go_together(torch.arange(len(new)))
+            values[f"coherence/cause {cause}/{pair}"] = _Value(value, "real", bounds)
     return values
 
 
