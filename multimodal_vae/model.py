@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.nn import Standardise
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.part import explain_settings
+from multimodal_vae.scopes import evaluating, seeded
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -292,29 +293,6 @@ class MultimodalVAE(nn.Module):
                         )
                 sizes[name] = features[0].numel()
         return sizes
-
-
-@contextmanager
-def seeded(seed: int | None) -> Iterator[None]:
-    """Seed torch's generators, and give them their old states back afterwards; do nothing where the seed is None."""
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, for the length of a block."""
-    training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        module.train(training)
 
 
 def _measures(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:

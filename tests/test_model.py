@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import multimodal_vae as mv
-from multimodal_vae.model import seeded
+from multimodal_vae.scopes import seeded
 
 
 def test_the_papers_model_has_as_many_parameters_as_the_papers():

@@ -3,8 +3,8 @@ import torch
 from pydantic import ValidationError
 
 import multimodal_vae as mv
-from multimodal_vae.model import seeded
 from multimodal_vae.objective import KL, METRIC, reconstruction
+from multimodal_vae.scopes import seeded
 
 
 def test_with_two_modalities_and_the_defaults_it_is_the_papers_equation_1():

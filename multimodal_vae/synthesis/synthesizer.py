@@ -10,9 +10,10 @@ from torch.distributions import Distribution
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import RunError, SamplerError, did_you_mean
 from multimodal_vae.files import read_tensors, write_tensors
-from multimodal_vae.model import MultimodalVAE, seeded
+from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.scopes import seeded
 
 
 class Synthesizer:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-from multimodal_vae.model import seeded
 from multimodal_vae.part import Part
 from multimodal_vae.registry import KINDS
+from multimodal_vae.scopes import seeded
 
 _MODULES = ("modality", "fusion", "metric_loss", "sampler", "logger", "common")
 _LAWS: list["Law"] = []

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.model import evaluating
+from multimodal_vae.scopes import evaluating
 from multimodal_vae.testing.exercise import LATENT, again
 from multimodal_vae.testing.instruments import (
     expect_device_followed,

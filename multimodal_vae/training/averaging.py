@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.model import MultimodalVAE, seeded
+from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.scopes import seeded
 
 _AT_ONCE = 256  # samples of a batch on which statistics are estimated
 

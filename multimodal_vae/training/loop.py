@@ -16,7 +16,8 @@ from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, TrainingError, did_you_mean
 from multimodal_vae.loggers.base import MEMORY
-from multimodal_vae.model import MultimodalVAE, evaluating, seeded
+from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.scopes import evaluating, seeded
 from multimodal_vae.training.averaging import WeightAverage
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
