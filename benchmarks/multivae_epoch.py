@@ -184,7 +184,7 @@ def rivals(
 
 
 def _steps(out: Path) -> float:
-    return float(json.loads((out / "timing.jsonl").read_text("utf-8").splitlines()[-1])["clock.seconds"])
+    return float(json.loads((out / "timing.jsonl").read_text("utf-8").splitlines()[-1])["machine.seconds"])
 
 
 def timed(widths: list[int], batches: int, rounds: int, per_class: int = PER_CLASS) -> Iterator[tuple[object, ...]]:
