@@ -120,9 +120,14 @@ def main() -> None:
     given = arguments.parse_args()
     print_machine()
     section("A training step", PROSE)
-    table(
-        ("width", "", "a step", "times as fast (quartiles)", "losses"), timed(given.widths, given.rounds, given.batch)
-    )
+    head = ("width", "", "a step", "times as fast (quartiles)", "losses")
+    table(head, timed(given.widths, given.rounds, given.batch))
+    threads, narrow = torch.get_num_threads(), [width for width in given.widths if width < 64]
+    if threads > 1 and narrow:
+        torch.set_num_threads(1)
+        print("On one thread, as where several trainings share a machine:\n")
+        table(head, timed(narrow, given.rounds, given.batch))
+        torch.set_num_threads(threads)
     if given.curves:
         print(CURVES.format(steps=given.curves, smoothed=SMOOTHED, seeds=SEEDS).strip() + "\n")
         table(("", "last losses", "from plain"), curves(16, given.curves, given.batch))
