@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from multimodal_vae_otoscopy import Otoscopy
 from PIL import Image
 
+from multimodal_vae_otoscopy import Otoscopy
 from simulator.camera import HEIGHT, WIDTH
 from simulator.causes import CONDITIONS
 from simulator.cohort import draw_cohort, sample_rng
