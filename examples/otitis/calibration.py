@@ -5,8 +5,8 @@ ears; the canal pressure is not stated and taken as ambient); NOE against otitis
 92.6 %, AOM hardly told from OME (Sundgaard et al. 2022, IEEE J Biomed Health Inform); all three from both at 86.5 %,
 better than from either (Sundgaard et al. 2024, Laryngoscope Investig Otolaryngol); admittance and width of children's
 tympanograms (De Chicchis et al. 2000); the flat tympanogram of most effusions. Targets for images alone and for what
-ears of a patient share are choices. Absorbance, admittance and fill are those of ears with the true condition, all
-else goes by the label the specialist wrote.
+ears of a patient share are choices. Absorbance, admittance of healthy ears and fill are those of ears that truly have
+the condition, all else goes by the label the specialist wrote.
 
 Everything is read as the package reads it, from files. What is learned is learned from one seed's cohort and judged on
 the next seed's, so that no patient is in both. On one core, five seeds take a quarter of an hour.
@@ -121,7 +121,7 @@ def tympanogram(measured: Measurement) -> tuple[float, float]:
 
 
 def sound(cohort: Cohort) -> Iterator[Row]:
-    """Absorbance and tympanograms of ears that truly have the condition."""
+    """Absorbance of ears that truly have the condition, and tympanograms."""
     levels = np.stack([ambient(one) for one in cohort.measured])
     height, width = np.array([tympanogram(one) for one in cohort.measured]).T
     yield near("adult network, |Y| at 226 Hz, mmho", 0.77, 0.005, float(abs(1e3 / Network().impedance(226.0))))
@@ -134,7 +134,7 @@ def sound(cohort: Cohort) -> Iterator[Row]:
     for share, low, high in ((5, 70, 95), (50, 90, 120), (95, 120, 160)):
         yield f"NOE tympanogram width, {share} %, daPa", low, high, float(np.percentile(width[noe], share))
     for condition in ("OME", "AOM"):
-        of = cohort.true == condition
+        of = cohort.labels == condition
         yield near(f"{condition} flat (under 0.2 mmho), share", 0.80, 0.07, np.mean(height[of] < 0.2))
 
 
@@ -174,7 +174,7 @@ def told(learned: Cohort, judged: Cohort, seed: int) -> Iterator[Row]:
     rng = np.random.default_rng(seed)
     for condition in ("OME", "AOM"):
         pair = np.stack([of_sound, of_image])[:, judged.true == condition]
-        yield f"{condition}: fill as read from WBT and from image, correlation", 0.15, 1.0, correlation(*pair)
+        yield f"{condition}: fill read from WBT and from image, correlation", 0.15, 1.0, correlation(*pair)
         strangers = np.mean([correlation(pair[0], rng.permutation(pair[1])) for _ in range(20)])
         yield f"{condition}: the same, pairs shuffled", -0.03, 0.03, float(strangers)
 
@@ -265,7 +265,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.seeds < 2:
         parser.error("give at least 2 seeds: what is learned on one cohort is judged on the next")
-    console = Console(width=110)
+    console = Console(width=120)
     with tempfile.TemporaryDirectory() as passing:
         folder = given.folder or Path(passing)
         cohorts = [read_cohort(seed, folder) for seed in track(range(given.seeds), "simulating", transient=True)]

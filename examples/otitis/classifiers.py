@@ -89,7 +89,7 @@ class ImageClassifier:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=EPOCHS * batches)
         loss = nn.CrossEntropyLoss(label_smoothing=0.05)
         for _ in range(EPOCHS):
-            for rows in torch.randperm(len(x))[: batches * BATCH].split(BATCH):
+            for rows in torch.randperm(len(x))[: batches * BATCH].view(batches, BATCH):
                 optimiser.zero_grad()
                 loss(network(augment(x[rows]) - 0.4), y[rows]).backward()
                 optimiser.step()
