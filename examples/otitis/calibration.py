@@ -5,11 +5,11 @@ ears; the canal pressure is not stated and taken as ambient); NOE against otitis
 92.6 %, AOM hardly told from OME (Sundgaard et al. 2022, IEEE J Biomed Health Inform); all three from both at 86.5 %,
 better than from either (Sundgaard et al. 2024, Laryngoscope Investig Otolaryngol); admittance and width of children's
 tympanograms (De Chicchis et al. 2000); the flat tympanogram of most effusions. Targets for images alone and for what
-ears of a patient share are choices. Absorbance, admittance of healthy ears and fill are those of ears that truly have
+ears of a patient share are choices. Absorbance, admittance of healthy ears and causes are those of ears that truly have
 the condition, all else goes by the label the specialist wrote.
 
 Everything is read as the package reads it, from files. What is learned is learned from one seed's cohort and judged on
-the next seed's, so that no patient is in both. On one core, five seeds take a quarter of an hour.
+the next seed's, so that no patient is in both. On one core, five seeds take some twenty minutes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rich.table import Table
 from scipy.interpolate import RegularGridInterpolator
 from sklearn.metrics import balanced_accuracy_score
 
-from classifiers import ImageClassifier, feature_reader, joined, sound_classifier, sound_odds, sound_reader
+from classifiers import ImageClassifier, ImageReader, joined, sound_classifier, sound_odds, sound_reader
 from multimodal_vae_otoscopy import Otoscopy
 from multimodal_vae_wbt import WBT
 from simulator import identity
@@ -71,10 +71,9 @@ class Cohort:
         """What the ears have."""
         return np.array([visit.condition for visit in self.visits])
 
-    @property
-    def fill(self) -> Real:
-        """Share of each middle ear that fluid fills."""
-        return np.array([visit.state.fill for visit in self.visits])
+    def cause(self, name: str) -> Real:
+        """One cause of the middle ears' states, (N,)."""
+        return np.array([getattr(visit.state, name) for visit in self.visits])
 
 
 def read_cohort(seed: int, folder: Path) -> Cohort:
@@ -139,7 +138,7 @@ def sound(cohort: Cohort) -> Iterator[Row]:
 
 
 def told(learned: Cohort, judged: Cohort, seed: int) -> Iterator[Row]:
-    """What classifiers and readers that learned from one cohort say of another."""
+    """What classifiers that learned from one cohort say of another."""
     labels, truth = learned.labels, judged.labels
     yield "labels that are true, share", -ANY, ANY, float(np.mean(truth == judged.true))
 
@@ -168,15 +167,25 @@ def told(learned: Cohort, judged: Cohort, seed: int) -> Iterator[Row]:
     yield "both: three classes, accuracy", 0.84, 0.89, by_both
     yield "both over the better of either", 0.0, ANY, by_both - max(by_sound, by_image)
 
-    of_sound = sound_reader().fit(learned.grids, learned.fill).predict(judged.grids)
-    features = network.features(learned.pictures), network.features(judged.pictures)
-    of_image = feature_reader().fit(features[0], learned.fill).predict(features[1])
+
+def shared(learned: Cohort, judged: Cohort, seed: int) -> Iterator[Row]:
+    """What WBT and image of an ear agree on beyond its condition: causes as read from either, within one condition."""
     rng = np.random.default_rng(seed)
-    for condition in ("OME", "AOM"):
-        pair = np.stack([of_sound, of_image])[:, judged.true == condition]
-        yield f"{condition}: fill read from WBT and from image, correlation", 0.15, 1.0, correlation(*pair)
-        strangers = np.mean([correlation(pair[0], rng.permutation(pair[1])) for _ in range(20)])
-        yield f"{condition}: the same, pairs shuffled", -0.03, 0.03, float(strangers)
+    for cause, conditions in (("fill", ("OME", "AOM")), ("pressure", ("NOE",))):
+        learn = np.isin(learned.true, conditions)
+        values = learned.cause(cause)[learn]
+        of_sound = sound_reader().fit(learned.grids[learn], values).predict(judged.grids)
+        of_image = ImageReader(learned.pictures[learn], values, seed).read(judged.pictures)
+        for condition in conditions:
+            by_sound, by_image = np.stack([of_sound, of_image])[:, judged.true == condition]
+            yield (
+                f"{condition}: {cause} read from WBT and from image, correlation",
+                0.15,
+                1.0,
+                correlation(by_sound, by_image),
+            )
+            strangers = np.mean([correlation(by_sound, rng.permutation(by_image)) for _ in range(100)])
+            yield f"{condition}: the same, pairs shuffled", -0.03, 0.03, float(strangers)
 
 
 def correlation(a: Real, b: Real) -> float:
@@ -272,7 +281,7 @@ def main() -> None:
     found: list[list[Row]] = []
     for seed in track(range(given.seeds), "judging", transient=True):
         learned, judged = cohorts[seed - 1], cohorts[seed]
-        found.append([*sound(judged), *told(learned, judged, seed), *alike(judged)])
+        found.append([*sound(judged), *told(learned, judged, seed), *shared(learned, judged, seed), *alike(judged)])
     table = Table("what", "target", "mean", "lowest and highest seed", "met")
     verdicts = []
     for rows in zip(*found, strict=True):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibration import ANY, association, intraclass, kin, near, swapped, target, verdict, without_means
-from classifiers import ImageClassifier, joined
+from classifiers import ImageClassifier, ImageReader, joined
 from simulator.causes import draw_visits
 
 VISITS = draw_visits(np.random.default_rng(0), {"NOE": 60, "OME": 50, "AOM": 25})
@@ -74,4 +74,13 @@ def test_the_image_classifier_learns_what_can_be_seen() -> None:
     odds = network.probabilities(pictures.astype(np.uint8))
     np.testing.assert_allclose(odds.sum(1), 1, rtol=1e-5)
     assert (network.classes[odds.argmax(1)] == labels).mean() > 0.95
-    assert network.features(pictures.astype(np.uint8)).shape == (64, 128)
+
+
+def test_the_image_reader_reads_where_something_is() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(4, 60, 96)
+    pictures = np.full((96, 3, 64, 64), 60)
+    for picture, row in zip(pictures, rows, strict=True):
+        picture[:, row:] += 120
+    read = ImageReader(pictures[:64].astype(np.uint8), rows[:64].astype(float)).read(pictures[64:].astype(np.uint8))
+    assert np.corrcoef(read, rows[64:])[0, 1] > 0.8
