@@ -1,0 +1,124 @@
+"""Classifiers that say how much of a diagnosis tympanograms and images of a cohort carry.
+
+All are trained on one cohort and asked about another, drawn with another seed: no patient is in both.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from torch import Tensor, nn
+
+from multimodal_vae_otoscopy import Otoscopy
+
+Real = NDArray[np.float64]
+Pictures = NDArray[np.uint8]
+
+COMPONENTS = 20
+EPOCHS = 30
+BATCH = 32
+WIDTHS = (16, 32, 64, 128)
+
+
+def sound_classifier() -> Pipeline:
+    """Of WBT: principal components and quadratic discriminants, whose answers are good and whose odds are not."""
+    return make_pipeline(PCA(COMPONENTS, random_state=0), QuadraticDiscriminantAnalysis(reg_param=1e-3))
+
+
+def sound_odds() -> Pipeline:
+    """Of WBT: logistic regression on principal components, whose probabilities can be joined with others."""
+    return make_pipeline(PCA(COMPONENTS, whiten=True, random_state=0), LogisticRegression(C=0.3, max_iter=2000))
+
+
+def sound_reader() -> Pipeline:
+    """A regression on the principal components of WBT."""
+    return make_pipeline(PCA(COMPONENTS, whiten=True, random_state=0), RidgeCV(np.geomspace(0.1, 1e3, 9)))
+
+
+class ImageClassifier:
+    """A small convolutional network, trained with the flips and rotations that training in the package uses.
+
+    Args:
+        pictures: (N, 3, 64, 64).
+        labels: (N,) strings.
+        seed: of weights, order and augmentation.
+    """
+
+    def __init__(self, pictures: Pictures, labels: NDArray[np.str_], seed: int = 0) -> None:
+        self.classes = np.unique(labels)
+        torch.manual_seed(seed)
+        head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1], len(self.classes)))
+        self.network = nn.Sequential(*_layers(), *head)
+        given = torch.from_numpy(np.searchsorted(self.classes, labels))
+        _train(self.network, _light(pictures), given, nn.CrossEntropyLoss(label_smoothing=0.05))
+
+    def probabilities(self, pictures: Pictures) -> Real:
+        """Of each class, (N, classes), averaged over the picture and its mirror image."""
+        return _both_ways(nn.Sequential(self.network, nn.Softmax(1)), pictures)
+
+
+class ImageReader:
+    """The same network, made to read one number; it keeps where things are in the picture, as a fluid's level.
+
+    Args:
+        pictures: (N, 3, 64, 64).
+        values: (N,) true numbers.
+        seed: of weights, order and augmentation.
+    """
+
+    def __init__(self, pictures: Pictures, values: Real, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        head = (nn.Flatten(), nn.Dropout(0.3), nn.Linear(16 * WIDTHS[-1], 1), nn.Flatten(0))
+        self.network = nn.Sequential(*_layers(), *head)
+        given = torch.from_numpy((values - values.mean()) / values.std()).float()
+        _train(self.network, _light(pictures), given, nn.MSELoss())
+
+    def read(self, pictures: Pictures) -> Real:
+        """The number, (N,), standardised, averaged over the picture and its mirror image."""
+        return _both_ways(self.network, pictures)
+
+
+def _layers() -> list[nn.Module]:
+    """Four strided layers, from (3, 64, 64) to (128, 4, 4)."""
+    layers: list[nn.Module] = []
+    for index, (given, made) in enumerate(pairwise((3, *WIDTHS))):
+        size = 3 if index else 5
+        layers += [nn.Conv2d(given, made, size, 2, size // 2, bias=False), nn.BatchNorm2d(made), nn.ReLU()]
+    return layers
+
+
+def _train(network: nn.Module, x: Tensor, y: Tensor, loss: nn.Module) -> None:
+    augment = Otoscopy().augment
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+    batches = len(x) // BATCH
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=EPOCHS * batches)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(x))[: batches * BATCH].view(batches, BATCH):
+            optimiser.zero_grad()
+            loss(network(augment(x[rows]) - 0.4), y[rows]).backward()
+            optimiser.step()
+            schedule.step()
+    network.eval()
+
+
+def _both_ways(network: nn.Module, pictures: Pictures) -> Real:
+    x = _light(pictures)
+    with torch.no_grad():
+        return np.asarray((network(x - 0.4) + network(x.flip(3) - 0.4)) / 2)
+
+
+def _light(pictures: Pictures) -> Tensor:
+    return torch.from_numpy(pictures).float() / 255
+
+
+def joined(image: Real, sound: Real, prior: Real) -> Real:
+    """Probabilities of both, as if image and sound were independent given the class: p(c|x) p(c|w) / p(c)."""
+    product = image * sound / prior
+    return np.asarray(product / product.sum(1, keepdims=True))
