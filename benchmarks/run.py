@@ -45,7 +45,7 @@ class Script:
 
 
 SCRIPTS = (
-    Script("train_step", ("--curves", "60")),
+    Script("train_step", ("--curves", "40")),
     Script("multivae_epoch", title="An epoch, beside MultiVae", environment="multivae"),
     Script("augmentation"),
     Script("loop_overhead"),
