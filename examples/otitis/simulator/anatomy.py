@@ -114,7 +114,7 @@ def anatomy(appearance_seed: int, age: float) -> Anatomy:
         handle=normal(0.058, 0.007),
         depth=depth,
         facing=(tilt * float(np.cos(reflex)), tilt * float(np.sin(reflex))),
-        clarity=normal(1.0 - 0.2 * infancy, 0.16),
+        clarity=normal(1.0 - 0.2 * infancy, 0.22),
         pearl=(lightness + warmth, lightness + normal(0.0, 0.012), lightness - warmth),
         skin=(float(skin[0]), float(skin[1]), float(skin[2])),
         # It is the anterior wall that overhangs, and in most ears it hides nothing.
@@ -189,7 +189,7 @@ class Glance:
 
         angle = float(rng.uniform(0, 2 * np.pi))
         return Glance(
-            pointing=(normal(0.12), normal(0.11)),
+            pointing=(normal(0.14), normal(0.13)),
             zoom=float(np.exp(normal(0.10))),
             roll=normal(np.radians(12.5)),
             head=normal(np.radians(6)),

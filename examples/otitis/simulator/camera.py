@@ -16,6 +16,8 @@ from PIL import Image, ImageFilter
 WIDTH, HEIGHT = 640, 480
 Light = NDArray[np.floating]
 CODES = 16384
+DEFOCUS = 1.3
+"""Spread of the blur of focus and movement, pixels."""
 
 
 def _tone() -> NDArray[np.uint8]:
@@ -94,7 +96,7 @@ def cameras() -> tuple[Camera, ...]:
             balance=(1.0, 1.0, 1.02),
             saturation=1.0,
             gain=1.0,
-            exposure_spread=0.12,
+            exposure_spread=0.17,
             blur=0.6,
             sharpening=0,
             radius=226,
@@ -110,7 +112,7 @@ def cameras() -> tuple[Camera, ...]:
             balance=(1.1, 0.99, 0.8),
             saturation=1.04,
             gain=0.9,
-            exposure_spread=0.14,
+            exposure_spread=0.20,
             blur=0.9,
             sharpening=0,
             radius=212,
@@ -126,7 +128,7 @@ def cameras() -> tuple[Camera, ...]:
             balance=(0.95, 1.01, 1.03),
             saturation=0.8,
             gain=1.12,
-            exposure_spread=0.12,
+            exposure_spread=0.17,
             blur=1.5,
             sharpening=0,
             radius=219,
@@ -142,7 +144,7 @@ def cameras() -> tuple[Camera, ...]:
             balance=(1.06, 1.0, 0.93),
             saturation=1.18,
             gain=0.8,
-            exposure_spread=0.2,
+            exposure_spread=0.26,
             blur=0.8,
             sharpening=90,
             radius=231,
@@ -173,8 +175,8 @@ def develop(light: Light, camera: Camera, rng: np.random.Generator) -> NDArray[n
     x, y, (left, top) = grid(camera)
     radius = np.sqrt(x * x + y * y)
     exposure = camera.gain * float(np.exp(camera.exposure_spread * np.clip(rng.normal(), -1.8, 1.8)))
-    # Automatic white balance errs by a few percent.
-    balance = np.array(camera.balance) * np.exp(0.025 * np.clip(rng.normal(size=3), -2, 2)) * exposure
+    # Automatic white balance errs by some percent.
+    balance = np.array(camera.balance) * np.exp(0.05 * np.clip(rng.normal(size=3), -2, 2)) * exposure
     # Not as a matrix product, which would start threads.
     light = light * balance.astype(np.float32)[:, None, None]
     light *= camera.saturation
@@ -186,7 +188,9 @@ def develop(light: Light, camera: Camera, rng: np.random.Generator) -> NDArray[n
     light *= CODES
     smooth = Image.fromarray(np.ascontiguousarray(TONE.take(light.astype(np.uint16)).transpose(1, 2, 0)))
     # A box of the blur's variance: at this size none sees the difference, and it takes a third of the time.
-    smooth = smooth.filter(ImageFilter.BoxBlur(_box(camera.blur)))
+    # A child does not hold still: no look is quite in focus.
+    defocus = DEFOCUS * min(abs(rng.normal()), 2.0)
+    smooth = smooth.filter(ImageFilter.BoxBlur(_box(float(np.hypot(camera.blur, defocus)))))
     if camera.sharpening:
         smooth = smooth.filter(ImageFilter.UnsharpMask(2, round(camera.sharpening), 2))
     # Colour noise is the same field read elsewhere: neighbours' independence is all that shows.

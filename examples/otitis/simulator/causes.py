@@ -1,7 +1,8 @@
 """The causes of what a clinic sees: patients, their ears, and the state of each middle ear at each visit.
 
 Both modalities are drawn from these causes alone. Some causes show in both (fluid, pressure, the thickness of the
-drum), some mainly in the picture (inflammation, bulging, pus), some only in the sound (compliance, cavity volume).
+drum), some mainly in the picture (inflammation, bulging, pus, colour of the fluid), some only in the sound (compliance,
+cavity volume).
 
 Every quantity of a state is a quantile of its distribution in the ear's condition, at a rank given by a latent
 Gaussian. The Gaussians of a patient's two ears correlate, and each drifts from visit to visit, so that ears and visits
@@ -72,6 +73,8 @@ class State:
     """0 to 1; mainly seen."""
     bulge: float
     """0 to 1; mainly seen."""
+    stain: float = 1.0
+    """How strongly thin fluid is coloured, 0 as water to 1 amber; seen only."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ LATENTS = (
     "bulge",
     "pus",
     "course",
+    "stain",
 )
 EARS_ALIKE = 0.6
 """Correlation of a latent between the two ears of a patient."""
@@ -133,8 +137,8 @@ NEXT_VISIT: dict[Condition, tuple[float, float, float]] = {
 # (Sundgaard et al. 2022, Int J Pediatr Otorhinolaryngol); the rates themselves are a modelling choice.
 WRITTEN: dict[Condition, tuple[float, float, float]] = {
     "NOE": (0.96, 0.04, 0.0),
-    "OME": (0.03, 0.94, 0.03),
-    "AOM": (0.0, 0.06, 0.94),
+    "OME": (0.03, 0.92, 0.05),
+    "AOM": (0.0, 0.10, 0.90),
 }
 # Median age in years: acute otitis media peaks before the third birthday, effusion at kindergarten age.
 MEDIAN_AGE: dict[Condition, float] = {"NOE": 4.6, "OME": 4.2, "AOM": 3.4}
@@ -254,6 +258,8 @@ def _state(condition: Condition, latent: Mapping[str, float]) -> State:
     u_inflammation = rank(inflammation=1.0)
     z_thickness, z_bulge, u_pus = latent["thickness"], latent["bulge"], rank(pus=0.8, severity=0.6)
     thickness, bulge, pus, viscosity = 0.12 * z_thickness, 0.0, 0.0, 0.1
+    # Some effusions are amber, some as clear as water: these the eye misses, the sound does not.
+    stain = _beta(1.2, 1.1, rank(stain=1.0))
 
     if condition == "NOE":
         fill = 0.45 * _beta(1.2, 3.0, (u_fill - 0.86) / 0.14) if u_fill > 0.86 else 0.0
@@ -262,19 +268,23 @@ def _state(condition: Condition, latent: Mapping[str, float]) -> State:
             pressure = -_gamma(2.2, 55.0, 1 - u_pressure / 0.28)
         else:
             pressure = _normal(-8.0, 22.0, (u_pressure - 0.28) / 0.72)
-        # A crying child has a red drum, with nothing behind it.
-        if u_inflammation > 0.93:
-            inflammation = _beta(2.5, 3.0, (u_inflammation - 0.93) / 0.07)
+        # A crying or feverish child has a red drum, with nothing behind it.
+        if u_inflammation > 0.90:
+            inflammation = _beta(2.5, 3.0, (u_inflammation - 0.90) / 0.10)
         else:
-            inflammation = _beta(1.2, 9.0, u_inflammation / 0.93)
+            inflammation = _beta(1.2, 9.0, u_inflammation / 0.90)
     elif condition == "OME":
-        fill = _beta(4.4, 1.5, u_fill)
+        fill = _beta(4.8, 1.5, u_fill)
         if u_pressure < 0.60:
             pressure = -_gamma(2.4, 55.0, 1 - u_pressure / 0.60)
         else:
             pressure = _normal(-20.0, 45.0, (u_pressure - 0.60) / 0.40)
         viscosity = _beta(1.6, 1.3, u_viscosity)
-        inflammation = _beta(1.5, 9.0, u_inflammation)
+        # Effusions often follow an acute infection, whose redness lingers.
+        if u_inflammation > 0.90:
+            inflammation = _beta(2.5, 5.0, (u_inflammation - 0.90) / 0.10)
+        else:
+            inflammation = _beta(1.5, 9.0, u_inflammation / 0.90)
         thickness = 0.20 + 0.20 * z_thickness
         pus = 0.3 * _beta(1.2, 6.0, u_pus)
     else:
@@ -283,8 +293,9 @@ def _state(condition: Condition, latent: Mapping[str, float]) -> State:
         bulge = severity + 0.15 * z_bulge
         pressure = -90 + 120 * bulge + _normal(0.0, 70.0, u_pressure)
         viscosity = _beta(2.2, 2.5, u_viscosity)
-        inflammation = 0.8 * severity + _normal(0.08, 0.12, u_inflammation)
-        thickness = 0.25 * inflammation + 0.08 + 0.20 * z_thickness
+        # Marked redness is the exception, in 20 %; yellow and white are the rule (Shaikh et al. 2011).
+        inflammation = 0.62 * severity + _normal(0.12, 0.14, u_inflammation)
+        thickness = 0.25 * inflammation + 0.11 + 0.20 * z_thickness
         pus = 0.25 + 0.75 * _beta(2.0, 1.5, u_pus)
     return State(
         fill=float(np.clip(fill, 0, 1)),
@@ -294,6 +305,7 @@ def _state(condition: Condition, latent: Mapping[str, float]) -> State:
         thickness=float(np.exp(thickness)),
         inflammation=float(np.clip(inflammation, 0, 1)),
         bulge=float(np.clip(bulge, 0, 1)),
+        stain=stain,
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from simulator import VERSION
+from simulator import identity
 from simulator.causes import CONDITIONS, COUNTS, Visit, draw_visits
 from simulator.otoscope import cameras, render
 from simulator.tympanometer import measure, probes, to_mat
@@ -24,7 +24,7 @@ from simulator.tympanometer import measure, probes, to_mat
 MANIFEST = (
     "sample_id", "patient_id", "label", "otoscopy", "wbt", "ear", "visit", "age_months", "camera", "probe",
 )  # fmt: skip
-STATE = ("fill", "pressure", "viscosity", "pus", "thickness", "inflammation", "bulge")
+STATE = ("fill", "pressure", "viscosity", "pus", "thickness", "inflammation", "bulge", "stain")
 EAR = (
     "appearance_seed", "compliance", "cavity", "canal_area", "canal_length", "pressure_width", "damping", "mass",
 )  # fmt: skip
@@ -48,8 +48,8 @@ def write_cohort(
     `progress(done, total)` is called after each sample. Returns False, and writes nothing, where the same cohort is
     there already.
     """
-    identity = {"simulated": True, "simulator_version": VERSION, "seed": seed, "counts": _complete(counts)}
-    if _holds(out, identity):
+    wanted = {"simulated": True, **identity(), "seed": seed, "counts": _complete(counts)}
+    if _holds(out, wanted):
         return False
     visits = draw_cohort(seed, counts)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def write_cohort(
         _write_samples(beside, seed, visits, workers, progress)
         _write_tables(beside, visits)
         facts = {"samples": len(visits), "patients": len({visit.patient_id for visit in visits})}
-        text = json.dumps({**identity, **facts, "note": "Simulated; not for diagnosis."}, indent=2)
+        text = json.dumps({**wanted, **facts, "note": "Simulated; not for diagnosis."}, indent=2)
         (beside / "cohort.json").write_text(text + "\n", encoding="utf-8")
         # Replaces an empty folder, and fails on one that somebody has filled meanwhile.
         os.replace(beside, out)
@@ -148,7 +148,7 @@ def _complete(counts: Mapping[str, int]) -> dict[str, int]:
     return {condition: counts.get(condition, 0) for condition in CONDITIONS}
 
 
-def _holds(out: Path, identity: Mapping[str, object]) -> bool:
+def _holds(out: Path, wanted: Mapping[str, object]) -> bool:
     """Whether `out` holds this cohort already; refuses where it holds anything else."""
     if not out.exists():
         return False
@@ -160,6 +160,6 @@ def _holds(out: Path, identity: Mapping[str, object]) -> bool:
         there = json.loads((out / "cohort.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise CohortError(f"{out} holds something else: give a folder that is empty or not there yet.") from None
-    if isinstance(there, dict) and all(there.get(key) == value for key, value in identity.items()):
+    if isinstance(there, dict) and all(there.get(key) == value for key, value in wanted.items()):
         return True
     raise CohortError(f"{out} holds another cohort (other seed, counts or simulator): give another folder.")

@@ -28,6 +28,7 @@ PROMONTORY = colour(200, 150, 142)
 HOLLOW = colour(120, 94, 90)  # the unlit depth of an air-filled cavity
 SEROUS = colour(210, 158, 88)  # sign: amber
 MUCOID = colour(176, 152, 120)  # sign: dull grey ochre
+PALE = colour(180, 163, 156)  # thick fluid without colour of its own
 PUS = colour(238, 208, 150)  # sign: creamy yellow
 CHALK = colour(246, 238, 226)
 WAX = colour(150, 90, 40)
@@ -127,10 +128,13 @@ def _fluid(drum: Drum) -> None:
     pressed = min(1.0, 2.4 * state.bulge)
     wet = wet + (1 - wet) * pressed
     tone = SEROUS + (MUCOID - SEROUS) * state.viscosity
+    tone = PALE + (tone - PALE) * (0.15 + 0.85 * state.stain)
     tone = tone + (PUS - tone) * state.pus
-    turbid = 0.42 + 0.58 * max(state.viscosity, state.pus)
-    # What light reaches the promontory through serous fluid comes back amber.
-    through = drum.light * (0.8 * SEROUS / SEROUS[0])[:, None, None]
+    turbid = 0.10 + 0.32 * state.stain
+    turbid = turbid + (1 - turbid) * max(state.viscosity, state.pus)
+    # What light reaches the promontory through amber fluid comes back amber.
+    amber = 1 + (0.8 * SEROUS / SEROUS[0] - 1) * state.stain
+    through = drum.light * amber.astype(np.float32)[:, None, None]
     drum.paint(tint(tone * turbid, 1 + 0.07 * turbid * drum.blotch) + through * (1 - turbid), wet)
     open_air = float(np.clip((state.fill - 0.08) / 0.12, 0, 1) * np.clip((0.92 - state.fill) / 0.12, 0, 1))
     open_air *= (1 - pressed) * (1 - 0.6 * state.pus)

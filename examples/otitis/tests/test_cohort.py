@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from simulator import SIMULATOR_VERSION, sources_sha256
 from simulator.cohort import CohortError, write_cohort
 
 COUNTS = {"NOE": 4, "OME": 3, "AOM": 2}
@@ -66,6 +68,8 @@ def test_cohort_json_says_what_it_is(cohort: Path) -> None:
     assert facts["simulated"] is True
     assert facts["seed"] == 0
     assert facts["counts"] == COUNTS
+    assert facts["simulator_version"] == SIMULATOR_VERSION
+    assert facts["simulator_sha256"] == sources_sha256()
 
 
 def test_the_same_cohort_is_not_written_twice(cohort: Path) -> None:
@@ -79,6 +83,15 @@ def test_another_cohort_is_refused(cohort: Path) -> None:
         write_cohort(cohort, 1, COUNTS)
     with pytest.raises(CohortError, match="another cohort"):
         write_cohort(cohort, 0, {"NOE": 5})
+
+
+def test_a_cohort_of_other_sources_is_refused(cohort: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(cohort, older)
+    facts = json.loads((older / "cohort.json").read_text(encoding="utf-8"))
+    (older / "cohort.json").write_text(json.dumps({**facts, "simulator_sha256": "0" * 64}), encoding="utf-8")
+    with pytest.raises(CohortError, match="another cohort"):
+        write_cohort(older, 0, COUNTS)
 
 
 def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -99,10 +99,11 @@ def test_a_left_ear_is_a_mirrored_right_one() -> None:
     right = np.mean([picture(NORMAL, look, look) for look in looks], 0)
     left = np.mean([picture(NORMAL, look, look, "left") for look in looks], 0)
     assert np.abs(right - left[:, ::-1]).mean() < np.abs(right - left).mean()
-    # The light cone lies to the anterior of the midline: on the picture's right in a right ear.
-    for image, sign in ((right, 1), (left, -1)):
-        shine = image.min(-1)[34:52, 12:52]
-        assert sign * (shine[:, 20:].mean() - shine[:, :20].mean()) > 2
+    # The light cone lies to the anterior of the midline: on the picture's right in a right ear. Lamp and pointing, the
+    # same in both, make either side brighter by chance; their share goes with the difference.
+    shine = [image.min(-1)[34:52, 12:52] for image in (right, left)]
+    to_right = [one[:, 20:].mean() - one[:, :20].mean() for one in shine]
+    assert to_right[0] - to_right[1] > 4
 
 
 def test_the_camera_colours_whatever_it_sees() -> None:
