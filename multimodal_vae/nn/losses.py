@@ -68,7 +68,7 @@ def laplacian_pyramid(x: Tensor) -> list[Tensor]:
         >>> [tuple(level.shape[2:]) for level in laplacian_pyramid(torch.zeros(1, 1, 64, 36))]
         [(64, 36), (32, 18), (16, 9), (8, 5), (4, 3)]
     """
-    levels = []
+    levels: list[Tensor] = []
     while len(levels) < _LEVELS and min(x.shape[-2:]) > 1:
         coarse = F.avg_pool2d(x, 2, ceil_mode=True)
         levels.append(x - F.interpolate(coarse, x.shape[-2:], mode="bilinear"))
