@@ -2,7 +2,18 @@
 
 from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
-from multimodal_vae.nn.losses import PIXEL_LOSSES, PixelLoss, bce, bce_floor, l1, mse, ssim, weighted_loss
+from multimodal_vae.nn.losses import (
+    PIXEL_LOSSES,
+    PixelLoss,
+    bce,
+    bce_floor,
+    detail,
+    l1,
+    laplacian_pyramid,
+    mse,
+    ssim,
+    weighted_loss,
+)
 from multimodal_vae.nn.mlp import mlp
 from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
 from multimodal_vae.nn.standardise import Standardise, Unstandardise
@@ -20,7 +31,9 @@ __all__ = [
     "Unstandardise",
     "bce",
     "bce_floor",
+    "detail",
     "l1",
+    "laplacian_pyramid",
     "mlp",
     "mse",
     "random_erasing",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PixelLoss = Literal["bce", "l1", "mse", "ssim"]
+PixelLoss = Literal["bce", "detail", "l1", "mse", "ssim"]
 """Names of the losses in :data:`PIXEL_LOSSES`."""
 
 
@@ -35,6 +35,49 @@ def l1(logits: Tensor, target: Tensor) -> Tensor:
 def mse(logits: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference."""
     return (torch.sigmoid(logits) - target).square().flatten(1).mean(1)
+
+
+def detail(logits: Tensor, target: Tensor) -> Tensor:
+    """One minus the agreement of detail, averaged over places and levels of :func:`laplacian_pyramid` but the last.
+
+    The agreement is ``(2 ⟨x y⟩ + C) / (⟨x²⟩ + ⟨y²⟩ + C)``, with means over channels and windows of 8 x 8 places of a
+    level: between -1 and 1, and 1 where both are equal. Where detail can be told in part only, with a correlation r,
+    differences are least for detail weakened by r, which is a blur; the agreement is greatest where it is as strong as
+    the target's. Faint detail counts as much as a rim beside it. What is coarser than the pyramid it does not see: it
+    wants another loss beside it. C is 1e-4, so that what varies by less than one hundredth is no detail.
+
+    Source: the structure term of Wang et al. 2004, equation 13, over bands of frequency.
+    """
+    losses = [logits.new_zeros(len(logits))]
+    levels = zip(laplacian_pyramid(torch.sigmoid(logits))[:-1], laplacian_pyramid(target)[:-1], strict=True)
+    for x, y in levels:
+        maps = torch.stack([(x * y).mean(1), (x.square() + y.square()).mean(1)], 1)
+        window = [min(_WINDOW_OF_DETAIL, n) for n in maps.shape[-2:]]
+        product, squares = F.avg_pool2d(maps, window, _STEP, ceil_mode=True).unbind(1)
+        losses.append((1 - (2 * product + _C) / (squares + _C)).flatten(1).mean(1))
+    return torch.stack(losses).sum(0) / max(1, len(losses) - 1)
+
+
+def laplacian_pyramid(x: Tensor) -> list[Tensor]:
+    """Take maps (N, C, H, W) apart by scale: what halving their size loses, at most four times, then what is left.
+
+    Levels as in Burt and Adelson, *The Laplacian pyramid as a compact image code* (1983), but with means of 2 x 2 and
+    bilinear enlargement for their Gaussian.
+
+    Example:
+        >>> [tuple(level.shape[2:]) for level in laplacian_pyramid(torch.zeros(1, 1, 64, 36))]
+        [(64, 36), (32, 18), (16, 9), (8, 5), (4, 3)]
+    """
+    levels: list[Tensor] = []
+    while len(levels) < _LEVELS and min(x.shape[-2:]) > 1:
+        coarse = F.avg_pool2d(x, 2, ceil_mode=True)
+        levels.append(x - F.interpolate(coarse, x.shape[-2:], mode="bilinear"))
+        x = coarse
+    return [*levels, x]
+
+
+_LEVELS = 4
+_WINDOW_OF_DETAIL, _STEP, _C = 8, 4, 1e-4
 
 
 def ssim(logits: Tensor, target: Tensor) -> Tensor:
@@ -69,7 +112,13 @@ def _smoothing(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return (window / window.sum(1, keepdim=True)).to(device, dtype)
 
 
-PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"bce": bce, "l1": l1, "mse": mse, "ssim": ssim}
+PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "bce": bce,
+    "detail": detail,
+    "l1": l1,
+    "mse": mse,
+    "ssim": ssim,
+}
 """The losses by name."""
 
 

@@ -16,6 +16,13 @@ MODALITIES = {
     "odd": {"name": "image", "size": [13, 11], "channels": 3, "width": 4},
     "compact": {"name": "image", "size": [16, 16], "channels": 3, "width": 8, "network": "compact"},
     "odd compact": {"name": "image", "size": [20, 13], "channels": 1, "width": 4, "network": "compact"},
+    "detailed": {
+        "name": "image",
+        "size": [16, 16],
+        "width": 8,
+        "network": "compact",
+        "loss": {"detail": 1.0, "l1": 1.0},
+    },
     "signal": {"name": "signal", "length": 32, "width": 8},
     "odd signal": {"name": "signal", "length": 19, "channels": 3, "width": 8},
     "vector": {"name": "vector", "size": 5, "hidden": 16},

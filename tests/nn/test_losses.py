@@ -1,4 +1,7 @@
 import math
+import re
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from multimodal_vae.nn import PIXEL_LOSSES, bce, bce_floor, l1, mse, ssim, weighted_loss
+from multimodal_vae.nn import (
+    PIXEL_LOSSES,
+    PixelLoss,
+    bce,
+    bce_floor,
+    detail,
+    l1,
+    laplacian_pyramid,
+    mse,
+    ssim,
+    weighted_loss,
+)
 
 each_loss = pytest.mark.parametrize("name", PIXEL_LOSSES)
 
@@ -127,3 +141,81 @@ def test_weighted_loss_is_the_weighted_sum():
     logits, target = pair(0)
     expected = 2 * bce(logits, target) + 0.5 * l1(logits, target)
     torch.testing.assert_close(weighted_loss({"bce": 2.0, "l1": 0.5}, logits, target), expected)
+
+
+def plain_pyramid(x):
+    """The levels of one map (H, W), value by value."""
+    levels = []
+    while len(levels) < 4 and min(x.shape) > 1:
+        coarse = np.array(
+            [[x[i : i + 2, j : j + 2].mean() for j in range(0, x.shape[1], 2)] for i in range(0, x.shape[0], 2)]
+        )
+        # Centres of the fine places among those of the coarse; beyond the outermost the value stays.
+        rows, columns = (
+            np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1) for n, m in zip(x.shape, coarse.shape, strict=True)
+        )
+        across = np.array([np.interp(columns, np.arange(coarse.shape[1]), row) for row in coarse])
+        large = np.array([np.interp(rows, np.arange(coarse.shape[0]), column) for column in across.T]).T
+        levels.append(x - large)
+        x = coarse
+    return [*levels, x]
+
+
+@given(seed=st.integers(0, 2**31), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_the_levels_of_the_pyramid_are_those_of_a_plain_one(seed, height, width):
+    x = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    levels, expected = laplacian_pyramid(x), plain_pyramid(x[0, 0].numpy())
+    for level, plain in zip(levels, expected, strict=True):
+        np.testing.assert_allclose(level[0, 0].numpy(), plain, atol=1e-12)
+
+
+def plain_detail(x, y):
+    """Of one picture (C, H, W), window by window."""
+    by_level = zip(*(zip(*map(plain_pyramid, each), strict=True) for each in (x, y)), strict=True)
+    losses = []
+    for level in list(by_level)[:-1]:
+        a, b = map(np.stack, level)
+        tops, lefts = (range(0, max(1, n - 8 + 4), 4) for n in a.shape[1:])
+        windows = [(slice(None), slice(top, top + 8), slice(left, left + 8)) for top in tops for left in lefts]
+        agreements = [
+            (2 * (a[w] * b[w]).mean() + 1e-4) / ((a[w] ** 2).mean() + (b[w] ** 2).mean() + 1e-4) for w in windows
+        ]
+        losses.append(1 - np.mean(agreements))
+    return np.mean(losses)
+
+
+@given(
+    seed=st.integers(0, 2**31), height=st.integers(2, 40), width=st.integers(2, 40), channels=st.sampled_from([1, 3])
+)
+def test_detail_is_that_of_plain_windows(seed, height, width, channels):
+    logits, target = (x.double() for x in pair(seed, (2, channels, height, width)))
+    expected = [plain_detail(x.numpy(), y.numpy()) for x, y in zip(torch.sigmoid(logits), target, strict=True)]
+    np.testing.assert_allclose(detail(logits, target).numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_detail_sees_no_shift():
+    _, target = pair(0)
+    lighter = torch.logit(target * 0.5 + 0.25)
+    torch.testing.assert_close(detail(lighter, target * 0.5 + 0.15), torch.zeros(3), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "best"), [(mse, 0.5), (detail, 1.0)])
+def test_what_is_half_known_is_weakened_by_differences_and_not_by_detail(loss, best):
+    rng = torch.Generator().manual_seed(0)
+    target, other = (0.1 * torch.randn(1, 1, 256, 256, generator=rng, dtype=torch.float64) for _ in range(2))
+    half_known = 0.5 * target + 0.75**0.5 * other  # as strong as the target, with the correlation one half
+    strengths = torch.linspace(0.1, 1.5, 29, dtype=torch.float64)
+    values = [loss(torch.logit(0.5 + strength * half_known, eps=1e-6), 0.5 + target) for strength in strengths]
+    # The clipping at the ends of the range and the chance in 65536 values move the best by less than two steps of 0.05.
+    assert float(strengths[int(torch.cat(values).argmin())]) == pytest.approx(best, abs=0.1)
+
+
+def test_a_picture_of_one_pixel_has_no_detail():
+    assert detail(torch.zeros(2, 3, 1, 5), torch.ones(2, 3, 1, 5)).tolist() == [0, 0]
+
+
+def test_the_losses_are_those_that_settings_and_the_reference_name():
+    page = (Path(__file__).parents[2] / "docs/reference/modality.md").read_text("utf-8")
+    table = page.partition("## Losses of pictures")[2].partition("## ")[0]
+    named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(named) == sorted(PIXEL_LOSSES) == sorted(get_args(PixelLoss))

@@ -13,7 +13,7 @@ from multimodal_vae import cli
 HERE = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("recipe", ["quick.toml", "paper.toml"])
+@pytest.mark.parametrize("recipe", ["quick.toml", "best.toml", "paper.toml"])
 def test_a_recipe_is_valid_and_looks_for_the_same_cohort(recipe):
     configuration = mv.Configuration.read(HERE / recipe)
     assert configuration.data.manifest == (HERE / "../../runs/cohort/manifest.csv").resolve()
