@@ -35,6 +35,7 @@ def closest_record(x: Tensor, records: Tensor) -> Tensor:
     x, records = x.detach().double(), records.detach().double()
     # By differences: products would give a copy a distance.
     parts = [
-        torch.cdist(part, records, compute_mode="donot_use_mm_for_euclid_dist").amin(1) for part in x.split(_BLOCK)
+        torch.cdist(part, records, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+        for part in torch.split(x, _BLOCK)
     ]
     return torch.cat(parts) if parts else x.new_zeros(0)
