@@ -26,7 +26,7 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## a simulated cohort, training, 1,500 new pairs and the paper's figures, in runs/demo
 	$(BIN)/python examples/otitis/demo.py --out runs/demo
 
-reproduce: $(VENV)/.run  ## the recipes measured: cohort, judges, trainings, and the table in examples/otitis/README.md; under 45 minutes
+reproduce: $(VENV)/.run  ## the recipes measured: cohort, judges, trainings, and the table in examples/otitis/README.md
 	$(BIN)/python examples/otitis/reproduce.py --seed $(SEED)
 
 test: $(VENV)/.dev lint  ## style, types and all tests

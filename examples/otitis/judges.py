@@ -24,7 +24,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from ears import CLASSES, Ears, draw_ears
-from landmarks import LANDMARKS, REMOVED, seen
+from landmarks import LANDMARKS, REMOVED, blurred, seen
 from multimodal_vae.cli import run_command
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.class_maps import class_maps
@@ -52,7 +52,7 @@ SHOWN: Counts = {"NOE": 90, "OME": 90, "AOM": 70}
 """Ears on which landmarks are learned: each is rendered once more without each of them."""
 ASKED: Counts = {"NOE": 70, "OME": 70, "AOM": 60}
 """Ears on which the judges are measured."""
-EPOCHS, LANDMARK_EPOCHS = 20, 20
+EPOCHS, LANDMARK_EPOCHS = 20, 60
 BLURS = (1.5, 3.0)
 """Pixels, standard deviation. Of a blurred picture, too, it is known what can be seen: its other one is blurred too."""
 UNREAD = 0.05
@@ -213,25 +213,6 @@ def truths(ears: Ears, sigma: float = 0.0) -> dict[str, Tensor]:
     """Which landmarks can be seen, 0 or 1 by name, (N,) each; of the pictures blurred where `sigma` says so."""
     picture = blurred(ears.samples.values["otoscopy"], sigma)
     return {name: seen(picture, blurred(ears.others[name], sigma)).float() for name in LANDMARKS}
-
-
-def blurred(pictures: Tensor, sigma: float) -> Tensor:
-    """Pictures (N, channels, height, width) under a Gaussian blur; its edge is repeated outside.
-
-    Example:
-        >>> flat = torch.full((1, 3, 8, 8), 0.5)
-        >>> bool(torch.allclose(blurred(flat, 2.0), flat))
-        True
-    """
-    if not sigma:
-        return pictures
-    reach = round(4 * sigma)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(pictures)
-    flat = pictures.flatten(0, 1)[:, None]
-    padded = torch.nn.functional.pad(flat, (reach,) * 4, mode="replicate")
-    across = torch.nn.functional.conv2d(padded, kernel.reshape(1, 1, 1, -1))
-    return torch.nn.functional.conv2d(across, kernel.reshape(1, 1, -1, 1)).reshape(pictures.shape)
 
 
 def worth(judges: Mapping[str, Judge], ears: Ears) -> dict[str, float]:

@@ -6,8 +6,9 @@ Simulator and chance stay what they are. The changed ear differs in one thing al
 - *vessels*: the drum has none;
 - *level*: the fluid stands a little lower. Glue, a full ear and one that bulges look the same then: they show no level.
 
-A landmark is seen where enough pixels of the picture that the package reads change by enough. So a malleus behind a
-bulging drum is hidden, and so is one that a blur has smeared.
+A landmark is seen where enough pixels of the picture that the package reads change by enough, in fine detail: what is
+left when a blurred copy is taken away. So a malleus behind a bulging drum is hidden, and so is a mere
+smear of one.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ LOWER = 0.03
 """Of the fill: 1.6 pixels of 64."""
 LEAST_CHANGE = 8 / 255
 """Of a pixel's brightest channel, to count as changed."""
+COARSE = 2.0
+"""Pixels of 64, standard deviation of the blur that leaves no detail."""
 LEAST_PIXELS = 12
 """Changed pixels of 64 x 64 to call a landmark seen."""
 
@@ -81,7 +84,28 @@ def seen(pictures: Tensor, others: Tensor) -> Tensor:
         (tensor([True]), tensor([False]))
     """
     size = pictures.shape[-1]
-    return ((pictures - others).abs().amax(1) >= LEAST_CHANGE).sum((1, 2)) >= LEAST_PIXELS * (size / 64) ** 2
+    change = pictures - others
+    detail = change - blurred(change, COARSE * size / 64)
+    return (detail.abs().amax(1) >= LEAST_CHANGE).sum((1, 2)) >= LEAST_PIXELS * (size / 64) ** 2
+
+
+def blurred(pictures: Tensor, sigma: float) -> Tensor:
+    """Pictures (N, channels, height, width) under a Gaussian blur; its edge is repeated outside.
+
+    Example:
+        >>> flat = torch.full((1, 3, 8, 8), 0.5)
+        >>> bool(torch.allclose(blurred(flat, 2.0), flat))
+        True
+    """
+    if not sigma:
+        return pictures
+    reach = round(4 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(pictures)
+    flat = pictures.flatten(0, 1)[:, None]
+    padded = torch.nn.functional.pad(flat, (reach,) * 4, mode="replicate")
+    across = torch.nn.functional.conv2d(padded, kernel.reshape(1, 1, 1, -1))
+    return torch.nn.functional.conv2d(across, kernel.reshape(1, 1, -1, 1)).reshape(pictures.shape)
 
 
 def disc(size: int, share: float, softness: float = 0.0) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 
 from ear_figures import own_figures
 from ears import CLEAN, Ears, kept_ears
-from judges import FIRST_SEED, Judges, blurred
+from judges import FIRST_SEED, Judges
+from landmarks import blurred
 from multimodal_vae.evaluation.coherence import shuffled_within
 from multimodal_vae.evaluation.figure import Figure
 from multimodal_vae.evaluation.protocol import evaluate

@@ -13,8 +13,8 @@ from rich.console import Console
 
 import judges
 from ears import CAUSES, CLASSES, CLEAN, draw_ears, kept_ears
-from judges import Judges, blurred, lessons, train_judges, truths
-from landmarks import LANDMARKS, REMOVED
+from judges import Judges, lessons, train_judges, truths
+from landmarks import LANDMARKS, REMOVED, blurred
 from multimodal_vae import MultimodalDataset
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.judge import Judge
