@@ -35,7 +35,7 @@ REMOVED = ("malleus", "vessels")
 
 LOWER = 0.03
 """Of the fill: 1.6 pixels of 64."""
-LEAST_CHANGE = 8 / 255
+LEAST_CHANGE = 6 / 255
 """Of a pixel's brightest channel, to count as changed."""
 COARSE = 2.0
 """Pixels of 64, standard deviation of the blur that leaves no detail."""
