@@ -55,6 +55,8 @@ ASKED: Counts = {"NOE": 70, "OME": 70, "AOM": 60}
 EPOCHS, LANDMARK_EPOCHS = 20, 60
 BLURS = (1.5, 3.0)
 """Pixels, standard deviation. Of a blurred picture, too, it is known what can be seen: its other one is blurred too."""
+TOLD = 0.8
+"""Share of pairs below which the judge of landmarks counts as not seeing one: half is chance."""
 UNREAD = 0.05
 """Share of a cause's variance within classes below which it counts as not read."""
 
@@ -265,6 +267,12 @@ def show_worth(facts: Facts, console: Console) -> None:
         unread = [cause for cause in causes if measured[f"R2 within classes/{cause}/{name}"] < UNREAD]
         if unread:
             console.print(f"Not read from {where}, within a class: {', '.join(unread)}. Ask nothing of these there.")
+    blind = [name for name in REMOVED if measured.get(f"pairs/{name}", 0.0) < TOLD]
+    if blind:
+        console.print(
+            f"Hardly told from the same ear without: {', '.join(blind)}. Shares of these say how sharp and of which "
+            "class images look, not whether the landmark is there."
+        )
     console.print(f"seconds: {', '.join(f'{what} {took:.0f}' for what, took in facts['seconds'].items())}")
 
 
