@@ -1,6 +1,7 @@
 # Two commands do everything on a machine with Python 3.11 or later, make and a C compiler: make demo, make test.
 PYTHON ?= python3
 VENV ?= .venv
+SEED ?= 10
 BIN = $(VENV)/bin
 PLUGINS = otoscopy wbt ecg
 MULTIVAE = .venv-multivae
@@ -8,7 +9,7 @@ PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow benchmarks clean
+.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow benchmarks clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -24,6 +25,9 @@ $(VENV)/.dev: $(VENV)/.run
 
 demo: $(VENV)/.run  ## a simulated cohort, training, 1,500 new pairs and the paper's figures, in runs/demo
 	$(BIN)/python examples/otitis/demo.py --out runs/demo
+
+reproduce: $(VENV)/.run  ## the recipes measured: cohort, judges, trainings, and the table in examples/otitis/README.md
+	$(BIN)/python examples/otitis/reproduce.py --seed $(SEED)
 
 test: $(VENV)/.dev lint  ## style, types and all tests
 	$(PYTEST)

@@ -105,4 +105,7 @@ def over_seeds(values: Iterable[float]) -> Seeds:
     values = list(values)
     if not values:
         raise DataError("there is no seed to summarise")
-    return Seeds(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+    # statistics.stdev fails on what is not finite, such as the figure of a run that collapsed.
+    finite = all(map(math.isfinite, values))
+    spread = (statistics.stdev(values) if finite else math.nan) if len(values) > 1 else None
+    return Seeds(statistics.fmean(values), spread, len(values))

@@ -14,6 +14,7 @@ from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.bootstrap import Interval, interval
 from multimodal_vae.evaluation.class_maps import map_differences
 from multimodal_vae.evaluation.coherence import agreement, within_class_coherence, within_class_correlation
+from multimodal_vae.evaluation.copying import closest_record
 from multimodal_vae.evaluation.figure import Aim, Figure
 from multimodal_vae.evaluation.floor import GaussianFloor
 from multimodal_vae.evaluation.individuality import within_class
@@ -47,8 +48,8 @@ def evaluate(
 
     Real samples and draws of the Gaussian floor go through the same measures in the generated samples' place. For that,
     all are cut to the same number of each class; for utility, to no more than there are training samples. Measures
-    that judge samples by themselves (purity, coherence) take the held-out samples for the real ones, since judges may
-    know the training samples; those that compare with the held-out samples take the training samples.
+    that judge samples by themselves (purity, coherence, copying) take the held-out samples for the real ones, since
+    judges may know the training samples; those that compare with the held-out samples take the training samples.
 
     Args:
         train: real samples that the generator learned from.
@@ -87,12 +88,15 @@ def evaluate(
     real, known, new = (each.cut(counts, seed) for each in (held_out, train, generated))
     rival = floor.sample(counts, seed)
 
-    compare = partial(_comparison, real=real, features=_Features.of(joint, train), bands=bands, k=k, between=between)
+    features = _Features.of(joint, train)
+    compare = partial(_comparison, real=real, features=features, bands=bands, k=k, between=between)
     pca = {
         name: JointPCA(components, seed).fit({name: judge.read(train.values).features})
         for name, judge in single.items()
     }
-    judged = partial(_by_itself, train=train, joint=joint, single=single, pca=pca, between=between, seed=seed)
+    judged = partial(
+        _by_itself, train=train, joint=joint, features=features, single=single, pca=pca, between=between, seed=seed
+    )
 
     plenty = {c: min(train.counts()[c], generated.counts()[c]) for c in counts}
     useful = utility(train, generated.cut(plenty, seed), held_out, seed=seed)
@@ -249,12 +253,13 @@ def _by_itself(
     new: Samples,
     train: Samples,
     joint: Judge,
+    features: "_Features",
     single: Mapping[str, Judge],
     pca: Mapping[str, JointPCA],
     between: _Between,
     seed: int,
 ) -> dict[str, _Value]:
-    """What is measured of samples without others to compare them with."""
+    """What is measured of samples without held-out ones to compare them with."""
     labels = joint.read(new.values).labels
     pure = purity(labels, new, train)
     beside = {f"spread {name}": spread for name, spread in pure.spread.items()}
@@ -280,6 +285,9 @@ def _by_itself(
             bounds = partial(between, go_together, len(new), new.groups)
             value = go_together(torch.arange(len(new)))
             values[f"coherence/cause {cause}/{pair}"] = _Value(value, "real", bounds)
+    distance = closest_record(features(new), features(train))
+    bounds = partial(between, _median(distance), len(distance), new.groups)
+    values["copying/closest record"] = _Value(float(distance.median()), "real", bounds)
     return values
 
 
@@ -304,6 +312,10 @@ def _named(bands: Sequence[float]) -> list[str]:
 
 def _mean(x: Tensor) -> Callable[[Tensor], float]:
     return lambda rows: float(x[rows].double().mean())
+
+
+def _median(x: Tensor) -> Callable[[Tensor], float]:
+    return lambda rows: float(x[rows].median())
 
 
 def _accuracy(predicted: Tensor, labels: Tensor) -> Callable[[Tensor], float]:

@@ -78,3 +78,10 @@ def test_seeds_are_summarised_by_mean_and_sample_deviation():
     assert over_seeds([2.0]).spread is None
     with pytest.raises(DataError, match="no seed"):
         over_seeds([])
+
+
+def test_a_seed_whose_figure_is_not_finite_is_not_hidden():
+    summary = over_seeds([1.0, math.nan])
+    assert math.isnan(summary.mean)
+    assert math.isnan(summary.spread)
+    assert over_seeds([math.nan]).spread is None

@@ -165,6 +165,13 @@ def test_differences_grow(spoil):
     assert abs(figures["purity"].beside["spread picture"] - 1) > 0.5
 
 
+def test_copies_of_training_samples_are_caught_by_their_distance():
+    train, _, _ = cohort()
+    copies, fresh = figures_of(train)["copying/closest record"], figures_of(draw(2))["copying/closest record"]
+    assert copies.value == 0 < copies.real
+    assert fresh.value == pytest.approx(fresh.real, rel=0.3)  # medians of 60 distances
+
+
 def test_the_same_seed_gives_the_same_figures():
     assert figures_of(draw(2)) == figures_of(draw(2))
 
@@ -177,7 +184,7 @@ def test_one_modality_without_space_is_enough():
     )
     judge = train_judge(one, ["a", "b"], epochs=10)
     names = {figure.name.split("/")[0] for figure in evaluate(one, two, three, [judge], resamples=10)}
-    assert names == {"fidelity", "purity", "utility"}
+    assert names == {"fidelity", "purity", "copying", "utility"}
 
 
 def test_what_does_not_belong_together_is_refused():

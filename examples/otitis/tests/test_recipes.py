@@ -2,6 +2,7 @@
 
 import csv
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,34 @@ from multimodal_vae import cli
 HERE = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("recipe", ["quick.toml", "best.toml", "paper.toml"])
+@pytest.mark.parametrize("recipe", ["quick.toml", "best.toml", "paper.toml", "paper-small.toml", "clean.toml"])
 def test_a_recipe_is_valid_and_looks_for_the_same_cohort(recipe):
     configuration = mv.Configuration.read(HERE / recipe)
     assert configuration.data.manifest == (HERE / "../../runs/cohort/manifest.csv").resolve()
     assert configuration.data.classes == ["NOE", "OME", "AOM"]
+
+
+def settings(recipe):
+    """A recipe as one flat dictionary of its settings."""
+
+    def flat(value, key=""):
+        if not isinstance(value, dict):
+            return {key: value}
+        return {k: v for name, each in value.items() for k, v in flat(each, f"{key}.{name}" if key else name).items()}
+
+    return flat(tomllib.loads(mv.Configuration.read(HERE / recipe).to_toml()))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differ"),
+    [
+        ("paper.toml", "paper-small.toml", {"modalities.otoscopy.width", "modalities.wbt.width", "training.epochs"}),
+        ("paper-small.toml", "clean.toml", {"density.fit_on"}),
+    ],
+)
+def test_recipes_differ_in_what_they_say_and_nothing_else(one, other, differ):
+    ours, theirs = settings(one), settings(other)
+    assert {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)} == differ
 
 
 def test_the_papers_recipe_has_the_papers_parameters():

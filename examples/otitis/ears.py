@@ -1,0 +1,171 @@
+"""Simulated ears in memory, as the package sees them: through files, and the modality plugins' own readers."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import landmarks
+from multimodal_vae.errors import RunError
+from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.files import read_tensors, write_tensors
+from multimodal_vae_otoscopy import Otoscopy
+from multimodal_vae_wbt import WBT
+from simulator import identity
+from simulator.causes import CONDITIONS, COUNTS, Visit
+from simulator.cohort import draw_cohort, sample_rng
+from simulator.otoscope import cameras, render
+from simulator.tympanometer import measure, probes, to_mat
+
+CLASSES = list(CONDITIONS)
+CAUSES = ("fill", "pressure", "viscosity", "inflammation", "bulge")
+"""What is kept of each middle ear's state; pressure is in daPa, all else is a share."""
+CLEAN = "clean"
+"""The look of an ear through a camera without noise, whose file loses nothing; still out of focus as it was."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ears:
+    """A cohort in memory.
+
+    Attributes:
+        samples: ``otoscopy`` (N, 3, 64, 64) and ``wbt`` (N, 1, 64, 64), with labels, patients and causes.
+        others: (N, 3, 64, 64) by name, other pictures of the same looks: :data:`CLEAN`, or one for each landmark, as
+            :func:`landmarks.changed` has it.
+    """
+
+    samples: Samples
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def draw_ears(
+    seed: int,
+    counts: Mapping[str, int] = COUNTS,
+    others: Sequence[str] = (),
+    modalities: Sequence[str] = ("otoscopy", "wbt"),
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Ears:
+    """Draws the cohort of this seed: the samples that its files, written and read, would give.
+
+    Args:
+        seed: as of :func:`simulator.cohort.write_cohort`.
+        counts: ears with each label.
+        others: names of other pictures wanted.
+        modalities: those wanted; a sweep takes a fiftieth of a picture's time.
+        workers: processes; the ears are the same.
+        progress: called with how many are done, and how many there will be.
+    """
+    visits = draw_cohort(seed, counts)
+    drawn = []
+    for ear in _each(partial(_drawn, seed, (*modalities, *others)), list(enumerate(visits)), workers):
+        drawn.append(ear)
+        if progress is not None:
+            progress(len(drawn), len(visits))
+    columns = {name: torch.from_numpy(np.stack([ear[name] for ear in drawn])) for name in drawn[0]}
+    samples = Samples(
+        {name: columns.pop(name) for name in modalities},
+        torch.tensor([CLASSES.index(visit.label) for visit in visits]),
+        [visit.patient_id for visit in visits],
+        {name: torch.tensor([getattr(visit.state, name) for visit in visits]) for name in CAUSES},
+    )
+    return Ears(samples, columns)
+
+
+def kept_ears(
+    folder: Path, seed: int, counts: Mapping[str, int], others: Sequence[str] = (CLEAN,), **settings: Any
+) -> Ears:
+    """The cohort of this seed, from the folder where it was drawn before, or drawn and kept."""
+    wanted = {**identity(), "seed": str(seed), "counts": json.dumps(dict(counts)), "others": json.dumps(list(others))}
+    path = folder / f"ears-{seed}.safetensors"
+    if path.is_file():
+        try:
+            tensors, facts = read_tensors(path)
+        except RunError:  # half written, or damaged: what a seed gives can be drawn again
+            facts = {}
+        if all(facts.get(key) == value for key, value in wanted.items()):
+            samples = Samples(
+                {name: tensors[name] for name in ("otoscopy", "wbt")},
+                tensors["labels"],
+                json.loads(facts["patients"]),
+                {name: tensors[name] for name in CAUSES},
+            )
+            return Ears(samples, {name: tensors[name] for name in others})
+    ears = draw_ears(seed, counts, others, **settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {**ears.samples.values, **ears.samples.causes, **ears.others, "labels": ears.samples.labels}
+    write_tensors(path, tensors, {**wanted, "patients": json.dumps(ears.samples.groups)})
+    return ears
+
+
+def _drawn(seed: int, names: tuple[str, ...], numbered: tuple[int, Visit]) -> dict[str, Array]:
+    """One ear's arrays by name."""
+    index, visit = numbered
+    camera = cameras()[visit.camera]
+
+    def rng() -> np.random.Generator:
+        """The stream of this look, from its start."""
+        return sample_rng(seed, index).spawn(2)[0]
+
+    arrays: dict[str, Array] = {}
+    for name in names:
+        if name == "wbt":
+            for_sound = sample_rng(seed, index).spawn(2)[1]
+            arrays[name] = _read_sweep(to_mat(measure(visit.ear, visit.state, probes()[visit.probe], for_sound)))
+            continue
+        if name == "otoscopy":
+            frame: NDArray[np.uint8] | None = render(visit.state, visit.ear, camera, rng())
+        elif name == CLEAN:
+            frame = render(visit.state, visit.ear, replace(camera, noise=0.0, quality=100), rng())
+        else:
+            frame = landmarks.changed(name, visit.state, visit.ear, camera, rng())
+        arrays[name] = arrays["otoscopy"] if frame is None else _read_frame(frame)
+    return arrays
+
+
+@cache
+def _readers() -> tuple[Otoscopy, WBT]:
+    return Otoscopy(), WBT()
+
+
+def _read_frame(frame: NDArray[np.uint8]) -> Array:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "frame.bmp"  # the fastest that loses nothing
+        Image.fromarray(frame).save(path)
+        return _readers()[0].read(path)
+
+
+def _read_sweep(content: bytes) -> Array:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sweep.mat"
+        path.write_bytes(content)
+        return _readers()[1].read(path)
+
+
+def _each(
+    draw: Callable[[tuple[int, Visit]], dict[str, Array]], visits: Iterable[tuple[int, Visit]], workers: int
+) -> Iterator[dict[str, Array]]:
+    if workers <= 1:
+        yield from map(draw, visits)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(draw, visits, chunksize=8)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise

@@ -1,0 +1,318 @@
+"""Trains the judges of generated ears: on a cohort of their own, whose seeds no recipe's cohort has.
+
+One looks at image and tympanogram together, one at each alone; these three know the classes and read five causes. A
+fourth looks for landmarks in images. What each is worth is measured on another cohort, and printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from typing_extensions import TypedDict
+
+from ears import CLASSES, Ears, draw_ears
+from landmarks import LANDMARKS, REMOVED, blurred, seen
+from multimodal_vae.cli import run_command
+from multimodal_vae.errors import RunError
+from multimodal_vae.evaluation.class_maps import class_maps
+from multimodal_vae.evaluation.individuality import within_class
+from multimodal_vae.evaluation.judge import Judge, train_judge
+from multimodal_vae.evaluation.pixels import balanced_accuracy
+from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.files import read_json, read_tensors, write_json, write_tensors
+from multimodal_vae_otoscopy import Otoscopy
+from simulator import identity
+
+VERSION = 1
+"""Raised when the judges learn in another way."""
+FIRST_SEED = 1000
+"""Cohorts of judges have seeds from here on, cohorts of recipes lower ones."""
+
+T = TypeVar("T")
+BOTH = ("otoscopy", "wbt")
+Counts = Mapping[str, int]
+HEARD: Counts = {"NOE": 1600, "OME": 1400, "AOM": 1000}
+"""Ears whose tympanograms alone are learned from: they take no time."""
+LEARNED: Counts = {"NOE": 460, "OME": 400, "AOM": 300}
+"""Ears from whose images classes and causes are learned, with and without the tympanogram."""
+SHOWN: Counts = {"NOE": 90, "OME": 90, "AOM": 70}
+"""Ears on which landmarks are learned: each is rendered once more without each of them."""
+ASKED: Counts = {"NOE": 70, "OME": 70, "AOM": 60}
+"""Ears on which the judges are measured."""
+EPOCHS, LANDMARK_EPOCHS = 20, 60
+BLURS = (1.5, 3.0)
+"""Pixels, standard deviation. Of a blurred picture, too, it is known what can be seen: its other one is blurred too."""
+TOLD = 0.8
+"""Share of pairs below which the judge of landmarks counts as not seeing one: half is chance."""
+UNREAD = 0.05
+"""Share of a cause's variance within classes below which it counts as not read."""
+
+
+class Facts(TypedDict):
+    """What stands in ``judges.json``."""
+
+    version: int
+    simulator: dict[str, str]
+    seeds: dict[str, int]
+    counts: dict[str, dict[str, int]]
+    sha256: dict[str, str]
+    seconds: dict[str, float]
+    measured: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The judges of a folder.
+
+    Attributes:
+        joint: of image and tympanogram together.
+        image: of the image alone.
+        wbt: of the tympanogram alone.
+        landmarks: of the image; its causes are how likely each landmark is to be seen, about 0 to 1.
+        wbt_means: (classes, 1, 64, 64), of the many ears that the judge of tympanograms learned from.
+        facts: what they are, and what they are worth.
+    """
+
+    joint: Judge
+    image: Judge
+    wbt: Judge
+    landmarks: Judge
+    wbt_means: Tensor
+    facts: Facts
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read judges back.
+
+        Raises:
+            RunError: if they are missing, damaged, of another version, or learned from another simulator's ears.
+        """
+        facts = read_json(folder / "judges.json", Facts)
+        if facts["version"] != VERSION or facts["simulator"] != identity():
+            raise RunError(f"the judges in {folder} are of another version, or of another simulator; remove the folder")
+        if facts["sha256"] != {name: _sha256(folder / name) for name in facts["sha256"]}:
+            raise RunError(f"the judges in {folder} are not those that judges.json tells of; remove the folder")
+        read = [Judge.load(folder / f"{name}.safetensors") for name in ("joint", "image", "wbt", "landmarks")]
+        means, _ = read_tensors(folder / "wbt-means.safetensors")
+        return cls(*read, torch.stack([means[label] for label in CLASSES]), facts)
+
+    @property
+    def sha256(self) -> str:
+        """One hash of them all."""
+        return hashlib.sha256("".join(sorted(self.facts["sha256"].values())).encode()).hexdigest()
+
+
+def train_judges(
+    folder: Path,
+    heard: Counts = HEARD,
+    learned: Counts = LEARNED,
+    shown: Counts = SHOWN,
+    asked: Counts = ASKED,
+    epochs: tuple[int, int] = (EPOCHS, LANDMARK_EPOCHS),
+    workers: int = 2,
+    show: bool = True,
+) -> Judges:
+    """Draw ears, train all judges on them, measure them on other ears, and leave them in a folder.
+
+    Args:
+        folder: made if it is not there.
+        heard: ears from whose tympanograms classes and causes are learned.
+        learned: ears from which they are learned with the image, and from the image alone.
+        shown: ears from which landmarks are learned.
+        asked: ears on which the judges are measured.
+        epochs: of the judges of classes, and of the judge of landmarks.
+        workers: processes that draw.
+        show: whether to show progress.
+    """
+    seconds: dict[str, float] = {}
+    counts = {"heard": dict(heard), "learned": dict(learned), "shown": dict(shown), "asked": dict(asked)}
+    seeds = {name: FIRST_SEED + index for index, name in enumerate(counts)}
+
+    def timed(what: str, work: Callable[[], T]) -> T:
+        start = time.monotonic()
+        done = work()
+        seconds[what] = round(time.monotonic() - start, 1)
+        return done
+
+    drawn = timed(
+        "drawing",
+        lambda: {
+            "heard": _draw(seeds["heard"], heard, (), ("wbt",), workers, show),
+            "learned": _draw(seeds["learned"], learned, (), BOTH, workers, show),
+            "shown": _draw(seeds["shown"], shown, LANDMARKS, ("otoscopy",), workers, show),
+            "asked": _draw(seeds["asked"], asked, LANDMARKS, BOTH, workers, show),
+        },
+    )
+    augment = {"otoscopy": Otoscopy().augment}
+    trained = {
+        name: timed(
+            name,
+            lambda source=source, sees=sees: train_judge(drawn[source].samples, CLASSES, sees, augment, epochs[0]),
+        )
+        for name, source, sees in (
+            ("joint", "learned", BOTH),
+            ("image", "learned", ["otoscopy"]),
+            ("wbt", "heard", ["wbt"]),
+        )
+    }
+    trained["landmarks"] = timed(
+        "landmarks", lambda: train_judge(lessons(drawn["shown"]), CLASSES, None, augment, epochs[1])
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, judge in trained.items():
+        judge.save(folder / f"{name}.safetensors")
+    samples = drawn["heard"].samples
+    maps = class_maps(samples.values["wbt"], samples.labels)
+    means = {label: maps[index].mean for index, label in enumerate(CLASSES)}
+    write_tensors(folder / "wbt-means.safetensors", means, {})
+    files = [f"{name}.safetensors" for name in (*trained, "wbt-means")]
+    facts = Facts(
+        version=VERSION,
+        simulator=identity(),
+        seeds=seeds,
+        counts=counts,
+        sha256={name: _sha256(folder / name) for name in files},
+        seconds=seconds,
+        measured=worth(trained, drawn["asked"]),
+    )
+    write_json(folder / "judges.json", facts)
+    return Judges.load(folder)
+
+
+def lessons(ears: Ears) -> Samples:
+    """Pictures to learn landmarks from, each with what can be seen in it as causes.
+
+    Beside each ear as it is stand the same ear without each landmark that can be removed, and blurred: so the judge
+    learns to look at the landmark, and not at whatever else its ears have in common.
+    """
+    picture, labels = ears.samples.values["otoscopy"], ears.samples.labels
+    truth = truths(ears)
+    pictures, known = [picture], [truth]
+    for name in REMOVED:
+        pictures.append(ears.others[name])
+        known.append({**truth, name: torch.zeros_like(truth[name])})
+    for sigma in BLURS:
+        pictures.append(blurred(picture, sigma))
+        known.append(truths(ears, sigma))
+    causes = {name: torch.cat([each[name] for each in known]) for name in LANDMARKS}
+    return Samples({"otoscopy": torch.cat(pictures)}, labels.repeat(len(pictures)), causes=causes)
+
+
+def truths(ears: Ears, sigma: float = 0.0) -> dict[str, Tensor]:
+    """Which landmarks can be seen, 0 or 1 by name, (N,) each; of the pictures blurred where `sigma` says so."""
+    picture = blurred(ears.samples.values["otoscopy"], sigma)
+    return {name: seen(picture, blurred(ears.others[name], sigma)).float() for name in LANDMARKS}
+
+
+def worth(judges: Mapping[str, Judge], ears: Ears) -> dict[str, float]:
+    """What judges are worth, on ears that they have not learned from.
+
+    By name: ``accuracy/JUDGE``, balanced; ``R2/CAUSE/JUDGE`` and ``R2 within classes/CAUSE/JUDGE``;
+    ``AUC/LANDMARK``; ``pairs/LANDMARK``, the share of ears with it in which it is read as likelier than in the same
+    ear without; ``seen/LANDMARK``, the share of ears in which it can be seen.
+    """
+    samples = ears.samples
+    found: dict[str, float] = {}
+    for name in ("joint", "image", "wbt"):
+        reading = judges[name].read(samples.values)
+        found[f"accuracy/{name}"] = balanced_accuracy(reading.labels, samples.labels)
+        for cause, truth in samples.causes.items():
+            pair = truth[:, None], reading.causes[cause][:, None]
+            found[f"R2/{cause}/{name}"] = within_class(*pair, torch.zeros_like(samples.labels)).r2()
+            found[f"R2 within classes/{cause}/{name}"] = within_class(*pair, samples.labels).r2()
+    reads = judges["landmarks"].read
+    said = reads(samples.values).causes
+    for name, truth in truths(ears).items():
+        found[f"seen/{name}"] = float(truth.mean())
+        if 0 < truth.sum() < len(truth):
+            found[f"AUC/{name}"] = float(roc_auc_score(truth.numpy(), said[name].numpy()))
+        if name in REMOVED and truth.sum():
+            without = reads({"otoscopy": ears.others[name]}).causes[name]
+            found[f"pairs/{name}"] = float((said[name] > without)[truth.bool()].float().mean())
+    return found
+
+
+def show_worth(facts: Facts, console: Console) -> None:
+    """Print what judges are worth, and say plainly what they cannot read."""
+    measured = facts["measured"]
+    table = Table(title=f"judges, on {sum(facts['counts']['asked'].values())} ears of other patients")
+    for column in ("", "image and WBT", "image", "WBT"):
+        table.add_column(column, justify="right" if column else "left")
+    names = ("joint", "image", "wbt")
+    table.add_row("balanced accuracy", *(f"{measured[f'accuracy/{name}']:.2f}" for name in names))
+    causes = [key.split("/")[1] for key in measured if key.startswith("R2/") and key.endswith("/joint")]
+    for kind in ("R2", "R2 within classes"):
+        for cause in causes:
+            table.add_row(f"{kind}, {cause}", *(f"{measured[f'{kind}/{cause}/{name}']:.2f}" for name in names))
+    console.print(table)
+    table = Table("landmark", "seen in", "AUC", "told from the same ear without", title="judge of landmarks")
+    for name in LANDMARKS:
+        cells = (measured.get(f"{what}/{name}") for what in ("seen", "AUC", "pairs"))
+        table.add_row(name, *("" if cell is None else f"{cell:.2f}" for cell in cells))
+    console.print(table)
+    for name, where in (("image", "the image"), ("wbt", "WBT")):
+        unread = [cause for cause in causes if measured[f"R2 within classes/{cause}/{name}"] < UNREAD]
+        if unread:
+            console.print(f"Not read from {where}, within a class: {', '.join(unread)}. Ask nothing of these there.")
+    blind = [name for name in REMOVED if measured.get(f"pairs/{name}", 0.0) < TOLD]
+    if blind:
+        console.print(
+            f"Hardly told from the same ear without: {', '.join(blind)}. Shares of these say how sharp and of which "
+            "class images look, not whether the landmark is there."
+        )
+    console.print(f"seconds: {', '.join(f'{what} {took:.0f}' for what, took in facts['seconds'].items())}")
+
+
+def _draw(
+    seed: int, counts: Counts, others: Sequence[str], modalities: Sequence[str], workers: int, show: bool
+) -> Ears:
+    console = Console(stderr=True)
+    with_bar = show and console.is_terminal
+    total = sum(counts.values())
+    bar = iter(track(range(total), f"drawing {total} ears", console=console, transient=True)) if with_bar else None
+    ears = draw_ears(seed, counts, others, modalities, workers, (lambda *_: next(bar)) if bar else None)
+    for _ in bar or ():
+        pass
+    return ears
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def main() -> None:
+    """Train the judges, unless they are there, and print what they are worth."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], epilog="example: python judges.py runs/judges"
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for the judges")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
+    given = parser.parse_args()
+
+    def command() -> None:
+        there = (given.out / "judges.json").exists()
+        judges = Judges.load(given.out) if there else train_judges(given.out, workers=given.workers)
+        show_worth(judges.facts, Console(width=120))
+        print(f"{given.out}: {'already there' if there else 'trained'}, {judges.sha256[:16]}")
+
+    sys.exit(run_command(command))
+
+
+if __name__ == "__main__":
+    main()

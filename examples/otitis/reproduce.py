@@ -1,0 +1,188 @@
+"""Cohort, judges, trainings of the small recipes, measuring, and the table in README.md, for one seed.
+
+Run: ``python examples/otitis/reproduce.py --seed 10``. A stage that is already there is not done again, and a training
+that was stopped goes on. The table holds every seed that was measured with the same judges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import multimodal_vae as mv
+from ears import CLASSES
+from judges import Judges
+from measure import Measured, comparison, drawn_pairs, run_and_split, spent_table
+from multimodal_vae.cli import run_command
+from multimodal_vae.report.figures import gallery_figure, pairs_figure
+
+HERE = Path(__file__).parent
+TRAINED = ("paper-small", "best")
+"""Recipes to train, those that are there."""
+ALSO = ("paper-small:train",)
+"""Other densities of the same weights: paper-small's fitted on training patients are those of clean.toml."""
+README = HERE / "README.md"
+BEGIN, END = "<!-- reproduced: written by reproduce.py -->", "<!-- end of what reproduce.py writes -->"
+SHOWN = (
+    "purity",
+    "fidelity/precision",
+    "fidelity/recall",
+    "fidelity/coverage",
+    "fidelity/kernel distance",
+    "coherence/class/otoscopy+wbt",
+    "coherence/within class/otoscopy+wbt",
+    "coherence/cause pressure/otoscopy+wbt",
+    "coherence/cause fill/otoscopy+wbt",
+    "utility/synthetic alone",
+    "copying/closest record",
+    "individuality/otoscopy",
+    "individuality/wbt",
+    "latent/separability",
+    "drum/sharpness/0.05-0.1",
+    "drum/sharpness/0.1-0.2",
+    "drum/reproduced/0.05-0.1",
+    "drum/reproduced/0.1-0.2",
+    "landmark/malleus in NOE",
+    "landmark/level in OME",
+    "landmark/vessels in AOM",
+    "class mean/wbt/NOE",
+    "class mean/wbt/OME",
+    "class mean/wbt/AOM",
+)
+"""Figures of the table; all are in metrics.json."""
+
+
+def main() -> None:
+    """Parse the command line and go the whole way."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, default=10, help="seed of the cohort, below 500 (default 10)")
+    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder for everything but judges")
+    parser.add_argument("--judges", type=Path, default=Path("runs/judges"), help="folder of the judges")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, and processes that draw (default 2)")
+    given = parser.parse_args()
+    sys.exit(run_command(lambda: reproduce(given.seed, given.out, given.judges, given.jobs)))
+
+
+def reproduce(seed: int, out: Path, judges: Path, jobs: int) -> None:
+    """Go the whole way for one seed, and write the table of all seeds."""
+    console = Console(stderr=True)
+    folder = out / f"seed{seed}"
+    workers = ["--workers", str(jobs)]
+
+    console.rule("cohort (simulated)")
+    run_script("cohort.py", folder / "cohort", "--seed", seed, *workers)
+
+    console.rule("judges")
+    run_script("judges.py", judges, *workers)
+
+    console.rule("training")
+    recipes = [HERE / f"{name}.toml" for name in TRAINED if (HERE / f"{name}.toml").is_file()]
+    train_all(recipes, folder, jobs, console)
+
+    console.rule("measuring")
+    names = [str(folder / recipe.stem) for recipe in recipes] + [str(folder / name) for name in ALSO]
+    run_script("measure.py", *names, "--judges", judges, "--out", folder / "metrics.json", *workers)
+    draw(names, folder / "figures")
+    console.print(f"pictures: {folder / 'figures'}")
+
+    measured = all_measured(out, Judges.load(judges).sha256)
+    README.write_text(with_table(README.read_text("utf-8"), measured), "utf-8")
+    console.print(f"table of {len(measured)} measured runs: {README}")
+
+
+def run_script(name: str, *arguments: object) -> None:
+    """Run a script of this folder in a process of its own, whose workers do not import what this one has."""
+    if subprocess.run([sys.executable, HERE / name, *map(str, arguments)]).returncode:
+        raise mv.RunError(f"{name} failed; the lines above say why")
+
+
+def train_all(recipes: Sequence[Path], folder: Path, jobs: int, console: Console) -> None:
+    """Train recipes side by side, a thread each: two such trainings take less time than one after the other."""
+    waiting, running = list(recipes), {}
+    failed = []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            recipe = waiting.pop(0)
+            running[recipe.stem] = start_training(recipe, folder)
+            console.print(f"{recipe.stem}: see {folder / recipe.stem}.log")
+        name = next(iter(running))
+        if running.pop(name).wait():
+            failed.append(name)
+    if failed:
+        raise mv.RunError(f"the training of {', '.join(failed)} failed; see {folder / failed[0]}.log")
+
+
+def start_training(recipe: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """``mmvae train``, which goes on where it stopped, and only reads what is done."""
+    command = [
+        "train",
+        str(recipe),
+        "--manifest",
+        str(folder / "cohort/manifest.csv"),
+        "--out",
+        str(folder / recipe.stem),
+    ]
+    program = [sys.executable, "-c", "from multimodal_vae.cli import main; main()"]
+    with (folder / f"{recipe.stem}.log").open("ab") as log:
+        return subprocess.Popen(
+            [*program, *command, "--quiet"], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+
+
+def draw(names: Sequence[str], out: Path) -> None:
+    """Draw pairs and images of each run, unless they are there."""
+    out.mkdir(exist_ok=True)
+    for name in names:
+        path, split = run_and_split(name)
+        stem = f"{path.name}-{split}" if split else path.name
+        if (out / f"{stem}-images.png").exists():
+            continue
+        run = mv.open_run(path)
+        pairs = drawn_pairs(run, split or run.configuration.density.fit_on, 10)
+        made = {
+            label: {name: x[pairs.labels == index] for name, x in pairs.values.items()}
+            for index, label in enumerate(CLASSES)
+        }
+        test = run.splits["test"]
+        real = {label: test.of_class(label).samples for label in CLASSES}
+        pairs_figure(run.model.modalities, real, made).savefig(out / f"{stem}-pairs.png", dpi=110)
+        images = {label: samples["otoscopy"] for label, samples in made.items()}
+        gallery_figure(run.model.modalities["otoscopy"], images).savefig(out / f"{stem}-images.png", dpi=110)
+
+
+def all_measured(out: Path, judges: str) -> list[Measured]:
+    """What was measured of all seeds with the same judges; recipes in the order of their first seed's."""
+    found = []
+    for folder in sorted(out.glob("seed*"), key=lambda path: (len(path.name), path.name)):
+        for name in (*TRAINED, *ALSO):
+            path, split = run_and_split(str(folder / name))
+            kept = path / (f"metrics-{split}.json" if split else "metrics.json")
+            if kept.is_file():
+                found.append(Measured.read(kept))
+    return [each for each in found if each.facts["judges"] == judges]
+
+
+def with_table(text: str, measured: Sequence[Measured]) -> str:
+    """A text whose part between the two marks is the tables of what was measured.
+
+    Example:
+        >>> with_table("no place for it", [])
+        Traceback (most recent call last):
+        multimodal_vae.errors.RunError: README.md has no place for the table...
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise mv.RunError(f"README.md has no place for the table: put the lines {BEGIN} and {END} where it belongs")
+    tables = f"{spent_table(measured)}\n\n{comparison(measured, SHOWN)}"
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    main()
