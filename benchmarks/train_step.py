@@ -34,9 +34,9 @@ later ones drift apart by rounding, as they do between any two machines.
 
 
 CURVES = """
-The mean of the last {smoothed} of {steps} losses at a width of 16, from the same weights on the same batches, over {seeds}
-seeds of augmentation and latents. With one seed, curves of two implementations stay together for the first steps and then
-part as far as those of two seeds do, so seeds are compared with seeds.
+The mean of the last {smoothed} of {steps} losses at a width of 16, from the same weights on the same batches, over
+{seeds} seeds of augmentation and latents. With one seed, curves of two implementations stay together for the first steps
+and then part as far as those of two seeds do, so seeds are compared with seeds.
 """
 SEEDS = 4
 
@@ -99,7 +99,7 @@ def curve(step: Step, steps: int, seed: int, size: int = 60) -> torch.Tensor:
 
 
 def curves(width: int, steps: int, size: int = 60, seeds: int = SEEDS) -> Iterator[tuple[object, ...]]:
-    """A row for each way: mean and standard deviation of its last losses over seeds, and how far that is from plain's."""
+    """A row for each way: its last losses over seeds, and how far their mean is from plain's."""
     plain_last = torch.zeros(0)
     for name in rivals(width):
         last = torch.stack([curve(rivals(width)[name], steps, seed, size)[-1] for seed in range(seeds)])
