@@ -35,8 +35,8 @@ later ones drift apart by rounding, as they do between any two machines.
 
 CURVES = """
 The mean of the last {smoothed} of {steps} losses at a width of 16, from the same weights on the same batches, over
-{seeds} seeds of augmentation and latents. With one seed, curves of two implementations stay together for the first steps
-and then part as far as those of two seeds do, so seeds are compared with seeds.
+{seeds} seeds of augmentation and latents. With one seed, curves of two implementations stay together for the first
+steps and then part as far as those of two seeds do, so seeds are compared with seeds.
 """
 SEEDS = 4
 
