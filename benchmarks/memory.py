@@ -10,7 +10,6 @@ fits densities; ``sample`` generates pairs as PNG files. What is written goes wh
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from report import section, table
 from torch.utils.data import Dataset
 
 from multimodal_vae import Image, MultimodalDataset, MultimodalVAE, Synthesizer, fit, write_samples
+from multimodal_vae.training.memory import peak_gib
 
 CLASSES = ["ill", "well"]
 NAMES = {"train": "training", "sample": "generating"}
@@ -45,7 +45,7 @@ def main() -> None:
     given = arguments.parse_args()
     if given.alone:
         TASKS[given.tasks[0]](given.sizes[0], given.folder)
-        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+        print(json.dumps(peak_gib(torch.device("cpu"))))
         return
     section("Memory, by the number of pairs", PROSE)
     peaks = {task: [measured(task, size, given.folder) for size in given.sizes] for task in given.tasks}
@@ -60,8 +60,7 @@ def measured(task: str, size: int, folder: Path) -> float:
     with tempfile.TemporaryDirectory(dir=folder) as own:
         words = [sys.executable, __file__, "--tasks", task, "--sizes", str(size), "--folder", own, "--alone"]
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(json.loads(done.stdout.splitlines()[-1])) * unit / 2**30
+    return float(json.loads(done.stdout.splitlines()[-1]))
 
 
 class Pairs(Dataset[Mapping[str, Any]]):

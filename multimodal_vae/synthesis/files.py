@@ -195,12 +195,9 @@ def _table(rows: Iterable[Sequence[str]]) -> bytes:
 
 def _weights(synthesizer: Synthesizer) -> str:
     """A hash of all that decides what is generated, besides the request."""
-    densities = {
-        f"{index}.{name}": tensor
-        for index, density in enumerate(synthesizer.densities.values())
-        for name, tensor in density.state().items()
-    }
-    return digest({**{f"model.{name}": x for name, x in synthesizer.vae.state_dict().items()}, **densities}, {})
+    return digest(
+        {**{f"model.{name}": x for name, x in synthesizer.vae.state_dict().items()}, **synthesizer.state()}, {}
+    )
 
 
 def _folders(modalities: Mapping[str, Modality]) -> dict[str, str]:

@@ -77,19 +77,22 @@ class Synthesizer:
         """Draw new samples of one class, (count, *shape) by modality, belonging together row by row."""
         return self.vae.generate(self.latents(label, count, seed))
 
-    def save(self, path: Path) -> None:
-        """Write the densities, without the model, as a safetensors file."""
-        tensors = {
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of all densities, by the number of the class and their name."""
+        return {
             f"{index}.{name}": tensor
             for index, density in enumerate(self.densities.values())
             for name, tensor in density.state().items()
         }
+
+    def save(self, path: Path) -> None:
+        """Write the densities, without the model, as a safetensors file."""
         facts = {
             "sampler": self.sampler.configuration,
             "parts": records(self.sampler),
             "fitted_on": self.fitted_on,
         }
-        write_tensors(path, tensors, {"synthesizer": json.dumps(facts)})
+        write_tensors(path, self.state(), {"synthesizer": json.dumps(facts)})
 
     @classmethod
     def load(cls, path: Path, vae: MultimodalVAE) -> Self:
