@@ -8,10 +8,10 @@ from itertools import pairwise
 from torch import Tensor
 
 from ears import CLASSES
+from landmark_judge import LandmarkJudge
 from landmarks import disc
 from multimodal_vae.evaluation.bootstrap import interval
 from multimodal_vae.evaluation.figure import Figure
-from multimodal_vae.evaluation.judge import Judge
 from multimodal_vae.evaluation.samples import Samples
 from multimodal_vae.evaluation.sharpness import energy, reproduced
 
@@ -22,14 +22,14 @@ DRUM, EDGE = 0.6, 0.3
 """Disc in which detail is measured, as a share of the picture, and its soft edge: drums of all looks fill it."""
 
 
-def landmark_shares(judge: Judge, generated: Samples, real: Samples) -> list[Figure]:
+def landmark_shares(judge: LandmarkJudge, generated: Samples, real: Samples) -> list[Figure]:
     """Share of a class's images in which a judge sees a landmark, beside its share in real ones."""
     figures = []
-    said, said_of_real = (judge.read(each.values).causes for each in (generated, real))
+    said, said_of_real = (judge.sees(each.values["otoscopy"]) for each in (generated, real))
     for name, label in WHERE:
         ours, theirs = (
-            (causes[name][each.labels == CLASSES.index(label)] > 0.5).double()
-            for causes, each in ((said, generated), (said_of_real, real))
+            sees[name][each.labels == CLASSES.index(label)].double()
+            for sees, each in ((said, generated), (said_of_real, real))
         )
         bounds = interval(lambda rows, ours=ours: float(ours[rows].mean()), len(ours), resamples=200)
         figures.append(Figure(f"landmark/{name} in {label}", float(ours.mean()), "real", bounds, float(theirs.mean())))
@@ -93,7 +93,7 @@ def own_figures(
     generated: Samples,
     real: Samples,
     clean: Tensor,
-    judge: Judge,
+    judge: LandmarkJudge,
     means: Tensor,
     reconstructions: Mapping[str, Tensor] | None = None,
 ) -> list[Figure]:

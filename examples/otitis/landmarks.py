@@ -83,10 +83,14 @@ def seen(pictures: Tensor, others: Tensor) -> Tensor:
         >>> seen(bright, torch.zeros(1, 3, 64, 64)), seen(bright, bright)
         (tensor([True]), tensor([False]))
     """
-    size = pictures.shape[-1]
+    return changed_pixels(pictures, others).sum((1, 2)) >= LEAST_PIXELS * (pictures.shape[-1] / 64) ** 2
+
+
+def changed_pixels(pictures: Tensor, others: Tensor) -> Tensor:
+    """Where pictures (N, 3, size, size) differ from others by enough, in fine detail: (N, size, size) of bool."""
     change = pictures - others
-    detail = change - blurred(change, COARSE * size / 64)
-    return (detail.abs().amax(1) >= LEAST_CHANGE).sum((1, 2)) >= LEAST_PIXELS * (size / 64) ** 2
+    detail = change - blurred(change, COARSE * pictures.shape[-1] / 64)
+    return detail.abs().amax(1) >= LEAST_CHANGE
 
 
 def blurred(pictures: Tensor, sigma: float) -> Tensor:

@@ -44,6 +44,7 @@ class Facts(TypedDict):
 
     recipe: str
     fitted_on: str
+    sampler: dict[str, Any]
     cohort_seed: int
     held_out_seed: int
     held_out: dict[str, int]
@@ -92,6 +93,7 @@ def measure_run(
     count: int = COUNT,
     held_out: Mapping[str, int] = HELD_OUT,
     workers: int = 2,
+    sampler: Mapping[str, Any] | None = None,
 ) -> Measured:
     """Measure one run, or read what was measured before of the same weights with the same judges.
 
@@ -102,6 +104,7 @@ def measure_run(
         count: pairs to generate of each class.
         held_out: ears to compare with, of each class.
         workers: processes that draw ears.
+        sampler: a table in place of the run's own.
 
     Raises:
         RunError: if it is no trained run on a simulated cohort of this simulator.
@@ -115,6 +118,7 @@ def measure_run(
     facts = Facts(
         recipe=recipe_of(run.configuration, fitted_on) or path.name,
         fitted_on=fitted_on,
+        sampler=dict(sampler or run.configuration.density.sampler.configuration),
         cohort_seed=cohort["seed"],
         held_out_seed=cohort["seed"] + OTHER_SEEDS,
         held_out=dict(held_out),
@@ -124,16 +128,24 @@ def measure_run(
         weights=hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest(),
         **_spent(path),
     )
-    kept = path / (f"metrics-{split}.json" if split else "metrics.json")
+    another = [str(setting).replace(":", "-") for setting in (sampler or {}).values()]
+    kept = path / ("-".join(["metrics", *([split] if split else []), *another]) + ".json")
     if kept.is_file() and (before := Measured.read(kept)).facts == facts:
         return before
     ears = kept_ears(folder, facts["held_out_seed"], held_out, workers=workers)
-    measured = Measured(facts, figures_of(run, fitted_on, ears, judges, count))
+    measured = Measured(facts, figures_of(run, fitted_on, ears, judges, count, sampler))
     write_json(kept, measured.written())
     return measured
 
 
-def figures_of(run: mv.Run, fitted_on: str, held_out: Ears, judges: Judges, count: int) -> list[Figure]:
+def figures_of(
+    run: mv.Run,
+    fitted_on: str,
+    held_out: Ears,
+    judges: Judges,
+    count: int,
+    sampler: Mapping[str, Any] | None = None,
+) -> list[Figure]:
     """All figures of a run."""
     real, clean = held_out.samples, held_out.others[CLEAN]
     data = mv.MultimodalDataset.from_tensors(
@@ -141,7 +153,7 @@ def figures_of(run: mv.Run, fitted_on: str, held_out: Ears, judges: Judges, coun
     )
     embeddings = run.model.embed(data)
     reconstructions = run.model.generate(embeddings)
-    generated = drawn_pairs(run, fitted_on, count)
+    generated = drawn_pairs(run, fitted_on, count, sampler=sampler)
     figures = evaluate(
         train_samples(run),
         real,
@@ -154,9 +166,11 @@ def figures_of(run: mv.Run, fitted_on: str, held_out: Ears, judges: Judges, coun
     return [*figures, *own_figures(generated, real, clean, judges.landmarks, judges.wbt_means, reconstructions)]
 
 
-def drawn_pairs(run: mv.Run, fitted_on: str, count: int, seed: int = 0) -> Samples:
+def drawn_pairs(
+    run: mv.Run, fitted_on: str, count: int, seed: int = 0, sampler: Mapping[str, Any] | None = None
+) -> Samples:
     """New pairs, so many of each class."""
-    synthesizer = run.synthesizer(fit_on=fitted_on)
+    synthesizer = run.synthesizer(sampler, fitted_on)
     drawn = [synthesizer.sample(label, count, seed) for label in CLASSES]
     values = {name: torch.cat([each[name] for each in drawn]) for name in run.model.modalities}
     return Samples(values, torch.arange(len(CLASSES)).repeat_interleave(count))

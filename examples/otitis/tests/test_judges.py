@@ -13,7 +13,8 @@ from rich.console import Console
 
 import judges
 from ears import CAUSES, CLASSES, CLEAN, draw_ears, kept_ears
-from judges import Judges, lessons, train_judges, truths
+from judges import Judges, train_judges
+from landmark_judge import BLURS, Lessons, lessons, marks, train_landmark_judge
 from landmarks import LANDMARKS, REMOVED, blurred
 from multimodal_vae import MultimodalDataset
 from multimodal_vae.errors import RunError
@@ -62,16 +63,44 @@ def test_ears_are_kept_and_belong_to_seed_and_counts(tmp_path: Path) -> None:
 
 def test_lessons_show_each_ear_without_each_landmark_and_blurred() -> None:
     ears = draw_ears(4, {"NOE": 2, "OME": 0, "AOM": 1}, LANDMARKS)
-    taught, truth = lessons(ears), truths(ears)
+    taught, truth = lessons(ears), marks(ears)
     count = len(ears.samples)
-    assert len(taught) == count * (1 + len(REMOVED) + len(judges.BLURS))
-    for name in LANDMARKS:
-        assert torch.equal(taught.causes[name][:count], truth[name])
+    assert len(taught.pictures) == len(taught.marks) == count * (1 + len(REMOVED) + len(BLURS))
+    assert torch.equal(taught.marks[:count], truth)
     for block, name in enumerate(REMOVED, start=1):
-        rows = slice(block * count, (block + 1) * count)
-        assert not taught.causes[name][rows].any()
-        for other in set(LANDMARKS) - {name}:
-            assert torch.equal(taught.causes[other][rows], truth[other])
+        rows, column = slice(block * count, (block + 1) * count), LANDMARKS.index(name)
+        assert not taught.marks[rows, column].any()
+        for other in set(range(len(LANDMARKS))) - {column}:
+            assert torch.equal(taught.marks[rows, other], truth[:, other])
+
+
+def test_marks_lie_where_the_landmark_is_and_a_blur_takes_them_away() -> None:
+    ears = draw_ears(5, {"NOE": 3, "OME": 0, "AOM": 0}, LANDMARKS)
+    malleus = marks(ears)[:, LANDMARKS.index("malleus")]
+    assert (malleus.sum((1, 2)) > 12).all()
+    # The handle runs from the rim to the middle of the drum: never in the black surround.
+    assert malleus[:, :4].sum() == malleus[:, -4:].sum() == 0
+    assert marks(ears, 3.0)[:, LANDMARKS.index("malleus")].sum() < 0.2 * malleus.sum()
+
+
+def bars(count: int, seed: int) -> Lessons:
+    """Grey noise; half of the pictures have bright bars, which are what is marked."""
+    rng = torch.Generator().manual_seed(seed)
+    pictures = 0.4 + 0.05 * torch.randn(count, 3, 64, 64, generator=rng)
+    marked = torch.zeros(count, len(LANDMARKS), 64, 64)
+    for row in range(0, count, 2):
+        top, left = (int(torch.randint(8, 40, (), generator=rng)) for _ in range(2))
+        marked[row, :, top : top + 16, left : left + 3] = 1
+    return Lessons((pictures + 0.4 * marked[:, :1]).clamp(0, 1), marked)
+
+
+def test_a_judge_of_landmarks_learns_where_they_are_and_how_many_to_see() -> None:
+    judge = train_landmark_judge(bars(64, 0), epochs=10, batch=8)
+    asked = bars(40, 1)
+    for name, sees in judge.sees(asked.pictures).items():
+        assert (sees == (asked.marks[:, LANDMARKS.index(name)].amax((1, 2)) > 0)).float().mean() > 0.9, name
+    found = judge.mark(asked.pictures)[asked.marks > 0].mean() - judge.mark(asked.pictures)[asked.marks == 0].mean()
+    assert found > 0.8
 
 
 def test_a_blur_keeps_means_and_takes_away_detail() -> None:
@@ -86,9 +115,10 @@ def test_judges_come_back_with_their_worth(trained: Path) -> None:
     read = Judges.load(trained)
     assert read.joint.modalities == ["otoscopy", "wbt"]
     assert read.image.causes == read.wbt.causes == list(CAUSES)
-    assert read.landmarks.causes == list(LANDMARKS)
+    assert set(read.landmarks.sees(torch.zeros(1, 3, 64, 64))) == set(LANDMARKS)
     assert read.wbt_means.shape == (3, 1, 64, 64)
-    assert {"accuracy/joint", "R2/fill/wbt", "R2 within classes/bulge/image"} < set(read.facts["measured"])
+    expected = {"accuracy/joint", "R2/fill/wbt", "R2 within classes/bulge/image", "seen/level", "mistaken/malleus"}
+    assert expected < set(read.facts["measured"])
     assert len(read.sha256) == 64
     console = Console(record=True, width=120, file=io.StringIO())
     judges.show_worth(read.facts, console)

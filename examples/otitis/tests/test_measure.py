@@ -23,9 +23,19 @@ FEW = {"NOE": 10, "OME": 10, "AOM": 10}
 
 def facts(recipe: str = "quick", seed: int = 0, judges: str = "j") -> Facts:
     return Facts(
-        recipe=recipe, fitted_on="train", cohort_seed=seed, held_out_seed=seed + 500, held_out=FEW, generated=20,
-        simulator=identity(), judges=judges, weights="w", steps=7, seconds=1.5,
-    )  # fmt: skip
+        recipe=recipe,
+        fitted_on="train",
+        sampler={"name": "kde"},
+        cohort_seed=seed,
+        held_out_seed=seed + 500,
+        held_out=FEW,
+        generated=20,
+        simulator=identity(),
+        judges=judges,
+        weights="w",
+        steps=7,
+        seconds=1.5,
+    )
 
 
 def measured(recipe: str, seed: int, value: float, judges: str = "j") -> Measured:

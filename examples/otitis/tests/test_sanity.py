@@ -10,6 +10,7 @@ import torch
 
 import sanity
 from ears import CLASSES, CLEAN, Ears
+from landmark_judge import LandmarkJudge, Lessons, train_landmark_judge
 from landmarks import LANDMARKS
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.samples import Samples
@@ -29,7 +30,7 @@ def toys(seed: int, count: int = COUNT) -> Samples:
     otoscopy[:, :, 20:44:6] += 0.3 * grid[:, None, None, None]
     wbt = 0.2 + 0.2 * labels[:, None, None, None] + 0.02 * torch.randn(count, 1, 64, 64, generator=rng)
     wbt[:, :, :32] += 0.06 * pressure[:, None, None, None]
-    causes = {"pressure": pressure, **{name: grid.float() for name in LANDMARKS}}
+    causes = {"pressure": pressure, "grid": grid.float()}
     values = {"otoscopy": otoscopy.clamp(0, 1), "wbt": wbt.clamp(0, 1)}
     return Samples(values, labels, [f"p{row // 3}" for row in range(count)], causes)
 
@@ -39,7 +40,7 @@ class ToyJudges:
     joint: Judge
     image: Judge
     wbt: Judge
-    landmarks: Judge
+    landmarks: LandmarkJudge
     wbt_means: torch.Tensor
 
 
@@ -47,15 +48,14 @@ class ToyJudges:
 def figures() -> dict[str, dict[str, object]]:
     apart = toys(10)
     pressure = Samples(apart.values, apart.labels, causes={"pressure": apart.causes["pressure"]})
-    fine = Samples(
-        {"otoscopy": torch.cat([apart.values["otoscopy"], sanity.blurred(apart.values["otoscopy"], 3.0)])},
-        apart.labels.repeat(2),
-        causes={name: torch.cat([apart.causes[name], torch.zeros(COUNT)]) for name in LANDMARKS},
-    )
+    marks = torch.zeros(COUNT, len(LANDMARKS), 64, 64)
+    marks[:, :, 20:44:6] = apart.causes["grid"][:, None, None, None]
+    fine = apart.values["otoscopy"]
+    taught = Lessons(torch.cat([fine, sanity.blurred(fine, 3.0)]), torch.cat([marks, torch.zeros_like(marks)]))
     joint, image, wbt = (train_judge(pressure, CLASSES, sees, epochs=10, width=4, batch=24)
                          for sees in (None, ["otoscopy"], ["wbt"]))  # fmt: skip
     means = torch.stack([apart.values["wbt"][apart.labels == index].mean(0) for index in range(3)])
-    judges = ToyJudges(joint, image, wbt, train_judge(fine, CLASSES, epochs=10, width=4, batch=24), means)
+    judges = ToyJudges(joint, image, wbt, train_landmark_judge(taught, epochs=4, batch=24), means)
     held_out = toys(2)
     return sanity.cases(toys(1), Ears(held_out, {CLEAN: held_out.values["otoscopy"]}), toys(3), judges)
 
