@@ -2,11 +2,9 @@
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,25 +67,12 @@ class PyTorchMetricLearning(MetricLoss):
         """Compute the loss of what the miner picks, or of all."""
         if not len(labels):
             return 0 * latents.sum()
-        with _draws_by_torch():
-            mined = None if self._miner is None else self._miner(latents, labels)
-            loss = self._loss(latents, labels, mined)
+        mined = None if self._miner is None else self._miner(latents, labels)
+        loss = self._loss(latents, labels, mined)
         if not isinstance(loss, Tensor) or loss.dim():
             raise ConfigurationError(f"{_split(self.loss)[0]} with this reducer gives no single number; take another")
         # Where it compares nothing, some of the library's losses are constants.
         return loss if loss.requires_grad or not torch.is_grad_enabled() else loss + 0 * latents.sum()
-
-
-@contextmanager
-def _draws_by_torch() -> Iterator[None]:
-    """Let the library's draws depend on torch's generator, the one that a resumed training finds as it was."""
-    common: Any = importlib.import_module("pytorch_metric_learning.utils.common_functions")
-    usual = common.NUMPY_RANDOM
-    common.NUMPY_RANDOM = np.random.default_rng(int(torch.randint(2**62, ())))
-    try:
-        yield
-    finally:
-        common.NUMPY_RANDOM = usual
 
 
 def _split(spec: Spec) -> tuple[str, dict[str, Any]]:
