@@ -16,6 +16,8 @@ KINDS = {"fusion": mv.Fusion, "metric_loss": mv.MetricLoss, "sampler": mv.Densit
 NEEDED = {("metric_loss", "pytorch_metric_learning"): {"loss": "ProxyAnchorLoss"}}
 """Settings of parts that have no default for them."""
 
+LATENT = 40  # long enough for a fusion that gives each modality dimensions of its own
+
 
 def found(kind):
     """The parts of a kind that can be made here, and of the others why not."""
@@ -60,7 +62,7 @@ def named(combination):
 def hold(combination, data, out):
     """Train for a few steps, open what was left, and draw the same from both."""
     fusion, metric_loss, sampler = combination
-    vae = mv.MultimodalVAE(data.modalities, data.classes, fusion, metric_loss, latent_dim=4, seed=0)
+    vae = mv.MultimodalVAE(data.modalities, data.classes, fusion, metric_loss, latent_dim=LATENT, seed=0)
     before = {name: weights.clone() for name, weights in vae.named_parameters()}
     mv.fit(vae, data, out=out, epochs=2, per_class=6, device="cpu", loggers=["jsonl"], show=False)
     moved = {name for name, weights in vae.named_parameters() if not torch.equal(weights, before[name])}

@@ -44,6 +44,23 @@ def test_gradients_are_those_of_finite_differences(loss, members):
     assert gradcheck(compute, (latents, *weights.values()))
 
 
+@pytest.mark.parametrize("loss", [each for each in LOSSES if "triplets_per_anchor" not in repr(each)], ids=repr)
+def test_value_and_gradient_do_not_depend_on_the_order(loss):
+    torch.manual_seed(0)
+    loss = loss.anew()
+    loss.build(4, 4)
+    loss.double()
+    labels, found = torch.tensor([1, 2, 2, 3, 3, 3, 3, 3]), []
+    latents = torch.randn(len(labels), 4, dtype=torch.float64)
+    for order in (torch.arange(len(labels)), torch.randperm(len(labels))):
+        shuffled = latents[order].requires_grad_()
+        value = loss(shuffled, labels[order])
+        (gradient,) = torch.autograd.grad(value, shuffled)
+        found.append((value.detach(), gradient[order.argsort()]))
+    assert found[0][0] > 0
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
 @pytest.fixture(params=["integers", "strings"])
 def half_labelled(request, make_data):
     """Two classes and samples of none, by turns."""
