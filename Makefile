@@ -9,7 +9,7 @@ PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow benchmarks clean
+.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations benchmarks clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -32,7 +32,7 @@ reproduce: $(VENV)/.run  ## the recipes measured: cohort, judges, trainings, and
 test: $(VENV)/.dev lint  ## style, types and all tests
 	$(PYTEST)
 
-test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow  ## that, and whatever wants environments of its own
+test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations  ## that, and whatever takes longer or wants environments of its own
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
@@ -61,6 +61,9 @@ test-strangers: $(VENV)/.dev  ## damaged files of every kind, thrown at their re
 test-mlflow: $(VENV)/.dev  ## the logger mlflow, whose packages are too many to come with every environment
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[mlflow]'
 	$(PYTEST) tests/loggers/test_mlflow.py tests/testing/test_shipped_parts.py -k mlflow
+
+test-combinations: $(VENV)/.dev  ## every fusion with every metric loss and every sampler
+	$(PYTEST) tests/test_combinations.py -m combinations
 
 # MultiVae imports torchvision, of whose compiled operators it calls none.
 $(MULTIVAE)/.run: pyproject.toml constraints.txt

@@ -25,7 +25,14 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("modality", "vector"): {"size": 3, "hidden": 5, "cell": "path"},
     ("modality", "categorical"): {"categories": ["left", "right"], "hidden": 7},
     ("fusion", "concat"): {"dropout": 0.25},
-    ("metric_loss", "triplet"): {"margin": 1.5, "distance": "cosine"},
+    ("metric_loss", "triplet"): {"margin": 1.5, "distance": "cosine", "mining": "hard"},
+    ("metric_loss", "supcon"): {"temperature": 0.5},
+    ("metric_loss", "proxy_anchor"): {"margin": 0.2, "scale": 16.0},
+    ("metric_loss", "centre"): {},
+    ("metric_loss", "pytorch_metric_learning"): {
+        "loss": {"name": "TripletMarginLoss", "margin": 0.1, "distance": "LpDistance"},
+        "miner": "MultiSimilarityMiner",
+    },
     ("sampler", "kde"): {"bandwidths": [0.5, 1.0], "folds": 3},
     ("logger", "jsonl"): {},
     ("logger", "console"): {},
@@ -89,10 +96,12 @@ def test_configuration_holds_every_default(kind, name):
     required = {"image": {"size": [8, 8]}, "signal": {"length": 8}, "vector": {"size": 2}}.get(name, {})
     if name == "categorical":
         required = {"categories": ["a", "b"]}
+    if name == "pytorch_metric_learning":
+        required = {"loss": "NCALoss"}
     short = BASES[kind].of({"name": name, **required}).configuration
     from_class = type(BASES[kind].of({"name": name, **required}))(**required).configuration
     assert short == from_class
-    settings = PARTS[kind, name].keys() - {"bandwidths", "store"}  # None, so left out
+    settings = PARTS[kind, name].keys() - {"bandwidths", "store", "miner"}  # None, so left out
     assert settings <= short.keys()
 
 
@@ -135,6 +144,9 @@ def test_a_misspelt_key_is_answered_with_the_near_one():
         (lambda: mv.Triplet(margin="wide"), ["'triplet'", "'margin'", "number", "'wide'"]),
         (lambda: mv.Triplet(margin=-1.0), ["'margin'", "greater than 0", "-1.0"]),
         (lambda: mv.Triplet(distance="taxi"), ["'distance'", "'euclidean'", "'taxi'"]),
+        (lambda: mv.Triplet(mining="easy"), ["'mining'", "'semi-hard'", "'easy'"]),
+        (lambda: mv.SupCon(temperature=0), ["'supcon'", "'temperature'", "greater than 0"]),
+        (lambda: mv.ProxyAnchor(scale=-1), ["'proxy_anchor'", "'scale'", "greater than 0"]),
         (lambda: mv.Image(size=(8, 8), channels=2), ["'image'", "'channels'", "not 2"]),
         (lambda: mv.Image(size=(8,)), ["'size'"]),
         (lambda: mv.Image(size=(8, 8), loss={"bse": 1.0}), ["'loss'", "bse"]),
@@ -158,7 +170,8 @@ def test_a_wrong_setting_is_one_line_that_names_part_key_and_value(make, words):
 
 
 def test_settings_may_be_given_by_position():
-    assert mv.Triplet(0.5, "squared").configuration == {"name": "triplet", "margin": 0.5, "distance": "squared"}
+    table = {"name": "triplet", "margin": 0.5, "distance": "squared", "mining": "semi-hard"}
+    assert mv.Triplet(0.5, "squared").configuration == table
 
 
 def test_settings_are_checked_and_converted_whatever_the_door():
@@ -178,7 +191,7 @@ def test_a_nested_part_may_be_an_instance_or_a_table(inner):
     assert part.inner.margin == 0.7
     assert [other.margin for other in part.others] == [0.2, 0.7]
     table = part.configuration
-    assert table["inner"] == {"name": "triplet", "margin": 0.7, "distance": "euclidean"}
+    assert table["inner"] == {"name": "triplet", "margin": 0.7, "distance": "euclidean", "mining": "semi-hard"}
     assert [other["margin"] for other in table["others"]] == [0.2, 0.7]
     registry.register(Nested)
     try:

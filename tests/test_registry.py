@@ -19,7 +19,7 @@ from multimodal_vae.registry import Entry
 CORE = {
     "modality": {"image", "signal", "vector", "categorical"},
     "fusion": {"concat"},
-    "metric_loss": {"triplet"},
+    "metric_loss": {"triplet", "supcon", "proxy_anchor", "centre", "pytorch_metric_learning"},
     "sampler": {"kde", "gmm"},
     "logger": {"jsonl", "console", "tensorboard", "mlflow"},
 }
@@ -145,7 +145,7 @@ def test_an_installed_part_is_found_without_being_imported(install):
     assert (entry.distribution, entry.version) == ("my-dist", "2.5")
     assert "my_losses" not in sys.modules
     part = mv.MetricLoss.of({"name": "mine", "margin": 2.0})
-    assert part.configuration == {"name": "mine", "margin": 2.0, "distance": "euclidean"}
+    assert part.configuration == {"name": "mine", "margin": 2.0, "distance": "euclidean", "mining": "semi-hard"}
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ class BalancedBatches:
     An epoch is as many batches as the samples would fill, so rare classes come round more often than common ones.
 
     Args:
-        labels: (N,) of the training samples, indices of classes; negative ones are left out.
+        labels: (N,) of the training samples, indices of classes; negative ones are unlabelled.
         classes: the classes' names.
         per_class: samples of each class in a batch; 20 is the paper's.
         generator: what the order is drawn from.
+        unlabelled: samples without a class in a batch, drawn like those of one.
 
     Raises:
-        DataError: if a class has no sample.
+        DataError: if a class has no sample, or there are no unlabelled ones and a batch needs some.
 
     Example:
         >>> batches = BalancedBatches(torch.tensor([0, 0, 0, 0, 1]), ["a", "b"], 2, torch.Generator().manual_seed(0))
@@ -28,18 +29,30 @@ class BalancedBatches:
         (1, [[4, 4]])
     """
 
-    def __init__(self, labels: Tensor, classes: Sequence[str], per_class: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        labels: Tensor,
+        classes: Sequence[str],
+        per_class: int,
+        generator: torch.Generator,
+        unlabelled: int = 0,
+    ) -> None:
         self.rows = [(labels == index).nonzero()[:, 0] for index in range(len(classes))]
+        self.counts = [per_class] * len(classes)
         for name, rows in zip(classes, self.rows, strict=True):
             if not len(rows):
                 raise DataError(f"there is no training sample of the class {name!r}, and each batch needs {per_class}")
-        self.per_class = per_class
+        if unlabelled:
+            self.rows.append((labels < 0).nonzero()[:, 0])
+            self.counts.append(unlabelled)
+            if not len(self.rows[-1]):
+                raise DataError(f"all training samples are labelled, and 'unlabelled' wants {unlabelled} that are not")
         self.generator = generator
         self._waiting = [rows.new_empty(0) for rows in self.rows]
 
     def __len__(self) -> int:
         """Batches of an epoch, at least one."""
-        return max(1, sum(map(len, self.rows)) // (self.per_class * len(self.rows)))
+        return max(1, sum(map(len, self.rows)) // sum(self.counts))
 
     def __iter__(self) -> Iterator[Tensor]:
         for _ in range(len(self)):
@@ -61,8 +74,8 @@ class BalancedBatches:
 
     def _next(self, index: int) -> Tensor:
         rows = self.rows[index]
-        while len(self._waiting[index]) < self.per_class:
+        while len(self._waiting[index]) < self.counts[index]:
             shuffled = rows[torch.randperm(len(rows), generator=self.generator)]
             self._waiting[index] = torch.cat([self._waiting[index], shuffled])
-        taken, self._waiting[index] = self._waiting[index].tensor_split([self.per_class])
+        taken, self._waiting[index] = self._waiting[index].tensor_split([self.counts[index]])
         return taken

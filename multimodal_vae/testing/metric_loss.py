@@ -98,6 +98,15 @@ def takes_a_batch_of_one_class(part: MetricLoss) -> None:
 
 
 @law("metric_loss")
+def takes_classes_of_any_size(part: MetricLoss) -> None:
+    """Classes of none, one, two and five samples in one batch give a finite loss and gradient."""
+    members = torch.tensor([0, 1, 2, 5])
+    labels = torch.arange(len(members)).repeat_interleave(members)
+    part.build(LATENT, len(members))
+    _backward(part, torch.randn(len(labels), LATENT), labels)
+
+
+@law("metric_loss")
 def takes_an_empty_batch(part: MetricLoss) -> None:
     """A batch without labelled samples gives zero, with a gradient."""
     part.build(LATENT, CLASSES)

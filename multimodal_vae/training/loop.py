@@ -95,8 +95,8 @@ def train(
     with seeded(settings.seed), interruption() as asked:
         vae.calibrate(data)
         generator = torch.Generator().manual_seed(settings.seed)
-        batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator)
-        distributed.require_shares(settings.per_class * len(data.classes))
+        batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator, settings.unlabelled)
+        distributed.require_shares(sum(batches.counts))
         if distributed.world() > 1:  # the same batches for all, and to each its own noise
             torch.manual_seed(settings.seed + _APART * distributed.rank())
         vae.to(device).train()

@@ -22,6 +22,22 @@ def test_each_batch_holds_as_many_of_each_class_and_no_unlabelled(counts, per_cl
         assert torch.bincount(labels[rows], minlength=len(counts)).tolist() == [per_class] * len(counts)
 
 
+@given(counts=counts, per_class=st.integers(1, 7), unlabelled=st.integers(1, 9), asked=st.integers(1, 4))
+def test_as_many_unlabelled_as_are_asked_for_come_in_turn(counts, per_class, unlabelled, asked):
+    labels = make(counts, per_class, unlabelled=unlabelled)[0]
+    names = [str(label) for label in range(len(counts))]
+    batches = BalancedBatches(labels, names, per_class, torch.Generator().manual_seed(0), asked)
+    assert len(batches) == max(1, len(labels) // (per_class * len(counts) + asked))
+    drawn = torch.cat([batches.draw() for _ in range(unlabelled)])
+    assert torch.bincount(labels[drawn] + 1).tolist() == [asked * unlabelled] + [per_class * unlabelled] * len(counts)
+    assert torch.bincount(drawn[labels[drawn] < 0], minlength=unlabelled).tolist() == [asked] * unlabelled
+
+
+def test_unlabelled_samples_that_are_not_there_are_missed():
+    with pytest.raises(mv.DataError, match="'unlabelled' wants 3"):
+        BalancedBatches(torch.tensor([0, 1]), ["0", "1"], 2, torch.Generator(), 3)
+
+
 @given(counts=counts, per_class=st.integers(1, 7))
 def test_nothing_comes_twice_before_its_class_has_been_through(counts, per_class):
     labels, batches = make(counts, per_class)

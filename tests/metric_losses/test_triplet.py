@@ -14,7 +14,11 @@ import multimodal_vae as mv
 from multimodal_vae.metric_losses import triplet
 
 DISTANCES = ("euclidean", "squared", "cosine")
+MINING = {"semi-hard": "semihard", "hard": "hard", "all": "all"}
+"""By our names, pytorch-metric-learning's."""
+
 each_distance = pytest.mark.parametrize("distance", DISTANCES)
+each_mining = pytest.mark.parametrize("mining", MINING)
 
 
 def value_and_gradient(loss, latents, labels):
@@ -24,24 +28,29 @@ def value_and_gradient(loss, latents, labels):
     return value.detach(), latents.grad
 
 
-def oracle(margin, distance):
+def oracle(margin, distance, mining="semi-hard"):
     """pytorch-metric-learning, told not to normalise, as it does unasked."""
     measure = {
         "euclidean": LpDistance(normalize_embeddings=False),
         "squared": LpDistance(normalize_embeddings=False, power=2),
         "cosine": CosineSimilarity(),
     }[distance]
-    miner = TripletMarginMiner(margin, distance=measure, type_of_triplets="semihard")
+    miner = TripletMarginMiner(margin, distance=measure, type_of_triplets=MINING[mining])
     loss = TripletMarginLoss(margin, distance=measure, reducer=MeanReducer())
     return lambda latents, labels: loss(latents, labels, miner(latents, labels))
 
 
-def by_hand(margin, latents, labels):
+def by_hand(margin, latents, labels, mining="semi-hard"):
     terms = []
     for a, p, n in itertools.permutations(range(len(labels)), 3):
         if labels[a] == labels[p] != labels[n]:
             positive, negative = (latents[a] - latents[p]).norm(), (latents[a] - latents[n]).norm()
-            if positive < negative < positive + margin:
+            least, most = {
+                "semi-hard": (positive, positive + margin),
+                "hard": (-1, positive),
+                "all": (-1, positive + margin),
+            }[mining]
+            if least < negative < most:
                 terms.append(positive - negative + margin)
     return sum(terms) / max(1, len(terms)), len(terms)
 
@@ -53,23 +62,43 @@ def batch(seed, count=18, classes=3, dimensions=4):
 
 
 @each_distance
+@each_mining
 @given(seed=st.integers(0, 2**31), margin=st.sampled_from([0.05, 0.2, 1.0]), classes=st.integers(2, 5))
-def test_loss_and_gradient_are_those_of_pytorch_metric_learning(distance, seed, margin, classes):
+def test_loss_and_gradient_are_those_of_pytorch_metric_learning(distance, mining, seed, margin, classes):
     latents, labels = batch(seed, classes=classes)
-    ours = value_and_gradient(mv.Triplet(margin, distance), latents, labels)
-    theirs = value_and_gradient(oracle(margin, distance), latents, labels)
+    ours = value_and_gradient(mv.Triplet(margin, distance, mining), latents, labels)
+    theirs = value_and_gradient(oracle(margin, distance, mining), latents, labels)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+@each_mining
 @given(seed=st.integers(0, 2**31))
-def test_loss_is_the_mean_over_semi_hard_triplets(seed):
+def test_loss_is_the_mean_over_the_mined_triplets(mining, seed):
     latents, labels = batch(seed, count=9)
-    expected, _ = by_hand(0.5, latents, labels)
-    assert float(mv.Triplet(0.5)(latents, labels)) == pytest.approx(float(expected), abs=1e-12)
+    expected, _ = by_hand(0.5, latents, labels, mining)
+    assert float(mv.Triplet(0.5, mining=mining)(latents, labels)) == pytest.approx(float(expected), abs=1e-12)
 
 
-def test_the_batches_above_do_hold_semi_hard_triplets():
-    assert by_hand(0.2, *batch(0))[1] > 10
+@each_mining
+def test_the_batches_above_do_hold_such_triplets(mining):
+    assert by_hand(0.2, *batch(0), mining)[1] > 10
+
+
+def test_hard_and_semi_hard_triplets_are_all():
+    latents, labels = batch(3)
+    found = {mining: by_hand(0.2, latents, labels, mining)[1] for mining in MINING}
+    assert found["all"] == found["hard"] + found["semi-hard"]
+    means = {mining: float(mv.Triplet(0.2, mining=mining)(latents, labels)) for mining in MINING}
+    parts = sum(found[mining] * means[mining] for mining in ("hard", "semi-hard"))
+    assert found["all"] * means["all"] == pytest.approx(parts, rel=1e-12)
+
+
+def test_a_negative_as_far_as_the_positive_is_hard():
+    latents, labels = torch.tensor([[0.0], [1.0], [-1.0]]), torch.tensor([0, 0, 1])
+    # Of anchor 0 both are 1 away; anchor 1 has its negative 2 away, which is easy.
+    value, gradient = value_and_gradient(mv.Triplet(0.5, mining="hard"), latents, labels)
+    assert value == 0.5
+    torch.testing.assert_close(gradient, torch.tensor([[-2.0], [1.0], [1.0]]))
 
 
 @each_distance
@@ -84,12 +113,14 @@ def test_the_order_of_the_batch_and_the_names_of_the_classes_do_not_matter(dista
 
 
 @each_distance
-def test_anchors_in_parts_give_the_same(distance, monkeypatch):
+@each_mining
+def test_anchors_in_parts_give_the_same(distance, mining, monkeypatch):
     latents, labels = batch(1, count=30)
-    whole = value_and_gradient(mv.Triplet(distance=distance), latents, labels)
+    loss = mv.Triplet(distance=distance, mining=mining)
+    whole = value_and_gradient(loss, latents, labels)
     for chunk in (1, 2 * 30, 7 * 30):
         monkeypatch.setattr(triplet, "_CHUNK", chunk)
-        torch.testing.assert_close(value_and_gradient(mv.Triplet(distance=distance), latents, labels), whole)
+        torch.testing.assert_close(value_and_gradient(loss, latents, labels), whole)
 
 
 FAR = torch.tensor([[0.0], [0.1], [50.0], [50.1]])

@@ -95,7 +95,7 @@ def test_check_says_in_words_which_laws_hold(mmvae):
     assert (status, err) == (0, "")
     *lines, summary = out.splitlines()
     assert [line.split()[:2] for line in lines] == [["holds", f"{law.name}:"] for law in laws("metric_loss")]
-    assert summary == f"Triplet(margin=0.5, distance='cosine'): {len(lines)} laws hold, 0 broken"
+    assert summary == f"Triplet(margin=0.5, distance='cosine', mining='semi-hard'): {len(lines)} laws hold, 0 broken"
 
 
 class Sour(mv.Triplet):

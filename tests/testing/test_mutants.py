@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -339,6 +340,13 @@ class takes_a_batch_without_positives(Pull):
 class takes_a_batch_of_one_class(Pull):
     def forward(self, latents, labels):
         return super().forward(latents, labels) * (float("nan") if len(set(labels.tolist())) == 1 else 1)
+
+
+@mutant()
+class takes_classes_of_any_size(Pull):
+    def forward(self, latents, labels):
+        members = set(Counter(labels.tolist()).values())
+        return super().forward(latents, labels) * (float("nan") if len(members) > 1 else 1)
 
 
 @mutant()

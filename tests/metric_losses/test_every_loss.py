@@ -1,0 +1,147 @@
+"""What holds for every metric loss that is shipped, within a model too."""
+
+import contextlib
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch.func import functional_call
+
+import multimodal_vae as mv
+from multimodal_vae.training import loop
+
+PLAIN = {"name": "LpDistance", "normalize_embeddings": False}
+LOSSES = [
+    mv.Triplet(1.0),
+    mv.Triplet(1.0, "squared", "hard"),
+    mv.Triplet(1.0, "cosine", "all"),
+    mv.SupCon(),
+    mv.ProxyAnchor(),
+    mv.Centre(),
+    mv.PyTorchMetricLearning({"name": "TripletMarginLoss", "margin": 1.0, "distance": PLAIN}, "TripletMarginMiner"),
+    mv.PyTorchMetricLearning({"name": "TripletMarginLoss", "margin": 5.0, "triplets_per_anchor": 2}),
+    mv.PyTorchMetricLearning("ProxyAnchorLoss"),
+]
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{loss.name}-{LOSSES.index(loss)}")
+
+
+@each_loss
+@pytest.mark.parametrize("members", [(4, 4, 4), (0, 1, 2, 5), (5, 0, 0), (1, 1, 1), (2, 2, 0, 1)], ids=str)
+def test_gradients_are_those_of_finite_differences(loss, members):
+    torch.manual_seed(3)
+    loss = loss.anew()
+    loss.build(4, len(members))
+    labels = torch.arange(len(members)).repeat_interleave(torch.tensor(members))
+    latents = torch.randn(len(labels), 4, dtype=torch.float64, requires_grad=True)
+    weights = dict(loss.double().named_parameters())
+    if "ProxyAnchorLoss" in repr(loss):  # it casts its weights in place, where finite differences cannot follow
+        weights = {}
+
+    def compute(latents, *values):
+        torch.manual_seed(0)  # one that draws draws the same each time
+        return functional_call(loss, dict(zip(weights, values, strict=True)), (latents, labels))
+
+    assert gradcheck(compute, (latents, *weights.values()))
+
+
+@pytest.mark.parametrize("loss", [each for each in LOSSES if "triplets_per_anchor" not in repr(each)], ids=repr)
+def test_value_and_gradient_do_not_depend_on_the_order(loss):
+    torch.manual_seed(0)
+    loss = loss.anew()
+    loss.build(4, 4)
+    loss.double()
+    labels, found = torch.tensor([1, 2, 2, 3, 3, 3, 3, 3]), []
+    latents = torch.randn(len(labels), 4, dtype=torch.float64)
+    for order in (torch.arange(len(labels)), torch.randperm(len(labels))):
+        shuffled = latents[order].requires_grad_()
+        value = loss(shuffled, labels[order])
+        (gradient,) = torch.autograd.grad(value, shuffled)
+        found.append((value.detach(), gradient[order.argsort()]))
+    assert found[0][0] > 0
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture(params=["integers", "strings"])
+def half_labelled(request, make_data):
+    """Two classes and samples of none, by turns."""
+    names = {"integers": (3, 5, None), "strings": ("ill", "well", "")}[request.param]
+    made = make_data(18)
+    return mv.MultimodalDataset.from_tensors(made.samples, [names[row % 3] for row in range(18)], made.modalities)
+
+
+@each_loss
+def test_unlabelled_samples_count_in_all_but_the_metric_loss(loss, half_labelled, make_model):
+    vae = make_model(half_labelled, metric_loss=loss).eval()
+    batch = half_labelled.batch(torch.arange(18))
+    labelled = batch.labels >= 0
+    assert labelled.tolist() == [True, True, False] * 6
+    inputs = {name: x.clone().requires_grad_() for name, x in batch.samples.items()}
+    torch.manual_seed(0)
+    terms = vae(batch, inputs)
+    torch.manual_seed(0)
+    torch.randn(18, vae.latent_dim)  # the latents' noise is drawn before the loss draws what it likes
+    latents = vae.posterior(batch.samples, batch.present).mean[labelled]
+    assert torch.equal(terms["metric"], vae.metric_loss(latents, batch.labels[labelled]))
+    assert terms["metric"] > 0
+    (of_metric,) = torch.autograd.grad(terms["metric"], inputs["blood"], retain_graph=True)
+    assert (of_metric[~labelled] == 0).all()
+    assert of_metric[labelled].any()
+    for term in ("reconstruction.blood", "kl"):
+        (gradient,) = torch.autograd.grad(terms[term].sum(), inputs["blood"], retain_graph=True)
+        assert gradient.any(1).all()
+
+
+@each_loss
+def test_a_training_draws_unlabelled_samples_and_ends_finite(loss, half_labelled, make_model, monkeypatch):
+    seen, forward = [], mv.MultimodalVAE.forward
+
+    def watched(self, batch, *others):
+        seen.append(batch.labels)
+        return forward(self, batch, *others)
+
+    monkeypatch.setattr(mv.MultimodalVAE, "forward", watched)
+    vae = mv.fit(
+        make_model(half_labelled, metric_loss=loss),
+        half_labelled, epochs=2, per_class=2, unlabelled=3, device="cpu", show=False,
+    )  # fmt: skip
+    assert all(torch.bincount(labels + 1).tolist() == [3, 2, 2] for labels in seen)
+    assert vae.embed(half_labelled).isfinite().all()
+    assert all(weights.isfinite().all() for weights in vae.parameters())
+
+
+@contextlib.contextmanager
+def stopped_after(steps, monkeypatch):
+    asked = iter([False] * (steps - 1) + [True] * 99)
+
+    class Asked:
+        def __bool__(self):
+            return next(asked)
+
+    @contextlib.contextmanager
+    def interruption():
+        yield Asked()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "interruption", interruption)
+        yield
+
+
+@each_loss
+def test_a_training_that_was_stopped_ends_the_same(loss, half_labelled, make_model, tmp_path, monkeypatch):
+    def fit(name):
+        vae = make_model(half_labelled, metric_loss=loss)
+        settings = {"epochs": 3, "per_class": 2, "unlabelled": 2, "device": "cpu", "learning_rate": 0.01}
+        return mv.fit(vae, half_labelled, out=tmp_path / name, show=False, loggers=["jsonl"], **settings)
+
+    whole = fit("whole")
+    for _ in range(2):
+        with stopped_after(2, monkeypatch), pytest.raises(mv.TrainingInterrupted):
+            fit("stopped")
+    fit("stopped")
+    for file in ("model.safetensors", "log.jsonl", "config.toml"):
+        assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    opened = mv.open_run(tmp_path / "stopped").model
+    assert opened.metric_loss.configuration == loss.configuration
+    for name, weights in opened.metric_loss.state_dict().items():
+        assert torch.equal(weights, whole.metric_loss.state_dict()[name])
+        assert not torch.equal(weights, make_model(half_labelled, metric_loss=loss).metric_loss.state_dict()[name])
