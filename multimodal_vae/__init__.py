@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from multimodal_vae.run import fit as fit
     from multimodal_vae.run import open_run as open_run
     from multimodal_vae.samplers.base import DensitySampler as DensitySampler
+    from multimodal_vae.samplers.gaussian import ShrunkGaussian as ShrunkGaussian
     from multimodal_vae.samplers.gmm import GMM as GMM
     from multimodal_vae.samplers.kde import KDE as KDE
     from multimodal_vae.synthesis.files import write_samples as write_samples
@@ -84,6 +85,7 @@ _HOME = {
     "registry": ["register"],
     "run": ["Run", "fit", "open_run"],
     "samplers.base": ["DensitySampler"],
+    "samplers.gaussian": ["ShrunkGaussian"],
     "samplers.gmm": ["GMM"],
     "samplers.kde": ["KDE"],
     "synthesis.files": ["write_samples"],

@@ -20,7 +20,7 @@ CORE = {
     "modality": {"image", "signal", "vector", "categorical"},
     "fusion": {"concat"},
     "metric_loss": {"triplet"},
-    "sampler": {"kde", "gmm"},
+    "sampler": {"kde", "gaussian", "gmm"},
     "logger": {"jsonl", "console", "tensorboard", "mlflow"},
 }
 

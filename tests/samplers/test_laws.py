@@ -9,6 +9,9 @@ SAMPLERS = [
     {"name": "kde"},
     {"name": "kde", "bandwidth": 0.5},
     {"name": "kde", "bandwidths": [0.1, 1.0], "folds": 3},
+    {"name": "kde", "kernel": "variance_preserving", "selection": "leave_one_out", "shared": True},
+    {"name": "gaussian"},
+    {"name": "gaussian", "shrinkage": 0.3},
     {"name": "gmm"},
     {"name": "gmm", "components": 2, "covariance": "full"},
 ]
