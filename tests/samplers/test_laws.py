@@ -14,6 +14,8 @@ SAMPLERS = [
     {"name": "gaussian", "shrinkage": 0.3},
     {"name": "gmm"},
     {"name": "gmm", "components": 2, "covariance": "full"},
+    {"name": "gmm", "components": [1, 2], "covariance": ["tied", "spherical"]},
+    {"name": "gmm", "method": "variational"},
 ]
 each_sampler = pytest.mark.parametrize("spec", SAMPLERS, ids=str)
 

@@ -31,6 +31,8 @@ PARTS = [
     mv.ShrunkGaussian(shrinkage=0.3),
     mv.GMM(),
     mv.GMM(components=2, covariance="full"),
+    mv.GMM(components=[1, 2], covariance=["tied", "spherical"]),
+    mv.GMM(components=[1, 3], covariance="full", method="variational", selection="held_out", folds=3),
     mv.JSONLines(),
     mv.Console(),
     mv.TensorBoard(),
