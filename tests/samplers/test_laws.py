@@ -16,6 +16,9 @@ SAMPLERS = [
     {"name": "gmm", "components": 2, "covariance": "full"},
     {"name": "gmm", "components": [1, 2], "covariance": ["tied", "spherical"]},
     {"name": "gmm", "method": "variational"},
+    {"name": "flow", "transforms": 1, "hidden": [8], "epochs": 5},
+    {"name": "interpolation"},
+    {"name": "interpolation", "neighbours": 1, "width": 0.5},
 ]
 each_sampler = pytest.mark.parametrize("spec", SAMPLERS, ids=str)
 
