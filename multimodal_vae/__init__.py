@@ -47,8 +47,12 @@ if TYPE_CHECKING:
     from multimodal_vae.run import fit as fit
     from multimodal_vae.run import open_run as open_run
     from multimodal_vae.samplers.base import DensitySampler as DensitySampler
+    from multimodal_vae.samplers.flow import Flow as Flow
+    from multimodal_vae.samplers.gaussian import ShrunkGaussian as ShrunkGaussian
     from multimodal_vae.samplers.gmm import GMM as GMM
+    from multimodal_vae.samplers.interpolation import Interpolation as Interpolation
     from multimodal_vae.samplers.kde import KDE as KDE
+    from multimodal_vae.samplers.prior import Prior as Prior
     from multimodal_vae.synthesis.files import write_samples as write_samples
     from multimodal_vae.synthesis.synthesizer import Synthesizer as Synthesizer
 
@@ -92,8 +96,12 @@ _HOME = {
     "registry": ["register"],
     "run": ["Run", "fit", "open_run"],
     "samplers.base": ["DensitySampler"],
+    "samplers.flow": ["Flow"],
+    "samplers.gaussian": ["ShrunkGaussian"],
     "samplers.gmm": ["GMM"],
+    "samplers.interpolation": ["Interpolation"],
     "samplers.kde": ["KDE"],
+    "samplers.prior": ["Prior"],
     "synthesis.files": ["write_samples"],
     "synthesis.synthesizer": ["Synthesizer"],
 }

@@ -20,7 +20,7 @@ CORE = {
     "modality": {"image", "signal", "vector", "categorical"},
     "fusion": {"concat"},
     "metric_loss": {"triplet", "supcon", "proxy_anchor", "centre", "pytorch_metric_learning"},
-    "sampler": {"kde", "gmm"},
+    "sampler": {"kde", "gaussian", "gmm", "flow", "prior", "interpolation"},
     "logger": {"jsonl", "console", "tensorboard", "mlflow"},
 }
 

@@ -1,7 +1,7 @@
 """The door for a density sampler of your own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
@@ -31,6 +31,17 @@ class DensitySampler(Part, nn.Module, ABC):
         Raises:
             SamplerError: if there are too few latents, or they are all equal.
         """
+
+    def prepare(self, classes: Sequence[Tensor]) -> Self:
+        """Return the sampler of which a copy is to be fitted to each class, having seen all of them: here, itself.
+
+        For what the classes share. The answer is a sampler with other settings rather than with something learned, so
+        that what is fitted to a class is still told by its settings and that class's latents.
+
+        Args:
+            classes: the latents of each class, (N, D); also those that :meth:`fit` will refuse.
+        """
+        return self
 
     @abstractmethod
     def forward(self) -> Distribution:
@@ -66,7 +77,9 @@ def require_spread(latents: Tensor, name: str) -> None:
     if latents.dim() != 2:
         raise SamplerError(f"{name!r} takes latents of shape (N, D), not {tuple(latents.shape)}")
     if len(latents) < 2:
-        raise SamplerError(f"{name!r} needs at least 2 latents, and there are {len(latents)}")
+        raise SamplerError(
+            f"{name!r} needs at least 2 latents, and there are {len(latents)}; add samples, or leave the class out"
+        )
     if not torch.isfinite(latents).all():
         raise SamplerError(f"{name!r} got latents that are not finite")
     if bool((latents == latents[0]).all()):

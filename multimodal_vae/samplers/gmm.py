@@ -1,27 +1,48 @@
-"""A Gaussian mixture fitted by expectation maximisation."""
+"""A Gaussian mixture, of a size and shape that the latents may choose."""
 
-from typing import Literal, Self
+import itertools
+import warnings
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as ExpectationMaximisation
 from torch import Tensor
 from torch.distributions import Distribution
 
 from multimodal_vae.distributions import GaussianMixture
+from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.samplers.base import DensitySampler, require_spread
+
+Covariance = Literal["diag", "full", "tied", "spherical"]
+Points = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 class GMM(DensitySampler):
-    """A mixture of a few Gaussians, by scikit-learn's expectation maximisation.
+    """A mixture of a few Gaussians, fitted by scikit-learn.
+
+    Where ``components`` or ``covariance`` is a list, every combination is fitted, and the best by ``selection`` kept.
 
     Args:
         components: how many; never more than half the latents of the class, so that each has something to learn, nor
             than there are distinct ones.
-        covariance: ``"diag"``, a variance by dimension; or ``"full"``.
+        covariance: ``"spherical"``, one variance a component; ``"diag"``, a variance by dimension; ``"full"``; or
+            ``"tied"``, a full one that all components share.
         regularisation: added to the variances, as a fraction of the latents' mean variance.
         seed: of the fit's k-means start.
+        selection: ``"bic"``, the lowest Bayesian information criterion (Schwarz 1978); or ``"held_out"``, the highest
+            cross-validated likelihood.
+        folds: of ``"held_out"``: contiguous blocks, as scikit-learn's ``KFold`` makes them; never more than there are
+            latents.
+        method: ``"em"``, expectation maximisation; or ``"variational"``, variational inference with a Dirichlet process
+            over the weights (Blei and Jordan 2006), which empties the components that it does not need. The density
+            then is the mixture at the posterior's means; as no BIC is defined for it, its selection is ``"held_out"``.
+
+    Raises:
+        ConfigurationError: if a choice among variational fits is to be made by BIC.
 
     Example:
         >>> density = GMM(components=2).fit(torch.randn(50, 3))()
@@ -35,38 +56,98 @@ class GMM(DensitySampler):
 
     def __init__(
         self,
-        components: PositiveInt = 3,
-        covariance: Literal["diag", "full"] = "diag",
+        components: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 3,
+        covariance: Covariance | Annotated[list[Covariance], Field(min_length=1)] = "diag",
         regularisation: PositiveFloat = 1e-3,
         seed: NonNegativeInt = 0,
+        selection: Literal["bic", "held_out"] = "bic",
+        folds: Annotated[int, Field(ge=2)] = 5,
+        method: Literal["em", "variational"] = "em",
     ) -> None:
         super().__init__()
         self.components = components
         self.covariance = covariance
         self.regularisation = regularisation
         self.seed = seed
+        self.selection = selection
+        self.folds = folds
+        self.method = method
+        numbers = components if isinstance(components, list) else [components]
+        shapes = covariance if isinstance(covariance, list) else [covariance]
+        self._candidates = list(itertools.product(numbers, shapes))
+        if method == "variational" and selection == "bic" and len(self._candidates) > 1:
+            raise ConfigurationError(
+                "a 'gmm' that is fitted by variational inference has no BIC to choose by; set selection to 'held_out'"
+            )
         for buffer in ("weights", "means", "scale"):
             self.register_buffer(buffer, None)
 
     def fit(self, latents: Tensor) -> Self:
-        """Run expectation maximisation."""
+        """Fit the mixture, or several and keep the best."""
         require_spread(latents, self.name)
-        points = latents.detach().double().cpu().numpy()
-        mixture = ExpectationMaximisation(
-            max(1, min(self.components, len(points) // 2, len(np.unique(points, axis=0)))),
-            covariance_type=self.covariance,
-            reg_covar=self.regularisation * float(points.var(0).mean()),
-            max_iter=500,
-            random_state=self.seed,
-        ).fit(points)
-        covariances = mixture.covariances_
-        scale = np.sqrt(covariances) if self.covariance == "diag" else np.linalg.cholesky(covariances)
+        points = latents.detach().to("cpu", torch.float64).numpy()
+        added = self.regularisation * float(points.var(0).mean())
+        density = _as_torch(self._best(points, added))
         self.weights, self.means, self.scale = (
-            torch.as_tensor(values).to(latents) for values in (mixture.weights_, mixture.means_, scale)
+            values.to(latents) for values in (density.weights, density.means, density.scale)
         )
         return self
+
+    def _best(self, points: Points, added: float) -> Any:
+        """The fitted mixture that is chosen among the candidates."""
+        if len(self._candidates) == 1:
+            return self._fitted(points, *self._candidates[0], added)
+        if self.selection == "bic":
+            fitted = [self._fitted(points, *candidate, added) for candidate in self._candidates]
+            return min(fitted, key=lambda mixture: mixture.bic(points))
+        if len(points) < 3:
+            raise SamplerError(
+                f"{self.name!r} cannot choose among mixtures by held-out likelihood with {len(points)} latents; set "
+                "one number of components and one covariance"
+            )
+        blocks = np.array_split(np.arange(len(points)), min(self.folds, len(points)))
+
+        def held_out(candidate: tuple[int, Covariance]) -> float:
+            scores = 0.0
+            for block in blocks:
+                density = _as_torch(self._fitted(np.delete(points, block, 0), *candidate, added))
+                scores += float(density.log_prob(torch.from_numpy(points[block])).sum())
+            return scores
+
+        return self._fitted(points, *max(self._candidates, key=held_out), added)
+
+    def _fitted(self, points: Points, components: int, covariance: Covariance, added: float) -> Any:
+        """A mixture of scikit-learn's."""
+        kind = ExpectationMaximisation if self.method == "em" else BayesianGaussianMixture
+        mixture = kind(
+            n_components=max(1, min(components, len(points) // 2, len(np.unique(points, axis=0)))),
+            covariance_type=covariance,
+            reg_covar=added,
+            max_iter=500,
+            random_state=self.seed,
+        )
+        with warnings.catch_warnings():
+            # What still moves a little after so many rounds is a density as well, and there is no setting to mend it.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return mixture.fit(points)
 
     def forward(self) -> Distribution:
         """The density."""
         self.state()
         return GaussianMixture(self.weights, self.means, self.scale)
+
+
+def _as_torch(mixture: Any) -> GaussianMixture:
+    """The density of a mixture of scikit-learn's, in float64; of a variational one, at the posterior's means."""
+    covariances = torch.from_numpy(mixture.covariances_)
+    means = torch.from_numpy(mixture.means_)
+    match mixture.covariance_type:
+        case "full":
+            scale = torch.linalg.cholesky(covariances)
+        case "tied":
+            scale = torch.linalg.cholesky(covariances)[None]
+        case "diag":
+            scale = covariances.sqrt()
+        case _:
+            scale = covariances.sqrt()[:, None].repeat(1, means.shape[1])
+    return GaussianMixture(torch.from_numpy(mixture.weights_), means, scale)

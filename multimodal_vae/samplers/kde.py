@@ -1,7 +1,8 @@
 """Kernel density estimation, the paper's sampler."""
 
 import math
-from typing import Annotated, Self
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -11,15 +12,32 @@ from torch.distributions import Distribution
 from multimodal_vae.distributions import GaussianMixture
 from multimodal_vae.samplers.base import DensitySampler, require_spread
 
+Kernel = Literal["plain", "variance_preserving"]
+
 
 class KDE(DensitySampler):
     r"""A Gaussian kernel on each latent, :math:`p(z) = \frac1N \sum_i \mathcal N(z; z_i, h^2 I)`.
 
+    Such a density is wider than the latents: the kernels add :math:`h^2` to the variance of each dimension. With
+    ``kernel="variance_preserving"`` all is drawn together towards the latents' mean *m* until the total variance is
+    the latents' own, :math:`D s^2` (divided by *N*). A draw is
+
+    .. math:: z = m + c\,(z_i - m + h \varepsilon), \quad c = 1 / \sqrt{1 + h^2 / s^2},
+
+    so that the density is :math:`\frac1N \sum_i \mathcal N(z; m + c(z_i - m), c^2 h^2 I)` (Jones 1991, *On correcting
+    for variance inflation in kernel density estimation*; Silverman and Young 1987, *The bootstrap: to smooth or not to
+    smooth?*). One *c* for all dimensions keeps the kernels round, whatever way the latent space is turned.
+
     Args:
-        bandwidth: *h*; where it is None, it is chosen from ``bandwidths`` by cross-validated likelihood.
-        bandwidths: the grid; where it is None, 41 values from 0.03 to 3 times the latents' standard deviation.
+        bandwidth: *h*; where it is None, it is chosen from ``bandwidths`` by held-out likelihood of this very kernel.
+        bandwidths: the grid; where it is None, 41 values from 0.03 to 3 times *s*, the root of the latents' mean
+            variance.
         folds: of the cross-validation: contiguous blocks, as scikit-learn's ``KFold`` makes them; never more than
             there are latents.
+        kernel: ``"plain"``, or ``"variance_preserving"``.
+        selection: of the bandwidth: ``"cross_validation"`` over the folds, or ``"leave_one_out"``.
+        shared: whether all classes get one bandwidth, the one that is best for the sum of their held-out likelihoods;
+            for classes of few samples.
 
     Example:
         >>> density = KDE(bandwidth=1.0).fit(torch.tensor([[0.0], [4.0]]))()
@@ -35,56 +53,121 @@ class KDE(DensitySampler):
         bandwidth: PositiveFloat | None = None,
         bandwidths: Annotated[list[PositiveFloat], Field(min_length=1)] | None = None,
         folds: Annotated[int, Field(ge=2)] = 5,
+        kernel: Kernel = "plain",
+        selection: Literal["cross_validation", "leave_one_out"] = "cross_validation",
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.bandwidth = bandwidth
         self.bandwidths = bandwidths
         self.folds = folds
+        self.kernel: Kernel = kernel
+        self.selection = selection
+        self.shared = shared
         self.register_buffer("points", None)
         self.register_buffer("chosen", None)
+
+    def prepare(self, classes: Sequence[Tensor]) -> Self:
+        """Choose the bandwidth that all classes share, if they do."""
+        usable = [latents for latents in classes if len(latents) > 1 and bool(latents.isfinite().all())]
+        if not self.shared or self.bandwidth is not None or not usable:
+            return self
+        return type(self)(**{**self._settings, "bandwidth": self._best(usable)})
 
     def fit(self, latents: Tensor) -> Self:
         """Keep the latents and choose the bandwidth."""
         require_spread(latents, self.name)
         latents = latents.detach().clone()
         self.points = latents
-        chosen = self.bandwidth
-        if chosen is None:
-            spread = float(latents.double().var(0, correction=0).mean().sqrt())
-            grid = self.bandwidths or (spread * torch.logspace(math.log10(0.03), math.log10(3), 41)).tolist()
-            scores = cross_validated_log_likelihood(latents, grid, min(self.folds, len(latents)))
-            chosen = grid[int(scores.argmax())]
-        self.chosen = latents.new_tensor(chosen)
+        self.chosen = latents.new_tensor(self._best([latents]) if self.bandwidth is None else self.bandwidth)
         return self
+
+    def _best(self, classes: Sequence[Tensor]) -> float:
+        """The bandwidth of the grid with the highest likelihood of held-out latents, over classes together."""
+        grid = self.bandwidths
+        if grid is None:
+            total = sum(float(_variance(latents)) * len(latents) for latents in classes)
+            spread = math.sqrt(total / sum(map(len, classes)))
+            grid = (spread * torch.logspace(math.log10(0.03), math.log10(3), 41)).tolist()
+        scores = torch.zeros(len(grid), dtype=torch.float64)
+        for latents in classes:
+            folds = len(latents) if self.selection == "leave_one_out" else min(self.folds, len(latents))
+            scores += cross_validated_log_likelihood(latents, grid, folds, self.kernel)
+        return grid[int(scores.argmax())]
 
     def forward(self) -> Distribution:
         """The density, a mixture with one component a latent."""
         self.state()
-        ones = self.points.new_ones(len(self.points))
-        return GaussianMixture(ones, self.points, self.chosen.expand(1, self.points.shape[1]))
+        points, h = self.points, self.chosen
+        if self.kernel == "variance_preserving":
+            mean, c = points.mean(0), torch.rsqrt(1 + h.square() / _variance(points).to(h))
+            points, h = mean + c * (points - mean), c * h
+        return GaussianMixture(points.new_ones(len(points)), points, h.expand(1, points.shape[1]))
 
 
-def cross_validated_log_likelihood(latents: Tensor, bandwidths: list[float], folds: int) -> Tensor:
+def _variance(latents: Tensor) -> Tensor:
+    """The mean over dimensions of the latents' variance, divided by their number."""
+    return latents.detach().to("cpu", torch.float64).var(0, correction=0).mean()
+
+
+def cross_validated_log_likelihood(
+    latents: Tensor, bandwidths: list[float], folds: int, kernel: Kernel = "plain"
+) -> Tensor:
     """Summed log density of each fold under the kernels of the others, one value a bandwidth, (B,), in nats.
 
     Exact: scikit-learn's ``KernelDensity`` gives these values with ``leaf_size=N``, and is far off in many dimensions
     at its default leaf size. Distances are computed once for all bandwidths and folds.
+
+    Args:
+        latents: (N, D).
+        bandwidths: the candidates.
+        folds: how many contiguous blocks; N of them leave one out.
+        kernel: that of :class:`KDE`; means and variances of the variance-preserving one are those of the other folds.
     """
-    points = latents.detach().double()
+    points = latents.detach().to("cpu", torch.float64)
     count, dimensions = points.shape
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
     fold = torch.cat([part.new_full((len(part),), i) for i, part in enumerate(torch.arange(count).tensor_split(folds))])
     same_fold = fold[:, None] == fold
-    others = (~same_fold).sum(1)
-    squared.masked_fill_(same_fold, math.inf)
-    # Kernels relative to the nearest latent's: their sum is at least 1 whatever the bandwidth, so that exp(-700), which
-    # is 1e-304, adds nothing; below it exp is twenty times slower.
-    nearest = squared.amin(1)
-    squared.sub_(nearest[:, None])
+    others = (~same_fold).sum(1).to(points)
+    if kernel == "plain":
+        squared.masked_fill_(same_fold, math.inf)
+        nearest = squared.amin(1)
+        squared.sub_(nearest[:, None])
+        widths = points.new_tensor(bandwidths)[:, None].expand(-1, count)
+        return torch.stack([_score(squared, nearest, others, dimensions, width) for width in widths])
+    # Latent i is held out from latents of another mean and variance than latent j; their distance once both are drawn
+    # together follows from |a - c b|^2 = (1 - c) |a|^2 - c (1 - c) |b|^2 + c |a - b|^2.
+    from_mean, variance = torch.empty_like(squared), points.new_empty(count)
+    for held in (fold == number for number in range(folds)):
+        rest = points[~held]
+        from_mean[held] = (points - rest.mean(0)).square().sum(1)
+        variance[held] = rest.var(0, correction=0).mean()
     scores = []
     for h in bandwidths:
-        relative = squared.mul(-0.5 / h**2).clamp_min_(-700).exp_().sum(1)
-        mean = relative.log() - others.log() - 0.5 * nearest / h**2  # of the others' kernels, as a logarithm
-        log_density = mean - dimensions * math.log(h * math.sqrt(2 * math.pi))
-        scores.append(log_density.sum())
+        # What has no variance, as a single latent, has none to preserve.
+        shrinkage = torch.where(variance > 0, torch.rsqrt(1 + h**2 / variance), 1)
+        c = shrinkage[:, None]
+        shrunk = (1 - c) * from_mean.diagonal()[:, None] - c * (1 - c) * from_mean + c * squared
+        shrunk.masked_fill_(same_fold, math.inf)
+        nearest = shrunk.amin(1)
+        scores.append(_score(shrunk.sub_(nearest[:, None]), nearest, others, dimensions, h * shrinkage))
     return torch.stack(scores)
+
+
+def _score(farther: Tensor, nearest: Tensor, others: Tensor, dimensions: int, width: Tensor) -> Tensor:
+    """The latents' summed log density under Gaussian kernels.
+
+    Args:
+        farther: by how much the squared distance to each kernel exceeds that to the nearest, (N, N).
+        nearest: the squared distance to the nearest, (N,).
+        others: the number of kernels, (N,).
+        dimensions: of the latents.
+        width: standard deviation of the kernels that each latent sees, (N,).
+    """
+    # Kernels relative to the nearest latent's: their sum is at least 1 whatever the bandwidth, so that exp(-700), which
+    # is 1e-304, adds nothing; below it exp is twenty times slower.
+    relative = farther.mul((-0.5 / width.square())[:, None]).clamp_min_(-700).exp_().sum(1)
+    mean = relative.log() - others.log() - 0.5 * nearest / width.square()  # of the kernels, as a logarithm
+    log_density: Tensor = mean - dimensions * (width * math.sqrt(2 * math.pi)).log()
+    return log_density.sum()

@@ -45,10 +45,11 @@ class Synthesizer:
             SamplerError: naming the class from which no density can be learned.
         """
         latents = self.vae.embed(data)
-        for index, name in enumerate(data.classes):
-            chosen = latents[data.labels == index]
+        classes = {name: latents[data.labels == index] for index, name in enumerate(data.classes)}
+        prepared = self.sampler.prepare(list(classes.values()))
+        for name, chosen in classes.items():
             try:
-                self.densities[name] = DensitySampler.of(self.sampler).fit(chosen)
+                self.densities[name] = DensitySampler.of(prepared).fit(chosen)
             except SamplerError as error:
                 raise SamplerError(f"class {name!r}: {error}") from error
             self.fitted_on[name] = len(chosen)

@@ -35,6 +35,8 @@ def same(first: Tensor, second: Tensor, tolerance: float = 0.0) -> bool:
     first, second = first.detach(), second.detach()
     if first.shape != second.shape:
         return False
+    if not first.is_floating_point():
+        return torch.equal(first, second)
     scale = 1 + max(float(first.abs().max()), float(second.abs().max())) if first.numel() else 1.0
     return bool(((first - second).abs() <= tolerance * scale).all())
 
@@ -43,7 +45,7 @@ def farthest(first: Tensor, second: Tensor) -> str:
     """How far two tensors are from each other, for a message."""
     if first.shape != second.shape:
         return f"the shapes {tuple(first.shape)} and {tuple(second.shape)}"
-    return f"a difference of {float((first - second).detach().abs().max()):.3g}"
+    return f"a difference of {float((first.detach().double() - second.detach().double()).abs().max()):.3g}"
 
 
 def expect_gradients(module: nn.Module, what: str) -> None:

@@ -1,7 +1,11 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as Theirs
+from sklearn.model_selection import KFold, cross_val_score
 
 import multimodal_vae as mv
 
@@ -14,7 +18,7 @@ def clusters(count=90, dimensions=3):
     return centres[torch.arange(count) % 3] + noise
 
 
-@pytest.mark.parametrize("covariance", ["diag", "full"])
+@pytest.mark.parametrize("covariance", ["diag", "full", "tied", "spherical"])
 def test_log_density_is_scikit_learns(covariance):
     points = clusters()
     ours = mv.GMM(components=3, covariance=covariance, regularisation=1e-3).fit(points)()
@@ -70,3 +74,72 @@ def test_the_same_seed_fits_the_same():
 def test_few_distinct_latents_fit_without_a_warning():
     points = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(6, 1)
     assert mv.GMM(components=3).fit(points)().log_prob(points).isfinite().all()
+
+
+NUMBERS, SHAPES = [1, 2, 3, 4], ["diag", "full", "tied", "spherical"]
+
+
+def candidates(points):
+    regularisation = 1e-3 * float(points.numpy().var(0).mean())
+    for number, shape in itertools.product(NUMBERS, SHAPES):
+        yield Theirs(number, covariance_type=shape, reg_covar=regularisation, max_iter=500, random_state=0)
+
+
+@pytest.mark.parametrize("count", [24, 90])
+def test_the_mixture_chosen_by_bic_is_the_best_of_scikit_learns(count):
+    points = clusters(count)
+    best = min((each.fit(points.numpy()) for each in candidates(points)), key=lambda each: each.bic(points.numpy()))
+    ours = mv.GMM(components=NUMBERS, covariance=SHAPES).fit(points)()
+    assert len(ours.means) == best.n_components
+    np.testing.assert_allclose(ours.log_prob(points).numpy(), best.score_samples(points.numpy()), rtol=1e-8)
+
+
+def test_the_mixture_chosen_by_held_out_likelihood_is_the_best_of_scikit_learns():
+    points = clusters(60)
+    regularisation = 1e-3 * float(points.numpy().var(0).mean())
+    scores = [cross_val_score(each, points.numpy(), cv=KFold(4)).sum() for each in candidates(points)]
+    best = list(candidates(points))[int(np.argmax(scores))].fit(points.numpy())
+    assert best.reg_covar == regularisation
+    ours = mv.GMM(components=NUMBERS, covariance=SHAPES, selection="held_out", folds=4).fit(points)()
+    assert len(ours.means) == best.n_components
+    np.testing.assert_allclose(ours.log_prob(points).numpy(), best.score_samples(points.numpy()), rtol=1e-8)
+
+
+@pytest.mark.parametrize("covariance", SHAPES)
+def test_a_variational_density_is_the_mixture_of_scikit_learns_posterior_means(covariance):
+    points = clusters()
+    regularisation = 1e-3 * float(points.numpy().var(0).mean())
+    posterior = BayesianGaussianMixture(
+        n_components=6, covariance_type=covariance, reg_covar=regularisation, max_iter=500, random_state=0
+    ).fit(points.numpy())
+    plain = Theirs(6, covariance_type=covariance)
+    plain.weights_, plain.means_ = posterior.weights_, posterior.means_
+    plain.precisions_cholesky_ = posterior.precisions_cholesky_
+    ours = mv.GMM(components=6, covariance=covariance, method="variational").fit(points)()
+    np.testing.assert_allclose(ours.log_prob(points).numpy(), plain.score_samples(points.numpy()), rtol=1e-8)
+
+
+def test_a_variational_fit_empties_components_that_it_does_not_need():
+    weights = mv.GMM(components=12, covariance="tied", method="variational").fit(clusters(300)).weights
+    assert weights.sort(descending=True).values[:3].sum() > 0.95
+
+
+def test_a_choice_among_variational_fits_cannot_be_made_by_bic():
+    with pytest.raises(mv.ConfigurationError, match=r"no BIC.*set selection to 'held_out'"):
+        mv.GMM(components=[1, 2], method="variational")
+
+
+@pytest.mark.parametrize("covariance", SHAPES)
+@pytest.mark.parametrize("method", ["em", "variational"])
+@pytest.mark.parametrize("count", [2, 5])
+def test_few_latents_are_enough(count, method, covariance):
+    points = clusters(count, 16).float()
+    density = mv.GMM(covariance=covariance, method=method).fit(points)()
+    assert density.log_prob(points).isfinite().all()
+    assert density.sample((4,)).isfinite().all()
+
+
+def test_two_latents_are_too_few_to_hold_any_out():
+    with pytest.raises(mv.SamplerError, match="held-out likelihood with 2 latents; set one number"):
+        mv.GMM(components=[1, 2], selection="held_out").fit(clusters(2))
+    assert len(mv.GMM(components=[1, 2], selection="held_out").fit(clusters(3)).means) == 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut
 from sklearn.neighbors import KernelDensity
 
 import multimodal_vae as mv
@@ -86,3 +86,81 @@ def test_the_order_of_the_draws_does_not_touch_what_was_fitted():
     kept = sampler.points.clone()
     points.zero_()
     assert torch.equal(sampler.points, kept)
+
+
+def as_theirs(points, h, kernel):
+    """scikit-learn's kernel density of the same settings."""
+    if kernel == "variance_preserving":
+        c = 1 / np.sqrt(1 + h**2 / points.var(0).mean())
+        points, h = points.mean(0) + c * (points - points.mean(0)), c * h
+    return KernelDensity(bandwidth=h, leaf_size=len(points)).fit(points)
+
+
+@pytest.mark.parametrize("dimensions", [1, 3, 64])
+def test_the_variance_preserving_density_is_scikit_learns_of_the_shrunk_points(dimensions):
+    points, queries = latents(0, dimensions=dimensions), latents(1, dimensions=dimensions)
+    ours = mv.KDE(bandwidth=0.8, kernel="variance_preserving").fit(points)().log_prob(queries)
+    theirs = as_theirs(points.numpy(), 0.8, "variance_preserving").score_samples(queries.numpy())
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("h", [0.1, 1.0, 10.0])
+def test_the_variance_preserving_density_has_the_latents_mean_and_total_variance(h):
+    points = latents(2, 30, 4)
+    density = mv.KDE(bandwidth=h, kernel="variance_preserving").fit(points)()
+    variance = density.means.var(0, correction=0).sum() + density.scale.square().sum()
+    torch.testing.assert_close(density.mean, points.mean(0))
+    torch.testing.assert_close(variance, points.var(0, correction=0).sum())
+    plain = mv.KDE(bandwidth=h).fit(points)()
+    inflated = plain.means.var(0, correction=0).sum() + plain.scale.square().sum()
+    torch.testing.assert_close(inflated, points.var(0, correction=0).sum() + 4 * h**2)
+
+
+@pytest.mark.parametrize("kernel", ["plain", "variance_preserving"])
+@pytest.mark.parametrize("folds", [2, 5, 17])
+def test_held_out_scores_of_each_kernel_are_scikit_learns(kernel, folds):
+    points, grid = latents(3, 17, 3), [0.2, 0.5, 1.0]
+    expected = [
+        sum(as_theirs(points.numpy()[a], h, kernel).score(points.numpy()[b]) for a, b in KFold(folds).split(points))
+        for h in grid
+    ]
+    ours = cross_validated_log_likelihood(points, grid, folds, kernel)
+    np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-9)
+
+
+@given(seed=st.integers(0, 1000), count=st.sampled_from([10, 23]), dimensions=st.sampled_from([1, 16]))
+def test_the_bandwidth_chosen_by_leaving_one_out_is_scikit_learns(seed, count, dimensions):
+    points, grid = latents(seed, count, dimensions), [0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 4.0]
+    search = GridSearchCV(KernelDensity(leaf_size=count), {"bandwidth": grid}, cv=LeaveOneOut()).fit(points.numpy())
+    chosen = mv.KDE(bandwidths=grid, selection="leave_one_out").fit(points).chosen
+    assert float(chosen) == search.best_params_["bandwidth"]
+
+
+def test_a_shared_bandwidth_is_the_best_for_all_classes_together():
+    classes, grid = [latents(0, 40, 2), 4 * latents(1, 30, 2)], np.geomspace(0.1, 10, 60).tolist()
+    scores = sum(cross_validated_log_likelihood(points, grid, 5) for points in classes)
+    prepared = mv.KDE(bandwidths=grid, shared=True).prepare(classes)
+    assert prepared.bandwidth == grid[int(scores.argmax())]
+    alone = [float(mv.KDE(bandwidths=grid).fit(points).chosen) for points in classes]
+    assert alone[0] < prepared.bandwidth < alone[1]
+
+
+def test_without_a_shared_bandwidth_or_with_one_given_nothing_is_prepared():
+    for sampler in (mv.KDE(), mv.KDE(bandwidth=1.0, shared=True)):
+        assert sampler.prepare([latents(0)]) is sampler
+
+
+def test_classes_that_teach_nothing_do_not_stand_in_the_way_of_a_shared_bandwidth():
+    bad = [torch.zeros(0, 2), torch.zeros(1, 2), torch.full((4, 2), math.nan)]
+    sampler = mv.KDE(shared=True)
+    assert sampler.prepare(bad) is sampler
+    assert sampler.prepare([*bad, latents(0)]).bandwidth == sampler.prepare([latents(0)]).bandwidth
+
+
+@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("kernel", ["plain", "variance_preserving"])
+@pytest.mark.parametrize("selection", ["cross_validation", "leave_one_out"])
+def test_few_latents_are_enough(count, kernel, selection):
+    points = latents(0, count, 16, torch.float32)
+    density = mv.KDE(kernel=kernel, selection=selection).fit(points)()
+    assert density.log_prob(points).isfinite().all()

@@ -9,8 +9,16 @@ SAMPLERS = [
     {"name": "kde"},
     {"name": "kde", "bandwidth": 0.5},
     {"name": "kde", "bandwidths": [0.1, 1.0], "folds": 3},
+    {"name": "kde", "kernel": "variance_preserving", "selection": "leave_one_out", "shared": True},
+    {"name": "gaussian"},
+    {"name": "gaussian", "shrinkage": 0.3},
     {"name": "gmm"},
     {"name": "gmm", "components": 2, "covariance": "full"},
+    {"name": "gmm", "components": [1, 2], "covariance": ["tied", "spherical"]},
+    {"name": "gmm", "method": "variational"},
+    {"name": "flow", "transforms": 1, "hidden": [8], "epochs": 5},
+    {"name": "interpolation"},
+    {"name": "interpolation", "neighbours": 1, "width": 0.5},
 ]
 each_sampler = pytest.mark.parametrize("spec", SAMPLERS, ids=str)
 

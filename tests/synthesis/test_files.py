@@ -65,7 +65,7 @@ def test_every_row_and_the_folder_say_that_they_are_synthetic_and_where_from(syn
     assert provenance == {
         "notice": "synthetic, not for diagnosis",
         "run": "here",
-        "sampler": {"name": "kde", "bandwidth": 0.5, "folds": 5},
+        "sampler": synthesizer.sampler.configuration,
         "densities_fitted_on": {"ill": 4, "well": 4},
         "counts": {"well": 3},
         "seed": 5,

@@ -147,3 +147,15 @@ def test_a_strangers_sampler_is_fitted_saved_and_restored(vae, data, tmp_path):
     assert again.sampler.floor == 0.1
     assert torch.equal(again.latents("ill", 4, 0), synthesizer.latents("ill", 4, 0))
     assert Counter(json.loads(read_tensors(tmp_path / "x")[1]["synthesizer"])["fitted_on"]) == {"ill": 12, "well": 12}
+
+
+def test_classes_can_share_a_bandwidth(vae, data, tmp_path):
+    sampler = mv.KDE(shared=True)
+    shared = mv.Synthesizer(vae, sampler).fit(data)
+    assert shared.sampler.configuration == sampler.configuration
+    assert shared.densities["ill"].chosen == shared.densities["well"].chosen
+    apart = mv.Synthesizer(vae, "kde").fit(data)
+    assert apart.densities["ill"].chosen != apart.densities["well"].chosen
+    shared.save(tmp_path / "x")
+    again = mv.Synthesizer.load(tmp_path / "x", vae)
+    assert torch.equal(again.latents("ill", 3, 0), shared.latents("ill", 3, 0))

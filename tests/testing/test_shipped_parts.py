@@ -37,8 +37,18 @@ PARTS = [
     mv.KDE(),
     mv.KDE(bandwidth=0.5),
     mv.KDE(bandwidths=[0.1, 1.0], folds=3),
+    mv.KDE(kernel="variance_preserving", selection="leave_one_out"),
+    mv.ShrunkGaussian(),
+    mv.ShrunkGaussian(shrinkage=0.3),
     mv.GMM(),
     mv.GMM(components=2, covariance="full"),
+    mv.GMM(components=[1, 2], covariance=["tied", "spherical"]),
+    mv.GMM(components=[1, 3], covariance="full", method="variational", selection="held_out", folds=3),
+    mv.Flow(transforms=1, hidden=[8], epochs=5, patience=2),
+    mv.Flow(transform="affine", transforms=2, hidden=[8], epochs=5, patience=2),
+    mv.Prior(),
+    mv.Interpolation(neighbours=2),
+    mv.Interpolation(neighbours=1, width=0.5),
     mv.JSONLines(),
     mv.Console(),
     mv.TensorBoard(),
@@ -51,6 +61,8 @@ def test_laws(part, check):
     if isinstance(part, mv.MLflow):  # too heavy to come with every environment
         pytest.importorskip("mlflow")
         pytest.importorskip("alembic")
+    if isinstance(part, mv.Flow):  # an extra
+        pytest.importorskip("zuko")
     check(part)
 
 
