@@ -8,7 +8,6 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from multimodal_vae.distributions import Gaussian, mixture_log_prob, moment_matched
-from multimodal_vae.errors import ConfigurationError
 from multimodal_vae.fusions.base import LOGVAR, Fusion, Subsets
 from multimodal_vae.fusions.moe import alone
 
@@ -34,12 +33,6 @@ class MMVAEPlus(Fusion):
     def build(self, sizes: Mapping[str, int], latent_dim: int) -> None:
         """Make a linear layer a modality, for both its latents, and the variances of what stands in for private ones."""
         self.shared = latent_dim - len(sizes) * self.private
-        if self.shared < 1:
-            raise ConfigurationError(
-                f"the fusion 'mmvaeplus' with private = {self.private} leaves nothing of a latent of {latent_dim} "
-                f"dimensions to be shared by {len(sizes)} modalities; make latent_dim larger than "
-                f"{len(sizes) * self.private}"
-            )
         self.heads = nn.ModuleList(nn.Linear(size, 2 * (self.shared + self.private)) for size in sizes.values())
         self.stand_ins = nn.Parameter(torch.zeros(len(sizes), self.private))
 

@@ -20,7 +20,7 @@ class MVTCAE(Experts):
     one modality what all of them tell together.
 
     Args:
-        alpha: between the two divergences; 5/6 is the paper's.
+        alpha: between the two divergences; the nearer to 1, the more the experts' counts.
     """
 
     def __init__(self, alpha: Annotated[float, Field(ge=0, lt=1)] = 5 / 6) -> None:

@@ -37,6 +37,6 @@ class PoE(Experts):
         alone = torch.eye(present.shape[1], dtype=torch.bool, device=present.device)[:, None] & present
         chosen = numbered(drawn(self.random_subsets, present), present)
         asked = torch.cat([present[None], alone, chosen])
-        rebuilt = asked.float()
+        rebuilt = asked.to(torch.get_default_dtype())
         rebuilt[0] = 1.0
-        return Subsets(asked, asked.any(2).float(), rebuilt)
+        return Subsets(asked, asked.any(2).to(rebuilt.dtype), rebuilt)
