@@ -310,7 +310,9 @@ class MultimodalVAE(nn.Module):
         for name in samples:
             self._require_modality(name)
         if not samples:
-            raise DataError(f"nothing is given to encode: give samples of one of {list(self.modalities)}, or of several")
+            raise DataError(
+                f"nothing is given to encode: give samples of one of {list(self.modalities)}, or of several"
+            )
         counts = {name: len(x) for name, x in samples.items()}
         if len(set(counts.values())) > 1:
             raise DataError(f"the modalities have different numbers of samples: {counts}")

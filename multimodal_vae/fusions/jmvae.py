@@ -37,9 +37,9 @@ class JMVAE(Experts):
     def forward(self, features: Mapping[str, Tensor], present: Tensor) -> Gaussian:
         """The joint answer for all modalities, or the experts' for a part of them."""
         part = product(self.experts(features, present), present, prior=True)
-        joined = torch.where(present.all(1, keepdim=True), torch.cat(list(features.values()), 1), 0)
-        mean, logvar = self.joint(joined).chunk(2, -1)
         all_here = present.all(1, keepdim=True)
+        joined = torch.where(all_here, torch.cat(list(features.values()), 1), 0)
+        mean, logvar = self.joint(joined).chunk(2, -1)
         return Gaussian(
             torch.where(all_here, mean, part.mean), torch.where(all_here, logvar.clamp(-LOGVAR, LOGVAR), part.logvar)
         )
@@ -49,8 +49,8 @@ class JMVAE(Experts):
     ) -> Tensor:
         """From the prior, and, where all modalities are asked, from the answer for each."""
         experts = self.experts(features, asked)
-        singles = product(
-            Gaussian(experts.mean[:, :, None], experts.logvar[:, :, None]), torch.ones_like(asked)[..., None], prior=True
-        )
+        # Each a product of one: a place of its own among the axes makes M rows of what would be multiplied.
+        each = Gaussian(experts.mean[:, :, None], experts.logvar[:, :, None])
+        singles = product(each, torch.ones_like(asked)[..., None], prior=True)
         apart = torch.where(asked.all(1), together(posterior, singles, asked), 0)
         return posterior.kl_to_standard_normal().sum(1) + self.alpha * apart

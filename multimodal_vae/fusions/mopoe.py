@@ -29,9 +29,7 @@ class MoPoE(Experts):
             the products' form, as in MVAE.
     """
 
-    def __init__(
-        self, draws: PositiveInt = 7, kl: Literal["bound", "sampled"] = "bound", prior: bool = False
-    ) -> None:
+    def __init__(self, draws: PositiveInt = 7, kl: Literal["bound", "sampled"] = "bound", prior: bool = False) -> None:
         super().__init__()
         self.draws = draws
         self.kl = kl
