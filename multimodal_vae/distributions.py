@@ -13,12 +13,17 @@ class Gaussian:
     """Diagonal Gaussians, one a row: what an encoder and a fusion say of a sample's latent.
 
     Attributes:
-        mean: (N, D).
-        logvar: (N, D), the natural logarithm of the variance.
+        mean: (N, D), or with more axes before the last, such as (N, M, D) for experts.
+        logvar: of the same shape, the natural logarithm of the variance.
     """
 
     mean: Tensor
     logvar: Tensor
+
+    @classmethod
+    def standard_like(cls, x: Tensor) -> "Gaussian":
+        """N(0, I) of a tensor's shape."""
+        return cls(torch.zeros_like(x), torch.zeros_like(x))
 
     def rsample(self) -> Tensor:
         """Draw one latent a row by the reparameterisation trick (Kingma and Welling 2014, section 2.4); (N, D)."""
@@ -32,6 +37,82 @@ class Gaussian:
             tensor([[0.5000]])
         """
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar)
+
+    def kl_to(self, other: "Gaussian") -> Tensor:
+        """KL divergence from others by dimension, in nats, of the shape that both broadcast to.
+
+        Example:
+            >>> one, other = (Gaussian(torch.tensor([[m]]), torch.tensor([[0.0]])) for m in (1.0, 3.0))
+            >>> one.kl_to(other)
+            tensor([[2.]])
+        """
+        narrower = self.logvar - other.logvar
+        offset = (self.mean - other.mean).square() * torch.exp(-other.logvar)
+        return 0.5 * (offset + narrower.exp() - 1 - narrower)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density in nats, summed over the last axis, of the shape before it."""
+        squares = (value - self.mean).square() * torch.exp(-self.logvar)
+        return -0.5 * (squares + self.logvar + math.log(2 * math.pi)).sum(-1)
+
+
+def product(experts: Gaussian, taken: Tensor, prior: bool = False) -> Gaussian:
+    """The normalised product of Gaussians: precisions add up, and means are weighted by them.
+
+    Precisions are summed as logarithms, so that variances from 1e-8 to 1e8 may stand side by side (Wu and Goodman
+    2018, section 2.1, with the weights written as a softmax).
+
+    Args:
+        experts: (..., M, D), finite.
+        taken: (..., M) of bool, who is multiplied; nobody at all gives N(0, I).
+        prior: whether N(0, I) is multiplied as well.
+
+    Returns:
+        (..., D).
+
+    Example:
+        >>> both = Gaussian(torch.tensor([[[0.0], [3.0]]]), torch.zeros(1, 2, 1))
+        >>> product(both, torch.tensor([[True, True]])).mean, product(both, torch.tensor([[True, True]]), True).mean
+        (tensor([[1.5000]]), tensor([[1.]]))
+    """
+    precisions = torch.where(taken[..., None], -experts.logvar, -torch.inf)
+    standing = torch.ones_like(taken[..., :1]) if prior else ~taken.any(-1, keepdim=True)
+    alone = torch.where(standing[..., None], torch.zeros_like(precisions[..., :1, :]), -torch.inf)
+    precisions = torch.cat([precisions, alone], -2)
+    means = torch.cat([experts.mean, torch.zeros_like(experts.mean[..., :1, :])], -2)
+    return Gaussian((precisions.softmax(-2) * means).sum(-2), -precisions.logsumexp(-2))
+
+
+def moment_matched(experts: Gaussian, taken: Tensor) -> Gaussian:
+    """The Gaussian with the mean and the variance, by dimension, of an equal mixture.
+
+    Args:
+        experts: (..., M, D), finite.
+        taken: (..., M) of bool, the mixture's components; none at all gives N(0, I).
+
+    Returns:
+        (..., D).
+    """
+    shares = (taken / taken.sum(-1, keepdim=True).clamp(min=1))[..., None].to(experts.mean.dtype)
+    mean = (shares * experts.mean).sum(-2)
+    variance = (shares * (experts.logvar.exp() + (experts.mean - mean[..., None, :]).square())).sum(-2)
+    some = taken.any(-1, keepdim=True)
+    return Gaussian(mean, torch.where(some, torch.where(some, variance, 1).log(), 0))
+
+
+def mixture_log_prob(value: Tensor, components: Gaussian, taken: Tensor) -> Tensor:
+    """Log density of an equal mixture, in nats.
+
+    Args:
+        value: (N, D).
+        components: (N, M, D), finite.
+        taken: (N, M) of bool, the mixture's components; at least one.
+
+    Returns:
+        (N,).
+    """
+    densities = torch.where(taken, components.log_prob(value[:, None]), -torch.inf)
+    return densities.logsumexp(1) - taken.sum(1).log()
 
 
 class GaussianMixture(Distribution):

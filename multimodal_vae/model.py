@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from multimodal_vae.data.batch import UNLABELLED, Batch
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
-from multimodal_vae.fusions.base import Fusion
+from multimodal_vae.fusions.base import Fusion, Subsets
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.nn import Standardise
@@ -31,7 +31,7 @@ CALIBRATION_BYTES = 1 << 28
 
 
 class MultimodalVAE(nn.Module):
-    """Encoders, a fusion into one latent, and decoders that all see the whole latent.
+    """Encoders, a fusion into one latent, and decoders that see all of it, but for what is another modality's own.
 
     Args:
         modalities: a modality by name: an instance, the name of a registered one, or a table.
@@ -43,6 +43,7 @@ class MultimodalVAE(nn.Module):
         seed: of the initial weights; torch's present state where it is None.
 
     Attributes:
+        shared_dim: how many of the latent's first dimensions all modalities share; all, with most fusions.
         precision: in which encoders and decoders train; ``"float32"`` but for the length of a training that says
             otherwise.
 
@@ -76,16 +77,23 @@ class MultimodalVAE(nn.Module):
         self.latent_dim = latent_dim
         self.seed = seed
         self.precision: Precision = "float32"
-        self.objective = _objective(objective or {}, self.modalities, latent_dim)
         self.fusion = Fusion.of(fusion)
+        self.shared_dim = latent_dim - len(self.modalities) * self.fusion.private
+        if self.shared_dim < 1:
+            raise ConfigurationError(
+                f"{len(self.modalities)} modalities with private = {self.fusion.private} dimensions each leave nothing "
+                f"to share of a latent of {latent_dim}; make latent_dim larger, or private smaller"
+            )
+        self.objective = _objective(objective or {}, self.modalities, self.shared_dim)
         self.metric_loss = MetricLoss.of(metric_loss)
         with seeded(seed):
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
-            self.decoders = nn.ModuleList(modality.decoder(latent_dim) for modality in self.modalities.values())
-            self.sizes = self._sizes()
+            seen = self.shared_dim + self.fusion.private
+            self.decoders = nn.ModuleList(modality.decoder(seen) for modality in self.modalities.values())
+            self.sizes = self._sizes(seen)
             self.fusion.build(self.sizes, latent_dim)
-            self.metric_loss.build(self.objective.metric_dimensions or latent_dim, len(self.classes))
+            self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
 
     @property
     def device(self) -> torch.device:
@@ -126,19 +134,50 @@ class MultimodalVAE(nn.Module):
         Returns:
             ``reconstruction.<modality>`` and ``kl``, (N,) each; and ``metric``, a scalar.
         """
-        posterior = self.posterior(inputs or batch.samples, batch.present)
-        decoded = self.decode(posterior.rsample())
+        _require_something(batch)
+        features = self.features(inputs or batch.samples, batch.present)
+        questions = _Questions(self.fusion.subsets(batch.present))
+        features = {name: questions.of(x) for name, x in features.items()}
+        posterior: Gaussian = self.fusion(features, questions.asked)
+        latents = posterior.rsample()
+        elements = {name: modality.elements for name, modality in self.modalities.items()}
         terms = {}
-        for column, (name, modality) in enumerate(self.modalities.items()):
-            target = batch.samples[name]
-            loss = _where_present(modality.reconstruction_loss, batch.present[:, column], (), decoded[name], target)
+        for column, name in enumerate(self.modalities):
+            loss = self._reconstruction(column, latents, questions, batch)
             # A loss is a mean over its sample's elements; sums are asked of the objective, not of each author.
-            terms[reconstruction(name)] = loss * (modality.elements if self.objective.reduction == "sum" else 1)
-        divergence = posterior.kl_to_standard_normal()
-        terms[KL] = divergence.sum(1) if self.objective.reduction == "sum" else divergence.mean(1)
-        labels, shaped = gather(batch.labels), gather(posterior.mean[:, : self.objective.metric_dimensions])
-        terms[METRIC] = self.metric_loss(shaped[labels >= 0], labels[labels >= 0])
+            terms[reconstruction(name)] = loss * self.objective.elements(name, elements)
+        present = questions.of(batch.present)
+        divergence = self.fusion.divergence(posterior, latents, features, questions.asked, present)
+        terms[KL] = questions.summed(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
+        terms[METRIC] = self._metric(posterior.mean, questions, batch.labels, gather)
         return terms
+
+    def _reconstruction(self, column: int, latents: Tensor, questions: "_Questions", batch: Batch) -> Tensor:
+        """How far a modality is from being rebuilt, (N,), over all subsets that have to; zero where it is absent."""
+        name, modality = list(self.modalities.items())[column]
+        decoder, counts = self.decoders[column], questions.rebuilt[:, column]
+
+        def loss(latents: Tensor, rows: Tensor) -> Tensor:
+            decoded = self._run(decoder, latents)
+            target, present = (questions.take(x, rows) for x in (batch.samples[name], batch.present[:, column]))
+            # Absent rows are decoded all the same, lest batch norm be left with a single one.
+            return _where_present(modality.reconstruction_loss, present, (), decoded, target)
+
+        lost = _where_present(loss, counts > 0, (), self._seen(latents, column), questions.rows)
+        return questions.summed(lost * counts)
+
+    def _metric(
+        self, means: Tensor, questions: "_Questions", labels: Tensor, gather: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """The metric loss of the shared latent, once for each of a sample's subsets, averaged by their weights."""
+        shaped = questions.spread(means[:, : self.objective.metric_dimensions or self.shared_dim])
+        everyone, weights, labels = gather(shaped), gather(questions.weights.T), gather(labels)
+        total, whole = means.new_zeros(()), weights.sum()
+        for number in range(everyone.shape[1]):
+            known = (labels >= 0) & (weights[:, number] > 0)
+            share = weights[:, number].sum() / whole
+            total = total + share * self.metric_loss(everyone[known, number], labels[known])
+        return total
 
     def posterior(self, samples: Mapping[str, Tensor], present: Tensor) -> Gaussian:
         """Encode and fuse.
@@ -147,7 +186,12 @@ class MultimodalVAE(nn.Module):
             samples: (N, *shape) by modality.
             present: (N, M) of bool; encoders run on present rows only.
         """
-        features = {
+        posterior: Gaussian = self.fusion(self.features(samples, present), present)
+        return posterior
+
+    def features(self, samples: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
+        """What each encoder tells of its modality, (N, size) by name; zero where it is absent."""
+        return {
             name: _where_present(
                 partial(self._run, nn.Sequential(encoder, nn.Flatten())),
                 present[:, column],
@@ -156,12 +200,20 @@ class MultimodalVAE(nn.Module):
             )
             for column, (name, encoder) in enumerate(zip(self.modalities, self.encoders, strict=True))
         }
-        posterior: Gaussian = self.fusion(features, present)
-        return posterior
 
     def decode(self, latents: Tensor) -> dict[str, Tensor]:
         """Map latents (N, latent_dim) to each decoder's own output."""
-        return {name: self._run(decoder, latents) for name, decoder in zip(self.modalities, self.decoders, strict=True)}
+        return {
+            name: self._run(decoder, self._seen(latents, column))
+            for column, (name, decoder) in enumerate(zip(self.modalities, self.decoders, strict=True))
+        }
+
+    def _seen(self, latents: Tensor, column: int) -> Tensor:
+        """What the decoder of a modality sees of latents: what is shared, and its own."""
+        if not self.fusion.private:
+            return latents
+        start = self.shared_dim + column * self.fusion.private
+        return torch.cat([latents[:, : self.shared_dim], latents[:, start : start + self.fusion.private]], 1)
 
     def _run(self, network: nn.Module, x: Tensor) -> Any:
         """Apply an encoder or decoder, in training in the precision of the run; all around them is float32."""
@@ -170,13 +222,26 @@ class MultimodalVAE(nn.Module):
             y = network(x)
         return y.to(torch.promote_types(x.dtype, y.dtype)) if isinstance(y, Tensor) else y
 
-    def augment(self, samples: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each modality's augmentation of input and target alike."""
-        return {name: modality.augment(samples[name]) for name, modality in self.modalities.items()}
+    def augment(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
+        """Each modality's augmentation of input and target alike; rows that are absent, if it is said, are zero."""
+        return self._changed(samples, present, lambda modality: modality.augment)
 
-    def corrupt(self, samples: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each modality's corruption of the input alone."""
-        return {name: modality.corrupt(samples[name]) for name, modality in self.modalities.items()}
+    def corrupt(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
+        """Each modality's corruption of the input alone; rows that are absent, if it is said, are zero."""
+        return self._changed(samples, present, lambda modality: modality.corrupt)
+
+    def _changed(
+        self,
+        samples: Mapping[str, Tensor],
+        present: Tensor | None,
+        change: Callable[[Modality], Callable[[Tensor], Tensor]],
+    ) -> dict[str, Tensor]:
+        if present is None:
+            return {name: change(modality)(samples[name]) for name, modality in self.modalities.items()}
+        return {
+            name: _where_present(change(modality), present[:, column], modality.shape, samples[name])
+            for column, (name, modality) in enumerate(self.modalities.items())
+        }
 
     def calibrate(self, data: "MultimodalDataset") -> None:
         """Let each modality that measures anything measure the training data, or evenly spaced samples of it."""
@@ -194,7 +259,7 @@ class MultimodalVAE(nn.Module):
     def embed(self, data: "MultimodalDataset", batch_size: int = 256) -> Tensor:
         """The posterior's mean of every sample, (N, latent_dim), on the CPU."""
         self.check(data)
-        return self._means(data.batch(rows) for rows in torch.split(torch.arange(len(data)), batch_size))
+        return self._posteriors(data.batch(rows) for rows in torch.split(torch.arange(len(data)), batch_size)).mean
 
     def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples of every modality, on the CPU."""
@@ -226,18 +291,39 @@ class MultimodalVAE(nn.Module):
         Raises:
             DataError: if a name is no modality, the samples do not fit, or the fusion cannot do without the others.
         """
-        for name in (to, *samples):
-            if name not in self.modalities:
-                raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
+        self._require_modality(to)
+        return self.generate(self.encode(samples, batch_size).mean, batch_size)[to]
+
+    def encode(self, samples: Mapping[str, Tensor], batch_size: int = 256) -> Gaussian:
+        """The posterior given some of the modalities, or all.
+
+        Args:
+            samples: (N, *shape) by modality; one or several.
+            batch_size: how many are encoded at once.
+
+        Returns:
+            (N, latent_dim), on the CPU.
+
+        Raises:
+            DataError: if a name is no modality, the samples do not fit, or the fusion cannot do without the others.
+        """
+        for name in samples:
+            self._require_modality(name)
         if not samples:
-            raise DataError(f"nothing is given to tell {to!r} from")
+            raise DataError(
+                f"nothing is given to encode: give samples of one of {list(self.modalities)}, or of several"
+            )
         counts = {name: len(x) for name, x in samples.items()}
         if len(set(counts.values())) > 1:
             raise DataError(f"the modalities have different numbers of samples: {counts}")
         for name, x in samples.items():
             check_samples(name, self.modalities[name], x)
         count = next(iter(counts.values()))
-        return self.generate(self._means(self._partial(samples, count, batch_size)), batch_size)[to]
+        return self._posteriors(self._partial(samples, count, batch_size))
+
+    def _require_modality(self, name: str) -> None:
+        if name not in self.modalities:
+            raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
 
     def _partial(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
         """Batches in which some modalities are absent altogether."""
@@ -253,14 +339,17 @@ class MultimodalVAE(nn.Module):
                 [str(row) for row in rows.tolist()],
             )
 
-    def _means(self, batches: Iterable[Batch]) -> Tensor:
-        """The posterior's means, (N, latent_dim), on the CPU."""
+    def _posteriors(self, batches: Iterable[Batch]) -> Gaussian:
+        """The posteriors, (N, latent_dim), on the CPU."""
+        means, logvars = [torch.zeros(0, self.latent_dim)], [torch.zeros(0, self.latent_dim)]
         with evaluating(self):
-            means = [
-                self.posterior(batch.samples, batch.present).mean.cpu()
-                for batch in (batch.to(self.device) for batch in batches)
-            ]
-        return torch.cat(means) if means else torch.zeros(0, self.latent_dim)
+            for batch in batches:
+                _require_something(batch)
+                moved = batch.to(self.device)
+                posterior = self.posterior(moved.samples, moved.present)
+                means.append(posterior.mean.cpu())
+                logvars.append(posterior.logvar.cpu())
+        return Gaussian(torch.cat(means), torch.cat(logvars))
 
     def check(self, data: "MultimodalDataset") -> None:
         """Refuse data with other modalities or classes than the model's."""
@@ -269,7 +358,7 @@ class MultimodalVAE(nn.Module):
         if data.classes != self.classes:
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
 
-    def _sizes(self) -> dict[str, int]:
+    def _sizes(self, seen_dim: int) -> dict[str, int]:
         """Number of features of each encoder, found on two blank samples, with every shape checked on the way."""
         sizes = {}
         with torch.no_grad():
@@ -279,7 +368,7 @@ class MultimodalVAE(nn.Module):
                 blank = torch.zeros(2, *modality.shape)
                 with evaluating(encoder), evaluating(decoder):
                     features = encoder(blank)
-                    decoded = decoder(torch.zeros(2, self.latent_dim))
+                    decoded = decoder(torch.zeros(2, seen_dim))
                     observed, loss = modality.observe(decoded), modality.reconstruction_loss(decoded, blank)
                 for what, seen, wanted in (
                     ("encoder gives", features.shape[:1], (2,)),
@@ -293,6 +382,53 @@ class MultimodalVAE(nn.Module):
                         )
                 sizes[name] = features[0].numel()
         return sizes
+
+
+class _Questions:
+    """The subsets that a step asks, folded into one axis of R rows: a row is one subset of one sample.
+
+    What counts nothing is left out, and of one question a sample nothing is copied.
+
+    Attributes:
+        asked: (R, M), the subsets.
+        rebuilt: (R, M), how much each modality's reconstruction counts.
+        rows: (R,), which sample each is of.
+        weights: (K, N), how much each counts.
+    """
+
+    def __init__(self, subsets: Subsets) -> None:
+        wanted = subsets.weights > 0
+        self.weights = subsets.weights
+        self.asked, self.rebuilt = subsets.asked[wanted], subsets.rebuilt[wanted]
+        self._slots, self.rows = wanted.nonzero(as_tuple=True)
+        self._single = len(wanted) == 1
+
+    def take(self, x: Tensor, rows: Tensor) -> Tensor:
+        """What the samples (N, ...) have, for some of the questions' rows."""
+        return x if self._single and len(rows) == len(x) else x[rows]
+
+    def of(self, x: Tensor) -> Tensor:
+        """What the samples (N, ...) have, for each of their questions, (R, ...)."""
+        return self.take(x, self.rows)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """What the questions (R, ...) have, by sample and subset, (N, K, ...); zero where nothing was asked."""
+        count, samples = self.weights.shape
+        whole = x.new_zeros(samples, count, *x.shape[1:])
+        return whole.index_put((self.rows, self._slots), x)
+
+    def summed(self, x: Tensor) -> Tensor:
+        """The weighted sum over a sample's questions of what they came to (R,), (N,)."""
+        return (self.spread(x) * self.weights.T).sum(1)
+
+
+def _require_something(batch: Batch) -> None:
+    """Refuse, by name, a sample of which there is nothing."""
+    empty = ~batch.present.any(1)
+    if bool(empty.any()):
+        raise DataError(
+            f"the sample {batch.ids[int(empty.nonzero()[0])]!r} has no modality at all; leave it out, or give it one"
+        )
 
 
 def _measures(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
@@ -314,7 +450,7 @@ def _where_present(function: Callable[..., Tensor], present: Tensor, tail: tuple
     return whole
 
 
-def _objective(spec: Objective | Mapping[str, Any], modalities: Mapping[str, Modality], latent_dim: int) -> Objective:
+def _objective(spec: Objective | Mapping[str, Any], modalities: Mapping[str, Modality], shared_dim: int) -> Objective:
     try:
         objective = spec if isinstance(spec, Objective) else Objective(**spec)
     except pydantic.ValidationError as error:
@@ -322,8 +458,9 @@ def _objective(spec: Objective | Mapping[str, Any], modalities: Mapping[str, Mod
     for name in objective.weights:
         if name not in modalities:
             raise ConfigurationError(f"objective: weights names {name!r}, which is no modality of {list(modalities)}")
-    if (objective.metric_dimensions or 0) > latent_dim:
+    if (objective.metric_dimensions or 0) > shared_dim:
         raise ConfigurationError(
-            f"objective: metric_dimensions is {objective.metric_dimensions}, and the latent has {latent_dim}"
+            f"objective: metric_dimensions is {objective.metric_dimensions}, and the latent has {shared_dim} that are "
+            "shared"
         )
     return objective

@@ -31,7 +31,9 @@ class Objective(BaseModel):
             keep what tells individuals of a class apart.
         reduction: ``"mean"`` takes the mean over a sample's elements and over latent dimensions, as the paper's
             lineage does; ``"sum"`` takes sums in both places, which is the evidence lower bound where the
-            reconstruction loss is a negative log-likelihood.
+            reconstruction loss is a negative log-likelihood; ``"balanced"`` takes sums too, and weighs each modality
+            inversely to its number of elements, the largest with 1, lest it drown the others (Shi et al. 2019,
+            likelihood scaling).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,7 +42,7 @@ class Objective(BaseModel):
     kl_weight: NonNegativeFloat = 0.1
     metric_weight: NonNegativeFloat = 0.1
     metric_dimensions: PositiveInt | None = None
-    reduction: Literal["mean", "sum"] = "mean"
+    reduction: Literal["mean", "sum", "balanced"] = "mean"
 
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
         """Add up the terms of :meth:`MultimodalVAE.forward` into the loss, a scalar.
@@ -51,6 +53,17 @@ class Objective(BaseModel):
         """
         shares = {KL: kl_share}
         return torch.stack([shares.get(name, 1.0) * self.weight(name) * x.mean() for name, x in terms.items()]).sum()
+
+    def elements(self, modality: str, sizes: Mapping[str, int]) -> int:
+        """How many times a modality's mean loss over its elements is taken, given every modality's elements.
+
+        Example:
+            >>> [Objective(reduction=r).elements("age", {"age": 1, "scan": 100}) for r in ("mean", "sum", "balanced")]
+            [1, 1, 100]
+        """
+        if self.reduction == "mean":
+            return 1
+        return sizes[modality] if self.reduction == "sum" else max(sizes.values())
 
     def weight(self, term: str) -> float:
         """The weight of a term by its name: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""

@@ -9,10 +9,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import DataError
-from multimodal_vae.fusions.base import Fusion
-
-# exp(-20) and exp(20) are still far from float32's ends, and no posterior of use lies beyond.
-_LOGVAR = 20.0
+from multimodal_vae.fusions.base import LOGVAR, Fusion
 
 
 class Concat(Fusion):
@@ -54,7 +51,7 @@ class Concat(Fusion):
                 "unless its dropout is above 0"
             )
         joined = torch.cat(columns, dim=1)
-        return Gaussian(self.mean(joined), self.logvar(joined).clamp(-_LOGVAR, _LOGVAR))
+        return Gaussian(self.mean(joined), self.logvar(joined).clamp(-LOGVAR, LOGVAR))
 
     def _shown(self, present: Tensor) -> Tensor:
         """What of the present modalities is seen, (N, M): all of them, but for what training hides."""

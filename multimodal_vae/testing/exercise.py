@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
+from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import SamplerError
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.loggers.base import Logger
@@ -17,8 +18,9 @@ from multimodal_vae.part import Part
 from multimodal_vae.samplers.base import DensitySampler
 
 LATENT, CLASSES = 6, 3
+SHARED = 6
 SIZES: Mapping[str, int] = {"image": 7, "signal": 4, "table": 3}
-"""Numbers of features that fusions are tried with."""
+"""Dimensions to share and numbers of features that fusions are tried with."""
 
 CONFIGURATION = {"training": {"epochs": 2, "per_class": 4}, "model": {"latent_dim": LATENT}}
 FIGURES = {
@@ -68,9 +70,25 @@ def again(part: Modality, sample: Tensor) -> Tensor:
 
 @exercise.register
 def _(part: Fusion) -> None:
-    part.build(SIZES, LATENT)
-    features, present = fused_from(5)
-    part(features, present).rsample()
+    part.build(SIZES, latent_of(part))
+    part.divergence(*asked_of(part, *fused_from(5)))
+
+
+def latent_of(part: Fusion, sizes: Mapping[str, int] = SIZES, shared: int = SHARED) -> int:
+    """Length of a latent that leaves so many dimensions to be shared."""
+    return shared + part.private * len(sizes)
+
+
+def asked_of(
+    part: Fusion, features: Mapping[str, Tensor], present: Tensor
+) -> tuple[Gaussian, Tensor, dict[str, Tensor], Tensor, Tensor]:
+    """What the core makes of a batch in training: the arguments of :meth:`Fusion.divergence`, a row a question."""
+    subsets = part.subsets(present)
+    wanted = subsets.weights > 0
+    rows = wanted.nonzero(as_tuple=True)[1]
+    folded, asked = {name: x[rows] for name, x in features.items()}, subsets.asked[wanted]
+    posterior = part(folded, asked)
+    return posterior, posterior.rsample(), folded, asked, present[rows]
 
 
 def fused_from(count: int) -> tuple[dict[str, Tensor], Tensor]:

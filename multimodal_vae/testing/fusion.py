@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import DataError
 from multimodal_vae.fusions.base import Fusion
-from multimodal_vae.testing.exercise import LATENT, SIZES, fused_from
+from multimodal_vae.testing.exercise import SHARED, SIZES, asked_of, fused_from, latent_of
 from multimodal_vae.testing.instruments import (
     expect_device_followed,
     expect_gradients,
@@ -22,8 +22,8 @@ from multimodal_vae.testing.instruments import (
 from multimodal_vae.testing.law import expect, law
 
 
-def _built(part: Fusion, sizes: Mapping[str, int] = SIZES, latent_dim: int = LATENT) -> Fusion:
-    part.build(sizes, latent_dim)
+def _built(part: Fusion, sizes: Mapping[str, int] = SIZES, shared: int = SHARED) -> Fusion:
+    part.build(sizes, latent_of(part, sizes, shared))
     stir(part)
     return part.eval()
 
@@ -40,7 +40,7 @@ def posterior_has_a_row_a_sample(part: Fusion) -> None:
         posterior = part(*fused_from(count))
         for what, x in (("mean", posterior.mean), ("logvar", posterior.logvar)):
             seen = (tuple(x.shape), x.dtype, bool(x.isfinite().all()))
-            wanted = ((count, LATENT), torch.float32, True)
+            wanted = ((count, latent_of(part)), torch.float32, True)
             expect(seen == wanted, f"{what} of shape, type and finiteness {seen}", f"{wanted}")
 
 
@@ -93,9 +93,15 @@ def what_is_absent_has_no_say(part: Fusion) -> None:
             posterior = part(features, present)
         except DataError:
             continue
-        noisy = {name: x.where(present[:, [i]], 3.0) for i, (name, x) in enumerate(features.items())}
-        first, second = _rows(posterior, torch.arange(3)), _rows(part(noisy, present), torch.arange(3))
-        expect(same(first, second, 1e-6), f"{farthest(first, second)} by what stands for {absent}", "no difference")
+        for stand_in in (3.0, math.nan):
+            noisy = {name: x.where(present[:, [i]], stand_in) for i, (name, x) in enumerate(features.items())}
+            first, second = _rows(posterior, torch.arange(3)), _rows(part(noisy, present), torch.arange(3))
+            seen = f"{farthest(first, second)} by {stand_in} in the place of {absent}"
+            expect(same(first, second, 1e-6), seen, "no difference")
+            part.zero_grad()
+            second.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+            finite = all(bool(x.grad.isfinite().all()) for x in part.parameters() if x.grad is not None)
+            expect(finite, f"a gradient that is not finite by {stand_in} in the place of {absent}", "a finite one")
         whole = torch.ones_like(present)
         others = torch.tensor([0, 2])
         first, second = _rows(posterior, others), _rows(part(features, whole), others)
@@ -105,11 +111,11 @@ def what_is_absent_has_no_say(part: Fusion) -> None:
 @law("fusion")
 def posterior_normalises(part: Fusion) -> None:
     """Also for features far from the usual, the posterior is a density: its integral is 1."""
-    _built(part, latent_dim=1)
+    _built(part, shared=1)
     for scale in (1.0, 1e2, 1e4, 1e6):
         features, present = fused_from(4)
         posterior = part({name: scale * x for name, x in features.items()}, present)
-        mean, deviation = posterior.mean.double(), (0.5 * posterior.logvar).exp().double()
+        mean, deviation = (x.double().flatten()[:, None] for x in (posterior.mean, (0.5 * posterior.logvar).exp()))
         z = mean + deviation * torch.linspace(-12, 12, 4001, dtype=torch.float64)
         density = torch.exp(-0.5 * ((z - mean) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
         integral = torch.trapezoid(density, z)
@@ -121,10 +127,66 @@ def posterior_normalises(part: Fusion) -> None:
 @law("fusion")
 def every_parameter_has_a_gradient(part: Fusion) -> None:
     """Every parameter takes part in the posterior while it trains."""
-    part.build(SIZES, LATENT)
+    part.build(SIZES, latent_of(part))
     posterior = part.train()(*fused_from(6))
     (posterior.mean.sum() + posterior.logvar.sum()).backward()
     expect_gradients(part, "the fusion")
+
+
+@law("fusion")
+def subsets_are_of_what_is_present(part: Fusion) -> None:
+    """What training asks of a sample is a part of what it has, counts for something, and rebuilds all of that."""
+    _built(part)
+    for _, present, absent in _absences():
+        subsets = part.subsets(present)
+        count = len(subsets.asked)
+        shapes = [tuple(x.shape) for x in (subsets.asked, subsets.weights, subsets.rebuilt)]
+        wanted = [(count, *present.shape), (count, len(present)), (count, *present.shape)]
+        expect(shapes == wanted, f"subsets, weights and counts of {shapes}", f"{wanted}")
+        there = f"where {absent} are absent"
+        taken = subsets.weights > 0
+        proper = bool(subsets.weights.isfinite().all() and (subsets.weights >= 0).all() and taken.any(0).all())
+        expect(proper, f"weights {subsets.weights.tolist()} {there}", "none negative, and some positive of each sample")
+        expect(not bool((subsets.asked & ~present).any()), f"a subset with what is not there, {there}", "present only")
+        expect(bool(subsets.asked.any(2)[taken].all()), f"an empty subset that counts, {there}", "something in each")
+        rebuilt = (taken[..., None] & (subsets.rebuilt > 0)).any(0)
+        expect(bool(rebuilt[present].all()), f"a present modality that nothing rebuilds, {there}", "all are rebuilt")
+
+
+@law("fusion")
+def divergence_has_a_row_a_question(part: Fusion) -> None:
+    """What an answer costs is a finite number a row, and does not depend on the other rows."""
+    _built(part)
+    features, present = fused_from(4)
+    answers = asked_of(part, features, present)
+    together = part.divergence(*answers)
+    seen = (tuple(together.shape), bool(together.isfinite().all()))
+    wanted = ((len(answers[1]),), True)
+    expect(seen == wanted, f"a divergence of shape and finiteness {seen}", f"{wanted}")
+    posterior, latents, folded, asked, here = answers
+    half = slice(0, len(asked) // 2)
+    apart = part.divergence(
+        Gaussian(posterior.mean[half], posterior.logvar[half]),
+        latents[half],
+        {name: x[half] for name, x in folded.items()},
+        asked[half],
+        here[half],
+    )
+    expect(same(apart, together[half], 1e-5), farthest(apart, together[half]), "the same without the other rows")
+
+
+@law("fusion")
+def gradient_reaches_every_encoder(part: Fusion) -> None:
+    """Training moves what gives the features of each modality, and its gradient is finite."""
+    _built(part)
+    features, present = fused_from(16)
+    features = {name: x.requires_grad_() for name, x in features.items()}
+    answers = asked_of(part, features, present)
+    total = answers[1].square().sum() + part.divergence(*answers).sum()
+    total.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+    for name, x in features.items():
+        moved = x.grad is not None and bool(x.grad.isfinite().all() and (x.grad != 0).any())
+        expect(moved, f"no finite gradient other than zero for the features of {name!r}", "one for each modality's")
 
 
 @law("fusion")
@@ -132,7 +194,8 @@ def modalities_may_have_any_name(part: Fusion) -> None:
     """Names are free text, and one modality alone is enough."""
     for names in (["type"], ["half", "1.0", "a.b", "", "ECG, lead II"]):
         fresh = part.anew()
-        fresh.build(dict.fromkeys(names, 3), LATENT)
+        sizes = dict.fromkeys(names, 3)
+        fresh.build(sizes, latent_of(fresh, sizes))
         rows = len(fresh.eval()({name: torch.randn(2, 3) for name in names}, torch.ones(2, len(names)).bool()).mean)
         expect(rows == 2, f"{rows} rows for 2 samples of {names}", "2")
 
@@ -142,7 +205,7 @@ def state_comes_back_from_a_file(part: Fusion) -> None:
     """A new fusion with the saved state gives the same posterior."""
     again = part.anew()
     _built(part)
-    again.build(SIZES, LATENT)
+    again.build(SIZES, latent_of(again))
     again.eval().load_state_dict(through_a_file(part.state_dict()))
     features, present = fused_from(4)
     first, second = (_rows(each(features, present), torch.arange(4)) for each in (part, again))

@@ -226,8 +226,8 @@ def train_step(
     found = []
     for batch in batches:
         with torch.no_grad():
-            target = batch.with_samples(vae.augment(batch.samples))
-            inputs = vae.corrupt(target.samples)
+            target = batch.with_samples(vae.augment(batch.samples, batch.present))
+            inputs = vae.corrupt(target.samples, batch.present)
         terms = (module or vae)(target, inputs, distributed.gathered)
         loss = vae.objective.total(terms, kl_share)
         figures = distributed.averaged(_figures(loss, terms), vae.device)

@@ -237,6 +237,26 @@ class posterior_normalises(Good):
         return mv.Gaussian(posterior.mean, self.logvar(joined))
 
 
+@mutant()
+class subsets_are_of_what_is_present(Good):
+    def subsets(self, present):
+        whole = mv.Subsets.whole(present)
+        return mv.Subsets(torch.ones_like(whole.asked), whole.weights, whole.rebuilt)
+
+
+@mutant()
+class divergence_has_a_row_a_question(Good):
+    def divergence(self, posterior, latents, features, asked, present):
+        divergence = super().divergence(posterior, latents, features, asked, present)
+        return divergence.mean().expand_as(divergence)
+
+
+@mutant()
+class gradient_reaches_every_encoder(Good):
+    def forward(self, features, present):
+        return super().forward({name: x.detach() for name, x in features.items()}, present)
+
+
 @mutant("every_parameter_has_a_gradient")
 class IdleFusion(Good):
     def build(self, sizes, latent_dim):
