@@ -159,6 +159,12 @@ def sample(
     count: Annotated[int, typer.Option(help="Samples of each class.", min=1)] = 100,
     sampler: Annotated[str | None, typer.Option(help="Sampler, in place of the run's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    temperature: Annotated[
+        float, typer.Option(help="How far from the class's mean: 0 is the mean, 1 as the density has it.")
+    ] = 1.0,
+    min_quantile: Annotated[
+        float, typer.Option(help="Share of the density's least likely latents that is left out, below 1.")
+    ] = 0.0,
 ) -> None:
     """Generate new samples of wanted classes, as files with a manifest; the same command goes on if it was stopped."""
     import torch
@@ -184,7 +190,7 @@ def sample(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with distributed.first_goes_first():  # which fits the densities, if nobody has yet
             synthesizer = opened.synthesizer(sampler)
-        write_samples(out, synthesizer, counts, seed, {"run": str(run.resolve())})
+        write_samples(out, synthesizer, counts, seed, {"run": str(run.resolve())}, temperature, min_quantile)
     if first:
         typer.echo(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 

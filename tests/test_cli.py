@@ -97,6 +97,20 @@ def test_sample_without_a_label_takes_all_classes_and_the_runs_sampler(mmvae, tr
     assert json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))["sampler"]["name"] == "kde"
 
 
+def test_sample_takes_a_temperature_and_a_quantile(mmvae, trained, tmp_path):
+    new = tmp_path / "new"
+    settings = ("--temperature", 0, "--min-quantile", 0.25)
+    status, _, err = mmvae("sample", trained, "--label", "ill", "--count", 2, *settings, "--out", new)
+    assert (status, err) == (0, "")
+    provenance = json.loads((new / "provenance.json").read_text("utf-8"))
+    assert (provenance["temperature"], provenance["min_quantile"]) == (0, 0.25)
+    first, second = (new / "manifest.csv").read_text("utf-8").splitlines()[1:]
+    assert first.split(",")[3] == second.split(",")[3]  # both are the class's mean
+    for setting, value in (("temperature", -1), ("min-quantile", 1)):
+        wrong = mmvae("sample", trained, f"--{setting}", value, "--out", tmp_path / "other")
+        refused(wrong, setting.replace("-", "_"), "must be")
+
+
 def test_quiet_is_quiet_and_another_manifest_may_be_given(mmvae, toml, manifest, tmp_path):
     other = manifest.rename(manifest.parent / "other.csv")
     status, out, err = mmvae("train", toml, "--out", tmp_path / "run", "--manifest", other, "--quiet")
