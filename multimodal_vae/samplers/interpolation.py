@@ -86,7 +86,7 @@ class WideSegments(Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  (the name and form are torch's)
     support = constraints.real_vector
     has_rsample = False
-    _chunk = 2**22  # elements of an intermediate of log_prob, of which there are some ten: 32 MiB in float64
+    _chunk = 2**20  # elements of an intermediate of log_prob, of which there are some twenty: 8 MiB in float64
 
     def __init__(self, starts: Tensor, ends: Tensor, width: Tensor) -> None:
         self.starts = starts
