@@ -157,15 +157,17 @@ class GaussianMixture(Distribution):
             return self.means.new_empty(*sample_shape, self.means.shape[1])
         with torch.no_grad():
             component = torch.multinomial(self.weights, count, replacement=True)
-            noise = torch.randn(count, self.means.shape[1], dtype=self.means.dtype, device=self.means.device)
+            drawn = torch.randn(count, self.means.shape[1], dtype=self.means.dtype, device=self.means.device)
             scale = self.scale.expand(len(self.means), *self.scale.shape[1:])
-            if self._dense:
-                # One component at a time: a factor for every draw would not fit into memory.
-                for k in torch.unique(component):
-                    noise[component == k] = noise[component == k] @ scale[k].T
-                drawn = self.means[component] + noise
-            else:
-                drawn = self.means[component] + noise * scale[component]
+            rows = max(1, self._chunk // 4 // self.means.shape[1])
+            for which, noise in zip(torch.split(component, rows), torch.split(drawn, rows), strict=True):
+                if self._dense:
+                    # One component at a time: a factor for every draw would not fit into memory.
+                    for k in torch.unique(which):
+                        noise[which == k] = noise[which == k] @ scale[k].T
+                else:
+                    noise.mul_(scale[which])
+                noise.add_(self.means[which])
         return drawn.reshape(*sample_shape, -1)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -174,9 +176,10 @@ class GaussianMixture(Distribution):
         points = value.reshape(-1, value.shape[-1]).to(exact)
         means, scale = self.means.to(exact), self.scale.to(exact)
         step = max(1, self._chunk // max(1, means.numel()))
-        rows = [self._component_log_prob(part, means, scale) for part in torch.split(points, step)]
-        joint = torch.cat(rows) + self.weights.to(exact).log()
-        return joint.logsumexp(-1).to(value.dtype).reshape(value.shape[:-1])
+        weights = self.weights.to(exact).log()
+        parts = torch.split(points, step)
+        rows = [(self._component_log_prob(part, means, scale) + weights).logsumexp(-1) for part in parts]
+        return torch.cat(rows).to(value.dtype).reshape(value.shape[:-1])
 
     def _component_log_prob(self, points: Tensor, means: Tensor, scale: Tensor) -> Tensor:
         """Log density of each point under each component, (N, K)."""

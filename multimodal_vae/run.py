@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
+from torch import Tensor
 from typing_extensions import TypedDict
 
 from multimodal_vae import distributed
@@ -20,6 +21,7 @@ from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_handed_over, register_passed, require
 from multimodal_vae.run_folder import Environment, RunFolder, State, Status, is_begun
 from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.synthesis.comparison import HeldOut, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 from multimodal_vae.training.checkpoint import Position, read_position
 from multimodal_vae.training.loop import Epoch, find_device, train
@@ -174,6 +176,7 @@ class Run:
         self.configuration = Configuration.read(path / "config.toml")
         self.status = read_json(path / "status.json", Status)
         self._data = data
+        self._latents: dict[str, Tensor] = {}
 
     @cached_property
     def model(self) -> MultimodalVAE:
@@ -223,9 +226,7 @@ class Run:
         """
         wanted = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
         register_handed_over(wanted)
-        split = fit_on or self.configuration.density.fit_on
-        if split not in SPLITS:
-            raise RunError(f"densities can be fitted on {', '.join(SPLITS)}, not on {split!r}")
+        split = self._split(fit_on)
         suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
         name = wanted.name.replace(":", "-")  # which not every file system takes
         path = self.path / "samplers" / f"{name}{suffix}.safetensors"
@@ -233,12 +234,36 @@ class Run:
             kept = Synthesizer.load(path, self.model)
             if kept.sampler.configuration == wanted.configuration:
                 return kept
-        if not len(self.splits[split]):
-            raise RunError(f"the run {self.path} has no {split} samples to fit densities on")
-        synthesizer = Synthesizer(self.model, wanted).fit(self.splits[split])
+        synthesizer = Synthesizer(self.model, wanted).fit(self._samples(split))
         path.parent.mkdir(exist_ok=True)
         synthesizer.save(path)
         return synthesizer
+
+    def compare(self, sampler: Any, split: str | None = None, folds: int = 5) -> HeldOut:
+        """How likely latents are under densities of a sampler that were fitted without their patients, class by class.
+
+        Args:
+            sampler: an instance, a name or a table.
+            split: whose latents; those that the run's densities are fitted on where it is None.
+            folds: of whole patients.
+        """
+        split = self._split(split)
+        data = self._samples(split)
+        if split not in self._latents:  # several samplers are compared in turn
+            self._latents[split] = self.model.embed(data)
+        latents, part = self._latents[split], DensitySampler.of(sampler)
+        return held_out_likelihood(part, latents, data.labels.tolist(), data.patients, data.classes, folds)
+
+    def _split(self, name: str | None) -> str:
+        split = name or self.configuration.density.fit_on
+        if split not in SPLITS:
+            raise RunError(f"densities can be fitted on {', '.join(SPLITS)}, not on {split!r}")
+        return split
+
+    def _samples(self, split: str) -> MultimodalDataset:
+        if not len(self.splits[split]):
+            raise RunError(f"the run {self.path} has no {split} samples to fit densities on")
+        return self.splits[split]
 
 
 def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> Run:

@@ -97,6 +97,51 @@ def test_sample_without_a_label_takes_all_classes_and_the_runs_sampler(mmvae, tr
     assert json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))["sampler"]["name"] == "kde"
 
 
+def test_sample_takes_a_temperature_and_a_quantile(mmvae, trained, tmp_path):
+    new = tmp_path / "new"
+    settings = ("--temperature", 0, "--min-quantile", 0.25)
+    status, _, err = mmvae("sample", trained, "--label", "ill", "--count", 2, *settings, "--out", new)
+    assert (status, err) == (0, "")
+    provenance = json.loads((new / "provenance.json").read_text("utf-8"))
+    assert (provenance["temperature"], provenance["min_quantile"]) == (0, 0.25)
+    first, second = (new / "manifest.csv").read_text("utf-8").splitlines()[1:]
+    assert first.split(",")[3] == second.split(",")[3]  # both are the class's mean
+    for setting, value in (("temperature", -1), ("min-quantile", 1)):
+        wrong = mmvae("sample", trained, f"--{setting}", value, "--out", tmp_path / "other")
+        refused(wrong, setting.replace("-", "_"), "must be")
+
+
+def test_samplers_are_compared_by_held_out_likelihood(mmvae, trained):
+    chosen = ("--sampler", "prior", "--sampler", '{name = "kde", bandwidth = 0.5}')
+    status, out, err = mmvae("samplers", trained, *chosen, "--folds", 3, "--json")
+    assert (status, err) == (0, "")
+    first, second = json.loads(out)
+    assert first["sampler"] == {"name": "prior"}
+    assert second["sampler"]["bandwidth"] == 0.5
+    run = mv.open_run(trained)
+    assert first["classes"] == run.compare("prior", folds=3).classes
+    status, out, err = mmvae("samplers", trained)
+    assert (status, err) == (0, "")
+    assert {entry.name for entry in registry.entries("sampler")} <= set(out.split())
+    refused(mmvae("samplers", trained, "--split", "tests"), "'tests'")
+    refused(mmvae("samplers", trained, "--sampler", "kd"), "did you mean 'kde'")
+
+
+def test_a_sampler_that_lacks_its_extra_is_left_out_unless_it_is_named(mmvae, trained, monkeypatch):
+    load = mv.DensitySampler.of
+
+    def lacking(sampler):
+        if sampler == "gmm":
+            raise mv.ConfigurationError("it needs another package")
+        return load(sampler)
+
+    monkeypatch.setattr(mv.DensitySampler, "of", lacking)
+    status, out, err = mmvae("samplers", trained)
+    assert (status, err) == (0, "mmvae: note: gmm is left out: it needs another package\n")
+    assert "gmm" not in out.split()
+    refused(mmvae("samplers", trained, "--sampler", "gmm"), "another package")
+
+
 def test_quiet_is_quiet_and_another_manifest_may_be_given(mmvae, toml, manifest, tmp_path):
     other = manifest.rename(manifest.parent / "other.csv")
     status, out, err = mmvae("train", toml, "--out", tmp_path / "run", "--manifest", other, "--quiet")

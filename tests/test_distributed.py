@@ -60,7 +60,7 @@ with distributed.joined(torch.device("cpu")):
                 os._exit(9)
             write(self, sample, path)
         mv.Vector.write = lost
-    mv.write_samples(pathlib.Path(sys.argv[1] + "-samples"), density, {"0": 3, "2": 9, "1": 4}, 0, {})
+    mv.write_samples(pathlib.Path(sys.argv[1] + "-samples"), density, {"0": 3, "2": 9, "1": 4}, 0, {}, 0.7, 0.3)
     if distributed.rank() == 0:
         weights = torch.cat([parameter.detach().flatten() for parameter in vae.parameters()])
         facts = {"found": json.dumps(found), "evaluated": json.dumps(evaluated)}

@@ -44,10 +44,10 @@ class Interpolation(DensitySampler):
         """Keep the latents and find their neighbours."""
         require_spread(latents, self.name)
         points = latents.detach().to("cpu", torch.float64)
-        distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(math.inf)
         count = min(self.neighbours, len(points) - 1)
+        parts = torch.split(torch.arange(len(points)), max(1, WideSegments._chunk // len(points)))
         self.points = latents.detach().clone()
-        self.nearest = distances.topk(count, largest=False).indices.to(latents.device)
+        self.nearest = torch.cat([_nearest(points, rows, count) for rows in parts]).to(latents.device)
         self.chosen = latents.new_tensor(self.width * float(points.var(0, correction=0).mean().sqrt()))
         return self
 
@@ -56,6 +56,13 @@ class Interpolation(DensitySampler):
         self.state()
         starts = self.points.repeat_interleave(self.nearest.shape[1], 0)
         return WideSegments(starts, self.points[self.nearest.flatten()], self.chosen)
+
+
+def _nearest(points: Tensor, rows: Tensor, count: int) -> Tensor:
+    """The nearest others of some of the points, (len(rows), count), nearest first."""
+    distances = torch.cdist(points[rows], points, compute_mode="donot_use_mm_for_euclid_dist")
+    distances[torch.arange(len(rows)), rows] = math.inf
+    return distances.topk(count, largest=False).indices
 
 
 class WideSegments(Distribution):
@@ -79,7 +86,7 @@ class WideSegments(Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  (the name and form are torch's)
     support = constraints.real_vector
     has_rsample = False
-    _chunk = 2**22  # elements of an intermediate of log_prob, of which there are some ten: 32 MiB in float64
+    _chunk = 2**20  # elements of an intermediate of log_prob, of which there are some twenty: 8 MiB in float64
 
     def __init__(self, starts: Tensor, ends: Tensor, width: Tensor) -> None:
         self.starts = starts
@@ -99,7 +106,9 @@ class WideSegments(Distribution):
             segment = torch.randint(len(like), (count,), device=like.device)
             along = torch.rand(count, 1, dtype=like.dtype, device=like.device)
             drawn = torch.randn(count, like.shape[1], dtype=like.dtype, device=like.device).mul_(self.width)
-            drawn.add_(torch.lerp(self.starts[segment], self.ends[segment], along))
+            rows = max(1, self._chunk // like.shape[1])
+            for part, which, where in zip(*(torch.split(x, rows) for x in (drawn, segment, along)), strict=True):
+                part.add_(torch.lerp(self.starts[which], self.ends[which], where))
         return drawn.reshape(*sample_shape, like.shape[1])
 
     def log_prob(self, value: Tensor) -> Tensor:

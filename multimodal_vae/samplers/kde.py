@@ -116,7 +116,7 @@ def cross_validated_log_likelihood(
     """Summed log density of each fold under the kernels of the others, one value a bandwidth, (B,), in nats.
 
     Exact: scikit-learn's ``KernelDensity`` gives these values with ``leaf_size=N``, and is far off in many dimensions
-    at its default leaf size. Distances are computed once for all bandwidths and folds.
+    at its default leaf size. Distances are computed once for all bandwidths, some rows at a time.
 
     Args:
         latents: (N, D).
@@ -125,33 +125,60 @@ def cross_validated_log_likelihood(
         kernel: that of :class:`KDE`; means and variances of the variance-preserving one are those of the other folds.
     """
     points = latents.detach().to("cpu", torch.float64)
-    count, dimensions = points.shape
-    squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
+    count = len(points)
     fold = torch.cat([part.new_full((len(part),), i) for i, part in enumerate(torch.arange(count).tensor_split(folds))])
-    same_fold = fold[:, None] == fold
-    others = (~same_fold).sum(1).to(points)
+    scores = torch.zeros(len(bandwidths), dtype=torch.float64)
     if kernel == "plain":
-        squared.masked_fill_(same_fold, math.inf)
-        nearest = squared.amin(1)
-        squared.sub_(nearest[:, None])
-        widths = points.new_tensor(bandwidths)[:, None].expand(-1, count)
-        return torch.stack([_score(squared, nearest, others, dimensions, width) for width in widths])
+        for rows in torch.split(torch.arange(count), max(1, _CHUNK // count)):
+            scores += _plain_scores(points, fold, rows, bandwidths)
+        return scores
+    means, variances = points.new_empty(folds, points.shape[1]), points.new_empty(folds)
+    for number in range(folds):
+        rest = points[fold != number]
+        means[number], variances[number] = rest.mean(0), rest.var(0, correction=0).mean()
+    for rows in torch.split(torch.arange(count), max(1, _CHUNK // count)):
+        scores += _shrunk_scores(points, fold, rows, bandwidths, means[fold[rows]], variances[fold[rows]])
+    return scores
+
+
+_CHUNK = 2**22  # distances that are held at once, 32 MiB, a few times over
+
+
+def _squared_distances(some: Tensor, points: Tensor) -> Tensor:
+    """Exact even where they are small, (len(some), N)."""
+    return torch.cdist(some, points, compute_mode="donot_use_mm_for_euclid_dist").square()
+
+
+def _plain_scores(points: Tensor, fold: Tensor, rows: Tensor, bandwidths: list[float]) -> Tensor:
+    """Summed log density of some latents under kernels on those of other folds, (B,)."""
+    same_fold = fold[rows, None] == fold
+    others = (~same_fold).sum(1).to(points)
+    squared = _squared_distances(points[rows], points).masked_fill_(same_fold, math.inf)
+    nearest = squared.amin(1)
+    squared.sub_(nearest[:, None])
+    widths = points.new_tensor(bandwidths)[:, None].expand(-1, len(rows))
+    return torch.stack([_score(squared, nearest, others, points.shape[1], width) for width in widths])
+
+
+def _shrunk_scores(
+    points: Tensor, fold: Tensor, rows: Tensor, bandwidths: list[float], means: Tensor, variance: Tensor
+) -> Tensor:
+    """The same under variance-preserving kernels, given mean (R, D) and variance (R,) of each one's other folds."""
     # Latent i is held out from latents of another mean and variance than latent j; their distance once both are drawn
     # together follows from |a - c b|^2 = (1 - c) |a|^2 - c (1 - c) |b|^2 + c |a - b|^2.
-    from_mean, variance = torch.empty_like(squared), points.new_empty(count)
-    for held in (fold == number for number in range(folds)):
-        rest = points[~held]
-        from_mean[held] = (points - rest.mean(0)).square().sum(1)
-        variance[held] = rest.var(0, correction=0).mean()
+    same_fold = fold[rows, None] == fold
+    others = (~same_fold).sum(1).to(points)
+    squared, from_mean = _squared_distances(points[rows], points), _squared_distances(means, points)
+    own = (points[rows] - means).square().sum(1)[:, None]
     scores = []
     for h in bandwidths:
         # What has no variance, as a single latent, has none to preserve.
         shrinkage = torch.where(variance > 0, torch.rsqrt(1 + h**2 / variance), 1)
         c = shrinkage[:, None]
-        shrunk = (1 - c) * from_mean.diagonal()[:, None] - c * (1 - c) * from_mean + c * squared
+        shrunk = (1 - c) * own - c * (1 - c) * from_mean + c * squared
         shrunk.masked_fill_(same_fold, math.inf)
         nearest = shrunk.amin(1)
-        scores.append(_score(shrunk.sub_(nearest[:, None]), nearest, others, dimensions, h * shrinkage))
+        scores.append(_score(shrunk.sub_(nearest[:, None]), nearest, others, points.shape[1], h * shrinkage))
     return torch.stack(scores)
 
 
@@ -159,11 +186,11 @@ def _score(farther: Tensor, nearest: Tensor, others: Tensor, dimensions: int, wi
     """The latents' summed log density under Gaussian kernels.
 
     Args:
-        farther: by how much the squared distance to each kernel exceeds that to the nearest, (N, N).
-        nearest: the squared distance to the nearest, (N,).
-        others: the number of kernels, (N,).
+        farther: by how much the squared distance to each kernel exceeds that to the nearest, (R, N).
+        nearest: the squared distance to the nearest, (R,).
+        others: the number of kernels, (R,).
         dimensions: of the latents.
-        width: standard deviation of the kernels that each latent sees, (N,).
+        width: standard deviation of the kernels that each latent sees, (R,).
     """
     # Kernels relative to the nearest latent's: their sum is at least 1 whatever the bandwidth, so that exp(-700), which
     # is 1e-304, adds nothing; below it exp is twenty times slower.

@@ -21,13 +21,20 @@ from multimodal_vae import distributed
 from multimodal_vae.errors import RunError
 from multimodal_vae.files import digest, read_json, require_vacant, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.synthesis.drawing import require_in_range
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 NOTICE = "synthetic, not for diagnosis"
 
 
 def write_samples(
-    out: Path, synthesizer: Synthesizer, counts: Mapping[str, int], seed: int, origin: Mapping[str, Any]
+    out: Path,
+    synthesizer: Synthesizer,
+    counts: Mapping[str, int],
+    seed: int,
+    origin: Mapping[str, Any],
+    temperature: float = 1.0,
+    min_quantile: float = 0.0,
 ) -> None:
     """Generate samples and write ``manifest.csv``, ``provenance.json`` and a folder of files a modality.
 
@@ -41,11 +48,15 @@ def write_samples(
         counts: how many of each class.
         seed: class number *i* is drawn with ``seed + i``, so that a class's samples do not depend on the others.
         origin: where the model came from, for ``provenance.json``.
+        temperature: of :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.latents`.
+        min_quantile: of the same.
 
     Raises:
+        ConfigurationError: if the temperature or the quantile is out of range.
         RunError: if the place is taken or cannot be written, or another generation into it was begun.
         SamplerError: if there is no such class.
     """
+    require_in_range(temperature, min_quantile)
     for label in counts:
         synthesizer.density(label)  # refuses what there is none of, before anything is written
     request = {
@@ -55,6 +66,8 @@ def write_samples(
         "densities_fitted_on": synthesizer.fitted_on,
         "counts": dict(counts),
         "seed": seed,
+        "temperature": float(temperature),
+        "min_quantile": float(min_quantile),
     }
     require_vacant(out)
     partial = _Partial(out.with_name(f".{out.name}.partial"))
@@ -66,7 +79,7 @@ def write_samples(
         if distributed.rank() == 0:
             partial.begin(wanted, _folders(synthesizer.vae.modalities).values())
         distributed.wait()
-        _fill(partial, synthesizer, seed, chunks)
+        _fill(partial, synthesizer, request, chunks)
         distributed.wait()
         if distributed.rank() == 0:
             _finish(partial, synthesizer, len(chunks), request)
@@ -141,7 +154,7 @@ class _Partial:
         shutil.rmtree(self.folder)
 
 
-def _fill(partial: _Partial, synthesizer: Synthesizer, seed: int, chunks: Sequence[_Chunk]) -> None:
+def _fill(partial: _Partial, synthesizer: Synthesizer, request: Mapping[str, Any], chunks: Sequence[_Chunk]) -> None:
     """Do this process's share of the chunks, but for those that are done."""
     vae = synthesizer.vae
     stems = _distinct(vae.classes, _LONGEST)
@@ -151,7 +164,8 @@ def _fill(partial: _Partial, synthesizer: Synthesizer, seed: int, chunks: Sequen
             continue
         if latents is None or label != chunk.label:
             label = chunk.label
-            latents = synthesizer.latents(label, chunk.total, seed + vae.classes.index(label))
+            seed = request["seed"] + vae.classes.index(label)
+            latents = synthesizer.latents(label, chunk.total, seed, request["temperature"], request["min_quantile"])
         samples = vae.generate(latents[chunk.first : chunk.first + _AT_ONCE])
         rows = _rows(partial.result, vae.modalities, samples, chunk, stems[label])
         write_bytes(partial.part(chunk.number), _table(rows))

@@ -14,6 +14,7 @@ from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.scopes import seeded
+from multimodal_vae.synthesis.drawing import draw
 
 
 class Synthesizer:
@@ -68,15 +69,34 @@ class Synthesizer:
         density: Distribution = self.densities[label]()
         return density
 
-    def latents(self, label: str, count: int, seed: int | None = None) -> Tensor:
-        """Draw new latents of one class, (count, latent_dim)."""
+    def latents(
+        self, label: str, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
+    ) -> Tensor:
+        """Draw new latents of one class, (count, latent_dim).
+
+        Args:
+            label: the class.
+            count: how many.
+            seed: of the draws; torch's default generator goes on where it is None.
+            temperature: how far from the density's mean, relative to its draws: 0 gives the mean, 1 the draws.
+            min_quantile: share of the density's least likely draws that is left out.
+
+        Raises:
+            SamplerError: if there is no such class, or nothing has been fitted.
+            ConfigurationError: if a setting is out of range.
+        """
         density = self.density(label)
         with seeded(seed):
-            return density.sample((count,))
+            return draw(density, count, temperature, min_quantile)
 
-    def sample(self, label: str, count: int, seed: int | None = None) -> dict[str, Tensor]:
-        """Draw new samples of one class, (count, *shape) by modality, belonging together row by row."""
-        return self.vae.generate(self.latents(label, count, seed))
+    def sample(
+        self, label: str, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
+    ) -> dict[str, Tensor]:
+        """Draw new samples of one class, (count, *shape) by modality, belonging together row by row.
+
+        The settings are those of :meth:`latents`.
+        """
+        return self.vae.generate(self.latents(label, count, seed, temperature, min_quantile))
 
     def state(self) -> dict[str, Tensor]:
         """The tensors of all densities, by the number of the class and their name."""

@@ -128,6 +128,15 @@ def test_held_out_scores_of_each_kernel_are_scikit_learns(kernel, folds):
     np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("kernel", ["plain", "variance_preserving"])
+@pytest.mark.parametrize("folds", [2, 17])
+def test_scores_of_some_rows_at_a_time_are_those_of_all_at_once(kernel, folds, monkeypatch):
+    points, grid = latents(3, 17, 3), [0.2, 0.5, 1.0]
+    whole = cross_validated_log_likelihood(points, grid, folds, kernel)
+    monkeypatch.setattr("multimodal_vae.samplers.kde._CHUNK", 50)
+    torch.testing.assert_close(cross_validated_log_likelihood(points, grid, folds, kernel), whole)
+
+
 @given(seed=st.integers(0, 1000), count=st.sampled_from([10, 23]), dimensions=st.sampled_from([1, 16]))
 def test_the_bandwidth_chosen_by_leaving_one_out_is_scikit_learns(seed, count, dimensions):
     points, grid = latents(seed, count, dimensions), [0.1, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0, 4.0]

@@ -1,9 +1,12 @@
 """What every density sampler of the core keeps to."""
 
+import json
+
 import pytest
 import torch
 
 import multimodal_vae as mv
+from multimodal_vae.files import read_tensors, write_tensors
 
 SAMPLERS = [
     {"name": "kde"},
@@ -67,3 +70,50 @@ def test_a_foreign_state_is_refused(spec):
         mv.DensitySampler.of(spec).restore({"nonsense": torch.zeros(1)})
     with pytest.raises(mv.MultimodalVAEError):
         mv.DensitySampler.of(spec).restore({"a.b": torch.zeros(1)})
+
+
+@each_sampler
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_a_few_latents_give_a_density_or_one_sentence_on_what_to_do(spec, count, latents):
+    sampler = mv.DensitySampler.of(spec)
+    enough = {"gaussian": 2 if "shrinkage" in spec else 4, "flow": 10}.get(spec["name"], 2)
+    few = latents[:count]
+    if count < enough:
+        with pytest.raises(mv.SamplerError, match=f"'{spec['name']}'.*{count}.*(add samples|set a larger|take 'kde')"):
+            sampler.fit(few)
+        with pytest.raises(mv.SamplerError, match="has not been fitted"):
+            sampler.state()
+    else:
+        density = sampler.fit(few)()
+        assert density.log_prob(few).isfinite().all()
+        assert density.sample((7,)).isfinite().all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_the_prior_takes_any_number_of_latents(count, latents):
+    assert mv.Prior().fit(latents[:count])().log_prob(latents).isfinite().all()
+
+
+@each_sampler
+def test_drawing_in_parts_draws_the_same(spec, latents, monkeypatch):
+    density = mv.DensitySampler.of(spec).fit(latents)()
+    drawn = []
+    for chunk in (type(density)._chunk, 24):
+        monkeypatch.setattr(type(density), "_chunk", chunk)
+        torch.manual_seed(0)
+        drawn.append(density.sample((50,)))
+        assert torch.isfinite(density.log_prob(drawn[-1])).all()
+    if spec["name"] != "flow":  # which draws each part anew
+        torch.testing.assert_close(drawn[0], drawn[1])
+
+
+@each_sampler
+def test_the_state_is_plain_tensors_in_a_file_without_pickle(spec, latents, tmp_path):
+    sampler = mv.DensitySampler.of(spec).fit(latents)
+    write_tensors(tmp_path / "density.safetensors", sampler.state(), {})
+    state, _ = read_tensors(tmp_path / "density.safetensors")
+    again = mv.DensitySampler.of(spec).restore(state)
+    assert torch.equal(again().log_prob(latents), sampler().log_prob(latents))
+    # A safetensors file begins with the length of its header, which is JSON.
+    content = (tmp_path / "density.safetensors").read_bytes()
+    assert set(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])) >= set(state)

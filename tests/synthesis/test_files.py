@@ -69,7 +69,25 @@ def test_every_row_and_the_folder_say_that_they_are_synthetic_and_where_from(syn
         "densities_fitted_on": {"ill": 4, "well": 4},
         "counts": {"well": 3},
         "seed": 5,
+        "temperature": 1.0,
+        "min_quantile": 0.0,
     }
+
+
+def test_temperature_and_quantile_are_used_and_said(synthesizer, tmp_path):
+    mv.write_samples(tmp_path / "new", synthesizer, {"well": 3}, 5, {}, 0.5, 0.2)
+    expected = synthesizer.sample("well", 3, seed=6, temperature=0.5, min_quantile=0.2)["trace"]
+    assert torch.equal(read_back(tmp_path / "new", synthesizer).samples["trace"], expected)
+    assert not torch.equal(expected, synthesizer.sample("well", 3, seed=6)["trace"])
+    provenance = json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))
+    assert (provenance["temperature"], provenance["min_quantile"]) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("temperature", -1.0), ("min_quantile", 1.0)])
+def test_a_setting_out_of_range_leaves_nothing_behind(synthesizer, tmp_path, setting, value):
+    with pytest.raises(mv.ConfigurationError, match=setting):
+        mv.write_samples(tmp_path / "new", synthesizer, {"ill": 2}, 0, {}, **{setting: value})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_class_does_not_depend_on_the_others(synthesizer, tmp_path):
@@ -155,6 +173,12 @@ def test_another_request_is_refused_and_what_is_done_stays(stopped, synthesizer,
     with pytest.raises(mv.RunError, match=f"was begun with another '{key}'"):
         mv.write_samples(stopped, synthesizer, counts, seed, {"run": origin})
     mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
+
+
+@pytest.mark.parametrize("setting", ["temperature", "min_quantile"])
+def test_another_way_of_drawing_is_another_request(stopped, synthesizer, setting):
+    with pytest.raises(mv.RunError, match=f"was begun with another '{setting}'"):
+        mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"}, **{setting: 0.5})
 
 
 def test_other_weights_are_another_request(stopped, synthesizer):

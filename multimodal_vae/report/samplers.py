@@ -1,0 +1,35 @@
+"""The comparison of samplers as a table."""
+
+import io
+import shutil
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from multimodal_vae.synthesis.comparison import HeldOut
+
+
+def as_table(results: Sequence[HeldOut]) -> str:
+    """Samplers by row and classes by column: mean held-out log density in nats, the highest of a column with a star.
+
+    Below stand the reasons why a sampler has no value for a class.
+    """
+    classes = list(dict.fromkeys(name for result in results for name in (*result.classes, *result.refused)))
+    table = Table(title="mean held-out log density of a latent, in nats", title_justify="left")
+    table.add_column("sampler", overflow="fold")
+    for name in [*classes, "all"]:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    values = [[*(result.classes.get(name) for name in classes), result.mean] for result in results]
+    best = [max((value for value in column if value is not None), default=None) for column in zip(*values, strict=True)]
+    for result, row in zip(results, values, strict=True):
+        cells = ["-" if x is None else f"{x:.2f}{'*' if x == top else ' '}" for x, top in zip(row, best, strict=True)]
+        table.add_row(Text(str(result.sampler["name"])), *cells)
+    text = io.StringIO()
+    console = Console(file=text, width=shutil.get_terminal_size((120, 24)).columns)
+    console.print(table)
+    for result in results:
+        for label, why in result.refused.items():
+            console.print(Text(f"{result.sampler['name']}, class {label!r}: {why}"))
+    return text.getvalue()
