@@ -131,8 +131,8 @@ def audit(
         found = [(name, figure) for name, space in where.items() for figure in between.in_space(name, space)]
         found += [(MODEL, figure) for figure in between.of_model()]
         findings += [Finding(who, name, figure) for name, figure in found]
-    sets: dict[str, Records] = {**members, "holdout": holdout, "synthetic": synthetic}
-    sizes = {name: Sizes(len(each), len(set(each.groups))) for name, each in sets.items()}
+    sets: list[tuple[str, Records]] = [*members.items(), ("holdout", holdout), ("synthetic", synthetic)]
+    sizes = {name: Sizes(len(each), len(set(each.groups))) for name, each in sets}
     return Audit(sizes, findings, judge_findings(findings, sizes))
 
 

@@ -20,7 +20,8 @@ _FOLDS = 5
 def blind(members: Tensor, others: Tensor, groups: Sequence[str], seed: int = 0) -> Attack:
     """An attack by somebody who has seen neither model nor generated samples.
 
-    It should have one half; if it has more, the holdout is of another kind. Logistic regression on features, with each patient scored by a model that has not met them.
+    It should have one half; if it has more, the holdout is of another kind. Logistic regression on features, with each
+    patient scored by a model that has not met them.
 
     Args:
         members: (N, D), features of records that were learned from.
