@@ -25,8 +25,8 @@ def guessed(x: Tensor, known: Tensor, attribute: Tensor, k: int = 5) -> Tensor:
     """
     values, index = torch.unique(attribute, return_inverse=True)
     votes = index[nearest(x, known, k)[1]]
-    # The first of the k neighbours counts for a little more, which decides between equals alone.
-    weight = 1 + torch.linspace(0.5 / k, 0, k, dtype=torch.float64) / k
+    # Each neighbour counts for a little more than all behind it, together less than a vote: it decides between equals.
+    weight = 1 + 0.5 ** torch.arange(1, k + 1, dtype=torch.float64)
     counts = torch.zeros(len(x), len(values), dtype=torch.float64).scatter_add_(1, votes, weight.expand_as(votes))
     found: Tensor = values[counts.argmax(1)]
     return found
