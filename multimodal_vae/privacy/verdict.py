@@ -46,7 +46,10 @@ def judge_findings(findings: Sequence[Finding], sizes: Mapping[str, Sizes]) -> V
     given_away: list[str] = []
     for who, people in _PEOPLE.items():
         if who in sizes:
-            said = [ask(findings, who) for ask in (_membership, _recognised, _copies, _nearer, _guessed)]
+            asked = [_membership, _copies, _nearer, _guessed]
+            if sizes["holdout"].patients >= 100:  # of fewer, one in a hundred is no whole patient, and one decides
+                asked.insert(1, _recognised)
+            said = [ask(findings, who) for ask in asked]
             found += [sentence for sentence, _ in said if sentence]
             given_away += [people] if any(leak for _, leak in said) else []
     first = (
