@@ -229,6 +229,35 @@ def samplers(
         typer.echo(as_table(results), nl=False)
 
 
+@app.command(epilog="Example: mmvae audit runs/otitis --fit-on test --holdout others/manifest.csv")
+def audit(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    fit_on: Annotated[
+        str | None, typer.Option(help="train, validation or test: what densities are fitted on, in place of the run's.")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler, in place of the run's.")] = None,
+    holdout: Annotated[
+        Path | None,
+        typer.Option(help="Manifest of other patients; validation and test, where nothing is fitted on them, if none."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what is written to privacy.json, and no table.")
+    ] = False,
+) -> None:
+    """Measure what a run's samples and model give away of its patients, and write privacy.json into the run."""
+    from multimodal_vae.privacy.of_run import audit_run
+    from multimodal_vae.privacy.printed import show
+    from multimodal_vae.run import open_run
+
+    found, path = audit_run(open_run(run), sampler, fit_on, holdout, seed)
+    if as_json:
+        typer.echo(path.read_text("utf-8").rstrip())
+    else:
+        show(found)
+        typer.echo(f"written: {path}")
+
+
 _A_WEEK = timedelta(weeks=1)
 
 

@@ -291,7 +291,11 @@ def main(dist: Path, constraints: Path) -> None:
         where = run(python, "-c", "import multimodal_vae; print(multimodal_vae.__file__)").stdout
         hold("the core is installed, not the checkout", str(env.bin.parent) in where, where)
         core = listing()
-        hold("it has twenty-six parts of its own", len(core) == 26 and {row[2] for row in core} == {"multimodal-vae"}, core)
+        hold(
+            "it has twenty-six parts of its own",
+            len(core) == 26 and {row[2] for row in core} == {"multimodal-vae"},
+            core,
+        )
 
         install([*BROKEN, ABORTS, *SOUND, *(N(name, text, "a.group a = b:c") for name, (text, _) in MALFORMED.items())])
         packages = next((env.bin.parent / "lib").glob("python*/site-packages"))

@@ -1,0 +1,142 @@
+"""What copies is caught, and what draws from the same source is not; on arrays, and through a whole run."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from multimodal_vae.errors import DataError
+from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.privacy.audit import audit
+from multimodal_vae.privacy.records import Records
+
+
+def people(seed, count=120, visits=2):
+    """Patients of three classes whose visits are alike, seen by two modalities."""
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count // visits).repeat_interleave(visits) % 3
+    own = torch.randn(count // visits, 6, generator=rng).repeat_interleave(visits, 0)
+    a = 3 * labels[:, None] + own + 0.5 * torch.randn(count, 6, generator=rng)
+    b = own[:, :4] - 2 * labels[:, None] + 0.5 * torch.randn(count, 4, generator=rng)
+    groups = [f"{seed}:{row // visits}" for row in range(count)]
+    return Records(Samples({"a": a, "b": b}, labels, groups), torch.cat([a, b], 1))
+
+
+def generated(records, noise=0.0):
+    values = {
+        name: x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
+        for name, x in records.samples.values.items()
+    }
+    return Records(Samples(values, records.samples.labels), torch.cat(list(values.values()), 1))
+
+
+SPACES = ["data", "data/a", "data/b", "features", "features/a", "features/b", "latent"]
+
+
+@pytest.fixture(scope="module")
+def memorised():
+    train = people(0)
+    return audit(train, people(1), people(2), generated(train, 0.01), resamples=100)
+
+
+@pytest.fixture(scope="module")
+def independent():
+    return audit(people(0), people(1), people(2), generated(people(3)), resamples=100)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_generator_that_memorises_is_caught(memorised, space):
+    assert memorised.figure("membership/distance", space).value > 0.95
+    assert memorised.figure("nearer than holdout", space).value > 0.95
+    assert memorised.figure("copies/near", space).value > 0.9
+
+
+def test_a_memoriser_gives_away_those_it_copied_and_nobody_else(memorised):
+    assert memorised.verdict.leak
+    assert memorised.verdict.found[0] == "Something is given away of the patients the model was trained on."
+    low, high = memorised.figure("membership/distance", "data", "fitted on").interval
+    assert low <= 0.5 <= high
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_independent_draws_are_not_caught(independent, space):
+    low, high = independent.figure("membership/distance", space).interval
+    assert low <= 0.5 <= high
+
+
+def test_the_verdict_on_independent_draws_says_what_it_does_not_show(independent):
+    assert not independent.verdict.leak
+    assert independent.verdict.found[0].startswith("Nothing that was tried")
+    assert any("Nothing here is proof of anonymity" in sentence for sentence in independent.verdict.not_shown)
+
+
+def test_those_that_densities_were_fitted_on_are_caught_as_well():
+    fitted = people(1)
+    found = audit(people(0), fitted, people(2), generated(fitted), resamples=50)
+    assert found.figure("copies/exact", "data", "fitted on").value == 1
+    assert found.figure("copies/exact", "data", "train").value == 0
+    assert found.figure("membership/distance", "features", "fitted on").value > 0.95
+
+
+def test_a_holdout_that_shares_a_patient_is_refused():
+    with pytest.raises(DataError, match="not of other patients"):
+        audit(people(0), None, people(0), generated(people(3)))
+
+
+def test_too_few_records_are_refused():
+    few = people(0, 6)
+    with pytest.raises(DataError, match="10 are needed of each"):
+        audit(few, None, people(2), generated(people(3)))
+
+
+def other_patients(manifest):
+    """The same cohort, told to be of other patients, and with blood of its own."""
+    rows = list(csv.reader(manifest.read_text("utf-8").splitlines()))
+    for row in rows[1:]:
+        row[1] = f"other {row[1]}"
+        row[4] = " ".join(str(float(number) + 0.3) for number in row[4].split())
+    path = manifest.with_name("others.csv")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+@pytest.fixture
+def others(trained):
+    return other_patients(trained.parent / "cohort" / "manifest.csv")
+
+
+@pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+def test_a_run_is_audited_and_the_same_again(mmvae, trained, others):
+    status, out, err = mmvae("audit", trained, "--holdout", others, "--json")
+    assert (status, err) == (0, "")
+    written = (trained / "privacy.json").read_text("utf-8")
+    found = json.loads(out)
+    assert found == json.loads(written)
+    assert (found["version"], found["fit_on"], found["sampler"]["name"]) == (1, "train", "kde")
+    assert found["sizes"]["holdout"]["samples"] == 24
+    spaces = {(each["space"], each["name"]) for each in found["findings"]}
+    assert {
+        ("data", "copies/exact"),
+        ("latent", "membership/distance"),
+        ("model", "membership/reconstruction"),
+    } <= spaces
+    assert {each["who"] for each in found["findings"]} == {"train"}
+    assert mmvae("audit", trained, "--holdout", others, "--json")[1] == out
+
+
+def test_the_table_and_the_verdict_are_printed(mmvae, trained, others):
+    status, out, _ = mmvae("audit", trained, "--holdout", others)
+    assert status == 0
+    words = " ".join(out.split())
+    assert "Found:" in words
+    assert "Not shown:" in words
+    assert "proof of anonymity" in words
+
+
+def test_a_holdout_of_the_runs_own_patients_is_refused_in_one_line(mmvae, trained):
+    status, out, err = mmvae("audit", trained, "--holdout", trained.parent / "cohort" / "manifest.csv")
+    assert (status, out) == (2, "")
+    assert "not of other patients" in err
+    assert len(err.splitlines()) == 1
