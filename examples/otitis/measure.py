@@ -56,7 +56,7 @@ class Facts(TypedDict):
 
 
 class Written(TypedDict):
-    """``metrics.json``."""
+    """``measured.json``."""
 
     facts: Facts
     figures: list[dict[str, Any]]
@@ -124,7 +124,7 @@ def measure_run(
         weights=hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest(),
         **_spent(path),
     )
-    kept = path / (f"metrics-{split}.json" if split else "metrics.json")
+    kept = path / (f"measured-{split}.json" if split else "measured.json")
     if kept.is_file() and (before := Measured.read(kept)).facts == facts:
         return before
     ears = kept_ears(folder, facts["held_out_seed"], held_out, workers=workers)
