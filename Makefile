@@ -9,7 +9,7 @@ PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations benchmarks clean
+.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-report benchmarks clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -65,6 +65,19 @@ test-mlflow: $(VENV)/.dev  ## the logger mlflow, whose packages are too many to 
 test-combinations: $(VENV)/.dev  ## every fusion with every metric loss and every sampler
 	$(PYTEST) tests/test_combinations.py -m combinations
 
+# A browser is not among what every environment has: playwright brings one, unless there is a chromium.
+BROWSER = .venv-browser
+REPORT ?= runs/demo/run/report.html
+$(BROWSER)/.run:
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/python -m pip install -q playwright==1.65.2
+	command -v chromium >/dev/null || $(BROWSER)/bin/python -m playwright install chromium
+	npm install --silent --no-save --prefix $(BROWSER) axe-core@4
+	touch $@
+
+test-report: $(BROWSER)/.run  ## a report in a browser: make test-report REPORT=runs/otitis/report.html
+	$(BROWSER)/bin/python tests/check_report.py $(REPORT) --axe $(BROWSER)/node_modules/axe-core/axe.min.js --out $(BROWSER)/screenshots
+
 # MultiVae imports torchvision, of whose compiled operators it calls none.
 $(MULTIVAE)/.run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(MULTIVAE)
@@ -77,4 +90,4 @@ benchmarks: $(VENV)/.dev  ## how fast it is, into docs/performance.md; on an idl
 	$(BIN)/python benchmarks/run.py --multivae $(MULTIVAE)/bin/python
 
 clean:  ## remove environments and what was built
-	rm -rf $(VENV) $(MULTIVAE) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MULTIVAE) $(BROWSER) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

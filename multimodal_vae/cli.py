@@ -261,6 +261,38 @@ def audit(
 _A_WEEK = timedelta(weeks=1)
 
 
+@app.command(epilog="Example: mmvae evaluate runs/otitis --by camera --by age_months")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of the manifest to measure subgroups of; several."),
+    ] = None,
+    count: Annotated[int, typer.Option(help="New samples of each class.", min=10)] = 300,
+    split: Annotated[str, typer.Option(help="Real samples to hold them against: test or validation.")] = "test",
+    judges: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the judges, trained there if it has none; RUN/judges where it is not given."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+) -> None:
+    """Measure a run on held-out samples: metrics.json and a report.html of one file, both in its folder."""
+    from multimodal_vae.report.files import write_evaluation
+    from multimodal_vae.run import open_run
+
+    metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed)
+    typer.echo(f"evaluated: {metrics}, {report}")
+
+
+@app.command(epilog="Example: mmvae card runs/otitis")
+def card(run: Annotated[Path, typer.Argument(help="Folder of an evaluated run.", show_default=False)]) -> None:
+    """Write a model card, card.md, into a run's folder, out of what mmvae evaluate found."""
+    from multimodal_vae.report.files import write_card
+    from multimodal_vae.run import open_run
+
+    typer.echo(f"written: {write_card(open_run(run))}")
+
+
 def main() -> None:
     """Run ``mmvae``."""
     words = sys.argv[1:] or ["--help"]

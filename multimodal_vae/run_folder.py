@@ -130,6 +130,7 @@ class RunFolder:
         for table in (before, now):  # where and with what samples are read changes nothing in them
             for key in ("cache", "workers"):
                 table.get("data", {}).pop(key, None)
+            table.pop("licence", None)
         changed = _difference(before, now)
         if changed:
             *section, key = changed[0]

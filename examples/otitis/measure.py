@@ -57,7 +57,7 @@ class Facts(TypedDict):
 
 
 class Written(TypedDict):
-    """``metrics.json``."""
+    """``measured.json``."""
 
     facts: Facts
     figures: list[dict[str, Any]]
@@ -129,7 +129,7 @@ def measure_run(
         **_spent(path),
     )
     another = [str(setting).replace(":", "-") for setting in (sampler or {}).values()]
-    kept = path / ("-".join(["metrics", *([split] if split else []), *another]) + ".json")
+    kept = path / ("-".join(["measured", *([split] if split else []), *another]) + ".json")
     if kept.is_file() and (before := Measured.read(kept)).facts == facts:
         return before
     ears = kept_ears(folder, facts["held_out_seed"], held_out, workers=workers)

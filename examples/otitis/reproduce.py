@@ -162,7 +162,7 @@ def all_measured(out: Path, judges: str) -> list[Measured]:
     for folder in sorted(out.glob("seed*"), key=lambda path: (len(path.name), path.name)):
         for name in (*TRAINED, *ALSO):
             path, split = run_and_split(str(folder / name))
-            kept = path / (f"metrics-{split}.json" if split else "metrics.json")
+            kept = path / (f"measured-{split}.json" if split else "measured.json")
             if kept.is_file():
                 found.append(Measured.read(kept))
     return [each for each in found if each.facts["judges"] == judges]

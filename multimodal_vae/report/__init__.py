@@ -1,1 +1,1 @@
-"""Pictures of what a run learned and made."""
+"""Pictures, figures and words of what a run learned and made."""

@@ -46,7 +46,7 @@ def measured(recipe: str, seed: int, value: float, judges: str = "j") -> Measure
 
 def test_figures_come_back_from_their_file(tmp_path: Path) -> None:
     one = measured("quick", 0, 0.75)
-    path = tmp_path / "metrics.json"
+    path = tmp_path / "measured.json"
     path.write_text(json.dumps(one.written()), "utf-8")
     back = Measured.read(path)
     assert back.facts == one.facts
@@ -97,7 +97,7 @@ def test_only_figures_of_the_same_judges_are_put_together(tmp_path: Path) -> Non
     for seed, judges in ((10, "a"), (9, "a"), (11, "b")):
         folder = tmp_path / f"seed{seed}/paper-small"
         folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text(json.dumps(measured("paper-small", seed, 0.5, judges).written()), "utf-8")
+        (folder / "measured.json").write_text(json.dumps(measured("paper-small", seed, 0.5, judges).written()), "utf-8")
     assert [each.facts["cohort_seed"] for each in reproduce.all_measured(tmp_path, "a")] == [9, 10]
 
 
@@ -134,9 +134,9 @@ def test_a_run_is_measured_on_ears_that_nothing_has_seen(run: tuple[Path, Path])
     value, of_other = ({f.name: f.value for f in each.figures} for each in (one, other))
     assert value["individuality/wbt"] == of_other["individuality/wbt"]  # the same model
     assert value["fidelity/kernel distance"] != of_other["fidelity/kernel distance"]  # other densities
-    written = (path / "metrics.json").stat().st_mtime_ns
+    written = (path / "measured.json").stat().st_mtime_ns
     assert measure_run(str(path), judges, folder, 10, FEW, workers=1).figures == one.figures
-    assert (path / "metrics.json").stat().st_mtime_ns == written
+    assert (path / "measured.json").stat().st_mtime_ns == written
 
 
 def test_what_is_no_run_on_a_simulated_cohort_is_refused(run: tuple[Path, Path], tmp_path: Path) -> None:

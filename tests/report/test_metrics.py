@@ -1,0 +1,86 @@
+"""metrics.json is what its schema says, and a reader of another version is told so."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+import multimodal_vae as mv
+from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.report import metrics as schema
+from multimodal_vae.report.metrics import figure_record, read_metrics
+
+REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
+RECORDS = {
+    "the file": schema.Metrics,
+    "run": schema.RunRecord,
+    "data": schema.SplitRecord,
+    "evaluated": schema.EvaluatedRecord,
+    "figures": schema.FigureRecord,
+    "subgroups": schema.SubgroupRecord,
+}
+
+
+def test_what_an_evaluation_writes_is_what_the_schema_reads(evaluated):
+    written = json.loads((evaluated / "metrics.json").read_text("utf-8"))
+    read = read_metrics(evaluated / "metrics.json")
+    assert json.loads(json.dumps(read)) == written
+    assert written["version"] == schema.VERSION
+    assert written["evaluated"]["samples"] == sum(written["data"]["test"]["classes"].values())
+    names = [figure["name"] for figure in written["figures"]]
+    assert len(names) == len({*names}) > 10
+    assert "purity" in names
+
+
+def test_every_key_stands_in_the_reference_and_nothing_else():
+    assert f"Version {schema.VERSION}" in REFERENCE
+    for title, record in RECORDS.items():
+        section = REFERENCE.split(f"## {title[0].upper()}{title[1:]}\n")[1].split("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(get_type_hints(record)), title
+
+
+def test_another_version_is_refused_and_says_how_to_mend_it(evaluated):
+    path = evaluated / "metrics.json"
+    path.write_text(path.read_text("utf-8").replace('"version": 1,', '"version": 2,', 1), "utf-8")
+    with pytest.raises(mv.RunError, match=r"version 2, and this is 1.*mmvae evaluate"):
+        read_metrics(path)
+
+
+def test_a_run_that_was_not_evaluated_says_so(tmp_path):
+    with pytest.raises(mv.RunError, match="mmvae evaluate"):
+        read_metrics(tmp_path / "metrics.json")
+
+
+def test_what_is_not_finite_is_none():
+    record = figure_record(Figure("x", float("inf"), interval=(float("nan"), 1.0), beside={"y": float("nan")}))
+    assert record["value"] is None
+    assert record["interval"] == (None, 1.0)
+    assert record["beside"] == {"y": None}
+
+
+def test_no_place_of_the_machine_is_told(evaluated):
+    text = (evaluated / "metrics.json").read_text("utf-8") + (evaluated / "report.html").read_text("utf-8")
+    assert "manifest.csv" in (evaluated / "config.toml").read_text("utf-8")
+    assert "manifest.csv" not in text
+    assert str(evaluated.parent) not in text
+
+
+def test_the_same_seed_gives_the_same_figures(evaluated, mmvae):
+    before = json.loads((evaluated / "metrics.json").read_text("utf-8"))
+    mmvae("evaluate", evaluated, "--count", 12, "--by", "site")
+    after = json.loads((evaluated / "metrics.json").read_text("utf-8"))
+    for written in (before, after):
+        written.pop("date")
+        written["run"].pop("name")
+    assert after == before
+
+
+def test_a_licence_goes_from_configuration_to_card_and_may_change_on_resuming(toml, tmp_path, mmvae):
+    toml.write_text('licence = "CC-BY-4.0"\n' + toml.read_text("utf-8"), "utf-8")
+    assert mmvae("train", toml, "--out", tmp_path / "run", "--quiet")[0] == 0
+    assert tomllib.loads((tmp_path / "run" / "config.toml").read_text("utf-8"))["licence"] == "CC-BY-4.0"
+    toml.write_text(toml.read_text("utf-8").replace("CC-BY-4.0", "CC0-1.0"), "utf-8")
+    assert mmvae("train", toml, "--out", tmp_path / "run", "--quiet")[0] == 0

@@ -1,0 +1,188 @@
+"""The report is one page that is whole in itself, tells nobody's name, and runs no word of the data."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+import multimodal_vae as mv
+from multimodal_vae.report import page
+from multimodal_vae.report.pictures import BASE64, BYTES_A_PIXEL, as_many, data_uri, sheet, tile
+from multimodal_vae.report.privacy import read_privacy
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+LOADING = ("src", "srcset", "href", "data", "poster", "action", "background", "xlink:href")
+
+
+class Parsed(HTMLParser):
+    """Every tag with its attributes; tags that do not close, or close what is not open, are faults."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.faults, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+        self.faults += [f"<{tag}> stays open" for tag in self.open]
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def of(self, *names):
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+
+@pytest.fixture
+def html(evaluated):
+    return (evaluated / "report.html").read_text("utf-8")
+
+
+@pytest.fixture
+def parsed(html):
+    return Parsed(html)
+
+
+def test_the_page_parses_and_every_anchor_leads_somewhere(parsed):
+    assert parsed.faults == []
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len({*ids})
+    assert {a["href"].removeprefix("#") for a in parsed.of("a")} <= {*ids}
+    assert {attributes["aria-labelledby"] for attributes in parsed.of("section")} <= {*ids}
+
+
+def test_nothing_is_loaded_from_anywhere(html, parsed):
+    assert not re.search(r"https?:|//[a-z]|@import", re.sub(r"base64,[\w+/=]+", "", html))
+    for _, attributes in parsed.tags:
+        for key in LOADING:
+            assert attributes.get(key, "#").startswith(("#", "data:")), attributes
+    assert all(address.startswith("data:") for address in re.findall(r"url\(([^)]{0,20})", html))
+    (policy,) = [each["content"] for each in parsed.of("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_every_picture_has_words(parsed):
+    assert len(parsed.of("img")) == 2 * 2 * (3 + 4)  # modalities, classes, kinds of sample and of map
+    assert all(len(each["alt"]) > 10 for each in parsed.of("img"))
+    for tag, attributes in parsed.tags:
+        if tag == "svg":
+            assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
+        if attributes.get("role") in ("img", "option"):
+            assert attributes["aria-label"]
+
+
+def test_names_from_the_data_are_text_and_no_markup(html, parsed, evaluated):
+    hostile = next(name for name in mv.open_run(evaluated).model.classes if "<img" in name)
+    assert hostile not in html
+    assert not [each for _, each in parsed.tags if any(key.startswith("on") for key in each)]
+    assert len(parsed.of("script")) == 2
+    assert hostile in "".join(parsed.text).replace("\\u003c", "<").replace("\\u003e", ">")
+    assert not parsed.of("b") or all(each.get("class") == "short" for each in parsed.of("b"))
+
+
+def test_the_only_script_that_runs_is_the_packages_own(html):
+    allowed = re.search(r"script-src 'sha256-([\w+/=]+)'", html)
+    script = re.search(r"<script>(.*)</script>\n</body>", html, re.DOTALL)
+    assert allowed
+    assert script
+    import base64
+    import hashlib
+
+    assert base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode() == allowed[1]
+
+
+def test_no_patient_sample_or_file_is_named_anywhere(evaluated):
+    with open(evaluated.parent / "cohort" / "manifest.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("report.html", "metrics.json"):
+        text = (evaluated / name).read_text("utf-8")
+        for row in rows:
+            for column in ("sample_id", "patient_id", "photo"):
+                assert row[column] not in text
+
+
+def test_every_held_out_sample_is_a_point_with_its_facts_alone(html, parsed, evaluated):
+    points = json.loads(re.search(r'id="points">(.*?)</script>', html, re.DOTALL)[1])["points"]
+    options = [each for _, each in parsed.tags if each.get("role") == "option"]
+    assert len(points) == len(options) == len(mv.open_run(evaluated).splits["test"])
+    allowed = {"class", "decoded pair judged", "site", "mean difference, photo", "mean difference, blood"}
+    assert {key for point in points for key in point["facts"]} == allowed
+    assert [each["tabindex"] for each in options].count("0") == 1
+
+
+def test_without_an_audit_the_page_says_which_command_runs_one(html, evaluated):
+    assert read_privacy(mv.open_run(evaluated)) is None
+    assert "No audit was run" in html
+    assert f"mmvae audit {evaluated.name}" in html
+
+
+AUDIT = {
+    "sizes": {},
+    "findings": [{"who": "train", "space": "data", "name": "nearer", "value": 0.6, "interval": None, "real": 0.5}],
+    "verdict": {"leak": True, "found": ["Something <of> theirs shows."], "not_shown": ["All else."]},
+}
+
+
+def test_an_audit_is_shown_with_figures_and_verdict(evaluated, mmvae):
+    (evaluated / "privacy.json").write_text(json.dumps(AUDIT), "utf-8")
+    assert mmvae("evaluate", evaluated, "--count", 12)[0] == 0
+    text = (evaluated / "report.html").read_text("utf-8")
+    assert "Something is given away." in text
+    assert text.count("Something &lt;of&gt; theirs shows.") == 2  # in the summary, and in its own place
+    assert "All else." in text
+    assert "nearer" in text
+    assert "No audit was run" not in text
+
+
+def test_a_damaged_audit_is_said_before_anything_is_measured(evaluated, mmvae):
+    (evaluated / "privacy.json").write_text("{", "utf-8")
+    status, _, err = mmvae("evaluate", evaluated)
+    assert status == 2
+    assert "privacy.json is damaged" in err
+
+
+@pytest.mark.parametrize("pictures", [1, 3, 12])
+def test_pictures_stay_within_their_budget_whatever_they_show(pictures):
+    side, budget = 24, 60_000
+    count = as_many(50, pictures, side, budget)
+    noise = np.random.default_rng(0).integers(0, 256, (count * pictures, side, side, 3), dtype=np.uint8)
+    size = len(data_uri(sheet(list(noise), 10)))
+    assert size <= budget or count == 1
+    assert count == 50 or (count + 1) * pictures * side * side * BYTES_A_PIXEL * BASE64 > budget
+
+
+def test_the_page_is_as_small_as_it_promises(html):
+    assert len(html.encode()) < page.LARGEST
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        mv.Image(size=(8, 12), channels=3, width=4),
+        mv.Signal(length=16, channels=2, width=4),
+        mv.Vector(size=3),
+        mv.Categorical(categories=["left", "right"]),
+    ],
+)
+def test_any_modality_makes_a_tile_that_shows_its_sample(part):
+    torch.manual_seed(0)
+    first, *rest = part.examples(20)
+    different = next(sample for sample in rest if not torch.equal(sample, first))  # of two categories
+    one, other = tile(part, first, 40), tile(part, different, 40)
+    assert one.shape == (40, 40, 3)
+    assert one.std() > 0
+    assert not np.array_equal(one, other)
