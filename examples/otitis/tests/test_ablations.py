@@ -1,0 +1,55 @@
+"""Ablations change what they say and nothing else, and claim no more than the cohorts agree on."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ablations import BASE, EPOCHS, HEADS, QUESTIONS, SCREEN, Ablation, claims, page, recipe, rows
+from measure import Facts, Measured
+from multimodal_vae import Configuration
+from multimodal_vae.evaluation.figure import Figure
+
+EVERY = {each.name: each for question in QUESTIONS.values() for each in question}
+
+
+@pytest.mark.parametrize("ablation", EVERY.values(), ids=lambda each: each.name)
+def test_an_ablation_is_a_recipe_that_differs_in_its_settings_alone(ablation: Ablation, tmp_path: Path) -> None:
+    text = recipe(ablation, tmp_path / "manifest.csv")
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, "utf-8")
+    Configuration.read(path)
+    changed, base = tomllib.loads(text), tomllib.loads(BASE.read_text("utf-8"))
+    base["training"]["epochs"], base["data"]["manifest"] = EPOCHS, str(tmp_path / "manifest.csv")
+    for key in ablation.settings:
+        *sections, last = key.split(".")
+        for table in (changed, base):
+            for name in sections:
+                table = table.setdefault(name, {})  # noqa: PLW2901
+            table.pop(last, None)
+    assert {name: table for name, table in changed.items() if table} == base | {}
+    assert (ablation.trained == "base") == (not ablation.settings)
+
+
+def measured(value: float) -> Measured:
+    names = [*(name for name in SCREEN if not name.startswith("spread") and "worst" not in name), "class mean/wbt/NOE"]
+    figures = [Figure(name, value, real=1.0, beside={"spread otoscopy": value}) for name in names]
+    return Measured(Facts(seconds=60.0), figures)  # type: ignore[typeddict-item]
+
+
+def test_only_what_the_cohorts_agree_on_is_claimed() -> None:
+    base = [measured(value) for value in (0.50, 0.52, 0.51)]
+    found = {
+        "base": base,
+        "worse": [measured(value) for value in (0.40, 0.43, 0.41)],
+        "no different": [measured(value) for value in (0.48, 0.56, 0.50)],
+    }
+    worse, same = claims(found)
+    assert worse.startswith(f"- *worse*: {HEADS[0]} -0.10")
+    assert worse.count("-0.10") == len(HEADS) - 1  # class means are told to a digit more
+    assert same == "- *no different*: no difference that the cohorts agree on."
+    assert list(rows(found))[2].startswith("| base | 0.51 ± 0.01 |")
+    text = page(dict.fromkeys(EVERY, base), [1, 2, 3])
+    assert all(f"| {name} |" in text for name in EVERY)
