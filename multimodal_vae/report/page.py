@@ -78,6 +78,7 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             cautions=words.cautions(metrics, privacy),
             uneven=words.uneven(metrics),
             likely=words.LIKELY_CHANCE,
+            harder=words.HARDER,
             tables=_tables(metrics),
             by_column=_by_column(metrics["subgroups"]),
             privacy=privacy,

@@ -11,6 +11,10 @@ FEW_PATIENTS = 100
 """Held-out patients, below which intervals are wide."""
 APART = 0.25
 """Share of the real value by which one without an interval may differ and still pass."""
+HARDER = (
+    "Worse than over all samples, by more than the interval. Where real samples do worse there too, the group is "
+    "harder rather than neglected: the table of subgroups tells."
+)
 LIKELY_CHANCE = "Each interval misses one time in twenty, and there are many figures: one alone proves little."
 
 
@@ -117,7 +121,8 @@ def side(figure: FigureRecord) -> int:
     if value is None or real is None:
         return 0
     low, high = figure["interval"] or (None, None)
-    margin = APART * abs(real) if low is None or high is None else 0.0
+    size = max(abs(real), 1.0) if aim == "real" else abs(real)  # correlations and ratios, of which a small one is noise
+    margin = APART * size if low is None or high is None else 0.0
     low, high = (value if bound is None else bound for bound in (low, high))
     if aim != "lower" and high < real - margin:
         return -1

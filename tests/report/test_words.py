@@ -22,6 +22,8 @@ from multimodal_vae.report.words import beaten, cautions, question, shortfalls, 
         ("real", (0.4, 0.6), 0.5, 0),
         ("lower", None, 0.45, 0),
         ("lower", None, 0.3, 1),
+        ("real", None, 0.3, 0),
+        ("real", None, 0.9, -1),
         ("higher", None, None, 0),
     ],
 )
