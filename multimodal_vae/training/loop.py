@@ -14,7 +14,7 @@ from multimodal_vae import distributed
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.errors import ConfigurationError, TrainingError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, did_you_mean
 from multimodal_vae.loggers.base import MEMORY
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import evaluating, seeded
@@ -86,11 +86,13 @@ def train(
             uninterrupted, bit for bit on the same machine.
 
     Raises:
+        DataError: if the data is not the model's, or none of its samples has one of the modalities.
         TrainingError: if a term is not finite, or the figure of early stopping is none.
         RunError: if a checkpoint cannot be read or written.
         KeyboardInterrupt: on SIGTERM or Ctrl-C, after the step that was under way, with a checkpoint.
     """
     vae.check(data)
+    _require_every_modality(data)
     device = distributed.local_device(find_device(settings.device))
     with seeded(settings.seed), interruption() as asked:
         vae.calibrate(data)
@@ -128,6 +130,16 @@ def train(
             vae.load_state_dict(state.best or _weights(state, data, settings.seed))
         finally:
             vae.to("cpu").eval()
+
+
+def _require_every_modality(data: MultimodalDataset) -> None:
+    """Refuse to train networks of which nothing would be learned: they would still be asked, and answer noise."""
+    for name, found in zip(data.modalities, data.present.any(0).tolist(), strict=True):
+        if not found:
+            raise DataError(
+                f"no training sample has the modality {name!r}, so that nothing can be learned of it; leave it out of "
+                "the model, or add samples that have it"
+            )
 
 
 def _advance(
