@@ -28,7 +28,9 @@ from multimodal_vae.evaluation.figure import Figure
 
 HERE = Path(__file__).parent
 BASE = HERE / "best.toml"
-EPOCHS = 12
+EPOCHS = 10
+HELD_OUT, COUNT = {"NOE": 120, "OME": 120, "AOM": 100}, 240
+"""Ears to measure against, and pairs to generate of a class: fewer than for the recipes, as there are many trainings."""
 PAGE = HERE / "ABLATIONS.md"
 SCREEN = ("individuality/otoscopy", "individuality/wbt", "latent/separability", "purity", "spread otoscopy")
 SCREEN += ("fidelity/recall", "fidelity/coverage", "coherence/cause fill/otoscopy+wbt")
@@ -210,7 +212,8 @@ def ablate(seeds: Sequence[int], out: Path, judges_folder: Path, jobs: int) -> N
             for name, each in every.items():
                 status.update(f"measuring {name}, seed {seed}")
                 run = f"{out / f'seed{seed}/ablations' / each.trained}:{each.fit_on}"
-                found.setdefault(name, []).append(measure_run(run, judges, judges_folder, sampler=each.sampler))
+                done = measure_run(run, judges, judges_folder, COUNT, HELD_OUT, sampler=each.sampler)
+                found.setdefault(name, []).append(done)
     PAGE.write_text(page(found, seeds), "utf-8")
     console.print(f"{PAGE}: {len(found)} settings, {len(seeds)} cohorts")
 
