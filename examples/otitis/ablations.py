@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 BASE = HERE / "best.toml"
 EPOCHS = 10
 HELD_OUT, COUNT = {"NOE": 120, "OME": 120, "AOM": 100}, 240
-"""Ears to measure against, and pairs to generate of a class: fewer than for the recipes, as there are many trainings."""
+"""Ears to measure against, and pairs to generate of a class: fewer than for the recipes, for there are many runs."""
 PAGE = HERE / "ABLATIONS.md"
 SCREEN = ("individuality/otoscopy", "individuality/wbt", "latent/separability", "purity", "spread otoscopy")
 SCREEN += ("fidelity/recall", "fidelity/coverage", "coherence/cause fill/otoscopy+wbt")
