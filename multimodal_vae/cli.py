@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,10 @@ from multimodal_vae.errors import (
     TrainingInterrupted,
     did_you_mean,
 )
+
+if TYPE_CHECKING:
+    from multimodal_vae.data.dataset import MultimodalDataset
+    from multimodal_vae.run import Run
 
 app = typer.Typer(
     add_completion=False,
@@ -173,28 +177,169 @@ def sample(
 
     from multimodal_vae import distributed
     from multimodal_vae.files import require_vacant
-    from multimodal_vae.run import open_run
     from multimodal_vae.synthesis.files import write_samples
 
     require_vacant(out)
-    opened = open_run(run)
-    state = opened.status
-    first = distributed.rank() == 0
-    if state["state"] != "done" and first:
-        typer.echo(
-            f"mmvae: note: the training of {run} is {state['state']} after {state['epochs_done']} of "
-            f"{state['epochs']} epochs",
-            err=True,
-        )
+    opened = _open(run)
     counts = dict.fromkeys(label or opened.model.classes, count)
     with distributed.joined(torch.device("cpu"), patience=_A_WEEK):  # machines may be of very different speed
         # What torchrun sends when a process is lost. Not any earlier: while processes join, no Python could answer it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with distributed.first_goes_first():  # which fits the densities, if nobody has yet
             synthesizer = opened.synthesizer(sampler)
-        write_samples(out, synthesizer, counts, seed, {"run": str(run.resolve())}, temperature, min_quantile)
-    if first:
+        write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile)
+    if distributed.rank() == 0:
         typer.echo(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
+
+
+def _open(path: Path) -> "Run":
+    """Open a run that is to be used, and say so if its training was not done."""
+    from multimodal_vae import distributed
+    from multimodal_vae.run import open_run
+
+    run = open_run(path)
+    state = run.status
+    if state["state"] != "done" and distributed.rank() == 0:
+        typer.echo(
+            f"mmvae: note: the training of {path} is {state['state']} after {state['epochs_done']} of "
+            f"{state['epochs']} epochs",
+            err=True,
+        )
+    return run
+
+
+_Trained = Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]
+_Manifest = Annotated[
+    Path, typer.Argument(help="Manifest of samples with the run's columns, in which cells may be empty.")
+]
+_NewFolder = Annotated[Path, typer.Option(help="Folder of what is made; new or empty.", show_default=False)]
+_Given = Annotated[
+    list[str] | None, typer.Option(help="Modality to look at; may be given several times. All where it is not given.")
+]
+
+
+def _read(run: "Run", manifest: Path, given: list[str] | None) -> "MultimodalDataset":
+    """A manifest's samples, with what of them is to be looked at."""
+    data = run.read(manifest)
+    return data.only(*given) if given else data
+
+
+@app.command(epilog="Example: mmvae encode runs/otitis cohort/manifest.csv --given wbt --out latents.npz")
+def encode(
+    run: _Trained,
+    manifest: _Manifest,
+    out: Annotated[Path, typer.Option(help="File .npz of the latents; new.", show_default=False)],
+    given: _Given = None,
+) -> None:
+    """Write the latents of samples: the posterior's mean and log-variance, of whatever modalities they have."""
+    from multimodal_vae.files import require_vacant
+    from multimodal_vae.synthesis.tables import write_latents
+
+    require_vacant(out)
+    opened = _open(run)
+    data = _read(opened, manifest, given)
+    write_latents(out, data, opened.model.encode(data))
+    typer.echo(f"encoded: {out}, {len(data)} samples")
+
+
+@app.command(epilog="Example: mmvae classify runs/otitis cohort/manifest.csv --prior uniform --out probabilities.csv")
+def classify(
+    run: _Trained,
+    manifest: _Manifest,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file; new. Standard output where it is not given.", show_default=False)
+    ] = None,
+    given: _Given = None,
+    prior: Annotated[
+        str, typer.Option(help="frequency: classes are as common as where densities are fitted; or uniform.")
+    ] = "frequency",
+    sampler: Annotated[str | None, typer.Option(help="Sampler, in place of the run's.")] = None,
+) -> None:
+    """Give each sample's probability of each class, by Bayes' rule on the classes' densities; not for diagnosis."""
+    from multimodal_vae.files import require_vacant, write_bytes
+    from multimodal_vae.synthesis.tables import probability_table
+
+    if out is not None:
+        require_vacant(out)
+    opened = _open(run)
+    data = _read(opened, manifest, given)
+    table = probability_table(data, opened.synthesizer(sampler).classify(opened.model.encode(data).mean, prior))
+    if out is None:
+        typer.echo(table, nl=False)
+    else:
+        write_bytes(out, table.encode())
+        typer.echo(f"classified: {out}, {len(data)} samples")
+
+
+@app.command(epilog="Example: mmvae translate runs/otitis cohort/manifest.csv --to wbt --out told")
+def translate(
+    run: _Trained,
+    manifest: _Manifest,
+    to: Annotated[str, typer.Option(help="Modality that is wanted.", show_default=False)],
+    out: _NewFolder,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(help="Modality to tell it from; may be given several times. All others where it is not given."),
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(help="Draws from each posterior; its mean where it is not given.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+) -> None:
+    """Tell one modality of samples from others, as files with a manifest."""
+    from multimodal_vae.files import require_vacant
+    from multimodal_vae.synthesis.answers import write_translations
+
+    require_vacant(out)
+    opened = _open(run)
+    vae = opened.model
+    data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
+    write_translations(out, vae, data, to, _origin(run), draws, seed)
+    typer.echo(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
+
+
+@app.command(epilog="Example: mmvae complete runs/otitis cohort/manifest.csv --out completed")
+def complete(
+    run: _Trained,
+    manifest: _Manifest,
+    out: _NewFolder,
+    seed: Annotated[
+        int | None, typer.Option(help="Of one draw from each posterior; its mean where it is not given.", min=0)
+    ] = None,
+) -> None:
+    """Fill a manifest's empty cells from the others of their row, marked as synthetic, in a folder of its own."""
+    from multimodal_vae.files import require_vacant
+    from multimodal_vae.synthesis import answers
+
+    require_vacant(out)
+    opened = _open(run)
+    filled = answers.complete(out, opened.model, opened.read(manifest), _origin(run), seed)
+    typer.echo(f"completed: {out}, {' '.join(f'{name} {count}' for name, count in filled.items()) or 'nothing lacked'}")
+
+
+@app.command(epilog="Example: mmvae interpolate runs/otitis cohort/manifest.csv ear-3 ear-8 --steps 9 --out way")
+def interpolate(
+    run: _Trained,
+    manifest: _Manifest,
+    first: Annotated[str, typer.Argument(help="sample_id of the one end.", show_default=False)],
+    last: Annotated[str, typer.Argument(help="sample_id of the other.", show_default=False)],
+    out: _NewFolder,
+    steps: Annotated[int, typer.Option(help="Samples on the way, both ends included.", min=2)] = 8,
+) -> None:
+    """Go from one sample to another along a straight line of the latent, as files with a manifest."""
+    from multimodal_vae.files import require_vacant
+    from multimodal_vae.synthesis.answers import write_interpolation
+
+    require_vacant(out)
+    opened = _open(run)
+    data = opened.read(manifest)
+    write_interpolation(out, opened.model, data.named(first, last), steps, _origin(run))
+    typer.echo(f"interpolated: {out}, {steps} samples")
+
+
+def _origin(run: Path) -> dict[str, str]:
+    """What provenance.json says of the model."""
+    return {"run": str(run.resolve())}
 
 
 @app.command(epilog="""Example: mmvae samplers runs/otitis --sampler gmm --sampler '{name="kde", shared=true}'""")

@@ -29,6 +29,13 @@ class Gaussian:
         """Draw one latent a row by the reparameterisation trick (Kingma and Welling 2014, section 2.4); (N, D)."""
         return self.mean + torch.randn_like(self.mean) * torch.exp(0.5 * self.logvar)
 
+    def sample(self, count: int) -> Tensor:
+        """Draw several latents a row, without gradients, with torch's default generator; (N, count, D) of (N, D)."""
+        with torch.no_grad():
+            deviation = torch.exp(0.5 * self.logvar)
+            noise = torch.randn(len(self.mean), count, *self.mean.shape[1:], dtype=self.mean.dtype)
+            return self.mean[:, None] + noise.to(self.mean.device) * deviation[:, None]
+
     def kl_to_standard_normal(self) -> Tensor:
         """KL divergence from N(0, I) by dimension, in nats, (N, D) (Kingma and Welling 2014, appendix B).
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pydantic
 import torch
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
 
 Precision = Literal["float32", "bfloat16"]
+Given: TypeAlias = "Mapping[str, Tensor] | MultimodalDataset"
+"""Samples that a model is asked about: tensors by modality, or a data set."""
 
 CALIBRATION_BYTES = 1 << 28
 """Most of a modality's training samples that it measures: 256 MiB, or 16,384 pictures of 64 x 64 of float32."""
@@ -258,8 +260,7 @@ class MultimodalVAE(nn.Module):
 
     def embed(self, data: "MultimodalDataset", batch_size: int = 256) -> Tensor:
         """The posterior's mean of every sample, (N, latent_dim), on the CPU."""
-        self.check(data)
-        return self._posteriors(data.batch(rows) for rows in torch.split(torch.arange(len(data)), batch_size)).mean
+        return self.encode(data, batch_size).mean
 
     def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples of every modality, on the CPU."""
@@ -273,32 +274,71 @@ class MultimodalVAE(nn.Module):
             ]
         return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
 
-    def reconstruct(self, data: "MultimodalDataset") -> dict[str, Tensor]:
-        """Each sample through the mean of its posterior and back."""
-        return self.generate(self.embed(data))
-
-    def translate(self, samples: Mapping[str, Tensor], to: str, batch_size: int = 256) -> Tensor:
-        """Tell one modality from others: through the mean of the posterior given only those, and back.
+    def reconstruct(self, samples: Given) -> dict[str, Tensor]:
+        """Each sample through the mean of its posterior and back, (N, *shape) by modality; also those it lacks.
 
         Args:
-            samples: (N, *shape) by modality; one or several.
+            samples: as :meth:`encode` takes them.
+        """
+        return self.generate(self.encode(samples).mean)
+
+    def translate(
+        self, samples: Given, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
+    ) -> Tensor:
+        """Tell one modality from others: through the posterior given only those, and back.
+
+        Args:
+            samples: as :meth:`encode` takes them.
             to: the modality that is wanted.
             batch_size: how many are encoded at once.
+            draws: how many latents are drawn from each posterior; only its mean is taken where it is None.
+            seed: of the draws; torch's default generator goes on where it is None.
 
         Returns:
-            (N, *shape) of the wanted modality, on the CPU.
+            The wanted modality on the CPU, (N, *shape); (N, draws, *shape) where there are draws.
 
         Raises:
+            ConfigurationError: if there is less than one draw.
             DataError: if a name is no modality, the samples do not fit, or the fusion cannot do without the others.
         """
         self._require_modality(to)
-        return self.generate(self.encode(samples, batch_size).mean, batch_size)[to]
+        if draws is not None and draws < 1:
+            raise ConfigurationError(f"draws is {draws}; it must be at least 1, or left out for the posterior's mean")
+        posterior = self.encode(samples, batch_size)
+        if draws is None:
+            return self.generate(posterior.mean, batch_size)[to]
+        with seeded(seed):
+            latents = posterior.sample(draws)
+        told = self.generate(latents.flatten(0, 1), batch_size)[to]
+        return told.reshape(*latents.shape[:2], *told.shape[1:])
 
-    def encode(self, samples: Mapping[str, Tensor], batch_size: int = 256) -> Gaussian:
-        """The posterior given some of the modalities, or all.
+    def interpolate(self, pair: Given, steps: int = 8) -> dict[str, Tensor]:
+        """The way from one sample to another: a straight line between their posterior means, decoded at equal steps.
 
         Args:
-            samples: (N, *shape) by modality; one or several.
+            pair: two samples, as :meth:`encode` takes them; they need not have the same modalities.
+            steps: how many, both ends included.
+
+        Returns:
+            (steps, *shape) by modality; the first and the last are the two samples' reconstructions.
+
+        Raises:
+            ConfigurationError: if there are fewer than two steps.
+            DataError: if there are not two samples, or as :meth:`encode` raises it.
+        """
+        if steps < 2:
+            raise ConfigurationError(f"steps is {steps}; it must be at least 2, since both ends are counted")
+        means = self.encode(pair).mean
+        if len(means) != 2:
+            raise DataError(f"{len(means)} samples are given to interpolate between, and two are wanted")
+        return self.generate(torch.lerp(means[0], means[1], torch.linspace(0, 1, steps)[:, None]))
+
+    def encode(self, samples: Given, batch_size: int = 256) -> Gaussian:
+        """The posterior given some of the modalities, or all: the mean and the log-variance of the latent.
+
+        Args:
+            samples: (N, *shape) by modality, one or several; or a data set, each of whose samples has what it has.
+                :meth:`~multimodal_vae.data.dataset.MultimodalDataset.only` leaves out the rest of one.
             batch_size: how many are encoded at once.
 
         Returns:
@@ -307,6 +347,9 @@ class MultimodalVAE(nn.Module):
         Raises:
             DataError: if a name is no modality, the samples do not fit, or the fusion cannot do without the others.
         """
+        if not isinstance(samples, Mapping):
+            self.check(samples)
+            return self._posteriors(samples.batch(rows) for rows in torch.split(torch.arange(len(samples)), batch_size))
         for name in samples:
             self._require_modality(name)
         if not samples:

@@ -197,6 +197,20 @@ class Run:
             raise RunError(f"{self.path} was trained on data in memory; pass it: open_run(path, data=...)")
         return self.configuration.read_data()
 
+    def read(self, manifest: str | Path) -> MultimodalDataset:
+        """Other samples, with the run's modalities and classes: what its model is to be asked about.
+
+        Args:
+            manifest: with a column for each of the run's modalities, in which cells may be empty, and labels as well.
+
+        Raises:
+            DataError: naming manifest, line, sample, column and file of what is wrong.
+        """
+        settings = self.configuration.with_data(
+            manifest=Path(manifest).resolve(), classes=self.model.classes, unreadable="refuse"
+        )
+        return settings.read_data()
+
     @cached_property
     def splits(self) -> dict[str, MultimodalDataset]:
         """``train``, ``validation`` and ``test`` as the run had them.

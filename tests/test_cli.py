@@ -1,9 +1,12 @@
+import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import multimodal_vae as mv
@@ -292,3 +295,98 @@ def test_sampling_from_an_interrupted_run_says_so(mmvae, trained, tmp_path):
     assert status == 0
     assert len(err.splitlines()) == 1
     assert "interrupted after 2 of 9 epochs" in err
+
+
+@pytest.fixture
+def asked(mmvae, toml, manifest, tmp_path):
+    """A run whose model can do without a modality, and a manifest in which two cells are empty."""
+    change(toml, "latent_dim = 4", 'latent_dim = 4\nfusion = "poe"')
+    change(toml, "epochs = 2", "epochs = 1")
+    status, _, err = mmvae("train", toml, "--out", tmp_path / "run", "--quiet")
+    assert (status, err) == (0, "")
+    gaps = manifest.parent / "gaps.csv"
+    gaps.write_text(re.sub(r"pictures/[35]\.png", "", manifest.read_text("utf-8")), "utf-8")
+    return tmp_path
+
+
+def test_encode_writes_mean_and_log_variance_of_whatever_samples_have(mmvae, asked):
+    out = asked / "latents.npz"
+    status, said, err = mmvae("encode", asked / "run", asked / "cohort" / "gaps.csv", "--out", out)
+    assert (status, said, err) == (0, f"encoded: {out}, 24 samples\n", "")
+    run = mv.open_run(asked / "run")
+    posterior = run.model.encode(run.read(asked / "cohort" / "gaps.csv"))
+    with np.load(out, allow_pickle=False) as arrays:
+        assert sorted(arrays) == ["label", "logvar", "mean", "patient_id", "sample_id"]
+        assert np.array_equal(arrays["mean"], posterior.mean.numpy())
+        assert np.array_equal(arrays["logvar"], posterior.logvar.numpy())
+        assert arrays["label"][:3].tolist() == ["ill", "well", "ill"]
+    refused(mmvae("encode", asked / "run", asked / "cohort" / "gaps.csv", "--out", out), out, "exists already")
+    other = asked / "other.npz"
+    wrong = mmvae("encode", asked / "run", asked / "cohort" / "gaps.csv", "--given", "photo", "--out", other)
+    refused(wrong, asked / "cohort" / "gaps.csv", "'s3' has none of the modalities ['photo']")
+    wrong = mmvae("encode", asked / "run", asked / "cohort" / "gaps.csv", "--given", "phot", "--out", other)
+    refused(wrong, "no modality 'phot'", "did you mean 'photo'")
+    assert not other.exists()
+
+
+def test_classify_gives_probabilities_as_a_table(mmvae, asked):
+    command = ("classify", asked / "run", asked / "cohort" / "gaps.csv", "--prior", "uniform", "--sampler", "gaussian")
+    status, out, err = mmvae(*command, "--given", "blood")
+    assert (status, err) == (0, "")
+    header, *rows = csv.reader(out.splitlines())
+    assert header == ["sample_id", "label", "predicted", "p(ill)", "p(well)"]
+    run = mv.open_run(asked / "run")
+    latents = run.model.embed(run.read(asked / "cohort" / "gaps.csv").only("blood"))
+    expected = run.synthesizer("gaussian").classify(latents, "uniform")
+    assert [[float(cell) for cell in row[3:]] for row in rows] == pytest.approx(expected.numpy(), rel=1e-5)
+    assert [row[2] for row in rows] == [("ill", "well")[index] for index in expected.argmax(1).tolist()]
+    status, said, err = mmvae(*command, "--given", "blood", "--out", asked / "p.csv")
+    assert (status, said, err) == (0, f"classified: {asked / 'p.csv'}, 24 samples\n", "")
+    assert list(csv.reader((asked / "p.csv").read_text("utf-8").splitlines())) == [header, *rows]
+    refused(
+        mmvae("classify", asked / "run", asked / "cohort" / "gaps.csv", "--prior", "even"),
+        "no prior 'even'",
+        "frequency",
+    )
+
+
+def test_translate_tells_one_modality_from_all_others(mmvae, asked):
+    new = asked / "new"
+    command = ("translate", asked / "run", asked / "cohort" / "gaps.csv", "--to", "photo", "--draws", 2, "--seed", 3)
+    status, out, err = mmvae(*command, "--out", new)
+    assert (status, out, err) == (0, f"translated: {new}, 24 samples, 2 of each\n", "")
+    assert len(list((new / "photo").iterdir())) == 48
+    provenance = json.loads((new / "provenance.json").read_text("utf-8"))
+    assert (provenance["run"], provenance["given"]) == (str((asked / "run").resolve()), ["blood"])
+    assert (provenance["draws"], provenance["seed"]) == (2, 3)
+    wrong = mmvae("translate", asked / "run", asked / "cohort" / "gaps.csv", "--to", "phot", "--out", asked / "other")
+    refused(wrong, "no modality 'phot'", "did you mean 'photo'")
+
+
+def test_complete_fills_empty_cells(mmvae, asked):
+    new = asked / "new"
+    status, out, err = mmvae("complete", asked / "run", asked / "cohort" / "gaps.csv", "--out", new)
+    assert (status, out, err) == (0, f"completed: {new}, photo 2\n", "")
+    data = mv.open_run(asked / "run").read(new / "manifest.csv")
+    assert data.present.all()
+    assert sum(map(bool, data.metadata["origin"])) == 2
+    (asked / "cohort" / "gaps.csv").write_text("sample_id,label,photo,blood\na,ill,,1 2 3\nb,ill,,\n", "utf-8")
+    wrong = mmvae("complete", asked / "run", asked / "cohort" / "gaps.csv", "--out", asked / "other")
+    refused(wrong, asked / "cohort" / "gaps.csv", "line 3", "'b' has no modality at all")
+    assert not (asked / "other").exists()
+
+
+def test_interpolate_goes_from_one_sample_to_another(mmvae, asked):
+    new = asked / "new"
+    command = ("interpolate", asked / "run", asked / "cohort" / "gaps.csv", "s0")
+    status, out, err = mmvae(*command, "s3", "--steps", 3, "--out", new)
+    assert (status, out, err) == (0, f"interpolated: {new}, 3 samples\n", "")
+    assert sorted(path.name for path in (new / "photo").iterdir()) == [f"s0-s3-{step}.png" for step in (1, 2, 3)]
+    refused(mmvae(*command, "s33", "--out", asked / "other"), asked / "cohort" / "gaps.csv", "no sample 's33'")
+
+
+def test_a_model_that_needs_every_modality_cannot_complete(mmvae, trained):
+    gaps = trained.parent / "cohort" / "gaps.csv"
+    gaps.write_text("sample_id,label,photo,blood\na,ill,,1 2 3\n", "utf-8")
+    wrong = mmvae("complete", trained, gaps, "--out", trained.parent / "new")
+    refused(wrong, gaps, "line 2", "lacks 'photo'", "dropout")

@@ -332,6 +332,46 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             raise DataError(f"there is no class {name!r}; {did_you_mean(name, self.classes)}")
         return self.subset((self.labels == self.classes.index(name)).nonzero()[:, 0].tolist())
 
+    def named(self, *ids: str) -> "MultimodalDataset":
+        """The samples of these names, in this order.
+
+        Raises:
+            DataError: if there is none of a name.
+        """
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        for name in ids:
+            if name not in row_of:
+                raise DataError(f"{self.source or 'the data'}: there is no sample {name!r}")
+        return self.subset(row_of[name] for name in ids)
+
+    def only(self, *names: str) -> "MultimodalDataset":
+        """The same samples with no modalities but these: what the others are to be told from.
+
+        Raises:
+            DataError: if a name is no modality, or a sample has none of them.
+
+        Example:
+            >>> both = {"x": {"name": "vector", "size": 3}, "y": {"name": "vector", "size": 2}}
+            >>> data = MultimodalDataset.from_tensors({"x": np.ones((1, 3)), "y": np.ones((1, 2))}, ["a"], both)
+            >>> data.only("y").present
+            tensor([[False,  True]])
+        """
+        for name in names:
+            if name not in self.modalities:
+                raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
+        rest = self.subset(range(len(self)))
+        rest.present = self.present & torch.tensor([name in names for name in self.modalities])
+        empty = (~rest.present.any(1)).nonzero()[:, 0].tolist()
+        if empty:
+            raise DataError(
+                f"{self.source or 'the data'}: the sample {self.ids[empty[0]]!r} has none of the modalities "
+                f"{list(names)}; leave it out, or take others"
+            )
+        for name, part in self.modalities.items():
+            if name not in names:
+                rest.samples[name] = torch.zeros(1, *part.shape).expand(len(self), *part.shape)
+        return rest
+
     def split(
         self, train: float, validation: float, test: float, seed: int = 0
     ) -> tuple["MultimodalDataset", "MultimodalDataset", "MultimodalDataset"]:

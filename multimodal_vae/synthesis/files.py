@@ -5,12 +5,8 @@ after one was killed. A chunk is done when its rows of the manifest are there, w
 What a file is called depends on its sample alone.
 """
 
-import csv
-import datetime
-import io
 import json
 import shutil
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,9 +18,18 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.files import digest, read_json, require_vacant, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.synthesis.drawing import require_in_range
+from multimodal_vae.synthesis.folder import (
+    LONGEST,
+    NOTICE,
+    TABLE,
+    as_table,
+    distinct,
+    folders,
+    notice_column,
+    write_cell,
+    write_provenance,
+)
 from multimodal_vae.synthesis.synthesizer import Synthesizer
-
-NOTICE = "synthetic, not for diagnosis"
 
 
 def write_samples(
@@ -77,7 +82,7 @@ def write_samples(
     chunks = _chunks(counts)
     try:
         if distributed.rank() == 0:
-            partial.begin(wanted, _folders(synthesizer.vae.modalities).values())
+            partial.begin(wanted, folders(synthesizer.vae.modalities).values())
         distributed.wait()
         _fill(partial, synthesizer, request, chunks)
         distributed.wait()
@@ -157,7 +162,7 @@ class _Partial:
 def _fill(partial: _Partial, synthesizer: Synthesizer, request: Mapping[str, Any], chunks: Sequence[_Chunk]) -> None:
     """Do this process's share of the chunks, but for those that are done."""
     vae = synthesizer.vae
-    stems = _distinct(vae.classes, _LONGEST)
+    stems = distinct(vae.classes, LONGEST)
     label, latents = None, None
     for chunk in chunks[distributed.rank() % distributed.world() :: distributed.world()]:
         if partial.part(chunk.number).exists():
@@ -168,43 +173,32 @@ def _fill(partial: _Partial, synthesizer: Synthesizer, request: Mapping[str, Any
             latents = synthesizer.latents(label, chunk.total, seed, request["temperature"], request["min_quantile"])
         samples = vae.generate(latents[chunk.first : chunk.first + _AT_ONCE])
         rows = _rows(partial.result, vae.modalities, samples, chunk, stems[label])
-        write_bytes(partial.part(chunk.number), _table(rows))
+        write_bytes(partial.part(chunk.number), as_table(rows))
 
 
 def _rows(
     folder: Path, modalities: Mapping[str, Modality], samples: Mapping[str, Tensor], chunk: _Chunk, stem: str
 ) -> Iterator[list[str]]:
     """Write the files of a chunk; give its rows of the manifest."""
-    folders = _folders(modalities)
+    places = folders(modalities)
     for row in range(min(_AT_ONCE, chunk.total - chunk.first)):
         number = f"{chunk.first + row + 1:0{len(str(chunk.total))}d}"
-        cells = []
-        for name, modality in modalities.items():
-            if modality.cell == "value":
-                cells.append(modality.format(samples[name][row]))
-            else:
-                path = Path(folders[name]) / f"{stem}-{number}{modality.suffix}"
-                modality.write(samples[name][row], folder / path)
-                cells.append(path.as_posix())
+        cells = [
+            write_cell(folder, modality, places.get(name, ""), f"{stem}-{number}", samples[name][row])
+            for name, modality in modalities.items()
+        ]
         yield [f"{chunk.label}-{number}", chunk.label, *cells, NOTICE]
 
 
 def _finish(partial: _Partial, synthesizer: Synthesizer, chunks: int, request: Mapping[str, Any]) -> None:
     """Put the manifest together and say where all of it came from."""
     modalities = synthesizer.vae.modalities
-    notice = "origin" if "origin" not in modalities else "origin_of_sample"
-    with open(partial.result / "manifest.csv", "wb") as manifest:
-        manifest.write(_table([["sample_id", "label", *modalities, notice]]))
+    header = ["sample_id", "label", *modalities]
+    with open(partial.result / TABLE, "wb") as manifest:
+        manifest.write(as_table([[*header, notice_column(header)]]))
         for number in range(chunks):
             manifest.write(partial.part(number).read_bytes())
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    write_json(partial.result / "provenance.json", {**request, "date": date})
-
-
-def _table(rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    write_provenance(partial.result, request)
 
 
 def _weights(synthesizer: Synthesizer) -> str:
@@ -212,30 +206,3 @@ def _weights(synthesizer: Synthesizer) -> str:
     return digest(
         {**{f"model.{name}": x for name, x in synthesizer.vae.state_dict().items()}, **synthesizer.state()}, {}
     )
-
-
-def _folders(modalities: Mapping[str, Modality]) -> dict[str, str]:
-    """A folder's name for each modality that is in files."""
-    taken = ("manifest.csv", "provenance.json")
-    return _distinct([name for name, modality in modalities.items() if modality.cell == "path"], 60, taken)
-
-
-_LONGEST = 40
-"""Letters of a class's name in a file's: with a number and an ending they fit a file system's 255 bytes."""
-
-
-def _distinct(names: Sequence[str], longest: int, taken: Iterable[str] = ()) -> dict[str, str]:
-    """File names from free text, since classes and modalities may be called anything; no two are the same.
-
-    Nor are they where a file system does not tell capitals, or the ways to write an accent, apart. Of a long name the
-    end is kept.
-    """
-    seen, found = set(taken), dict[str, str]()
-    for name in names:
-        plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
-        safe = plain[-longest:].strip(". ") or "_"
-        while (same := unicodedata.normalize("NFKC", safe).casefold()) in seen:
-            safe += "_"
-        seen.add(same)
-        found[name] = safe
-    return found

@@ -4,17 +4,21 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.errors import RunError, SamplerError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, DataError, RunError, SamplerError, did_you_mean
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.drawing import draw
+
+PRIORS = ("frequency", "uniform")
+"""How common classes are taken to be: as among the samples that the densities are fitted to, or all alike."""
 
 
 class Synthesizer:
@@ -97,6 +101,43 @@ class Synthesizer:
         The settings are those of :meth:`latents`.
         """
         return self.vae.generate(self.latents(label, count, seed, temperature, min_quantile))
+
+    def classify(self, latents: Tensor, prior: str = "frequency") -> Tensor:
+        r"""The probability of each class given latents, by Bayes' rule on the classes' densities.
+
+        .. math:: P(k \mid z) = \frac{\pi_k\, p_k(z)}{\sum_j \pi_j\, p_j(z)}
+
+        A kernel density remembers the latents that it was fitted to: of those very samples it is too sure.
+
+        Args:
+            latents: (N, latent_dim), such as posterior means.
+            prior: :math:`\pi`; ``"frequency"``, each class's share of the samples that the densities are fitted to, or
+                ``"uniform"``, one for all. What is right is how common the classes are where the samples come from.
+
+        Returns:
+            (N, K) of float64 in the order of the model's classes; each row sums to 1.
+
+        Raises:
+            ConfigurationError: if there is no such prior.
+            DataError: if the latents are of another length, or not finite.
+            SamplerError: if nothing has been fitted, or a latent is so far out that every density of it is zero.
+
+        Source: Hastie, Tibshirani and Friedman (2009), *The Elements of Statistical Learning*, equation 6.25.
+        """
+        if prior not in PRIORS:
+            raise ConfigurationError(f"there is no prior {prior!r}; {did_you_mean(prior, PRIORS)}")
+        if latents.shape[1:] != (self.vae.latent_dim,) or not bool(latents.isfinite().all()):
+            raise DataError(
+                f"latents of the shape {tuple(latents.shape)} are given to classify, and finite numbers of the shape "
+                f"(N, {self.vae.latent_dim}) are wanted"
+            )
+        densities = [self.density(name).log_prob(latents).double().cpu() for name in self.vae.classes]
+        weights = [self.fitted_on[name] if prior == "frequency" else 1 for name in self.vae.classes]
+        joint = torch.stack(densities, 1) + torch.tensor(weights, dtype=torch.float64).log()
+        lost = joint.amax(1).isneginf().nonzero().flatten().tolist()
+        if lost:
+            raise SamplerError(f"latent {lost[0]} has the density zero in every class, so no class can be told")
+        return joint.softmax(1)
 
     def state(self) -> dict[str, Tensor]:
         """The tensors of all densities, by the number of the class and their name."""

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae.synthesis import files
@@ -59,6 +60,8 @@ def test_every_row_and_the_folder_say_that_they_are_synthetic_and_where_from(syn
     mv.write_samples(tmp_path / "new", synthesizer, {"well": 3}, 5, {"run": "here"})
     data = read_back(tmp_path / "new", synthesizer)
     assert data.metadata == {"origin": [NOTICE] * 3}
+    with Pillow.open(tmp_path / "new" / "photo" / "well-2.png") as picture:
+        assert picture.info["Warning"] == NOTICE
     provenance = json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))
     date = provenance.pop("date")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", date)

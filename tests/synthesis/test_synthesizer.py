@@ -1,9 +1,10 @@
 import json
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
+from torch.distributions import Independent, MultivariateNormal, Uniform
 
 import multimodal_vae as mv
 from multimodal_vae.files import read_tensors, write_tensors
@@ -159,3 +160,54 @@ def test_classes_can_share_a_bandwidth(vae, data, tmp_path):
     shared.save(tmp_path / "x")
     again = mv.Synthesizer.load(tmp_path / "x", vae)
     assert torch.equal(again.latents("ill", 3, 0), shared.latents("ill", 3, 0))
+
+
+def identity(density):
+    return density
+
+
+def known(vae, densities, counts):
+    synthesizer = mv.Synthesizer(vae)
+    for name, density, count in zip(vae.classes, densities, counts, strict=True):
+        synthesizer.densities[name], synthesizer.fitted_on[name] = partial(identity, density), count
+    return synthesizer
+
+
+@pytest.mark.parametrize(("prior", "odds"), [("frequency", 3.0), ("uniform", 1.0)])
+def test_two_gaussians_of_one_covariance_give_a_logistic_function(vae, generator, prior, odds):
+    factor = torch.tensor([[1.0, 0, 0], [0.5, 2, 0], [-0.3, 0.1, 0.7]], dtype=torch.float64)
+    means = torch.tensor([[0.0, 1, -1], [1, 0.5, 0]], dtype=torch.float64)
+    synthesizer = known(vae, [MultivariateNormal(mean, scale_tril=factor) for mean in means], [10, 30])
+    points = 5 * torch.randn(50, 3, generator=generator, dtype=torch.float64)
+    # Linear discriminant analysis: Hastie, Tibshirani and Friedman (2009), equation 4.9.
+    slope = torch.linalg.solve(factor @ factor.T, means[1] - means[0])
+    logit = (points - means.mean(0)) @ slope + torch.tensor(odds, dtype=torch.float64).log()
+    found = synthesizer.classify(points, prior)
+    torch.testing.assert_close(found, torch.stack([-logit, logit], 1).sigmoid(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.sum(1), torch.ones(50, dtype=torch.float64))
+
+
+def test_far_out_a_class_is_told_still(vae):
+    densities = [MultivariateNormal(torch.full((3,), mean), torch.eye(3)) for mean in (0.0, 1.0)]
+    synthesizer = known(vae, densities, [1, 1])
+    assert synthesizer.classify(torch.tensor([[300.0] * 3, [-300.0] * 3])).tolist() == [[0, 1], [1, 0]]
+
+
+def test_fitted_classes_that_lie_apart_are_told_apart(synthesizer, vae, data):
+    latents = vae.embed(data)
+    means = torch.stack([synthesizer.latents(name, 200, seed=0).mean(0) for name in vae.classes])
+    nearest = torch.cdist(latents, means).argmin(1)
+    assert (synthesizer.classify(latents, "uniform").argmax(1) == nearest).float().mean() > 0.8
+
+
+def test_what_cannot_be_classified_is_refused(synthesizer, vae):
+    with pytest.raises(mv.ConfigurationError, match="no prior 'uniforn'; did you mean 'uniform'"):
+        synthesizer.classify(torch.zeros(1, 3), "uniforn")
+    for wrong in (torch.zeros(2, 4), torch.zeros(3), torch.full((1, 3), torch.nan)):
+        with pytest.raises(mv.DataError, match=r"finite numbers of the shape \(N, 3\)"):
+            synthesizer.classify(wrong)
+    with pytest.raises(mv.SamplerError, match="call fit first"):
+        mv.Synthesizer(vae).classify(torch.zeros(1, 3))
+    box = Independent(Uniform(torch.zeros(3), torch.ones(3), validate_args=False), 1, validate_args=False)
+    with pytest.raises(mv.SamplerError, match="latent 1 has the density zero in every class"):
+        known(vae, [box, box], [1, 1]).classify(torch.tensor([[0.5] * 3, [2.0] * 3]))
