@@ -35,8 +35,9 @@ PAGE = HERE / "ABLATIONS.md"
 SCREEN = ("individuality/otoscopy", "individuality/wbt", "latent/separability", "purity", "spread otoscopy")
 SCREEN += ("fidelity/recall", "fidelity/coverage", "coherence/cause fill/otoscopy+wbt")
 SCREEN += ("coherence/cause pressure/otoscopy+wbt", "drum/reproduced/0.05-0.1", "class mean/wbt/worst")
+SCREEN += ("copying/closest record",)
 HEADS = ("R² image", "R² WBT", "separability", "purity", "spread image")
-HEADS += ("recall", "coverage", "fill", "pressure", "detail", "class-mean WBT")
+HEADS += ("recall", "coverage", "fill", "pressure", "detail", "class-mean WBT", "closest record")
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,12 @@ QUESTIONS: Mapping[str, Sequence[Ablation]] = {
     ),
     "Density, of the same weights": (
         Ablation("base"),
-        Ablation("variance-preserving kernel", sampler={"name": "kde", "kernel": "variance_preserving"}),
+        Ablation("bandwidth by likelihood", sampler={"name": "kde"}),
+        Ablation("by likelihood, variance-preserving", sampler={"name": "kde", "kernel": "variance_preserving"}),
         Ablation("Gaussian mixture", sampler={"name": "gmm"}),
         Ablation("one Gaussian", sampler={"name": "gaussian"}),
-        Ablation("kernel density of test patients", fit_on="test"),
+        Ablation("between neighbours", sampler={"name": "interpolation"}),
+        Ablation("of test patients", fit_on="test"),
     ),
 }
 
@@ -177,7 +180,7 @@ def _value(figures: Sequence[Figure], wanted: str) -> float:
     if wanted.startswith("spread "):
         return by_name["purity"].beside[wanted]
     figure = by_name[wanted]
-    relative = figure.name.startswith(("coherence/cause", "fidelity/recall", "fidelity/coverage", "purity"))
+    relative = figure.name.startswith(("coherence/cause", "fidelity/recall", "fidelity/coverage", "purity", "copying"))
     return figure.value / figure.real if relative and figure.real else figure.value
 
 
@@ -233,6 +236,7 @@ def page(found: Mapping[str, Sequence[Measured]], seeds: Sequence[int]) -> str:
         "*R²*: of reconstructions within a class. *Separability*: balanced accuracy of classes from the latent.",
         "*Purity*, *recall*, *coverage*, *fill* and *pressure*: ratios to what real samples reach. *Detail*: share of",
         "the drum's detail at 0.05-0.1 cycles/px found again in reconstructions. *Class-mean WBT*: the worst class's.",
+        "*Closest record*: distance to the nearest training ear, over that of other real ears; below 1 is nearer.",
         "",
     ]
     for question, ablations in QUESTIONS.items():
