@@ -5,11 +5,12 @@ SEED ?= 10
 BIN = $(VENV)/bin
 PLUGINS = otoscopy wbt ecg
 MULTIVAE = .venv-multivae
+DOCS = .venv-docs
 PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-report benchmarks clean
+.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-report benchmarks docs pictures clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -89,5 +90,19 @@ benchmarks: $(VENV)/.dev  ## how fast it is, into docs/performance.md; on an idl
 	$(MAKE) $(MULTIVAE)/.run || rm -rf $(MULTIVAE)
 	$(BIN)/python benchmarks/run.py --multivae $(MULTIVAE)/bin/python
 
+# The site reads docstrings without importing anything, so it needs nothing of the package itself.
+$(DOCS)/.run: docs/requirements.txt constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install -q -c constraints.txt -r docs/requirements.txt
+	touch $@
+
+docs: $(DOCS)/.run  ## the documentation, in site/, with every link looked at
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build -q --strict
+	$(DOCS)/bin/python docs/tools/check_site.py site
+
+pictures: $(VENV)/.run  ## the concepts' pictures, and the quickstart as a notebook, made anew
+	$(BIN)/python docs/tools/pictures.py docs/images/concepts
+	$(BIN)/python docs/tools/notebook.py docs/quickstart.md docs/quickstart.ipynb
+
 clean:  ## remove environments and what was built
-	rm -rf $(VENV) $(MULTIVAE) $(BROWSER) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MULTIVAE) $(BROWSER) $(DOCS) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,10 @@ DOCS = Path(__file__).parent.parent / "docs"
 WITH_PIP = {"write-a-modality.md"}
 """Pages that install things, which are run in an environment of their own: see check_authors.py."""
 
-PAGES = [page for page in sorted(DOCS.glob("**/*.md")) if page.name not in WITH_PIP]
+AS_NOTEBOOK = {"quickstart.md"}
+"""Pages whose blocks are run as a notebook's cells: see test_site.py."""
+
+PAGES = [page for page in sorted(DOCS.glob("**/*.md")) if page.name not in WITH_PIP | AS_NOTEBOOK]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))

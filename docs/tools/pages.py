@@ -1,0 +1,67 @@
+"""A hook of MkDocs: pages of the repository that stand outside of docs/, and links that lead out of it.
+
+README, the examples' pages and the like are read where they are by those who browse the repository, and on the site as
+well, with links that hold in both places. A link to a file that is no page leads to its text, and one to a folder is no
+link on the site.
+"""
+
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent.parent
+OUTSIDE = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "examples/otitis/README.md": "otitis.md",
+    "examples/ecg/README.md": "ecg.md",
+}
+"""Path in the repository: path in the site."""
+
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages from outside, and what text they link to."""
+    for source, uri in OUTSIDE.items():
+        text = (ROOT / source).read_text("utf-8")
+        files.append(File.generated(config, uri, content=text))
+        for _, _, link, _ in LINK.findall(text):
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+            linked = not (target in OUTSIDE or target.startswith("docs/")) and (ROOT / target).is_file()
+            if linked and files.get_file_from_path(_as_text(target)) is None:
+                added = File.generated(config, _as_text(target), content=(ROOT / target).read_text("utf-8"))
+                added.inclusion = InclusionLevel.NOT_IN_NAV
+                files.append(added)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> str:
+    """Turn each link as it stands in the repository into one that stands on the site."""
+    here = page.file.src_uri
+    source = next((path for path, uri in OUTSIDE.items() if uri == here), f"docs/{here}")
+
+    def turned(match: re.Match[str]) -> str:
+        mark, label, link, anchor = match.groups()
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+        if not (ROOT / target).exists():
+            return match[0]  # for the strict build to complain of
+        on_site = OUTSIDE.get(target) or (
+            target.removeprefix("docs/") if target.startswith("docs/") else _as_text(target)
+        )
+        if files.get_file_from_path(on_site) is None:
+            return label
+        return f"{mark}[{label}]({posixpath.relpath(on_site, posixpath.dirname(here) or '.')}{anchor or ''})"
+
+    return LINK.sub(turned, markdown)
+
+
+def _as_text(path: str) -> str:
+    """Where a file of the repository that is no page stands on the site: browsers show .txt, and save .toml."""
+    return f"files/{path}.txt"

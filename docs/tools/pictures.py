@@ -1,0 +1,158 @@
+"""Draw the pictures of the concepts, from the library's own parts.
+
+Run: ``python docs/tools/pictures.py docs/images/concepts``.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyBboxPatch
+
+import multimodal_vae as mv
+from multimodal_vae.distributions import product
+from multimodal_vae.privacy.distances import nearest
+from multimodal_vae.privacy.membership import Attack
+
+BLUE, ORANGE, GREEN, GREY = "#3b6fb6", "#d9822b", "#3a8f5c", "#8a8f98"
+
+
+def one_latent() -> Figure:
+    """Modalities in, one latent, modalities out."""
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    ax = figure.subplots()
+    ax.set(xlim=(0, 10), ylim=(0, 3))
+    ax.set_axis_off()
+
+    def box(x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
+        ax.add_patch(FancyBboxPatch((x, y - 0.3), width, 0.6, boxstyle="round,pad=0.06", fc="white", ec=colour, lw=1.5))
+        ax.text(x + width / 2, y, text, ha="center", va="center", fontsize=10)
+
+    def arrow(start: tuple[float, float], end: tuple[float, float]) -> None:
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GREY, "lw": 1.2})
+
+    for y, name, colour in ((2.3, "image", BLUE), (0.7, "sound", ORANGE)):
+        box(0.2, y, name, colour, 1.1)
+        box(1.9, y, "encoder", colour)
+        box(6.7, y, "decoder", colour)
+        box(8.7, y, f"new {name}", colour, 1.1)
+        arrow((1.4, y), (1.8, y))
+        arrow((3.5, y), (4.1, 1.6 if y > 1.5 else 1.4))
+        arrow((5.9, 1.6 if y > 1.5 else 1.4), (6.6, y))
+        arrow((8.3, y), (8.6, y))
+    box(4.2, 1.5, "fusion: one z", GREEN, 1.6)
+    ax.text(
+        5.0, 0.55, "metric loss: clusters\ndensity: new z of a class", ha="center", va="center", fontsize=9, color=GREEN
+    )
+    return figure
+
+
+def fusion() -> Figure:
+    """What two modalities say of a latent, and what their product and their mixture make of it."""
+    x = torch.linspace(-4, 6, 400)[:, None]
+    mean, logvar = torch.tensor([-0.5, 2.0])[None, :, None], torch.tensor([0.0, -0.8])[None, :, None]
+    experts = mv.Gaussian(mean, logvar)  # one sample, two modalities, one dimension
+    both = product(experts, torch.ones(1, 2, dtype=torch.bool), prior=True)
+    densities = [mv.Gaussian(mean[:, m].expand_as(x), logvar[:, m].expand_as(x)).log_prob(x).exp() for m in (0, 1)]
+    fused = mv.Gaussian(both.mean.expand_as(x), both.logvar.expand_as(x)).log_prob(x).exp()
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    for ax, title, line in zip(
+        figure.subplots(1, 2, sharey=True),
+        ("product of experts, the prior among them", "mixture of experts"),
+        (fused, (densities[0] + densities[1]) / 2),
+        strict=True,
+    ):
+        ax.plot(x[:, 0], densities[0], color=BLUE, ls="--", label="q(z | image)")
+        ax.plot(x[:, 0], densities[1], color=ORANGE, ls="--", label="q(z | sound)")
+        ax.plot(x[:, 0], line, color=GREEN, lw=2, label="q(z | both)")
+        ax.set(title=title, xlabel="z", yticks=[])
+        ax.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def metric_loss() -> Figure:
+    """An anchor, a positive, and where negatives count."""
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    ax = figure.subplots()
+    near, margin = 1.5, 0.8
+    ax.add_patch(Circle((0, 0), near + margin, fc="#d9822b22", ec=ORANGE, ls="--"))
+    ax.add_patch(Circle((0, 0), near, fc="white", ec=BLUE, ls="--"))
+    ax.plot(0, 0, "o", color=BLUE, ms=10)
+    ax.plot(near * 0.8, near * 0.6, "o", color=BLUE, ms=10)
+    ax.plot([0, near * 0.8], [0, near * 0.6], color=BLUE, lw=1)
+    ax.text(0.1, -0.3, "anchor a")
+    ax.text(near * 0.8 - 0.75, near * 0.6 + 0.2, "positive p")
+    for (x, y), name in {(-0.7, 0.6): "hard", (-1.5, -1.1): "semi-hard", (2.3, -1.6): "easy: asks for nothing"}.items():
+        ax.plot(x, y, "s", color=ORANGE, ms=9)
+        ax.text(x + 0.15, y + 0.12, name)
+    ax.text(0, -near - margin + 0.15, "within the margin", ha="center", fontsize=9, color=ORANGE)
+    ax.set(xlim=(-2.6, 4.6), ylim=(-2.6, 2.6), aspect="equal")
+    ax.set_axis_off()
+    return figure
+
+
+def densities() -> Figure:
+    """One class's latents, and what four samplers make of them."""
+    rng = torch.Generator().manual_seed(0)
+    angle = torch.rand(60, generator=rng) * 3.0
+    latents = torch.stack([angle.cos(), angle.sin()], 1) * 1.5 + 0.15 * torch.randn(60, 2, generator=rng)
+    axis = torch.linspace(-2.6, 2.6, 120)
+    grid = torch.cartesian_prod(axis, axis)
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    samplers: dict[str, mv.DensitySampler] = {
+        "kde": mv.KDE(),
+        "gaussian": mv.ShrunkGaussian(),
+        "gmm, 3 components": mv.GMM(components=3),
+        "prior": mv.Prior(),
+    }
+    for ax, (name, sampler) in zip(figure.subplots(1, 4), samplers.items(), strict=True):
+        density = sampler.fit(latents)().log_prob(grid).exp().reshape(120, 120).T
+        ax.contourf(axis, axis, density.detach(), levels=12, cmap="Greens")
+        ax.plot(*latents.T, ".", color=BLUE, ms=3)
+        ax.set(title=name, xticks=[], yticks=[], aspect="equal")
+    return figure
+
+
+def privacy() -> Figure:
+    """Distances to generated samples: of patients who were learned from, and of others."""
+    rng = torch.Generator().manual_seed(0)
+    members, others = (torch.randn(300, 8, generator=rng) for _ in range(2))
+    fresh = torch.randn(600, 8, generator=rng)
+    copied = members.repeat(2, 1) + 0.4 * torch.randn(600, 8, generator=rng)
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    for ax, (name, samples) in zip(
+        figure.subplots(1, 2, sharey=True), {"draws anew": fresh, "copies, with noise": copied}.items(), strict=True
+    ):
+        apart = [nearest(x, samples)[0][:, 0] for x in (members, others)]
+        area = Attack(-apart[0], -apart[1]).auc()
+        bins = np.linspace(0, 4.5, 40)
+        ax.hist(apart[0], bins, alpha=0.6, color=ORANGE, label="learned from")
+        ax.hist(apart[1], bins, alpha=0.6, color=BLUE, label="holdout")
+        ax.set(title=f"a generator that {name}: area {area:.2f}", xlabel="distance to the nearest sample", yticks=[])
+        ax.legend(frameon=False, fontsize=8)
+    return figure
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "one-latent": one_latent,
+    "fusion": fusion,
+    "metric-loss": metric_loss,
+    "densities": densities,
+    "privacy": privacy,
+}
+
+
+def draw(folder: Path) -> None:
+    """Write all of them, without date or random names, so that only what has changed is another file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context({"font.family": "DejaVu Sans"}):
+        for name, picture in PICTURES.items():
+            picture().savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]))
