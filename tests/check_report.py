@@ -3,12 +3,16 @@
 Not part of the plain suite, since it wants playwright, Chromium and axe-core: make test-report.
 """
 
+from __future__ import annotations
+
 import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Page, sync_playwright
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 VIEWS = {
     "wide": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -70,6 +74,8 @@ def try_map(page: Page) -> list[str]:
 
 def main() -> int:
     """Check a report, and leave a screenshot of each view."""
+    from playwright.sync_api import sync_playwright
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("report", type=Path, help="report.html that mmvae evaluate wrote")
     parser.add_argument("--axe", type=Path, required=True, help="axe.min.js of axe-core")

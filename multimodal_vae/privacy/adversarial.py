@@ -42,6 +42,7 @@ def adversarial(real: Tensor, synthetic: Tensor) -> Adversarial:
     Source: Yale et al., *Generation and evaluation of privacy preserving synthetic health data* (2020), section 3.2.
 
     Example:
+        >>> import torch
         >>> x = torch.randn(50, 3)
         >>> adversarial(x, x).accuracy(), adversarial(x, x + 100).accuracy()
         (0.0, 1.0)
