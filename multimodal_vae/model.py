@@ -374,7 +374,8 @@ class MultimodalVAE(nn.Module):
         for rows in torch.split(torch.arange(count), batch_size):
             yield Batch(
                 {
-                    name: samples[name][rows] if name in samples else torch.zeros(len(rows), *modality.shape)
+                    # Of single precision, as data sets have them.
+                    name: samples[name][rows].float() if name in samples else torch.zeros(len(rows), *modality.shape)
                     for name, modality in self.modalities.items()
                 },
                 present.expand(len(rows), -1),

@@ -40,6 +40,11 @@ def test_all_modalities_are_rebuilt_also_those_that_a_sample_lacks(vae, data):
     torch.testing.assert_close(whole["gait"][[1]], vae.reconstruct({"blood": blood})["gait"])
 
 
+def test_numbers_of_double_precision_are_taken_as_data_sets_take_them(vae, data):
+    blood = data.samples["blood"][[1]]
+    assert torch.equal(vae.translate({"blood": blood.double()}, "gait"), vae.translate({"blood": blood}, "gait"))
+
+
 def test_draws_are_those_of_the_posterior(vae, data):
     posterior = vae.encode(data)
     with seeded(3):

@@ -40,6 +40,8 @@ SHOWN = (
     "coherence/cause pressure/otoscopy+wbt",
     "coherence/cause fill/otoscopy+wbt",
     "utility/synthetic alone",
+    "utility/real and synthetic",
+    "utility/a quarter and synthetic",
     "copying/closest record",
     "individuality/otoscopy",
     "individuality/wbt",
@@ -55,7 +57,7 @@ SHOWN = (
     "class mean/wbt/OME",
     "class mean/wbt/AOM",
 )
-"""Figures of the table; all are in metrics.json."""
+"""Figures of the table; all of them are in metrics.json."""
 
 
 def main() -> None:
