@@ -273,6 +273,8 @@ def comparison(measured: Sequence[Measured], names: Sequence[str] = ()) -> str:
     for name in names:
         found = [figures.get(name) for figures in combined.values()]
         known = [figure for figure in found if figure is not None]
+        if not known:
+            continue  # such as what a quarter of very few ears is worth
         context = [_mean([getattr(figure, what) for figure in known]) for what in ("real", "floor")]
         cells = [cell for figure in found for cell in _cells(figure)]
         rows.append([name, *context, *cells])
