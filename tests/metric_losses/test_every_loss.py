@@ -1,14 +1,12 @@
 """What holds for every metric loss that is shipped, within a model too."""
 
-import contextlib
-
 import pytest
 import torch
 from torch.autograd import gradcheck
 from torch.func import functional_call
 
 import multimodal_vae as mv
-from multimodal_vae.training import loop
+from stopping import stopped_after
 
 PLAIN = {"name": "LpDistance", "normalize_embeddings": False}
 LOSSES = [
@@ -107,23 +105,6 @@ def test_a_training_draws_unlabelled_samples_and_ends_finite(loss, half_labelled
     assert all(torch.bincount(labels + 1).tolist() == [3, 2, 2] for labels in seen)
     assert vae.embed(half_labelled).isfinite().all()
     assert all(weights.isfinite().all() for weights in vae.parameters())
-
-
-@contextlib.contextmanager
-def stopped_after(steps, monkeypatch):
-    asked = iter([False] * (steps - 1) + [True] * 99)
-
-    class Asked:
-        def __bool__(self):
-            return next(asked)
-
-    @contextlib.contextmanager
-    def interruption():
-        yield Asked()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "interruption", interruption)
-        yield
 
 
 @each_loss

@@ -18,6 +18,7 @@ import multimodal_vae as mv
 from multimodal_vae import registry
 from multimodal_vae.files import write_tensors
 from multimodal_vae.training import loop
+from stopping import stopped_after
 
 
 class Noisy(mv.Vector):
@@ -67,24 +68,6 @@ def left(folder):
 def whole(data, tmp_path):
     fit(data, tmp_path / "whole")
     return left(tmp_path / "whole")
-
-
-@contextlib.contextmanager
-def stopped_after(steps, monkeypatch):
-    """Ask to stop once so many steps are done."""
-    asked = iter([False] * (steps - 1) + [True] * 99)
-
-    class Asked:
-        def __bool__(self):
-            return next(asked)
-
-    @contextlib.contextmanager
-    def interruption():
-        yield Asked()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "interruption", interruption)
-        yield
 
 
 def test_stopped_at_any_step_it_goes_on_to_the_same_end(data, whole, tmp_path, monkeypatch):
