@@ -7,24 +7,20 @@ there is not done again. The tables go to ``ABLATIONS.md`` beside this file.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from rich.console import Console
 
-import multimodal_vae as mv
 from judges import Judges
 from measure import Measured, measure_run
 from multimodal_vae.cli import run_command
 from multimodal_vae.evaluation.bootstrap import over_seeds
-from multimodal_vae.evaluation.figure import Figure
+from screen import EXPLAINED, SCREEN, digits, head, row, value
+from trainings import changed, train_all
 
 HERE = Path(__file__).parent
 BASE = HERE / "best.toml"
@@ -32,12 +28,6 @@ EPOCHS = 10
 HELD_OUT, COUNT = {"NOE": 120, "OME": 120, "AOM": 100}, 240
 """Ears to measure against, and pairs to generate of a class: fewer than for the recipes, for there are many runs."""
 PAGE = HERE / "ABLATIONS.md"
-SCREEN = ("individuality/otoscopy", "individuality/wbt", "latent/separability", "purity", "spread otoscopy")
-SCREEN += ("fidelity/recall", "fidelity/coverage", "coherence/cause fill/otoscopy+wbt")
-SCREEN += ("coherence/cause pressure/otoscopy+wbt", "drum/reproduced/0.05-0.1", "class mean/wbt/worst")
-SCREEN += ("copying/closest record",)
-HEADS = ("R² image", "R² WBT", "separability", "purity", "spread image")
-HEADS += ("recall", "coverage", "fill", "pressure", "detail", "class-mean WBT", "closest record")
 
 
 @dataclass(frozen=True)
@@ -106,52 +96,7 @@ QUESTIONS: Mapping[str, Sequence[Ablation]] = {
 
 def recipe(ablation: Ablation, manifest: Path) -> str:
     """The recipe with its change, as TOML."""
-    table = tomllib.loads(BASE.read_text("utf-8"))
-    table["data"]["manifest"] = str(manifest.resolve())
-    table["training"]["epochs"] = EPOCHS
-    for key, value in ablation.settings.items():
-        *sections, last = key.split(".")
-        section = table
-        for name in sections:
-            section = section.setdefault(name, {})
-        if value is None:
-            section.pop(last, None)
-        else:
-            section[last] = value
-    return tomli_w.dumps(table)
-
-
-def train_all(folders: Sequence[tuple[Path, str]], jobs: int) -> None:
-    """Train what is not trained yet, so many at a time, each with one thread."""
-    waiting, running = list(folders), []
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            folder, text = waiting.pop(0)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            path = folder.with_suffix(".toml")
-            path.write_text(text, "utf-8")
-            program = [sys.executable, "-c", "from multimodal_vae.cli import main; main()", "train", str(path)]
-            running.append(
-                subprocess.Popen(
-                    [*program, "--out", str(folder), "--quiet"], env={**os.environ, "OMP_NUM_THREADS": "1"}
-                )
-            )
-        if running.pop(0).wait():
-            raise mv.RunError("a training failed; the lines above say why")
-
-
-def rows(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
-    """Lines of one question's table: mean over seeds and their standard deviation."""
-    yield f"| | {' | '.join(HEADS)} |"
-    yield "|---" * (len(HEADS) + 1) + "|"
-    for name, runs in found.items():
-        cells = []
-        for wanted in SCREEN:
-            summary = over_seeds(_value(each.figures, wanted) for each in runs)
-            digits = 3 if wanted.startswith("class mean") else 2
-            spread = "" if summary.spread is None else f" ± {summary.spread:.{digits}f}"
-            cells.append(f"{summary.mean:.{digits}f}{spread}")
-        yield f"| {name} | {' | '.join(cells)} |"
+    return changed(BASE, manifest, {"training.epochs": EPOCHS, **ablation.settings})
 
 
 def claims(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
@@ -163,25 +108,13 @@ def claims(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
     (_, base), *others = found.items()
     for name, runs in others:
         named = []
-        for wanted, head in zip(SCREEN, HEADS, strict=True):
-            pairs = zip(base, runs, strict=True)
-            differences = [_value(new.figures, wanted) - _value(old.figures, wanted) for old, new in pairs]
+        for column in SCREEN:
+            differences = [value(new, column) - value(old, column) for old, new in zip(base, runs, strict=True)]
             summary = over_seeds(differences)
             one_sign = len({difference > 0 for difference in differences}) == 1
             if summary.spread is not None and one_sign and abs(summary.mean) > 2 * summary.spread:
-                named.append(f"{head} {summary.mean:+.{3 if wanted.startswith('class mean') else 2}f}")
+                named.append(f"{column} {summary.mean:+.{digits(column)}f}")
         yield f"- *{name}*: {', '.join(named) if named else 'no difference that the cohorts agree on'}."
-
-
-def _value(figures: Sequence[Figure], wanted: str) -> float:
-    by_name = {figure.name: figure for figure in figures}
-    if wanted.endswith("/worst"):
-        return max(each.value for name, each in by_name.items() if name.startswith(wanted.removesuffix("worst")))
-    if wanted.startswith("spread "):
-        return by_name["purity"].beside[wanted]
-    figure = by_name[wanted]
-    relative = figure.name.startswith(("coherence/cause", "fidelity/recall", "fidelity/coverage", "purity", "copying"))
-    return figure.value / figure.real if relative and figure.real else figure.value
 
 
 def main() -> None:
@@ -201,11 +134,11 @@ def ablate(seeds: Sequence[int], out: Path, judges_folder: Path, jobs: int) -> N
     every = {each.name: each for question in QUESTIONS.values() for each in question}
     trained = {each.trained: each for each in every.values()}
     train_all(
-        [
-            (out / f"seed{seed}/ablations/{name}", recipe(each, out / f"seed{seed}/cohort/manifest.csv"))
+        {
+            out / f"seed{seed}/ablations/{name}": recipe(each, out / f"seed{seed}/cohort/manifest.csv")
             for seed in seeds
             for name, each in trained.items()
-        ],
+        },
         jobs,
     )
     judges = Judges.load(judges_folder)
@@ -233,15 +166,13 @@ def page(found: Mapping[str, Sequence[Measured]], seeds: Sequence[int]) -> str:
         "over the cohorts. Below a table stand the differences from *base* that the cohorts agree on: of one sign in",
         "each, and of a mean above twice their standard deviation. What is not named there is a tie.",
         "",
-        "*R²*: of reconstructions within a class. *Separability*: balanced accuracy of classes from the latent.",
-        "*Purity*, *recall*, *coverage*, *fill* and *pressure*: ratios to what real samples reach. *Detail*: share of",
-        "the drum's detail at 0.05-0.1 cycles/px found again in reconstructions. *Class-mean WBT*: the worst class's.",
-        "*Closest record*: distance to the nearest training ear, over that of other real ears; below 1 is nearer.",
+        *EXPLAINED,
         "",
     ]
     for question, ablations in QUESTIONS.items():
         asked = {each.name: found[each.name] for each in ablations}
-        lines += [f"## {question}", "", *rows(asked), "", *claims(asked), ""]
+        rows = [row([name], runs) for name, runs in asked.items()]
+        lines += [f"## {question}", "", *head(""), *rows, "", *claims(asked), ""]
     return "\n".join(lines)
 
 

@@ -7,7 +7,6 @@ that was stopped goes on. The table holds every seed that was measured with the 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,10 +20,11 @@ from judges import Judges
 from measure import Measured, comparison, drawn_pairs, run_and_split, spent_table
 from multimodal_vae.cli import run_command
 from multimodal_vae.report.figures import gallery_figure, pairs_figure
+from trainings import changed, train_all
 
 HERE = Path(__file__).parent
 TRAINED = ("paper-small", "best")
-"""Recipes to train, those that are there."""
+"""Recipes to train."""
 ALSO = ("paper-small:train",)
 """Other densities of the same weights: paper-small's fitted on training patients are those of clean.toml."""
 README = HERE / "README.md"
@@ -83,9 +83,10 @@ def reproduce(seed: int, out: Path, judges: Path, jobs: int) -> None:
     console.rule("judges")
     run_script("judges.py", judges, *workers)
 
-    console.rule("training")
-    recipes = [HERE / f"{name}.toml" for name in TRAINED if (HERE / f"{name}.toml").is_file()]
-    train_all(recipes, folder, jobs, console)
+    console.rule(f"training: what is printed goes to {folder}/RECIPE.log")
+    recipes = [HERE / f"{name}.toml" for name in TRAINED]
+    manifest = folder / "cohort/manifest.csv"
+    train_all({folder / recipe.stem: changed(recipe, manifest, {}) for recipe in recipes}, jobs)
 
     console.rule("measuring")
     names = [str(folder / recipe.stem) for recipe in recipes] + [str(folder / name) for name in ALSO]
@@ -102,39 +103,6 @@ def run_script(name: str, *arguments: object) -> None:
     """Run a script of this folder in a process of its own, whose workers do not import what this one has."""
     if subprocess.run([sys.executable, HERE / name, *map(str, arguments)]).returncode:
         raise mv.RunError(f"{name} failed; the lines above say why")
-
-
-def train_all(recipes: Sequence[Path], folder: Path, jobs: int, console: Console) -> None:
-    """Train recipes side by side, a thread each: two such trainings take less time than one after the other."""
-    waiting, running = list(recipes), {}
-    failed = []
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            recipe = waiting.pop(0)
-            running[recipe.stem] = start_training(recipe, folder)
-            console.print(f"{recipe.stem}: see {folder / recipe.stem}.log")
-        name = next(iter(running))
-        if running.pop(name).wait():
-            failed.append(name)
-    if failed:
-        raise mv.RunError(f"the training of {', '.join(failed)} failed; see {folder / failed[0]}.log")
-
-
-def start_training(recipe: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """``mmvae train``, which goes on where it stopped, and only reads what is done."""
-    command = [
-        "train",
-        str(recipe),
-        "--manifest",
-        str(folder / "cohort/manifest.csv"),
-        "--out",
-        str(folder / recipe.stem),
-    ]
-    program = [sys.executable, "-c", "from multimodal_vae.cli import main; main()"]
-    with (folder / f"{recipe.stem}.log").open("ab") as log:
-        return subprocess.Popen(
-            [*program, *command, "--quiet"], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
 
 
 def draw(names: Sequence[str], out: Path) -> None:

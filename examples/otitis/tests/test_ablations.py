@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ablations import BASE, EPOCHS, HEADS, QUESTIONS, SCREEN, Ablation, claims, page, recipe, rows
+import lengths
+from ablations import BASE, EPOCHS, QUESTIONS, Ablation, claims, page, recipe
 from measure import Facts, Measured
 from multimodal_vae import Configuration
 from multimodal_vae.evaluation.figure import Figure
+from screen import SCREEN, row
 
 EVERY = {each.name: each for question in QUESTIONS.values() for each in question}
 
@@ -34,8 +36,9 @@ def test_an_ablation_is_a_recipe_that_differs_in_its_settings_alone(ablation: Ab
 
 
 def measured(value: float) -> Measured:
-    names = [*(name for name in SCREEN if not name.startswith("spread") and "worst" not in name), "class mean/wbt/NOE"]
-    figures = [Figure(name, value, real=1.0, beside={"spread otoscopy": value}) for name in names]
+    named = [name for name in SCREEN.values() if not name.startswith("spread") and "worst" not in name]
+    beside = {"spread otoscopy": value}
+    figures = [Figure(name, value, real=1.0, beside=beside) for name in [*named, "class mean/wbt/NOE"]]
     return Measured(Facts(seconds=60.0), figures)  # type: ignore[typeddict-item]
 
 
@@ -47,9 +50,19 @@ def test_only_what_the_cohorts_agree_on_is_claimed() -> None:
         "no different": [measured(value) for value in (0.48, 0.56, 0.50)],
     }
     worse, same = claims(found)
-    assert worse.startswith(f"- *worse*: {HEADS[0]} -0.10")
-    assert worse.count("-0.10") == len(HEADS) - 1  # class means are told to a digit more
+    assert worse.startswith("- *worse*: R² image -0.10")
+    assert worse.count("-0.10") == len(SCREEN) - 1  # class means are told to a digit more
     assert same == "- *no different*: no difference that the cohorts agree on."
-    assert list(rows(found))[2].startswith("| base | 0.51 ± 0.01 |")
+    assert row(["base"], base).startswith("| base | 0.51 ± 0.01 |")
     text = page(dict.fromkeys(EVERY, base), [1, 2, 3])
     assert all(f"| {name} |" in text for name in EVERY)
+
+
+def test_the_page_of_lengths_has_a_row_a_training_and_ten_minutes_where_the_recipe_has_them(tmp_path: Path) -> None:
+    trainings = {(name, epochs): measured(0.5) for name, each in lengths.EPOCHS.items() for epochs in each}
+    text = lengths.page(trainings, seed=10)
+    for name, epochs in trainings:
+        assert text.count(f"| {name} | {epochs} | ") == 1
+        place = lengths.place(tmp_path, name, epochs)
+        assert (f"| {name} | {epochs} | 10 |" in text) == (place == tmp_path / name)
+    assert text.count(" | 10 | ") == len(lengths.EPOCHS)
