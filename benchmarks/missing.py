@@ -3,19 +3,23 @@
 Wants the environment that ``make .venv-multivae/.run`` makes.
 
 Usage: OMP_NUM_THREADS=1 .venv-multivae/bin/python benchmarks/missing.py
-           [--steps 600] [--seeds 0 1 2] [--rates 0 0.3 0.6]
+           [--data digits] [--steps 600] [--seeds 0 1 2] [--rates 0 0.3 0.6]
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 from torch import Tensor, nn
@@ -32,51 +36,54 @@ from multivae.models.base import BaseDecoder, BaseEncoder, ModelOutput  # noqa: 
 import multimodal_vae as mv  # noqa: E402
 from multimodal_vae.data.batch import UNLABELLED, Batch  # noqa: E402
 
-HALVES, PIXELS, HIDDEN, LATENT, PRIVATE = ("left", "right"), 32, 128, 16, 4
-SCALE, RATE, BATCH = 0.2, 1e-3, 128
+HIDDEN, LATENT, PRIVATE, RATE, BATCH = 128, 16, 4, 1e-3, 128
 
 
-def encoder_body() -> nn.Module:
-    """32-128-128."""
-    return nn.Sequential(nn.Linear(PIXELS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
+class Vectors(mv.Modality):
+    """Vectors with a normal likelihood, and the networks of both packages.
 
+    Args:
+        size: numbers of a sample.
+        scale: the likelihood's standard deviation.
+        bounded: whether all lie between 0 and 1.
+    """
 
-def decoder_body(latent_dim: int) -> nn.Module:
-    """The latent, 128, 32, between 0 and 1."""
-    return nn.Sequential(nn.Linear(latent_dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, PIXELS), nn.Sigmoid())
-
-
-class Half(mv.Modality):
-    """Half a digit, with a normal likelihood."""
+    def __init__(self, size: int, scale: float, bounded: bool) -> None:
+        super().__init__()
+        self.size, self.scale, self.bounded = size, scale, bounded
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(32,)."""
-        return (PIXELS,)
+        """(size,)."""
+        return (self.size,)
 
     def encoder(self) -> nn.Module:
-        """The common one."""
-        return encoder_body()
+        """The sample, 128, 128."""
+        return nn.Sequential(nn.Linear(self.size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """The common one."""
-        return decoder_body(latent_dim)
+        """The latent, 128, the sample."""
+        last = nn.Sigmoid() if self.bounded else nn.Identity()
+        return nn.Sequential(nn.Linear(latent_dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.size), last)
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Negative log-likelihood but for its constant, by pixel, (N,)."""
-        return ((decoded - target) / SCALE).square().mean(1) / 2
+        """Negative log-likelihood but for its constant, by number, (N,)."""
+        return ((decoded - target) / self.scale).square().mean(1) / 2
+
+
+Views = Mapping[str, Vectors]
 
 
 class Encoder(BaseEncoder):  # type: ignore[misc]  # no types are known of it
     """The common body, with heads of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: Vectors) -> None:
         super().__init__()
         self.latent_dim = LATENT
-        self.body, self.mean, self.logvar = encoder_body(), nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
+        self.body, self.mean, self.logvar = view.encoder(), nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
 
     def forward(self, x: Tensor) -> ModelOutput:
-        """Encode (N, 32)."""
+        """Encode (N, size)."""
         features = self.body(x)
         return ModelOutput(embedding=self.mean(features), log_covariance=self.logvar(features))
 
@@ -84,10 +91,10 @@ class Encoder(BaseEncoder):  # type: ignore[misc]  # no types are known of it
 class Decoder(BaseDecoder):  # type: ignore[misc]  # no types are known of it
     """The common body."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: Vectors) -> None:
         super().__init__()
         self.latent_dim = LATENT
-        self.body = decoder_body(LATENT)
+        self.body = view.decoder(LATENT)
 
     def forward(self, z: Tensor) -> ModelOutput:
         """Decode (..., 16)."""
@@ -101,7 +108,7 @@ class Rival:
     Attributes:
         net: its weights.
         loss: of samples and of what is present, a mean over the batch.
-        tell: all halves, told from those given.
+        tell: all modalities, told from those given.
     """
 
     net: nn.Module
@@ -109,10 +116,10 @@ class Rival:
     tell: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
-def ours(fusion: mv.Fusion) -> Rival:
+def ours(views: Views, fusion: mv.Fusion) -> Rival:
     """The package's model."""
     objective = {"reduction": "sum", "kl_weight": 1.0, "metric_weight": 0.0}
-    vae = mv.MultimodalVAE(dict.fromkeys(HALVES, Half()), ["any"], fusion, latent_dim=LATENT, objective=objective)
+    vae = mv.MultimodalVAE(views, ["any"], fusion, latent_dim=LATENT, objective=objective)
 
     def loss(samples: dict[str, Tensor], present: Tensor) -> Tensor:
         count = len(present)
@@ -122,23 +129,25 @@ def ours(fusion: mv.Fusion) -> Rival:
     return Rival(vae, loss, lambda given: vae.generate(vae.encode(given).mean))
 
 
-def theirs(kind: str, **settings: object) -> Rival:
+def theirs(views: Views, kind: str, **settings: object) -> Rival:
     """One of MultiVae's."""
     config = getattr(rivals, f"{kind}Config")(
         n_modalities=2,
         latent_dim=LATENT,
-        input_dims=dict.fromkeys(HALVES, (PIXELS,)),
-        decoders_dist=dict.fromkeys(HALVES, "normal"),
-        decoder_dist_params={name: {"scale": SCALE} for name in HALVES},
+        input_dims={name: view.shape for name, view in views.items()},
+        decoders_dist=dict.fromkeys(views, "normal"),
+        decoder_dist_params={name: {"scale": view.scale} for name, view in views.items()},
         **settings,
     )
-    net = getattr(rivals, kind)(config, {name: Encoder() for name in HALVES}, {name: Decoder() for name in HALVES})
+    net = getattr(rivals, kind)(
+        config, *({name: net(view) for name, view in views.items()} for net in (Encoder, Decoder))
+    )
 
     def loss(samples: dict[str, Tensor], present: Tensor) -> Tensor:
         if present.all():
             inputs = MultimodalBaseDataset(samples)
         else:
-            inputs = IncompleteDataset(samples, masks={name: present[:, m] for m, name in enumerate(HALVES)})
+            inputs = IncompleteDataset(samples, masks={name: present[:, m] for m, name in enumerate(views)})
         value: Tensor = net(inputs, epoch=1).loss
         return value / len(present) if kind == "MMVAE" else value  # whose loss is a sum over the batch
 
@@ -146,54 +155,95 @@ def theirs(kind: str, **settings: object) -> Rival:
         net.eval()
         with torch.no_grad():
             # MoPoE encodes all before it takes the subset's; what it then leaves out may be blank.
-            blank = torch.zeros_like(next(iter(given.values())))
-            inputs = MultimodalBaseDataset({name: given.get(name, blank) for name in HALVES})
+            count = len(next(iter(given.values())))
+            blank = {name: torch.zeros(count, view.size) for name, view in views.items()}
+            inputs = MultimodalBaseDataset({**blank, **given})
             z = net.encode(inputs, cond_mod=list(given), return_mean=True).z
-            return {name: net.decoders[name](z).reconstruction for name in HALVES}
+            return {name: net.decoders[name](z).reconstruction for name in views}
 
     return Rival(net, loss, tell)
 
 
-MODELS: Mapping[str, Callable[[], Rival]] = {
-    "concat": lambda: ours(mv.Concat(dropout=0.3)),
-    "poe": lambda: ours(mv.PoE()),
-    "MultiVae MVAE": lambda: theirs("MVAE", warmup=0),
-    "moe": lambda: ours(mv.MoE()),
-    "MultiVae MMVAE": lambda: theirs(
-        "MMVAE", K=1, prior_and_posterior_dist="normal", learn_prior=False, loss="iwae_looser"
+MODELS: Mapping[str, Callable[[Views], Rival]] = {
+    "concat": lambda views: ours(views, mv.Concat(dropout=0.3)),
+    "poe": lambda views: ours(views, mv.PoE()),
+    "MultiVae MVAE": lambda views: theirs(views, "MVAE", warmup=0),
+    "moe": lambda views: ours(views, mv.MoE()),
+    "MultiVae MMVAE": lambda views: theirs(
+        views, "MMVAE", K=1, prior_and_posterior_dist="normal", learn_prior=False, loss="iwae_looser"
     ),
-    "mopoe": lambda: ours(mv.MoPoE()),
-    "MultiVae MoPoE": lambda: theirs("MoPoE"),
-    "mvtcae": lambda: ours(mv.MVTCAE()),
-    "MultiVae MVTCAE": lambda: theirs("MVTCAE"),
-    "jmvae": lambda: ours(mv.JMVAE()),
-    "MultiVae JMVAE": lambda: theirs("JMVAE", warmup=1),
-    "mmvaeplus": lambda: ours(mv.MMVAEPlus(private=PRIVATE)),
+    "mopoe": lambda views: ours(views, mv.MoPoE()),
+    "MultiVae MoPoE": lambda views: theirs(views, "MoPoE"),
+    "mvtcae": lambda views: ours(views, mv.MVTCAE()),
+    "MultiVae MVTCAE": lambda views: theirs(views, "MVTCAE"),
+    "jmvae": lambda views: ours(views, mv.JMVAE()),
+    "MultiVae JMVAE": lambda views: theirs(views, "JMVAE", warmup=1),
+    "mmvaeplus": lambda views: ours(views, mv.MMVAEPlus(private=PRIVATE)),
 }
 COMPLETE_ONLY = {"MultiVae JMVAE"}
 
 
-class Task:
-    """The data of one seed and rate, its batches, and its judges."""
+@dataclass(frozen=True)
+class Real:
+    """Pairs, some to train on and some to test on.
 
-    def __init__(self, seed: int, rate: float) -> None:
-        images, labels = load_digits(return_X_y=True)
-        images = (images / 16).reshape(-1, 8, 8).astype(np.float32)
-        train, test = train_test_split(
-            np.arange(len(images)), train_size=1200, test_size=597, stratify=labels, random_state=seed
-        )
-        halves = {"left": images[:, :, :4].reshape(-1, PIXELS), "right": images[:, :, 4:].reshape(-1, PIXELS)}
-        self.train, self.test = (
-            {name: torch.from_numpy(x[rows].copy()) for name, x in halves.items()} for rows in (train, test)
-        )
-        self.labels = labels[test]
-        self.judges = {name: SVC(C=10).fit(x.numpy(), labels[train]) for name, x in self.train.items()}
+    Attributes:
+        views: the networks and likelihoods of its modalities.
+        samples: of training and of testing.
+        labels: the same of the classes.
+        score: of what a judge says, against the true classes.
+    """
+
+    views: Views
+    samples: tuple[dict[str, Tensor], dict[str, Tensor]]
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]]
+    score: Callable[[NDArray[np.int64], NDArray[np.int64]], float]
+
+
+def digits(seed: int) -> Real:
+    """scikit-learn's digits in halves."""
+    images, labels = load_digits(return_X_y=True)
+    images = (images / 16).reshape(-1, 8, 8).astype(np.float32)
+    sides = train_test_split(np.arange(len(images)), train_size=1200, test_size=597, stratify=labels, random_state=seed)
+    halves = {"left": images[:, :, :4].reshape(-1, 32), "right": images[:, :, 4:].reshape(-1, 32)}
+    samples = [{name: torch.from_numpy(x[rows].copy()) for name, x in halves.items()} for rows in sides]
+    views = {name: Vectors(32, scale=0.2, bounded=True) for name in halves}
+    return Real(views, (samples[0], samples[1]), (labels[sides[0]], labels[sides[1]]), accuracy_score)
+
+
+def beats(_: int) -> Real:
+    """Heart beats and their rhythm, standardised by the training records; sides are the file's, whatever the seed."""
+    with np.load(Path(os.environ["MMVAE_TEST_DATA"]) / "mitbih_beats.npz", allow_pickle=False) as arrays:
+        modalities = {"ecg": arrays["ecg"][:, 0], "rhythm": arrays["rhythm"]}
+        labels, sides = arrays["y"].astype(np.int64), (arrays["train"], arrays["test"])
+    samples: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+    for name, x in modalities.items():
+        kept = x[sides[0]]
+        axis = 0 if name == "rhythm" else None  # a lead has one unit, the four intervals have several
+        for side, rows in zip(samples, sides, strict=True):
+            side[name] = torch.from_numpy(((x[rows] - kept.mean(axis)) / kept.std(axis)).astype(np.float32))
+    views = {name: Vectors(x.shape[1], scale=0.5, bounded=False) for name, x in modalities.items()}
+    return Real(views, samples, (labels[sides[0]], labels[sides[1]]), balanced_accuracy_score)
+
+
+REAL: Mapping[str, Callable[[int], Real]] = {"digits": digits, "beats": beats}
+
+
+class Task:
+    """Real pairs with cells missing, by seed and rate; their batches, and their judges."""
+
+    def __init__(self, real: Real, seed: int, rate: float) -> None:
+        self.views = real.views
+        self.train, self.test = real.samples
+        self.labels, self.score = real.labels[1], real.score
+        self.judges = {name: SVC(C=10).fit(x.numpy(), real.labels[0]) for name, x in self.train.items()}
         self.draw = np.random.default_rng(1000 * seed + round(100 * rate))
-        present = self.draw.random((len(train), 2)) >= rate
+        count = len(real.labels[0])
+        present = self.draw.random((count, 2)) >= rate
         nothing = ~present.any(1)
         present[nothing, self.draw.integers(2, size=nothing.sum())] = True
         self.present = torch.from_numpy(present)
-        self.rows = torch.from_numpy(self.draw.integers(len(train), size=(100_000, BATCH)))
+        self.rows = torch.from_numpy(self.draw.integers(count, size=(100_000, BATCH)))
 
     def batch(self, step: int) -> tuple[dict[str, Tensor], Tensor]:
         """Samples, zero where they are missing, and what is present."""
@@ -204,18 +254,19 @@ class Task:
     def figures(self, tell: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> tuple[float, float, float]:
         """Reconstruction, translation, agreement."""
         whole = tell(dict(self.test))
-        across = {to: tell({source: self.test[source]})[to] for source, to in (HALVES, HALVES[::-1])}
-        seen = [float((self.judges[to].predict(x.numpy()) == self.labels).mean()) for to, x in across.items()]
+        names = list(self.test)
+        across = {to: tell({source: self.test[source]})[to] for source, to in (names, names[::-1])}
+        seen = [self.score(self.labels, self.judges[to].predict(x.numpy())) for to, x in across.items()]
         return self._distance(whole), self._distance(across), statistics.mean(seen)
 
     def _distance(self, told: Mapping[str, Tensor]) -> float:
         return statistics.mean((told[name] - x).square().mean().item() for name, x in self.test.items())
 
 
-def trained(model: Callable[[], Rival], task: Task, seed: int, steps: int) -> Rival:
+def trained(model: Callable[[Views], Rival], task: Task, seed: int, steps: int) -> Rival:
     """One training."""
     torch.manual_seed(seed)
-    rival = model()
+    rival = model(task.views)
     optimiser = torch.optim.Adam(rival.net.parameters(), lr=RATE)
     rival.net.train()
     for step in range(steps):
@@ -228,6 +279,7 @@ def trained(model: Callable[[], Rival], task: Task, seed: int, steps: int) -> Ri
 def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", choices=REAL, default="digits")
     arguments.add_argument("--steps", type=int, default=600)
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.3, 0.6])
@@ -235,15 +287,17 @@ def main() -> None:
     torch.set_num_threads(1)
     print("| cells missing | model | reconstruction | translation | agreement |\n|---|---|---|---|---|")
     for rate in options.rates:
-        tasks = {seed: Task(seed, rate) for seed in options.seeds}
-        names = ["real halves", "mean half"] * (rate == options.rates[0])
+        tasks = {
+            seed: Task({"digits": digits, "beats": beats}[options.data](seed), seed, rate) for seed in options.seeds
+        }
+        names = ["real samples", "mean sample"] * (rate == options.rates[0])
         for name in [*names, *(n for n in MODELS if not (rate and n in COMPLETE_ONLY))]:
             started, found = time.process_time(), []
             for seed, task in tasks.items():
-                if name == "real halves":
+                if name == "real samples":
                     found.append(task.figures(lambda _, task=task: task.test))
-                elif name == "mean half":
-                    mean = {half: x.mean(0).expand(len(task.labels), -1) for half, x in task.train.items()}
+                elif name == "mean sample":
+                    mean = {modality: x.mean(0).expand(len(task.labels), -1) for modality, x in task.train.items()}
                     found.append(task.figures(lambda _, mean=mean: mean))
                 else:
                     found.append(task.figures(trained(MODELS[name], task, seed, options.steps).tell))
