@@ -3,7 +3,7 @@
 Wants the environment that ``make .venv-multivae/.run`` makes.
 
 Usage: OMP_NUM_THREADS=1 .venv-multivae/bin/python benchmarks/missing.py
-           [--data digits] [--steps 600] [--seeds 0 1 2] [--rates 0 0.3 0.6]
+           [--data digits] [--models ...] [--steps 600] [--seeds 0 1 2] [--rates 0 0.3 0.6]
 """
 
 import argparse
@@ -177,6 +177,7 @@ MODELS: Mapping[str, Callable[[Views], Rival]] = {
     "mvtcae": lambda views: ours(views, mv.MVTCAE()),
     "MultiVae MVTCAE": lambda views: theirs(views, "MVTCAE"),
     "jmvae": lambda views: ours(views, mv.JMVAE()),
+    "jmvae, alpha = 1": lambda views: ours(views, mv.JMVAE(alpha=1.0)),
     "MultiVae JMVAE": lambda views: theirs(views, "JMVAE", warmup=1),
     "mmvaeplus": lambda views: ours(views, mv.MMVAEPlus(private=PRIVATE)),
 }
@@ -280,6 +281,7 @@ def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", choices=REAL, default="digits")
+    arguments.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     arguments.add_argument("--steps", type=int, default=600)
     arguments.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.3, 0.6])
@@ -291,7 +293,7 @@ def main() -> None:
             seed: Task({"digits": digits, "beats": beats}[options.data](seed), seed, rate) for seed in options.seeds
         }
         names = ["real samples", "mean sample"] * (rate == options.rates[0])
-        for name in [*names, *(n for n in MODELS if not (rate and n in COMPLETE_ONLY))]:
+        for name in [*names, *(n for n in options.models if not (rate and n in COMPLETE_ONLY))]:
             started, found = time.process_time(), []
             for seed, task in tasks.items():
                 if name == "real samples":
