@@ -10,7 +10,7 @@ PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-report benchmarks docs pictures clean
+.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-multivae test-report benchmarks docs pictures clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -33,7 +33,7 @@ reproduce: $(VENV)/.run  ## the recipes measured: cohort, judges, trainings, and
 test: $(VENV)/.dev lint  ## style, types and all tests
 	$(PYTEST)
 
-test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations  ## that, and whatever takes longer or wants environments of its own
+test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-multivae  ## that, and whatever takes longer or wants environments of its own
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
@@ -85,6 +85,9 @@ $(MULTIVAE)/.run: pyproject.toml constraints.txt
 	$(MULTIVAE)/bin/python -m pip install -q -c constraints.txt $(PACKAGES) multivae==1.0.3 pytorch-msssim
 	$(MULTIVAE)/bin/python -m pip install -q --no-deps torchvision==0.28.0
 	touch $@
+
+test-multivae: $(MULTIVAE)/.run  ## the fusions' objectives against MultiVae's, on the same weights and noise
+	OMP_NUM_THREADS=1 $(MULTIVAE)/bin/python tests/check_multivae.py
 
 benchmarks: $(VENV)/.dev  ## how fast it is, into docs/performance.md; on an idle machine, some twenty minutes
 	$(MAKE) $(MULTIVAE)/.run || rm -rf $(MULTIVAE)

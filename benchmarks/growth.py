@@ -26,11 +26,13 @@ fitting a KDE, bandwidth included, both in 128 dimensions. Rounds are as many as
 """
 
 
-def step(modalities: int = 2, latent_dim: int = 128, batch: int = 60) -> Callable[[int], object]:
+def step(
+    modalities: int = 2, latent_dim: int = 128, batch: int = 60, fusion: str | Mapping[str, object] = "concat"
+) -> Callable[[int], object]:
     """A training step."""
     names = [f"picture {number}" for number in range(modalities)]
     part = Image(size=(64, 64), channels=1, width=16, network="compact")
-    vae = MultimodalVAE(dict.fromkeys(names, part), ["a", "b", "c"], latent_dim=latent_dim, seed=0).train()
+    vae = MultimodalVAE(dict.fromkeys(names, part), ["a", "b", "c"], fusion, latent_dim=latent_dim, seed=0).train()
     rng = torch.Generator().manual_seed(0)
     samples = {name: torch.rand(batch, 1, 64, 64, generator=rng) for name in names}
     present = torch.ones(batch, modalities, dtype=torch.bool)

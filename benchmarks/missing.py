@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from multivae_parts import BaseDecoder, BaseEncoder, IncompleteDataset, ModelOutput, MultimodalBaseDataset
+from multivae_parts import models as rivals
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
@@ -24,17 +26,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
-# torchvision without its compiled operators, which MultiVae imports and never calls.
-_OPERATORS = torch.library.Library("torchvision", "DEF")
-for _name in ("nms", "qnms"):
-    _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-import multivae.models as rivals  # noqa: E402
-from multivae.data.datasets import IncompleteDataset, MultimodalBaseDataset  # noqa: E402
-from multivae.models.base import BaseDecoder, BaseEncoder, ModelOutput  # noqa: E402
-
-import multimodal_vae as mv  # noqa: E402
-from multimodal_vae.data.batch import UNLABELLED, Batch  # noqa: E402
+import multimodal_vae as mv
+from multimodal_vae.data.batch import UNLABELLED, Batch
 
 HIDDEN, LATENT, PRIVATE, RATE, BATCH = 128, 16, 4, 1e-3, 128
 

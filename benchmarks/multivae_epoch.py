@@ -24,22 +24,21 @@ os.environ["TQDM_DISABLE"] = "1"  # both train without a display
 
 import plain
 import torch
+from multivae_parts import (
+    BaseDecoder,
+    BaseEncoder,
+    BaseTrainer,
+    BaseTrainerConfig,
+    ModelOutput,
+    MultimodalBaseDataset,
+    models,
+)
 from pairs import CLASSES, STILL, dataset, parts
 from report import duration, section, table
 from timing import compared, has_bfloat16, print_machine
 from torch import Tensor
 
-# torchvision without its compiled operators, which MultiVae imports and never calls.
-_OPERATORS = torch.library.Library("torchvision", "DEF")
-for _name in ("nms", "qnms"):
-    _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-from multivae.data.datasets import MultimodalBaseDataset  # noqa: E402
-from multivae.models import MVTCAE, MVTCAEConfig  # noqa: E402
-from multivae.models.base import BaseDecoder, BaseEncoder, ModelOutput  # noqa: E402
-from multivae.trainers import BaseTrainer, BaseTrainerConfig  # noqa: E402
-
-from multimodal_vae import MultimodalDataset, MultimodalVAE, fit  # noqa: E402
+from multimodal_vae import MultimodalDataset, MultimodalVAE, fit
 
 LATENT, PER_CLASS, RATE = 128, 20, 4e-4
 CHANNELS = {"otoscopy": 3, "wbt": 1}
@@ -112,14 +111,14 @@ class TimedTrainer(BaseTrainer):  # type: ignore[misc]  # no types are known of 
 def theirs(width: int, samples: Mapping[str, Tensor], folder: Path, batch: int = 3 * PER_CLASS) -> TimedTrainer:
     """A trainer of MVTCAE, of one epoch each time it is asked to train."""
     torch.manual_seed(0)
-    config = MVTCAEConfig(
+    config = models.MVTCAEConfig(
         n_modalities=2,
         latent_dim=LATENT,
         input_dims={name: (channels, 64, 64) for name, channels in CHANNELS.items()},
         decoders_dist=dict.fromkeys(CHANNELS, "normal"),
         decoder_dist_params={name: {"scale": 1.0} for name in CHANNELS},
     )
-    net = MVTCAE(
+    net = models.MVTCAE(
         config,
         {name: Encoder(channels, width) for name, channels in CHANNELS.items()},
         {name: Decoder(channels, width) for name, channels in CHANNELS.items()},

@@ -52,6 +52,7 @@ SCRIPTS = (
     Script("decode"),
     Script("kde"),
     Script("growth"),
+    Script("fusion_step"),
     Script("memory", title="Memory"),
 )
 

@@ -179,6 +179,12 @@ def test_growth_prints_a_table_for_each_of_what_grows(printed):
     assert [row[0] for row in rows if row[0].isdecimal()] == ["1", "4", "6", "8", "16", "10"]
 
 
+def test_every_fusion_takes_a_step_beside_poe(printed):
+    rows = printed("fusion_step", "--rounds", "1", "--modalities", "2", "--batch", "6")
+    assert [row[0] for row in rows[1:]] == ["poe", "concat", "moe", "mopoe", "mvtcae", "jmvae", "mmvaeplus"]
+    assert [row[1] for row in rows[1:]] == ["3, 4", "1, 2", "2, 4", "3, 6", "1, 2", "1, 2", "2, 4"]
+
+
 def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path, monkeypatch):
     run = script("run")
     monkeypatch.setattr(run, "HERE", tmp_path)

@@ -16,18 +16,20 @@ class JMVAE(Experts):
     """All features joined where all are present, as in ``concat``; else experts, learned from the joint answer.
 
     Training adds to the KL divergence from the prior that of the joint Gaussian from the answer for each modality
-    alone, ``alpha`` times (JMVAE-kl; Suzuki et al. 2016, section 3.3). An answer for one modality is the prior times
-    its expert, and so the answer for several, if not for all, is the prior times theirs, the form of the true
-    posterior; the paper, which has two modalities, asks for no such. A sample that lacks a modality trains the
-    answer for what it has.
+    alone, ``alpha`` times (JMVAE-kl; Suzuki et al. 2016, section 3.3). The answer for a part is the product of its
+    experts. A sample that lacks a modality trains the answer for what it has.
 
     Args:
         alpha: how much the single modalities' divergence counts; 0.1 is the paper's.
+        prior: whether the prior is an expert in every answer for a part, so that answers for several modalities, of
+            which the paper, with two, has none, have the form of the true posterior. Without it, the answer for one
+            is its expert itself, the paper's; with it, that answer is never wider than the prior.
     """
 
-    def __init__(self, alpha: NonNegativeFloat = 0.1) -> None:
+    def __init__(self, alpha: NonNegativeFloat = 0.1, prior: bool = True) -> None:
         super().__init__()
         self.alpha = alpha
+        self.prior = prior
 
     def build(self, sizes: Mapping[str, int], latent_dim: int) -> None:
         """Make the experts, and one layer more on all features."""
@@ -36,7 +38,7 @@ class JMVAE(Experts):
 
     def forward(self, features: Mapping[str, Tensor], present: Tensor) -> Gaussian:
         """The joint answer for all modalities, or the experts' for a part of them."""
-        part = product(self.experts(features, present), present, prior=True)
+        part = product(self.experts(features, present), present, self.prior)
         all_here = present.all(1, keepdim=True)
         joined = torch.where(all_here, torch.cat(list(features.values()), 1), 0)
         mean, logvar = self.joint(joined).chunk(2, -1)
@@ -51,6 +53,6 @@ class JMVAE(Experts):
         experts = self.experts(features, asked)
         # Each a product of one: a place of its own among the axes makes M rows of what would be multiplied.
         each = Gaussian(experts.mean[:, :, None], experts.logvar[:, :, None])
-        singles = product(each, torch.ones_like(asked)[..., None], prior=True)
+        singles = product(each, torch.ones_like(asked)[..., None], self.prior)
         apart = torch.where(asked.all(1), together(posterior, singles, asked), 0)
         return posterior.kl_to_standard_normal().sum(1) + self.alpha * apart

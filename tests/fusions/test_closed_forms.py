@@ -168,11 +168,11 @@ def mvtcae(fusion, x, modalities):
 def jmvae(fusion, x, modalities):
     e = experts(fusion, x)
     if len(modalities) < 3:
-        q = multiplied([e[m][0] for m in modalities], prior=True)
+        q = multiplied([e[m][0] for m in modalities], fusion.prior)
         return sum(likelihood(x, m, q) for m in modalities) - kl(q)
     mean, logvar = (fusion.joint.weight @ x + fusion.joint.bias).tolist()
     q = mean, math.exp(logvar)
-    apart = sum(kl(q, multiplied([e[m][0]], prior=True)) for m in modalities)
+    apart = sum(kl(q, multiplied([e[m][0]], fusion.prior)) for m in modalities)
     return sum(likelihood(x, m, q) for m in modalities) - kl(q) - fusion.alpha * apart
 
 
@@ -196,6 +196,7 @@ ORACLES = [
     (mv.MVTCAE, {"alpha": 0.3}, mvtcae),
     (mv.JMVAE, {}, jmvae),
     (mv.JMVAE, {"alpha": 2.0}, jmvae),
+    (mv.JMVAE, {"prior": False}, jmvae),
     (mv.MMVAEPlus, {"private": 1}, mmvaeplus),
 ]
 

@@ -1,0 +1,447 @@
+"""Holds the fusions' training objectives against MultiVae's, on the same weights, samples and noise, in float64.
+
+Run: ``python tests/check_multivae.py`` in the environment that ``make .venv-multivae/.run`` makes; it says what it
+does, and ends with the count of what held.
+
+Both packages share one set of modules, so that gradients fall on the same weights. Where definitions agree, value and
+gradient are compared as they are. Where one differs, a fusion of ours with that one thing changed (``Their...``) has to
+have MultiVae's value and gradient, and ours as it is must not: docs/reference/fusion.md says who is right.
+"""
+
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from multivae_parts import (
+    BaseDecoder,
+    BaseEncoder,
+    BaseJointEncoder,
+    IncompleteDataset,
+    ModelOutput,
+    MultimodalBaseDataset,
+    models,
+)
+
+import multimodal_vae as mv
+from fresh import Held
+from multimodal_vae.data.batch import UNLABELLED, Batch
+from multimodal_vae.distributions import Gaussian, product
+from multimodal_vae.fusions.base import Subsets
+from multimodal_vae.fusions.mvtcae import together
+from multimodal_vae.nn.losses import bce
+
+Hold = Callable[..., None]
+
+LATENT, COUNT, KL_WEIGHT = 4, 6, 1.3
+
+TOLERANCE = 1e-9
+"""Relative. Sums of a few hundred terms in double precision differ by some 1e-14; the smallest difference of
+definition, 1e-8 added to variances, shows above it."""
+
+COMPLETE = dict.fromkeys((2, 3))
+INCOMPLETE = {
+    2: torch.tensor([[1, 1], [1, 0], [0, 1], [1, 1], [1, 0], [1, 1]]).bool(),
+    3: torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 1, 1]]).bool(),
+}
+
+
+class Absolute(mv.Vector):
+    """With a Laplace likelihood."""
+
+    def reconstruction_loss(self, decoded, target):
+        return (decoded[:, 0] - target).abs().mean(1)
+
+
+class Binary(mv.Vector):
+    """With a Bernoulli likelihood."""
+
+    def reconstruction_loss(self, decoded, target):
+        return bce(decoded[:, 0], target)
+
+
+# By modality: the likelihood by MultiVae's name, its scale, what ours has to weigh for it, and the constant of an
+# element, which ours leaves out.
+LIKELIHOODS = {
+    "a": (mv.Vector(size=5, hidden=8), "normal", 0.7, 1 / (2 * 0.7**2), math.log(0.7 * math.sqrt(2 * math.pi))),
+    "b": (Absolute(size=3, hidden=8), "laplace", 0.4, 1 / 0.4, math.log(2 * 0.4)),
+    "c": (Binary(size=2, hidden=8), "bernoulli", None, 1.0, 0.0),
+}
+
+
+class Encoder(BaseEncoder):
+    """The body and the head of one of our modalities."""
+
+    def __init__(self, body: nn.Module, head: nn.Module, prior: bool = False) -> None:
+        super().__init__()
+        self.latent_dim, self.body, self.head, self.prior = LATENT, body, head, prior
+
+    def forward(self, x):
+        answer = self.head(self.body(x))
+        found = Gaussian(answer[:, :LATENT], answer[:, LATENT:])  # slices, whose elements MultiVae may set to infinity
+        if self.prior:
+            found = product(Gaussian(found.mean[:, None], found.logvar[:, None]), torch.ones(len(x), 1) > 0, prior=True)
+        return ModelOutput(embedding=found.mean, log_covariance=found.logvar)
+
+
+class JointEncoder(BaseJointEncoder):
+    """The bodies of all our modalities, and the joint head."""
+
+    def __init__(self, bodies: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.latent_dim, self.bodies, self.head = LATENT, nn.ModuleList(bodies), head
+
+    def forward(self, x):
+        features = [body(each) for body, each in zip(self.bodies, x.values(), strict=True)]
+        mean, logvar = self.head(torch.cat(features, 1)).chunk(2, 1)
+        return ModelOutput(embedding=mean, log_covariance=logvar)
+
+
+class Decoder(BaseDecoder):
+    """The decoder of one of our modalities, and what it means."""
+
+    def __init__(self, modality: mv.Modality, body: nn.Module) -> None:
+        super().__init__()
+        self.latent_dim, self.modality, self.body = LATENT, modality, body
+
+    def forward(self, z):
+        return ModelOutput(reconstruction=self.modality.observe(self.body(z)))
+
+
+class Pair:
+    """A model of ours, and MultiVae's of the same modules, with a batch.
+
+    Attributes:
+        present: (N, M), what the batch has.
+        ours: our model.
+    """
+
+    def __init__(self, count: int, fusion: mv.Fusion, present: Tensor | None = None, **objective: object) -> None:
+        self.names = list(LIKELIHOODS)[:count]
+        self.incomplete = present is not None
+        self.present = torch.ones(COUNT, count) > 0 if present is None else present
+        generator = torch.Generator().manual_seed(1)
+        self.samples = {}
+        for column, name in enumerate(self.names):
+            modality, likelihood, *_ = LIKELIHOODS[name]
+            x = torch.randn(COUNT, modality.size, generator=generator)
+            self.samples[name] = (x > 0).double() if likelihood == "bernoulli" else x
+            self.samples[name][~self.present[:, column]] = 0
+        weights = {name: LIKELIHOODS[name][3] for name in self.names}
+        objective = {"reduction": "sum", "kl_weight": 1.0, "metric_weight": 0.0, "weights": weights} | objective
+        modalities = {name: LIKELIHOODS[name][0] for name in self.names}
+        self.ours = mv.MultimodalVAE(modalities, ["any"], fusion, latent_dim=LATENT, objective=objective, seed=3)
+        with torch.no_grad():
+            for each in self.ours.fusion.parameters():
+                each.mul_(3)  # so that experts differ in width as well
+
+    def rows(self, rows: Sequence[int]) -> "Pair":
+        """The same models with these of the samples."""
+        other = object.__new__(Pair)
+        other.__dict__.update(self.__dict__)
+        other.samples, other.present = {n: x[rows] for n, x in self.samples.items()}, self.present[rows]
+        return other
+
+    def our_terms(self, noise: Tensor) -> dict[str, Tensor]:
+        """What our model makes of the batch."""
+        labels = torch.full((len(self.present),), UNLABELLED)
+        with drawing(noise):
+            return self.ours(Batch(self.samples, self.present, labels, [str(row) for row in labels]))
+
+    def our_loss(self, noise: Tensor) -> Tensor:
+        """Ours, with the constants that it leaves out."""
+        return self.ours.objective.total(self.our_terms(noise)) + self.constants()
+
+    def constants(self) -> Tensor:
+        """What normalises the likelihoods of all that is rebuilt, a mean over the batch."""
+        subsets, fusion = self.ours.fusion.subsets(self.present), self.ours.objective
+        sizes = {name: modality.elements for name, modality in self.ours.modalities.items()}
+        each = torch.tensor([LIKELIHOODS[name][4] * fusion.elements(name, sizes) for name in self.names])
+        rebuilt = subsets.weights[..., None] * subsets.rebuilt * self.present
+        return (rebuilt @ each).sum(0).mean()
+
+    def their_loss(self, kind: str, noise: Tensor, prior: bool = False, **settings: object) -> Tensor:
+        """MultiVae's, as it gives it."""
+        vae = self.ours
+        config = getattr(models, f"{kind}Config")(
+            n_modalities=len(self.names),
+            latent_dim=LATENT,
+            input_dims={name: modality.shape for name, modality in vae.modalities.items()},
+            decoders_dist={name: LIKELIHOODS[name][1] for name in self.names},
+            decoder_dist_params={name: {"scale": LIKELIHOODS[name][2]} for name in self.names},
+            **settings,
+        )
+        bodies = dict(zip(self.names, vae.encoders, strict=True))
+        heads = dict(zip(self.names, vae.fusion.heads, strict=True))
+        parts = [
+            {name: Encoder(bodies[name], heads[name], prior) for name in self.names},
+            {n: Decoder(vae.modalities[n], body) for n, body in zip(self.names, vae.decoders, strict=True)},
+        ]
+        if kind == "JMVAE":
+            parts.append(JointEncoder(list(vae.encoders), vae.fusion.joint))
+        net = getattr(models, kind)(config, *parts).train()
+        masks = {name: self.present[:, column] for column, name in enumerate(self.names)}
+        data = dict(self.samples)
+        # MultiVae casts its masks and their shares to single precision, whose 1/3 is 3e-8 off.
+        with drawing(noise), mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
+            return net(IncompleteDataset(data, masks) if self.incomplete else MultimodalBaseDataset(data)).loss
+
+
+@contextmanager
+def drawing(noise: Tensor) -> Iterator[None]:
+    """Hand out rows of given noise, in order, to whoever draws from a standard normal, and all of them."""
+    numbers, taken = noise.flatten(), 0
+
+    def give(shape: Sequence[int]) -> Tensor:
+        nonlocal taken
+        start, taken = taken, taken + math.prod(shape)
+        return numbers[start:taken].reshape(tuple(shape))
+
+    ours = mock.patch("torch.randn_like", lambda x: give(x.shape))
+    theirs = mock.patch("torch.distributions.normal._standard_normal", lambda shape, **_: give(shape))
+    with ours, theirs:
+        yield
+    if taken != len(numbers):
+        raise AssertionError(f"{len(numbers)} numbers were to be drawn, and {taken} were")
+
+
+def noise(rows: int) -> Tensor:
+    """The noise of so many questions."""
+    return torch.randn(rows, LATENT, generator=torch.Generator().manual_seed(2))
+
+
+def apart(pair: Pair, ours: Tensor, theirs: Tensor) -> float:
+    """How far two losses, or their gradients by any weight, are apart, relative to their size."""
+    weights = list(pair.ours.parameters())
+    mine, other = (
+        [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+        for found in (
+            torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=True) for loss in (ours, theirs)
+        )
+    )
+    size = max(float(g.abs().max()) for g in mine)
+    gradients = max(float((g - h).abs().max()) for g, h in zip(mine, other, strict=True)) / size
+    return max(gradients, float(((ours - theirs) / theirs).abs().detach()))
+
+
+# Ours, with one thing changed to what MultiVae does.
+
+
+def floored(experts: Gaussian, taken: Tensor, prior: bool = False) -> Gaussian:
+    """A product whose every factor, the prior too, has 1e-8 added to its variance."""
+    if prior:
+        nothing = torch.zeros_like(experts.mean[..., :1, :])
+        experts = Gaussian(torch.cat([experts.mean, nothing], -2), torch.cat([experts.logvar, nothing], -2))
+        taken = torch.cat([taken, torch.ones_like(taken[..., :1])], -1)
+    return product(Gaussian(experts.mean, (experts.logvar.exp() + 1e-8).log()), taken)
+
+
+class TheirMVAE(mv.PoE):
+    """Each lower bound is a mean over the samples that have anything of its subset, not over the batch."""
+
+    def subsets(self, present):
+        found = super().subsets(present)
+        counts = (found.weights > 0).sum(1, keepdim=True).clamp(min=1)
+        return replace(found, weights=found.weights * len(present) / counts)
+
+
+class FlooredMVTCAE(mv.MVTCAE):
+    """1e-8 is added to variances before they are multiplied."""
+
+    def forward(self, features, present):
+        return floored(self.experts(features, present), present)
+
+
+class TheirMVTCAE(FlooredMVTCAE):
+    """The number of modalities is that of the model, however many a sample has."""
+
+    def subsets(self, present):
+        found = Subsets.whole(present)
+        return replace(found, rebuilt=found.rebuilt * (1 - self.alpha / present.shape[1]))
+
+    def divergence(self, posterior, latents, features, asked, present):
+        spread = together(posterior, self.experts(features, asked), asked) / asked.shape[1]
+        return (1 - self.alpha) * posterior.kl_to_standard_normal().sum(1) + self.alpha * spread
+
+
+class TheirMoPoE(mv.MoPoE):
+    """The prior is an expert in the product of all modalities, and in no other; and 1e-8 is added to variances."""
+
+    def forward(self, features, present):
+        experts = self.experts(features, present)
+        whole, part = (floored(experts, present, prior) for prior in (True, False))
+        everything = present.all(1, keepdim=True)
+        return Gaussian(
+            torch.where(everything, whole.mean, part.mean), torch.where(everything, whole.logvar, part.logvar)
+        )
+
+
+def subsets_of(names: Sequence[str]) -> list[list[str]]:
+    """Those that are not empty, in the order in which ours asks them: by the number whose digits say who is in."""
+    chosen = itertools.product([False, True], repeat=len(names))
+    return [[name for name, is_in in zip(names, each[::-1], strict=True) if is_in] for each in chosen][1:]
+
+
+def jmvae(hold: Hold) -> None:
+    """JMVAE, which takes complete data alone."""
+    settings = {"alpha": 0.1, "warmup": 0}
+    for count in (2, 3):
+        own, pair, drawn = Pair(count, mv.JMVAE(prior=False)), Pair(count, mv.JMVAE()), noise(COUNT)
+        same = apart(own, own.our_loss(drawn), own.their_loss("JMVAE", drawn, **settings))
+        hold(f"JMVAE of {count}: equal, with prior = false", same < TOLERANCE, same)
+        ours = pair.our_loss(drawn)
+        differs = apart(pair, ours, pair.their_loss("JMVAE", drawn, **settings))
+        hold(f"JMVAE of {count}: different as ours comes", differs > 1e-3, differs)
+        same = apart(pair, ours, pair.their_loss("JMVAE", drawn, prior=True, **settings))
+        what = "equal where their encoders answer with the prior times the expert"
+        hold(f"JMVAE of {count}: {what}", same < TOLERANCE, same)
+
+
+def mvae(hold: Hold) -> None:
+    """MVAE: all, each alone, and what is drawn."""
+    settings = {"warmup": 0}
+    for count in (2, 3):
+        pair, drawn = Pair(count, mv.PoE()), noise(COUNT * (1 + count))
+        same = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, **settings))
+        hold(f"MVAE of {count}: equal", same < TOLERANCE, same)
+        heavy = Pair(count, mv.PoE(), kl_weight=KL_WEIGHT)
+        same = apart(heavy, heavy.our_loss(drawn), heavy.their_loss("MVAE", drawn, beta=KL_WEIGHT, **settings))
+        hold(f"MVAE of {count}: equal with another weight of the divergence", same < TOLERANCE, same)
+    chosen = [3, 6]  # two of the subsets of two modalities: a with b, b with c
+    numbers = torch.tensor(chosen)[:, None].expand(-1, COUNT)
+    pair, drawn = Pair(3, mv.PoE(random_subsets=2)), noise(COUNT * 6)
+    with (
+        mock.patch("multimodal_vae.fusions.poe.drawn", return_value=numbers),
+        mock.patch("multivae.models.mvae.mvae_model.choice", return_value=[0, 2]),
+    ):
+        same = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, k=2, **settings))
+        hold("MVAE of 3: equal on the same random subsets", same < TOLERANCE, same)
+    for count, present in INCOMPLETE.items():
+        drawn = noise(COUNT + int(present.sum()))
+        pair, changed = (Pair(count, fusion, present) for fusion in (mv.PoE(), TheirMVAE()))
+        differs = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, **settings))
+        hold(f"MVAE of {count} with absence: different", differs > 1e-3, differs)
+        same = apart(changed, changed.our_loss(drawn), changed.their_loss("MVAE", drawn, **settings))
+        hold(
+            f"MVAE of {count} with absence: equal where bounds are means over those that have them",
+            same < TOLERANCE,
+            same,
+        )
+        lone = pair.rows([int((present.sum(1) == 1).nonzero()[0])])
+        once = noise(1)
+        same = apart(lone, lone.our_loss(once.repeat(2, 1)), lone.their_loss("MVAE", once.repeat(2, 1), **settings))
+        hold(f"MVAE of {count}: equal for a sample of one modality", same < TOLERANCE, same)
+        single = lone.their_loss("MVAE", once, use_subsampling=False, **settings)
+        twice = apart(lone, lone.our_loss(once.repeat(2, 1)), 2 * single)
+        hold(f"MVAE of {count}: which both count twice", twice < TOLERANCE, twice)
+
+
+def mmvae(hold: Hold) -> None:
+    """MMVAE with one sample of each expert; theirs is a sum over the batch."""
+    settings = {"K": 1, "prior_and_posterior_dist": "normal", "learn_prior": False}
+    for count, present in [*COMPLETE.items(), *INCOMPLETE.items()]:
+        what = f"MMVAE of {count}{'' if present is None else ' with absence'}"
+        pair, bound = (Pair(count, mv.MoE(kl=kl), present) for kl in ("sampled", "bound"))
+        drawn = noise(count * COUNT).reshape(count, COUNT, LATENT)
+        asked = drawn[pair.present.T]  # theirs draws for what is absent as well
+        ours, theirs = pair.our_loss(asked), pair.their_loss("MMVAE", drawn, loss="iwae_looser", **settings) / COUNT
+        same = apart(pair, ours, theirs)
+        hold(
+            f"{what}: equal, with kl = 'sampled', to the loss by the looser IWAE over the batch", same < TOLERANCE, same
+        )
+        doubly = pair.their_loss("MMVAE", drawn, loss="dreg_looser", **settings) / COUNT
+        hold(
+            f"{what}: and to the value of the doubly reparameterised",
+            bool(doubly.isclose(ours, rtol=TOLERANCE, atol=0)),
+        )
+        differs = apart(pair, ours, doubly)
+        hold(f"{what}: which has another gradient", differs > 1e-3, differs)
+        differs = apart(bound, bound.our_loss(asked), theirs)
+        hold(f"{what}: different with kl = 'bound'", differs > 1e-3, differs)
+
+
+def mopoe(hold: Hold) -> None:
+    """MoPoE; theirs rebuilds each sample from one component: by its place, or at random where anything is absent."""
+    for count in (2, 3):
+        subsets = 2**count - 1
+        drawn = noise(subsets * COUNT)
+        pair, changed = (Pair(count, fusion, kl_weight=KL_WEIGHT) for fusion in (mv.MoPoE(), TheirMoPoE()))
+        settings = {"beta": KL_WEIGHT, "subsets": subsets_of(pair.names)}
+        # A batch that holds every sample once a component: with so many, the k-th part is rebuilt from the k-th.
+        for each, wanted in ((pair, False), (changed, True)):
+            theirs = each.rows(list(range(COUNT)) * subsets).their_loss("MoPoE", drawn, **settings)
+            found = apart(each, each.our_loss(drawn), theirs)
+            what = "equal with the prior in the full product alone" if wanted else "different"
+            hold(f"MoPoE of {count}, over all components: {what}", found < TOLERANCE if wanted else found > 1e-3, found)
+        first, whole = changed.rows([0]), Pair(count, WholeMoPoE(), kl_weight=0.0).rows([0])
+        few = whole.our_loss(drawn[:1]) + KL_WEIGHT * first.our_terms(drawn[:subsets])["kl"].mean()
+        same = few.isclose(first.their_loss("MoPoE", drawn[:1], **settings), rtol=TOLERANCE, atol=0)
+        what = "a batch smaller than its components is rebuilt from the last, while all divergences count"
+        hold(f"MoPoE of {count}: {what}", same, few)
+    for count, present in INCOMPLETE.items():
+        changed = Pair(count, TheirMoPoE(), present, kl_weight=KL_WEIGHT)
+        settings = {"beta": KL_WEIGHT, "subsets": subsets_of(changed.names)}
+        ours, theirs = [], []
+        for row in range(COUNT):
+            here = {name for name, is_here in zip(changed.names, present[row].tolist(), strict=True) if is_here}
+            available = [k for k, each in enumerate(settings["subsets"]) if here.issuperset(each)]
+            drawn, one_hot = noise(len(available)), torch.eye(len(settings["subsets"]))[available]
+            ours.append(changed.rows([row]).our_loss(drawn))
+            with mock.patch("torch.distributions.OneHotCategorical.sample", return_value=one_hot):
+                theirs.append(changed.rows([row] * len(available)).their_loss("MoPoE", drawn, **settings))
+        same = apart(changed, torch.stack(ours).mean(), torch.stack(theirs).mean())
+        hold(f"MoPoE of {count} with absence, over all components: equal with that change", same < TOLERANCE, same)
+
+
+class WholeMoPoE(TheirMoPoE):
+    """Only the product of all modalities is asked."""
+
+    def subsets(self, present):
+        return Subsets.whole(present)
+
+
+def mvtcae(hold: Hold) -> None:
+    """MVTCAE."""
+    for alpha, count in itertools.product((0.1, 5 / 6), (2, 3)):
+        settings = {"alpha": alpha, "beta": KL_WEIGHT}
+        drawn, what = noise(COUNT), f"MVTCAE of {count}, alpha {alpha:.2g}"
+        pair, changed = (Pair(count, fusion(alpha), kl_weight=KL_WEIGHT) for fusion in (mv.MVTCAE, FlooredMVTCAE))
+        rounded = apart(pair, pair.our_loss(drawn), pair.their_loss("MVTCAE", drawn, **settings))
+        hold(f"{what}: equal to what 1e-8 in the variances does, {rounded:.0e}", 1e-12 < rounded < 1e-6, rounded)
+        same = apart(changed, changed.our_loss(drawn), changed.their_loss("MVTCAE", drawn, **settings))
+        hold(f"{what}: equal with that added to ours", same < TOLERANCE, same)
+        present = INCOMPLETE[count]
+        pair, changed = (
+            Pair(count, each(alpha), present, kl_weight=KL_WEIGHT) for each in (FlooredMVTCAE, TheirMVTCAE)
+        )
+        differs = apart(pair, pair.our_loss(drawn), pair.their_loss("MVTCAE", drawn, **settings))
+        hold(f"{what}, with absence: different", differs > 1e-3, differs)
+        same = apart(changed, changed.our_loss(drawn), changed.their_loss("MVTCAE", drawn, **settings))
+        hold(f"{what}, with absence: equal where M is the model's", same < TOLERANCE, same)
+    pair, drawn = Pair(3, FlooredMVTCAE(0.1), reduction="balanced"), noise(COUNT)
+    theirs = pair.their_loss("MVTCAE", drawn, alpha=0.1, beta=1.0, uses_likelihood_rescaling=True)
+    same = apart(pair, pair.our_loss(drawn), theirs)
+    hold("MVTCAE of 3: reduction = 'balanced' is likelihood rescaling", same < TOLERANCE, same)
+
+
+def main() -> None:
+    """Check, and fail with the first thing that does not hold."""
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    counted = Held()
+    for check in (jmvae, mvae, mmvae, mopoe, mvtcae):
+        check(counted.hold)
+    print(f"{counted.held} passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()
