@@ -169,8 +169,10 @@ MODELS: Mapping[str, Callable[[Views], Rival]] = {
     "MultiVae MoPoE": lambda views: theirs(views, "MoPoE"),
     "mvtcae": lambda views: ours(views, mv.MVTCAE()),
     "MultiVae MVTCAE": lambda views: theirs(views, "MVTCAE"),
+    "MultiVae MVTCAE, our weights": lambda views: theirs(views, "MVTCAE", alpha=5 / 6, beta=1.0),
     "jmvae": lambda views: ours(views, mv.JMVAE()),
     "jmvae, alpha = 1": lambda views: ours(views, mv.JMVAE(alpha=1.0)),
+    "jmvae, prior": lambda views: ours(views, mv.JMVAE(prior=True)),
     "MultiVae JMVAE": lambda views: theirs(views, "JMVAE", warmup=1),
     "mmvaeplus": lambda views: ours(views, mv.MMVAEPlus(private=PRIVATE)),
 }

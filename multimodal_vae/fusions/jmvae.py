@@ -21,12 +21,13 @@ class JMVAE(Experts):
 
     Args:
         alpha: how much the single modalities' divergence counts; 0.1 is the paper's.
-        prior: whether the prior is an expert in every answer for a part, so that answers for several modalities, of
-            which the paper, with two, has none, have the form of the true posterior. Without it, the answer for one
-            is its expert itself, the paper's; with it, that answer is never wider than the prior.
+        prior: whether the prior is an expert in every answer for a part. Without it, the answer for one modality is
+            its expert itself, as in the paper, which has two modalities; but each expert has already the prior in
+            it, so that a product of several is too sure. With it, answers for several have the form of the true
+            posterior, and none is wider than the prior; with two modalities that translates worse.
     """
 
-    def __init__(self, alpha: NonNegativeFloat = 0.1, prior: bool = True) -> None:
+    def __init__(self, alpha: NonNegativeFloat = 0.1, prior: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
         self.prior = prior

@@ -196,7 +196,7 @@ ORACLES = [
     (mv.MVTCAE, {"alpha": 0.3}, mvtcae),
     (mv.JMVAE, {}, jmvae),
     (mv.JMVAE, {"alpha": 2.0}, jmvae),
-    (mv.JMVAE, {"prior": False}, jmvae),
+    (mv.JMVAE, {"prior": True}, jmvae),
     (mv.MMVAEPlus, {"private": 1}, mmvaeplus),
 ]
 
@@ -263,6 +263,7 @@ def test_subsets_that_are_drawn_have_the_objective_of_all_in_expectation(samples
         lambda: mv.MoPoE(kl="sampled"),
         mv.MVTCAE,
         mv.JMVAE,
+        lambda: mv.JMVAE(prior=True),
         lambda: mv.MMVAEPlus(private=1),
         lambda: mv.MMVAEPlus(private=1, kl="sampled"),
     ],
