@@ -245,6 +245,13 @@ def test_a_mixture_answers_with_its_own_mean_and_variance(samples):
         close(posterior.logvar[row, 0], math.log(sum(v + m * m for m, v in parts) / len(parts) - mean**2))
 
 
+@pytest.mark.parametrize(("modalities", "asked"), [(1, 1), (2, 3), (3, 7), (4, 5), (8, 5)])
+def test_all_subsets_of_three_modalities_are_asked_and_some_of_more(modalities, asked):
+    subsets = mv.MoPoE().subsets(torch.ones(2, modalities, dtype=torch.bool))
+    assert len(subsets.asked) == asked
+    torch.testing.assert_close(subsets.weights.sum(0), torch.ones(2))
+
+
 def test_subsets_that_are_drawn_have_the_objective_of_all_in_expectation(samples):
     """Each of the seven is as likely: over many draws of three, the mean stays within five standard errors."""
     whole = answers(built(mv.MoPoE()), samples)
