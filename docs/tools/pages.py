@@ -19,7 +19,11 @@ OUTSIDE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/MISSING.md": "missing-cells.md",
     "examples/otitis/README.md": "otitis.md",
+    "examples/otitis/ABLATIONS.md": "otitis-ablations.md",
+    "examples/otitis/LENGTHS.md": "otitis-lengths.md",
+    "examples/otitis/PRIVACY.md": "otitis-privacy.md",
     "examples/ecg/README.md": "ecg.md",
 }
 """Path in the repository: path in the site."""
