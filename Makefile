@@ -6,11 +6,12 @@ BIN = $(VENV)/bin
 PLUGINS = otoscopy wbt ecg
 MULTIVAE = .venv-multivae
 DOCS = .venv-docs
+FLOORS = .venv-floors
 PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 # One torch thread a test process: several processes with several threads each get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
-.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-multivae test-report benchmarks docs pictures clean
+.PHONY: help demo reproduce test test-all lint wheels test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations test-floors test-multivae test-report benchmarks docs pictures clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/:/'
@@ -66,6 +67,20 @@ test-mlflow: $(VENV)/.dev  ## the logger mlflow, whose packages are too many to 
 test-combinations: $(VENV)/.dev  ## every fusion with every metric loss and every sampler
 	$(PYTEST) tests/test_combinations.py -m combinations
 
+# Torch of the floor's version comes for CUDA on Linux, some gigabytes; TORCH puts another in its place, as TORCH=2.13.0.
+# What was deprecated since is what a floor calls, so its warnings are no errors here.
+TORCH ?=
+ABOVE_FLOOR = tests/test_documents.py tests/test_site.py tests/test_readme.py tests/test_benchmarks.py tests/scaffold
+test-floors:  ## all tests but those of the pages, with the lowest versions that pyproject.toml declares
+	rm -rf $(FLOORS)
+	$(PYTHON) -m venv $(FLOORS)
+	$(FLOORS)/bin/python -m pip install -q packaging==23.2
+	$(FLOORS)/bin/python tests/tools/floors.py pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml) $(TORCH:%=torch=%) > $(FLOORS)/floors.txt
+	grep -vE '^(build|mypy|pre-commit|ruff|scipy-stubs)$$' requirements-dev.txt > $(FLOORS)/tests.txt
+	$(FLOORS)/bin/python -m pip install -q -r $(FLOORS)/floors.txt -r $(FLOORS)/tests.txt $(PACKAGES)
+	$(FLOORS)/bin/python -m pip check
+	OMP_NUM_THREADS=1 $(FLOORS)/bin/python -m pytest -n 2 --dist worksteal -q -o filterwarnings=default tests $(ABOVE_FLOOR:%=--ignore=%)
+
 # A browser is not among what every environment has: playwright brings one, unless there is a chromium.
 BROWSER = .venv-browser
 REPORT ?= runs/demo/run/report.html
@@ -108,4 +123,4 @@ pictures: $(VENV)/.run  ## the concepts' pictures, and the quickstart as a noteb
 	$(BIN)/python docs/tools/notebook.py docs/quickstart.md docs/quickstart.ipynb
 
 clean:  ## remove environments and what was built
-	rm -rf $(VENV) $(MULTIVAE) $(BROWSER) $(DOCS) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MULTIVAE) $(BROWSER) $(DOCS) $(FLOORS) site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

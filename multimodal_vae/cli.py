@@ -181,12 +181,12 @@ def sample(
 
     require_vacant(out)
     opened = _open(run)
-    counts = dict.fromkeys(label or opened.model.classes, count)
     with distributed.joined(torch.device("cpu"), patience=_A_WEEK):  # machines may be of very different speed
         # What torchrun sends when a process is lost. Not any earlier: while processes join, no Python could answer it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with distributed.first_goes_first():  # which fits the densities, if nobody has yet
             synthesizer = opened.synthesizer(sampler)
+        counts = dict.fromkeys(label or synthesizer.densities, count)
         write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile)
     if distributed.rank() == 0:
         typer.echo(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")

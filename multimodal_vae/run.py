@@ -1,5 +1,6 @@
 """A run: how it is made, what its folder holds, and how it is opened."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -14,7 +15,13 @@ from multimodal_vae import distributed
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
-from multimodal_vae.errors import ConfigurationError, RunError, TrainingInterrupted
+from multimodal_vae.errors import (
+    ConfigurationError,
+    MultimodalVAEWarning,
+    RunError,
+    SamplerError,
+    TrainingInterrupted,
+)
 from multimodal_vae.files import read_json, read_tensors, require_vacant
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
@@ -310,5 +317,10 @@ def train_run(configuration: Configuration, out: str | Path, show: bool = True) 
     fit(vae, training, validation if len(validation) else None, test, out=out, configuration=configuration, show=show)
     run = open_run(out, data)
     if distributed.rank() == 0:
-        run.synthesizer()
+        try:
+            run.synthesizer()
+        except SamplerError as error:  # which is no reason to lose the training
+            warnings.warn(
+                f"the training is done, and no density could be fitted: {error}", MultimodalVAEWarning, stacklevel=2
+            )
     return run

@@ -1,11 +1,13 @@
 """The documentation says what is: its code is run, its tables are those of the code."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 import documents
+from multimodal_vae.configuration import Configuration, DataSettings, DensitySettings, ModelSettings
 from multimodal_vae.registry import KINDS
 from multimodal_vae.testing import laws
 
@@ -79,3 +81,31 @@ def test_a_page_that_differs_from_its_code_is_named_with_its_line(tmp_path, old,
     (tmp_path / "page.md").write_text(changed, "utf-8")
     with pytest.raises(documents.DiffersError, match=f"page.md, line {line}"):
         documents.run(tmp_path / "page.md", tmp_path)
+
+
+@pytest.mark.parametrize("shown", ["", "before it failed\n"])
+def test_a_command_that_fails_is_no_example_whatever_it_shows(tmp_path, shown):
+    command = "echo before it failed; exit 3" if shown else "exit 3"
+    (tmp_path / "page.md").write_text(f"```console\n$ true\n$ {command}\n{shown}```\n", "utf-8")
+    with pytest.raises(documents.DiffersError, match=r"page.md, line 1, \$ (echo|exit).*\nexit code: 3"):
+        documents.run(tmp_path / "page.md", tmp_path)
+
+
+def test_a_command_may_fail_where_the_page_shows_its_error(tmp_path):
+    command = "echo 'mmvae: no' >&2; exit 2"
+    (tmp_path / "page.md").write_text(f"```console\n$ {command}\nmmvae: no\n```\n", "utf-8")
+    assert documents.run(tmp_path / "page.md", tmp_path) == 1
+
+
+def test_the_recipes_reference_lists_every_key_with_its_default():
+    page = (DOCS / "reference" / "recipe.md").read_text("utf-8")
+    sections = {"data": DataSettings, "model": ModelSettings, "density": DensitySettings}
+    assert set(Configuration.model_fields) == {*sections, "modalities", "training", "licence"}
+    for name, section in sections.items():
+        table = re.search(rf"^## \[{name}\]\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)[1]
+        rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
+        assert set(rows) == set(section.model_fields)
+        for key, shown in rows.items():
+            default = section.model_fields[key].default
+            if isinstance(default, str | int | tuple):
+                assert shown.strip("`") == json.dumps(default)

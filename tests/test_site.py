@@ -71,6 +71,7 @@ def test_a_whole_site_has_no_complaint(tmp_path):
         ('<a href="b.html#none">b</a>', "a page without this anchor"),
         ('<script src="https://elsewhere.org/x.js"></script>', "from elsewhere"),
         ('<img src="none.png">', "none.png, which is not there"),
+        ("see :class:<code>Run</code>", "shows 1 roles as they were typed, such as :class:<code>"),
     ],
 )
 def test_a_link_that_leads_nowhere_and_a_stranger_are_named(tmp_path, text, said):

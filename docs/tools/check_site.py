@@ -1,8 +1,10 @@
-"""Whether a built site holds together by itself: every link leads somewhere, and nothing is fetched from elsewhere.
+"""Whether a built site holds together by itself: every link leads somewhere, nothing is fetched from elsewhere, and no
+role of reStructuredText is left as it was typed.
 
 Run: ``python docs/tools/check_site.py site``.
 """
 
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,11 +14,16 @@ FETCHED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "lin
 """What a browser loads by itself; a link that a reader may follow is another thing."""
 
 
+ROLE = re.compile(r":(?:attr|class|data|func|math|meth|mod):(?:`|<code>)|\.\. math::")
+"""What docstrings.py turns into links and formulas."""
+
+
 class _Page(HTMLParser):
     """The anchors of a page, the links of it, and what it makes a browser load."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.roles = ROLE.findall(text)
         self.anchors: set[str] = set()
         self.links: set[str] = set()
         self.loaded: set[str] = set()
@@ -33,13 +40,15 @@ class _Page(HTMLParser):
 
 
 def complaints(site: Path) -> list[str]:
-    """One sentence for each link that leads nowhere, and for each thing that comes from elsewhere."""
+    """One sentence for each link that leads nowhere, each thing from elsewhere, each page with bare roles."""
     pages = {path: _Page(path.read_text("utf-8")) for path in sorted(site.glob("**/*.html"))}
     found = []
     for path, page in pages.items():
         where = path.relative_to(site)
         if path.name == "404.html":  # its links are absolute, for it is shown in any folder
             continue
+        if page.roles:
+            found.append(f"{where} shows {len(page.roles)} roles as they were typed, such as {page.roles[0]}")
         found += [f"{where} loads {x} from elsewhere" for x in sorted(page.loaded) if urlsplit(x).netloc]
         for link in sorted(page.links | page.loaded):
             parts = urlsplit(link)

@@ -21,7 +21,8 @@ class BalancedBatches:
         unlabelled: samples without a class in a batch, drawn like those of one.
 
     Raises:
-        DataError: if a class has no sample, or there are no unlabelled ones and a batch needs some.
+        DataError: if a class has no sample, or there are no unlabelled ones and a batch needs some; or a batch would
+            be empty, since there is no class.
 
     Example:
         >>> batches = BalancedBatches(torch.tensor([0, 0, 0, 0, 1]), ["a", "b"], 2, torch.Generator().manual_seed(0))
@@ -41,7 +42,15 @@ class BalancedBatches:
         self.counts = [per_class] * len(classes)
         for name, rows in zip(classes, self.rows, strict=True):
             if not len(rows):
-                raise DataError(f"there is no training sample of the class {name!r}, and each batch needs {per_class}")
+                raise DataError(
+                    f"there is no training sample of the class {name!r}, and each batch needs {per_class}; add some, "
+                    "or leave the class out of the data and of 'classes'"
+                )
+        if not classes and not unlabelled:
+            raise DataError(
+                "no training sample has a label, and batches are made of classes; give all one label, such as 'all', "
+                "or set [training] unlabelled"
+            )
         if unlabelled:
             self.rows.append((labels < 0).nonzero()[:, 0])
             self.counts.append(unlabelled)

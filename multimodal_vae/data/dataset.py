@@ -1,6 +1,7 @@
 """Samples of several modalities, with labels and patients, from a manifest, an ``.npz`` file, tensors or a data set."""
 
 import hashlib
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -172,7 +173,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
         Args:
             samples: (N, *shape) by modality.
-            labels: (N,), a class each: an integer, a string, or None.
+            labels: (N,), a class each: an integer, a string, or for none None, NaN or an empty string.
             modalities: by name, a modality, its name or its table.
             classes: the classes in their order; those found, sorted, where it is None.
             ids: (N,), names of the samples; numbers from zero where it is None.
@@ -189,7 +190,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             (2, ['a', 'b'])
         """
         parts = _parts(modalities)
-        labels = ["" if label is None else str(label) for label in _listed(labels)]
+        labels = ["" if _is_none(label) else str(label) for label in _listed(labels)]
         count = len(labels)
         found = [str(name) for name in _listed(classes)] if classes is not None else _sorted(set(labels) - {""})
         names = [str(name) for name in _listed(ids)] if ids is not None else [str(row) for row in range(count)]
@@ -421,13 +422,18 @@ def _label(label: Any, classes: Sequence[str] | None, row: int) -> str:
     """The class that an item's label means, empty for none."""
     if isinstance(label, Tensor | np.generic):
         label = label.item()
-    if label is None or (isinstance(label, int) and label < 0):
+    if _is_none(label) or (isinstance(label, int) and label < 0):
         return ""
     if classes is None or not isinstance(label, int):
         return str(label)
     if label >= len(classes):
         raise DataError(f"item {row}: the label {label} is no index into the {len(classes)} classes")
     return str(classes[label])
+
+
+def _is_none(label: Any) -> bool:
+    """Whether there is no label: tables of numbers and words have NaN where a cell is empty."""
+    return label is None or (isinstance(label, float) and math.isnan(label))
 
 
 def _listed(values: Iterable[Any]) -> list[Any]:

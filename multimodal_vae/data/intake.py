@@ -146,11 +146,11 @@ def _fill(
         workers = 0
     console = Console(stderr=True)
     shown = bool(unread) and (console.is_terminal if progress is None else progress)
+    # Older versions of rich end a display that is disabled with an empty line.
+    indices = track(unread, title, console=console, transient=True) if shown else unread
     wrong = {}
     with closing(read_all(modality, [cells[index] for index in unread], workers)) as readings:
-        for index, reading in zip(
-            track(unread, title, console=console, disable=not shown, transient=True), readings, strict=True
-        ):
+        for index, reading in zip(indices, readings, strict=True):
             if reading.sample is None:
                 wrong[index] = reading.fault
             else:

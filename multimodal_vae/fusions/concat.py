@@ -48,7 +48,7 @@ class Concat(Fusion):
             row, column = (~present).nonzero()[0].tolist()
             raise DataError(
                 f"sample {row} of a batch lacks {self.names[column]!r}, and the fusion 'concat' needs every modality "
-                "unless its dropout is above 0"
+                "unless its dropout is above 0; any other fusion, such as 'poe', does without"
             )
         joined = torch.cat(columns, dim=1)
         return Gaussian(self.mean(joined), self.logvar(joined).clamp(-LOGVAR, LOGVAR))

@@ -146,7 +146,10 @@ class Modality(Part, ABC):
         """
         expected = self.shape
         if samples.shape[1:] != expected:
-            raise DataError(f"has the shape {tuple(samples.shape[1:])}, and {self.name!r} takes {expected}")
+            seen = tuple(samples.shape[1:])
+            same = [size for size in seen if size != 1] == [size for size in expected if size != 1]
+            advice = f"; reshape it to {expected}" if same else ""
+            raise DataError(f"has the shape {seen}, and {self.name!r} takes {expected}{advice}")
         finite = torch.isfinite(samples)
         if not finite.all():
             where = tuple((~finite).nonzero()[0].tolist()[1:])

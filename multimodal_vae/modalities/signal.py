@@ -17,7 +17,7 @@ class Signal(Modality):
     """A signal of (channels, length), in any unit; standardised by channel on the training data.
 
     Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with a column a channel and a
-    row a point in time.
+    row a point in time. Where there is one channel, an array of (length,) will do.
 
     Args:
         length: points in time.
@@ -58,6 +58,10 @@ class Signal(Modality):
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read ``.csv``, ``.npz`` or ``.npy``."""
+        array = self._array(cell)
+        return array[None] if array.ndim == self.channels == 1 else array
+
+    def _array(self, cell: str | Path) -> NDArray[np.float32]:
         suffix = Path(cell).suffix.lower()
         if suffix == ".csv":
             return read_table(cell).T.astype(np.float32)

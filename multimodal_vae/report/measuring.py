@@ -154,7 +154,8 @@ def complete(
 ) -> tuple[tuple[MultimodalDataset, MultimodalDataset], dict[str, int]]:
     """The samples that can be measured, and how many held-out ones cannot, by why.
 
-    A sample needs a class and every modality; a class, two such samples on both sides.
+    A sample needs a class and every modality; a class, two such samples on both sides; and there must be two such
+    classes.
     """
     kept, left_out = [], Counter[str]()
     for part in (train, held_out):
@@ -165,8 +166,12 @@ def complete(
         kept.append(part.subset((~unlabelled & ~partial_).nonzero()[:, 0].tolist()))
     counts = [Counter(part.labels.tolist()) for part in kept]
     enough = [label for label in counts[1] if min(count[label] for count in counts) >= FEWEST]
-    if not enough:
-        raise RunError(f"no class has {FEWEST} complete samples on both sides, which the evaluation needs")
+    if len(enough) < 2:
+        raise RunError(
+            f"{len(enough)} of {len(train.classes)} classes have {FEWEST} complete samples each to learn from and to "
+            "be measured on, and the evaluation needs two such classes; add samples, or share them out otherwise by "
+            "[data] split"
+        )
     left_out["of a class with fewer than two"] = sum(n for label, n in counts[1].items() if label not in enough)
     first, second = (
         part.subset(row for row, label in enumerate(part.labels.tolist()) if label in enough) for part in kept

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from multimodal_vae import distributed
-from multimodal_vae.errors import RunError
+from multimodal_vae.errors import RunError, SamplerError
 from multimodal_vae.files import digest, read_json, require_vacant, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.synthesis.drawing import require_in_range
@@ -59,9 +59,11 @@ def write_samples(
     Raises:
         ConfigurationError: if the temperature or the quantile is out of range.
         RunError: if the place is taken or cannot be written, or another generation into it was begun.
-        SamplerError: if there is no such class.
+        SamplerError: if there is no such class, or no class at all.
     """
     require_in_range(temperature, min_quantile)
+    if not counts:
+        raise SamplerError("the model knows no class, so there is none to draw new samples of")
     for label in counts:
         synthesizer.density(label)  # refuses what there is none of, before anything is written
     request = {

@@ -1,6 +1,7 @@
 """A trained model and a density a class: what new samples come from."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +10,14 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.errors import ConfigurationError, DataError, RunError, SamplerError, did_you_mean
+from multimodal_vae.errors import (
+    ConfigurationError,
+    DataError,
+    MultimodalVAEWarning,
+    RunError,
+    SamplerError,
+    did_you_mean,
+)
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import records, require
@@ -28,6 +36,10 @@ class Synthesizer:
         vae: a trained model.
         sampler: what learns each class's density; a copy of it is fitted to each class.
 
+    Attributes:
+        fitted_on: how many samples each class's density was fitted to.
+        refused: why a class has no density, for instance that it has too few samples.
+
     Example:
         >>> import torch
         >>> from multimodal_vae import MultimodalDataset, Vector
@@ -42,13 +54,20 @@ class Synthesizer:
         self.sampler = DensitySampler.of(sampler)
         self.densities: dict[str, DensitySampler] = {}
         self.fitted_on: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
 
     def fit(self, data: MultimodalDataset) -> Self:
         """Fit one density a class to the embeddings of labelled samples, and return itself.
 
+        A class from which no density can be learned goes without: the others can be sampled, and it says why not.
+
         Raises:
-            SamplerError: naming the class from which no density can be learned.
+            SamplerError: naming each class, if no density can be learned from any.
+
+        Warns:
+            MultimodalVAEWarning: of each class that goes without.
         """
+        self.densities, self.fitted_on, self.refused = {}, {}, {}
         latents = self.vae.embed(data)
         classes = {name: latents[data.labels == index] for index, name in enumerate(data.classes)}
         prepared = self.sampler.prepare(list(classes.values()))
@@ -56,16 +75,27 @@ class Synthesizer:
             try:
                 self.densities[name] = DensitySampler.of(prepared).fit(chosen)
             except SamplerError as error:
-                raise SamplerError(f"class {name!r}: {error}") from error
-            self.fitted_on[name] = len(chosen)
+                self.refused[name] = str(error)
+            else:
+                self.fitted_on[name] = len(chosen)
+        if self.refused and not self.densities:
+            raise SamplerError("; ".join(f"class {name!r}: {why}" for name, why in self.refused.items()))
+        for name, why in self.refused.items():
+            warnings.warn(
+                f"the class {name!r} has no density, so nothing can be drawn of it: {why}",
+                MultimodalVAEWarning,
+                stacklevel=2,
+            )
         return self
 
     def density(self, label: str) -> Distribution:
         """The density of one class, over latents (latent_dim,).
 
         Raises:
-            SamplerError: if there is no such class, or nothing has been fitted.
+            SamplerError: if there is no such class, it has no density, or nothing has been fitted.
         """
+        if label in self.refused:
+            raise SamplerError(f"class {label!r}: {self.refused[label]}")
         if not self.densities:
             raise SamplerError("no density has been fitted; call fit first")
         if label not in self.densities:
@@ -120,7 +150,8 @@ class Synthesizer:
         Raises:
             ConfigurationError: if there is no such prior.
             DataError: if the latents are of another length, or not finite.
-            SamplerError: if nothing has been fitted, or a latent is so far out that every density of it is zero.
+            SamplerError: if nothing has been fitted, a class has no density, or a latent is so far out that every
+                density of it is zero.
 
         Source: Hastie, Tibshirani and Friedman (2009), *The Elements of Statistical Learning*, equation 6.25.
         """
@@ -153,6 +184,7 @@ class Synthesizer:
             "sampler": self.sampler.configuration,
             "parts": records(self.sampler),
             "fitted_on": self.fitted_on,
+            "refused": self.refused,
         }
         write_tensors(path, self.state(), {"synthesizer": json.dumps(facts)})
 
@@ -167,13 +199,14 @@ class Synthesizer:
         try:
             facts = json.loads(metadata["synthesizer"])
             sampler, fitted_on, parts = facts["sampler"], dict(facts["fitted_on"]), list(facts["parts"])
+            refused = dict(facts.get("refused", {}))
         except (KeyError, ValueError, TypeError) as error:
             raise RunError(f"{path} does not hold the densities of a synthesizer") from error
-        if list(fitted_on) != vae.classes:
+        if list(fitted_on) != [name for name in vae.classes if name not in refused]:
             raise RunError(f"{path} holds densities of the classes {list(fitted_on)}, and the model has {vae.classes}")
         require(parts, f"the density in {path}")
         synthesizer = cls(vae, sampler)
-        synthesizer.fitted_on = fitted_on
+        synthesizer.fitted_on, synthesizer.refused = fitted_on, refused
         for index, name in enumerate(fitted_on):
             prefix = f"{index}."
             state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}

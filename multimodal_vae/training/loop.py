@@ -86,13 +86,15 @@ def train(
             uninterrupted, bit for bit on the same machine.
 
     Raises:
-        DataError: if the data is not the model's, or none of its samples has one of the modalities.
+        DataError: if the data is not the model's, none of its samples has one of the modalities, or a sample lacks
+            one that the fusion needs.
         TrainingError: if a term is not finite, or the figure of early stopping is none.
         RunError: if a checkpoint cannot be read or written.
         KeyboardInterrupt: on SIGTERM or Ctrl-C, after the step that was under way, with a checkpoint.
     """
     vae.check(data)
     _require_every_modality(data)
+    _require_answers(vae, data)
     device = distributed.local_device(find_device(settings.device))
     with seeded(settings.seed), interruption() as asked:
         vae.calibrate(data)
@@ -130,6 +132,18 @@ def train(
             vae.load_state_dict(state.best or _weights(state, data, settings.seed))
         finally:
             vae.to("cpu").eval()
+
+
+def _require_answers(vae: MultimodalVAE, data: MultimodalDataset) -> None:
+    """Refuse samples that the fusion does not answer for, by name, before their turn comes in some later batch."""
+    lacking = (~data.present.all(1)).nonzero()[:, 0].tolist()
+    for row in {tuple(data.present[row].tolist()): row for row in reversed(lacking)}.values():  # one of each kind
+        try:
+            vae.embed(data.subset([row]))
+        except DataError as error:
+            raise DataError(
+                f"{len(lacking)} of {len(data)} training samples lack a modality, such as {data.ids[row]!r}: {error}"
+            ) from error
 
 
 def _require_every_modality(data: MultimodalDataset) -> None:

@@ -73,9 +73,27 @@ def test_an_unknown_class_and_an_unfitted_density_are_errors(synthesizer, vae):
         mv.Synthesizer(vae).sample("ill", 5)
 
 
-def test_a_class_with_too_few_samples_is_named(vae, data):
-    with pytest.raises(mv.SamplerError, match=r"class 'well'.*there are 1"):
-        mv.Synthesizer(vae).fit(data.subset([0, 1, 2, 4]))
+def test_a_class_with_too_few_samples_goes_without_and_the_others_do_not(vae, data, tmp_path):
+    with pytest.warns(mv.MultimodalVAEWarning, match=r"class 'well' has no density.*there are 1"):
+        fitted = mv.Synthesizer(vae).fit(data.subset([0, 1, 2, 4]))
+    fitted.save(tmp_path / "densities.safetensors")
+    for each in (fitted, mv.Synthesizer.load(tmp_path / "densities.safetensors", vae)):
+        assert each.sample("ill", 2, seed=0)["blood"].shape == (2, 3)
+        for asked in (lambda each=each: each.sample("well", 2), lambda each=each: each.classify(torch.zeros(1, 3))):
+            with pytest.raises(mv.SamplerError, match=r"class 'well'.*there are 1"):
+                asked()
+
+
+def test_where_no_class_has_enough_each_is_named(vae, data):
+    with pytest.raises(mv.SamplerError, match=r"class 'ill'.*there are 1.*class 'well'.*there are 1"):
+        mv.Synthesizer(vae).fit(data.subset([0, 1]))
+
+
+def test_a_fit_anew_forgets_what_was_refused(vae, data):
+    synthesizer = mv.Synthesizer(vae)
+    with pytest.warns(mv.MultimodalVAEWarning, match="'well'"):
+        synthesizer.fit(data.subset([0, 1, 2, 4]))
+    assert synthesizer.fit(data).sample("well", 2, seed=0)["blood"].shape == (2, 3)
 
 
 def test_densities_come_back_from_a_file(synthesizer, vae, tmp_path):

@@ -2,6 +2,7 @@
 
 - A block with ``title="path"`` is written to that file.
 - ```` ```console ````: lines after ``$`` are run by bash; what follows is their output, ``...`` standing for anything.
+  A command that fails is shown with the error it ends with, ``mmvae: ...``; any other must succeed.
 - ```` ```python ```` without a title is run, all such blocks of a page in one session; a ```` ```text ```` block right
   after it is what it prints.
 
@@ -82,8 +83,10 @@ def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], 
         for command, expected in _commands(block.text):
             ran = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
             # What goes wrong is said on standard error; what goes well may be accompanied there by notes.
-            output = ran.stdout or (ran.stderr if expected.startswith("mmvae: ") else "")
-            _compare(f"{where}, $ {command}", expected, output, ran.stderr)
+            told = expected.startswith("mmvae: ")
+            if ran.returncode and not told:
+                raise DiffersError(f"{where}, $ {command}\nexit code: {ran.returncode}\n{ran.stdout}{ran.stderr}")
+            _compare(f"{where}, $ {command}", expected, ran.stdout or (ran.stderr if told else ""), ran.stderr)
     elif block.language == "python":
         output, error = session.run(block.text)
         if error:
