@@ -228,7 +228,7 @@ def test_data_that_has_changed(mmvae, trained, tmp_path):
     ("arguments", "words"),
     [
         (["trian"], ["trian"]),
-        (["train"], ["configuration"]),
+        (["train"], ["issing argument"]),
         (["train", "a.toml"], ["--out"]),
         (["sample", "run", "--out", "new", "--count", "0"], ["--count", "1"]),
         (["sample", "run", "--out", "new", "--seed", "-1"], ["--seed"]),
