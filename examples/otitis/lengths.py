@@ -22,7 +22,7 @@ from trainings import changed, train_all
 
 HERE = Path(__file__).parent
 PAGE = HERE / "LENGTHS.md"
-EPOCHS: Mapping[str, Sequence[int]] = {"best": (27, 68, 135, 270, 810), "paper-small": (25, 75, 225, 450)}
+EPOCHS: Mapping[str, Sequence[int]] = {"best": (27, 68, 135, 810), "paper-small": (25, 75, 225)}
 """Lengths of each recipe. `best` lowers its rate along a cosine, so that each length is a training of its own."""
 
 

@@ -172,7 +172,7 @@ class _Standardised(Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  (the name and form are torch's)
     support = constraints.real_vector
     has_rsample = False
-    _chunk = 2**18  # elements of vectors that go through the flow at once; it holds some 50 numbers for each
+    _chunk = 2**13  # elements of vectors that go through the flow at once; it holds hundreds of numbers for each
 
     def __init__(self, density: Distribution, mean: Tensor, deviation: Tensor) -> None:
         self.density = density
