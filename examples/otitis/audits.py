@@ -28,7 +28,7 @@ PAGE = HERE / "PRIVACY.md"
 AUDITED = {"clean": ("paper-small", "train"), "paper-small": ("paper-small", "test"), "best": ("best", "train")}
 """Recipe, its run, and the split that densities are fitted on; a run's own comes last, and stays in its folder."""
 PEOPLE = {"train": "trained on", "fitted on": "densities fitted on"}
-LEFT_OUT = ("membership/blind", "recognised/blind")
+LEFT_OUT = ("membership/blind", "recognised/blind", "copies/near")
 
 
 def main() -> None:
@@ -78,16 +78,16 @@ def page(found: Mapping[str, Audit], seed: int) -> str:
         "# What the recipes give away",
         "",
         f"Written by `audits.py`; the (simulated) cohort of seed {seed}, a training each; the holdout is the cohort of",
-        f"seed {seed + OTHER_SEEDS}. What each measure is stands in [Privacy](../../docs/privacy.md). In brackets: the",
-        "interval, by bootstrap over patients. *Usual* is what a generator reaches that gives nothing away, where that",
-        "is the same for all; else it stands behind a stroke.",
+        f"seed {seed + OTHER_SEEDS}. [Privacy](../../docs/privacy.md) says what each measure is. In brackets: the",
+        "interval, by bootstrap over patients. *Usual* is what a generator reaches that gives nothing away; where it",
+        "differs, it stands behind a stroke. Figures of single modalities are in each run's `privacy.json`.",
         "",
         f"| who | space | measure | usual | {' | '.join(found)} |",
         "|---" * (4 + len(found)) + "|",
     ]
     keys = {(each.who, each.space, each.measure): None for audit in found.values() for each in audit.findings}
     for who, space, measure in sorted(keys, key=lambda key: (key[0] != "train", list(keys).index(key))):
-        if measure in LEFT_OUT:
+        if "/" in space or measure in LEFT_OUT:
             continue
         cells = [_cell(audit, who, space, measure) for audit in found.values()]
         usual = {usual for _, usual in cells if usual}
