@@ -114,7 +114,8 @@ $(DOCS)/.run: docs/requirements.txt constraints.txt
 	$(DOCS)/bin/python -m pip install -q -c constraints.txt -r docs/requirements.txt
 	touch $@
 
-docs: $(DOCS)/.run  ## the documentation, in site/, with every link looked at
+docs: $(DOCS)/.run $(VENV)/.dev  ## the documentation, in site/, with every block run and every link looked at
+	$(PYTEST) tests/test_documents.py tests/test_readme.py
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build -q --strict
 	$(DOCS)/bin/python docs/tools/check_site.py site
 
