@@ -54,7 +54,8 @@ class ShrunkGaussian(DensitySampler):
                 f"with the shrinkage {shrinkage:.3g}; set a larger shrinkage, such as 0.5"
             )
         self.mean = mean.to(latents)
-        self.factor = torch.linalg.cholesky(covariance).to(latents)
+        # In the layout in which it comes back from a file: in another, draws differ in their last bit.
+        self.factor = torch.linalg.cholesky(covariance).to(latents).contiguous()
         return self
 
     def forward(self) -> Distribution:
