@@ -103,9 +103,11 @@ def claims(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
     """What each change did to the first setting's figures, as far as the cohorts agree.
 
     A difference is named where it has the same sign in every cohort, and its mean is more than twice its standard
-    deviation over them.
+    deviation over them; of one cohort, nothing is claimed.
     """
     (_, base), *others = found.items()
+    if len(base) < 2:
+        return
     for name, runs in others:
         named = []
         for column in SCREEN:
@@ -156,15 +158,14 @@ def ablate(seeds: Sequence[int], out: Path, judges_folder: Path, jobs: int) -> N
 
 def page(found: Mapping[str, Sequence[Measured]], seeds: Sequence[int]) -> str:
     """The page with all tables."""
-    seconds = over_seeds(each.facts["seconds"] for runs in found.values() for each in runs)
     lines = [
         "# One choice changed at a time",
         "",
         f"Written by `ablations.py`; cohorts (simulated) of the seeds {', '.join(map(str, seeds))}, a training each.",
-        f"`best.toml` with {EPOCHS} epochs is *base*: a tenth of a training, {seconds.mean:.0f} seconds of one core,",
-        "and so far from done; what holds here may not hold of a longer one. After ± stands the standard deviation",
-        "over the cohorts. Below a table stand the differences from *base* that the cohorts agree on: of one sign in",
-        "each, and of a mean above twice their standard deviation. What is not named there is a tie.",
+        f"*base* is `best.toml` with {EPOCHS} epochs, of 135, so far from done that what holds here may not hold of a",
+        "longer training. After ± stands the standard deviation over the cohorts. Below a table stand the differences",
+        "from *base* that the cohorts agree on: of one sign in each, and of a mean above twice their standard",
+        "deviation. What is not named there is a tie.",
         "",
         *EXPLAINED,
         "",

@@ -53,6 +53,7 @@ def test_only_what_the_cohorts_agree_on_is_claimed() -> None:
     assert worse.startswith("- *worse*: R² image -0.10")
     assert worse.count("-0.10") == len(SCREEN) - 1  # class means are told to a digit more
     assert same == "- *no different*: no difference that the cohorts agree on."
+    assert not list(claims({name: runs[:1] for name, runs in found.items()}))
     assert row(["base"], base).startswith("| base | 0.51 ± 0.01 |")
     text = page(dict.fromkeys(EVERY, base), [1, 2, 3])
     assert all(f"| {name} |" in text for name in EVERY)
