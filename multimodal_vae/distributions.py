@@ -148,7 +148,8 @@ class GaussianMixture(Distribution):
     def __init__(self, weights: Tensor, means: Tensor, scale: Tensor) -> None:
         self.weights = weights / weights.sum()
         self.means = means
-        self.scale = scale
+        # As it comes back from a file: in the layout that a Cholesky factor is made in, draws differ in their last bit.
+        self.scale = scale.contiguous()
         self._dense = scale.dim() == 3
         super().__init__(batch_shape=torch.Size(), event_shape=means.shape[1:], validate_args=False)
 

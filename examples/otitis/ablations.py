@@ -6,7 +6,6 @@ there is not done again. The tables go to ``ABLATIONS.md`` beside this file.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from measure import Measured, measure_run
 from multimodal_vae.cli import run_command
 from multimodal_vae.evaluation.bootstrap import over_seeds
 from screen import EXPLAINED, SCREEN, digits, head, row, value
+from scripts import parser_of
 from trainings import changed, train_all
 
 HERE = Path(__file__).parent
@@ -121,11 +121,8 @@ def claims(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
 
 def main() -> None:
     """Parse the command line, train, measure, and write the page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12], help="cohorts (default 10 11 12)")
-    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of reproduce.py")
-    parser.add_argument("--judges", type=Path, default=Path("runs/judges"), help="folder of the judges")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default 2)")
     given = parser.parse_args()
     sys.exit(run_command(lambda: ablate(given.seeds, given.out, given.judges, given.jobs)))
 

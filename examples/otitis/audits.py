@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from multimodal_vae.cli import run_command
 from multimodal_vae.files import write_bytes
 from multimodal_vae.privacy.audit import Audit
 from multimodal_vae.privacy.of_run import audit_run
+from scripts import run_script
 
 HERE = Path(__file__).parent
 PAGE = HERE / "PRIVACY.md"
@@ -55,8 +55,7 @@ def audits(seed: int, out: Path) -> None:
 
 def other_patients(folder: Path, seed: int) -> Path:
     """The manifest of a cohort whose patients have other names than those of any other cohort."""
-    if subprocess.run([sys.executable, HERE / "cohort.py", folder, "--seed", str(seed)]).returncode:
-        raise mv.RunError("cohort.py failed; the lines above say why")
+    run_script("cohort.py", folder, "--seed", seed)
     renamed = folder / "others.csv"
     write_bytes(renamed, with_prefix((folder / "manifest.csv").read_text("utf-8"), f"{seed}-").encode())
     return renamed

@@ -6,7 +6,6 @@ trained. What is there is not done again. The table goes to ``LENGTHS.md`` besid
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from judges import Judges
 from measure import Measured, measure_run
 from multimodal_vae.cli import run_command
 from screen import EXPLAINED, head, row
+from scripts import parser_of
 from trainings import changed, train_all
 
 HERE = Path(__file__).parent
@@ -28,11 +28,8 @@ EPOCHS: Mapping[str, Sequence[int]] = {"best": (27, 68, 135, 810), "paper-small"
 
 def main() -> None:
     """Parse the command line, train, measure, and write the page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--seed", type=int, default=10, help="the cohort (default 10)")
-    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of reproduce.py")
-    parser.add_argument("--judges", type=Path, default=Path("runs/judges"), help="folder of the judges")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time (default 2)")
     given = parser.parse_args()
     sys.exit(run_command(lambda: lengths(given.seed, given.out, given.judges, given.jobs)))
 

@@ -129,7 +129,8 @@ def measure_run(
         **_spent(path),
     )
     another = [str(setting).replace(":", "-") for setting in (sampler or {}).values()]
-    kept = path / ("-".join(["measured", *([split] if split else []), *another]) + ".json")
+    others = [fitted_on] if fitted_on != run.configuration.density.fit_on else []
+    kept = path / ("-".join(["measured", *others, *another]) + ".json")
     if kept.is_file() and (before := Measured.read(kept)).facts == facts:
         return before
     ears = kept_ears(folder, facts["held_out_seed"], held_out, workers=workers)
@@ -238,7 +239,7 @@ def _spent(path: Path) -> dict[str, Any]:
         return [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.is_file() else []
 
     steps = max((int(line["step"]) for line in lines("log.jsonl")), default=0)
-    return {"steps": steps, "seconds": round(sum(line["machine.seconds"] for line in lines("timing.jsonl")), 1)}
+    return {"steps": steps, "seconds": round(sum(line["machine.seconds"] for line in lines("timing.jsonl")), 3)}
 
 
 def _figure(written: Mapping[str, Any]) -> Figure:

@@ -6,8 +6,6 @@ that was stopped goes on. The table holds every seed that was measured with the 
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from judges import Judges
 from measure import Measured, comparison, drawn_pairs, run_and_split, spent_table
 from multimodal_vae.cli import run_command
 from multimodal_vae.report.figures import gallery_figure, pairs_figure
+from scripts import parser_of, run_script
 from trainings import changed, train_all
 
 HERE = Path(__file__).parent
@@ -62,11 +61,8 @@ SHOWN = (
 
 def main() -> None:
     """Parse the command line and go the whole way."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--seed", type=int, default=10, help="seed of the cohort, below 500 (default 10)")
-    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder for everything but judges")
-    parser.add_argument("--judges", type=Path, default=Path("runs/judges"), help="folder of the judges")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, and processes that draw (default 2)")
     given = parser.parse_args()
     sys.exit(run_command(lambda: reproduce(given.seed, given.out, given.judges, given.jobs)))
 
@@ -97,12 +93,6 @@ def reproduce(seed: int, out: Path, judges: Path, jobs: int) -> None:
     measured = all_measured(out, Judges.load(judges).sha256)
     README.write_text(with_table(README.read_text("utf-8"), measured), "utf-8")
     console.print(f"table of {len(measured)} measured runs: {README}")
-
-
-def run_script(name: str, *arguments: object) -> None:
-    """Run a script of this folder in a process of its own, whose workers do not import what this one has."""
-    if subprocess.run([sys.executable, HERE / name, *map(str, arguments)]).returncode:
-        raise mv.RunError(f"{name} failed; the lines above say why")
 
 
 def draw(names: Sequence[str], out: Path) -> None:

@@ -54,8 +54,7 @@ class ShrunkGaussian(DensitySampler):
                 f"with the shrinkage {shrinkage:.3g}; set a larger shrinkage, such as 0.5"
             )
         self.mean = mean.to(latents)
-        # In the layout in which it comes back from a file: in another, draws differ in their last bit.
-        self.factor = torch.linalg.cholesky(covariance).to(latents).contiguous()
+        self.factor = torch.linalg.cholesky(covariance).to(latents)
         return self
 
     def forward(self) -> Distribution:

@@ -143,9 +143,9 @@ def _as_torch(mixture: Any) -> GaussianMixture:
     means = torch.from_numpy(mixture.means_)
     match mixture.covariance_type:
         case "full":
-            scale = torch.linalg.cholesky(covariances).contiguous()
+            scale = torch.linalg.cholesky(covariances)
         case "tied":
-            scale = torch.linalg.cholesky(covariances)[None].contiguous()
+            scale = torch.linalg.cholesky(covariances)[None]
         case "diag":
             scale = covariances.sqrt()
         case _:
