@@ -48,7 +48,7 @@ wheels: $(VENV)/.dev  ## every distribution, in dist/
 test-wheels: wheels  ## the wheels, installed into an environment of their own, away from the checkout
 	$(BIN)/python tests/check_wheels.py dist constraints.txt
 
-test-plugins: wheels  ## hostile neighbours: plugins that are broken in every way, installed beside good ones
+test-plugins: wheels  ## hostile neighbors: plugins that are broken in every way, installed beside good ones
 	$(BIN)/python tests/check_plugins.py dist constraints.txt
 
 test-authors: wheels  ## the tutorial, and what mmvae new writes, in a new environment

@@ -73,7 +73,7 @@ def in_torch(sample: Sample) -> tuple[Sample, Sample]:
 
 
 def rotated(x: Tensor, degrees: float) -> Tensor:
-    """Turn (C, size, size) about its centre, anticlockwise; what turns into view is zero."""
+    """Turn (C, size, size) about its center, counterclockwise; what turns into view is zero."""
     turn = math.radians(degrees)
     matrix = torch.tensor([[math.cos(turn), -math.sin(turn), 0.0], [math.sin(turn), math.cos(turn), 0.0]])
     grid = F.affine_grid(matrix[None], [1, *x.shape], align_corners=True)

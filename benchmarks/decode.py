@@ -15,7 +15,7 @@ from torch import Tensor
 from multimodal_vae import MultimodalVAE
 
 PROSE = """
-Pictures of 64 x 64 in colour from latents of 128 dimensions, by the paper's decoder with the same weights, the
+Pictures of 64 x 64 in color from latents of 128 dimensions, by the paper's decoder with the same weights, the
 sigmoid included; bfloat16 is `generate` within `torch.autocast("cpu", torch.bfloat16)`. A single latent takes a
 little longer than plainly: layouts cost something, and one picture does not repay it.
 """

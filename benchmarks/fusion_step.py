@@ -25,7 +25,7 @@ FUSIONS: Mapping[str, Mapping[str, object]] = {
 """All of them by name, with settings that are not their defaults; the first is what the others are compared with."""
 
 PROSE = """
-Training steps of {modalities} grey pictures of 64 x 64 with the compact network at a width of 16, a latent of 128 and a
+Training steps of {modalities} gray pictures of 64 x 64 with the compact network at a width of 16, a latent of 128 and a
 batch of {batch}, without augmentation; fusions as they come, `mmvaeplus` with 8 private dimensions a modality. What a
 step costs follows from what a fusion asks: every sample is encoded once, and decoded as often as its subsets rebuild a
 modality.
@@ -36,7 +36,7 @@ def asked(spec: Mapping[str, object], modalities: int) -> str:
     """How many subsets of a complete sample a step asks, and how many reconstructions they make."""
     subsets = Fusion.of(spec).subsets(torch.ones(1, modalities, dtype=torch.bool))
     counted = subsets.weights > 0
-    return f"{int(counted.sum())}, {int((subsets.rebuilt[counted] > 0).sum())}"
+    return f"{int(counted.sum())}, {int((subsets.reconstruction_weight[counted] > 0).sum())}"
 
 
 def main() -> None:

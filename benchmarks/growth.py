@@ -14,13 +14,13 @@ from timing import alternate, print_machine
 from multimodal_vae import KDE, Image, MultimodalVAE, Triplet
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.training.loop import train_step
-from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.optimizer import adam
 
 BUDGET = 60.0
 """Seconds that the rounds of one table may take together, by the first; three rounds are always taken."""
 
 PROSE = """
-Training steps of the compact network at a width of 16 on grey pictures of 64 x 64, without augmentation: two
+Training steps of the compact network at a width of 16 on gray pictures of 64 x 64, without augmentation: two
 modalities, a latent of 128 and a batch of 60 but for what changes. Then the triplet loss alone with its gradient, and
 fitting a KDE, bandwidth included, both in 128 dimensions. Rounds are as many as fit into a minute, at least three.
 """
@@ -37,8 +37,8 @@ def step(
     samples = {name: torch.rand(batch, 1, 64, 64, generator=rng) for name in names}
     present = torch.ones(batch, modalities, dtype=torch.bool)
     given = Batch(samples, present, torch.arange(batch) % 3, [str(row) for row in range(batch)])
-    optimiser = adam(vae, 4e-4)
-    return lambda _: train_step(vae, [given], optimiser)
+    optimizer = adam(vae, 4e-4)
+    return lambda _: train_step(vae, [given], optimizer)
 
 
 def mining(count: int) -> Callable[[int], object]:

@@ -20,7 +20,7 @@ from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.loggers.jsonl import JSONLines
 from multimodal_vae.training.checkpoint import TrainingState
 from multimodal_vae.training.loop import Epoch, train
-from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.settings import Training
 
 RATE = 4e-4
@@ -29,13 +29,13 @@ PROSE = """
 Epochs of the package's own training loop, as it comes but for its hidden display: figures, the check that they are
 finite, the log, the position, signals. *Bare* is a `for` over the same mathematics and no more: draw rows, copy the
 batch, augment, corrupt, forward, total, backward, Adam. Epochs of both take turns in one process, and ratios are of
-neighbours. A checkpoint is written every 300 seconds by default, so that no short epoch holds one: what it takes
+neighbors. A checkpoint is written every 300 seconds by default, so that no short epoch holds one: what it takes
 stands apart.
 """
 
 
 def bare_epoch(
-    vae: MultimodalVAE, data: MultimodalDataset, batches: BalancedBatches, optimiser: torch.optim.Optimizer
+    vae: MultimodalVAE, data: MultimodalDataset, batches: BalancedBatches, optimizer: torch.optim.Optimizer
 ) -> list[torch.Tensor]:
     """An epoch without anything around it; the losses, as tensors."""
     losses = []
@@ -45,9 +45,9 @@ def bare_epoch(
             target = given.with_samples(vae.augment(given.samples))
             inputs = vae.corrupt(target.samples)
         loss = vae.objective.total(vae(target, inputs))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.detach())
     return losses
 
@@ -59,7 +59,7 @@ def seconds(
     vae, other = model(width, network=network), model(width, network=network)
     data = dataset(batches * 3 * per_class, vae.modalities)
     drawn = BalancedBatches(data.labels, data.classes, per_class, torch.Generator().manual_seed(0))
-    optimiser = adam(other, RATE)
+    optimizer = adam(other, RATE)
     logger = JSONLines()
     logger.open(folder, {})
     spent: dict[str, list[float]] = {"bare": [], "loop": []}
@@ -71,14 +71,14 @@ def seconds(
         logger.log(epoch.steps, epoch.values)
         spent["loop"].append(time.perf_counter() - started)
         started = time.perf_counter()
-        bare_epoch(other, data, drawn, optimiser)
+        bare_epoch(other, data, drawn, optimizer)
         spent["bare"].append(time.perf_counter() - started)
         started = time.perf_counter()
 
     settings = Training(epochs=rounds + 1, per_class=per_class, learning_rate=RATE, device="cpu", loggers=[])
     train(vae, data, None, settings, on_epoch, show=False, checkpoint=folder / "checkpoint.safetensors")
     started = time.perf_counter()
-    TrainingState(other, optimiser, drawn).save(folder / "checkpoint.safetensors")
+    TrainingState(other, optimizer, drawn).save(folder / "checkpoint.safetensors")
     writing = time.perf_counter() - started
     return {name: own[1:] for name, own in spent.items()}, writing
 

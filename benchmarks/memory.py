@@ -75,12 +75,12 @@ class Pairs(Dataset[Mapping[str, Any]]):
     def __getitem__(self, row: int) -> Mapping[str, Any]:
         noise = torch.rand(4, 64, 64, generator=torch.Generator().manual_seed(row))
         pair = (0.2 * (row % 2) + 0.8 * noise).split((3, 1))
-        return {"sample_id": f"s{row}", "label": row % 2, "colour": pair[0], "grey": pair[1]}
+        return {"sample_id": f"s{row}", "label": row % 2, "color": pair[0], "gray": pair[1]}
 
 
 def model() -> MultimodalVAE:
     """The compact network."""
-    parts = {"colour": Image(size=(64, 64), width=8), "grey": Image(size=(64, 64), channels=1, width=8)}
+    parts = {"color": Image(size=(64, 64), width=8), "gray": Image(size=(64, 64), channels=1, width=8)}
     return MultimodalVAE(parts, CLASSES, latent_dim=32, seed=0)
 
 

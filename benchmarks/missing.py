@@ -27,7 +27,7 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 
 import multimodal_vae as mv
-from multimodal_vae.data.batch import UNLABELLED, Batch
+from multimodal_vae.data.batch import UNLABELED, Batch
 
 HIDDEN, LATENT, PRIVATE, RATE, BATCH = 128, 16, 4, 1e-3, 128
 
@@ -116,7 +116,7 @@ def ours(views: Views, fusion: mv.Fusion) -> Rival:
 
     def loss(samples: dict[str, Tensor], present: Tensor) -> Tensor:
         count = len(present)
-        batch = Batch(samples, present, torch.full((count,), UNLABELLED), [str(row) for row in range(count)])
+        batch = Batch(samples, present, torch.full((count,), UNLABELED), [str(row) for row in range(count)])
         return vae.objective.total(vae(batch))
 
     return Rival(vae, loss, lambda given: vae.generate(vae.encode(given).mean))
@@ -210,7 +210,7 @@ def digits(seed: int) -> Real:
 
 
 def beats(_: int) -> Real:
-    """Heart beats and their rhythm, standardised by the training records; sides are the file's, whatever the seed."""
+    """Heart beats and their rhythm, standardized by the training records; sides are the file's, whatever the seed."""
     with np.load(Path(os.environ["MMVAE_TEST_DATA"]) / "mitbih_beats.npz", allow_pickle=False) as arrays:
         modalities = {"ecg": arrays["ecg"][:, 0], "rhythm": arrays["rhythm"]}
         labels, sides = arrays["y"].astype(np.int64), (arrays["train"], arrays["test"])
@@ -265,12 +265,12 @@ def trained(model: Callable[[Views], Rival], task: Task, seed: int, steps: int) 
     """One training."""
     torch.manual_seed(seed)
     rival = model(task.views)
-    optimiser = torch.optim.Adam(rival.net.parameters(), lr=RATE)
+    optimizer = torch.optim.Adam(rival.net.parameters(), lr=RATE)
     rival.net.train()
     for step in range(steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         rival.loss(*task.batch(step)).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
-        optimiser.step()
+        optimizer.step()
     return rival
 
 

@@ -101,11 +101,11 @@ def semi_hard_triplets(latents: Tensor, labels: Tensor, margin: float) -> Tensor
 
 
 def train_step(
-    model: PlainVAE, inputs: list[Tensor], targets: list[Tensor], labels: Tensor, optimiser: torch.optim.Optimizer
+    model: PlainVAE, inputs: list[Tensor], targets: list[Tensor], labels: Tensor, optimizer: torch.optim.Optimizer
 ) -> float:
     """One step."""
     loss = model.loss(inputs, targets, labels)
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     loss.backward()
-    optimiser.step()
+    optimizer.step()
     return loss.item()

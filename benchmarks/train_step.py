@@ -15,7 +15,7 @@ from timing import alternate, has_bfloat16, print_machine
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.model import Precision
 from multimodal_vae.training.loop import train_step
-from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import training_in
 
 RATE = 4e-4
@@ -44,11 +44,11 @@ SEEDS = 4
 def ours(width: int, precision: Precision) -> Step:
     """The package's own step."""
     vae = model(width)
-    optimiser = adam(vae, RATE)
+    optimizer = adam(vae, RATE)
 
     def step(given: Batch) -> float:
         with training_in(vae, precision):
-            return train_step(vae, [given], optimiser)[0]["loss"]
+            return train_step(vae, [given], optimizer)[0]["loss"]
 
     return step
 
@@ -57,13 +57,13 @@ def rival(width: int) -> Step:
     """The plain step, with the plugins' augmentation."""
     vae, net = model(width), plain.PlainVAE(width)
     net.load_state_dict(vae.state_dict())
-    optimiser = torch.optim.Adam(net.parameters(), lr=RATE)
+    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
 
     def step(given: Batch) -> float:
         with torch.no_grad():
             targets = vae.augment(given.samples)
             inputs = vae.corrupt(targets)
-        return plain.train_step(net, list(inputs.values()), list(targets.values()), given.labels, optimiser)
+        return plain.train_step(net, list(inputs.values()), list(targets.values()), given.labels, optimizer)
 
     return step
 

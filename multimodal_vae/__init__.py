@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from multimodal_vae.loggers.mlflow import MLflow as MLflow
     from multimodal_vae.loggers.tensorboard import TensorBoard as TensorBoard
     from multimodal_vae.metric_losses.base import MetricLoss as MetricLoss
-    from multimodal_vae.metric_losses.centre import Centre as Centre
+    from multimodal_vae.metric_losses.center import Center as Center
     from multimodal_vae.metric_losses.proxy_anchor import ProxyAnchor as ProxyAnchor
     from multimodal_vae.metric_losses.pytorch_metric_learning import PyTorchMetricLearning as PyTorchMetricLearning
     from multimodal_vae.metric_losses.supcon import SupCon as SupCon
@@ -93,7 +93,7 @@ _HOME = {
     "loggers.mlflow": ["MLflow"],
     "loggers.tensorboard": ["TensorBoard"],
     "metric_losses.base": ["MetricLoss"],
-    "metric_losses.centre": ["Centre"],
+    "metric_losses.center": ["Center"],
     "metric_losses.proxy_anchor": ["ProxyAnchor"],
     "metric_losses.pytorch_metric_learning": ["PyTorchMetricLearning"],
     "metric_losses.supcon": ["SupCon"],

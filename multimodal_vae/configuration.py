@@ -81,10 +81,10 @@ class Configuration(_Section):
     """All that a run is made of; what stands in a TOML file, with every default filled in.
 
     Attributes:
-        licence: under which data and weights may be used, for the model card; it changes nothing in the training.
+        license: under which data and weights may be used, for the model card; it changes nothing in the training.
     """
 
-    licence: str | None = None
+    license: str | None = None
     data: DataSettings = DataSettings()
     modalities: Annotated[dict[str, Modality], Field(min_length=1)]
     model: ModelSettings = Field(default_factory=ModelSettings)

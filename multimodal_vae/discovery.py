@@ -1,4 +1,4 @@
-"""What package metadata says of parts: read without importing any, whatever state the neighbours' metadata are in.
+"""What package metadata says of parts: read without importing any, whatever state the neighbors' metadata are in.
 
 Discovery is by the `entrypoints` package, and by the standard library where one malformed file costs that everything.
 """
@@ -30,7 +30,7 @@ CORE = "multimodal-vae"
 
 
 @dataclass(frozen=True, order=True)
-class Entry:
+class PartEntry:
     """Where a part comes from, as package metadata tells it.
 
     Attributes:
@@ -100,7 +100,7 @@ def shield() -> None:
 
 
 @cache
-def discover() -> tuple[Entry, ...]:
+def discover() -> tuple[PartEntry, ...]:
     """Every entry point of our groups, once."""
     try:
         found = list(_entrypoints())
@@ -108,16 +108,16 @@ def discover() -> tuple[Entry, ...]:
         found = [each for each in _standard_library() if not isinstance(each, Unreadable)]
     # A distribution may be found twice, such as by an egg-info beside its dist-info, under two spellings of its name;
     # the first on the path is the one that would be imported, and what only the other offers may be long gone.
-    unique: dict[str, dict[tuple[str, str], Entry]] = {}
+    unique: dict[str, dict[tuple[str, str], PartEntry]] = {}
     for entries_of_one in found:
-        parts: dict[tuple[str, str], Entry] = {}
+        parts: dict[tuple[str, str], PartEntry] = {}
         for entry in entries_of_one:
             parts.setdefault((entry.kind, entry.name), entry)
             unique.setdefault(entry.distribution, parts)
     return tuple(entry for parts in unique.values() for entry in parts.values())
 
 
-def _entrypoints() -> Iterator[list[Entry]]:
+def _entrypoints() -> Iterator[list[PartEntry]]:
     """The entry points of our groups, by distribution, by the `entrypoints` package, in one pass over the path."""
     for config, distribution in entrypoints.iter_files_distros(_path()):
         offered = [(kind, group) for kind, group in KINDS.items() if group in config]
@@ -131,12 +131,12 @@ def _entrypoints() -> Iterator[list[Entry]]:
             ]
 
 
-def _standard_library() -> Iterator[list[Entry] | Unreadable]:
+def _standard_library() -> Iterator[list[PartEntry] | Unreadable]:
     """The same by the standard library, or what is wrong where a distribution's entry points cannot be read."""
     kinds = {group: kind for kind, group in KINDS.items()}
     for distribution in _in_order(importlib.metadata.distributions(path=_path())):
         owner, version, text, fault = _name(distribution), "?", "", ""
-        found: list[Entry] = []
+        found: list[PartEntry] = []
         try:
             text = distribution.read_text("entry_points.txt") or ""
             points = [point for point in _ENTRY_POINTS(distribution) if point.group in kinds]
@@ -172,7 +172,7 @@ def _in_order(distributions: Iterable[importlib.metadata.Distribution]) -> Itera
 
 
 def _path() -> list[str]:
-    """Where Python looks: a neighbour may have put there what is no text, which Python passes over."""
+    """Where Python looks: a neighbor may have put there what is no text, which Python passes over."""
     path: list[object] = [*sys.path]
     return [folder for folder in path if isinstance(folder, str)]
 
@@ -190,7 +190,7 @@ def _name(distribution: importlib.metadata.Distribution) -> str:
     return canonical(name or PurePath(str(_place(distribution))).stem.partition("-")[0] or "?")
 
 
-def _entry(kind: str, name: str, value: str, owner: str, version: str) -> Entry:
+def _entry(kind: str, name: str, value: str, owner: str, version: str) -> PartEntry:
     try:
         point = entrypoints.EntryPoint.from_string(value, name)
     except entrypoints.BadEntryPoint:
@@ -200,8 +200,8 @@ def _entry(kind: str, name: str, value: str, owner: str, version: str) -> Entry:
     elif ":" in name:
         fault = f"the name of its entry point {name} = {value} holds a colon, which parts it from its distribution's"
     else:
-        return Entry(kind, name, point.module_name, point.object_name, owner, version)
-    return Entry(kind, name, "", "", owner, version, fault)
+        return PartEntry(kind, name, point.module_name, point.object_name, owner, version)
+    return PartEntry(kind, name, "", "", owner, version, fault)
 
 
 def _installed(distribution: str) -> importlib.metadata.Distribution | None:

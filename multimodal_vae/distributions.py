@@ -26,7 +26,7 @@ class Gaussian:
         return cls(torch.zeros_like(x), torch.zeros_like(x))
 
     def rsample(self) -> Tensor:
-        """Draw one latent a row by the reparameterisation trick (Kingma and Welling 2014, section 2.4); (N, D)."""
+        """Draw one latent a row by the reparameterization trick (Kingma and Welling 2014, section 2.4); (N, D)."""
         return self.mean + torch.randn_like(self.mean) * torch.exp(0.5 * self.logvar)
 
     def sample(self, count: int) -> Tensor:
@@ -64,7 +64,7 @@ class Gaussian:
 
 
 def product(experts: Gaussian, taken: Tensor, prior: bool = False) -> Gaussian:
-    """The normalised product of Gaussians: precisions add up, and means are weighted by them.
+    """The normalized product of Gaussians: precisions add up, and means are weighted by them.
 
     Precisions are summed as logarithms, so that variances from 1e-8 to 1e8 may stand side by side (Wu and Goodman
     2018, section 2.1, with the weights written as a softmax).
@@ -129,7 +129,7 @@ class GaussianMixture(Distribution):
     few hundred points and a million draws is more than a hundred gigabytes; this one picks first.
 
     Args:
-        weights: (K,), positive; normalised here.
+        weights: (K,), positive; normalized here.
         means: (K, D).
         scale: standard deviations, (K, D), or lower Cholesky factors, (K, D, D); a leading 1 is shared by all
             components.

@@ -10,13 +10,13 @@ import pydantic
 import torch
 from torch import Tensor, nn
 
-from multimodal_vae.data.batch import UNLABELLED, Batch
+from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion, Subsets
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
-from multimodal_vae.nn import Standardise
+from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.part import explain_settings
 from multimodal_vae.scopes import evaluating, seeded
@@ -138,42 +138,42 @@ class MultimodalVAE(nn.Module):
         """
         _require_something(batch)
         features = self.features(inputs or batch.samples, batch.present)
-        questions = _Questions(self.fusion.subsets(batch.present))
-        features = {name: questions.of(x) for name, x in features.items()}
-        posterior: Gaussian = self.fusion(features, questions.asked)
+        subsets = SubsetBatch(self.fusion.subsets(batch.present))
+        features = {name: subsets.of(x) for name, x in features.items()}
+        posterior: Gaussian = self.fusion(features, subsets.asked)
         latents = posterior.rsample()
         elements = {name: modality.elements for name, modality in self.modalities.items()}
         terms = {}
         for column, name in enumerate(self.modalities):
-            loss = self._reconstruction(column, latents, questions, batch)
+            loss = self._reconstruction(column, latents, subsets, batch)
             # A loss is a mean over its sample's elements; sums are asked of the objective, not of each author.
             terms[reconstruction(name)] = loss * self.objective.elements(name, elements)
-        present = questions.of(batch.present)
-        divergence = self.fusion.divergence(posterior, latents, features, questions.asked, present)
-        terms[KL] = questions.summed(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
-        terms[METRIC] = self._metric(posterior.mean, questions, batch.labels, gather)
+        present = subsets.of(batch.present)
+        divergence = self.fusion.divergence(posterior, latents, features, subsets.asked, present)
+        terms[KL] = subsets.summed(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
+        terms[METRIC] = self._metric(posterior.mean, subsets, batch.labels, gather)
         return terms
 
-    def _reconstruction(self, column: int, latents: Tensor, questions: "_Questions", batch: Batch) -> Tensor:
+    def _reconstruction(self, column: int, latents: Tensor, subsets: "SubsetBatch", batch: Batch) -> Tensor:
         """How far a modality is from being rebuilt, (N,), over all subsets that have to; zero where it is absent."""
         name, modality = list(self.modalities.items())[column]
-        decoder, counts = self.decoders[column], questions.rebuilt[:, column]
+        decoder, counts = self.decoders[column], subsets.reconstruction_weight[:, column]
 
         def loss(latents: Tensor, rows: Tensor) -> Tensor:
             decoded = self._run(decoder, latents)
-            target, present = (questions.take(x, rows) for x in (batch.samples[name], batch.present[:, column]))
+            target, present = (subsets.take(x, rows) for x in (batch.samples[name], batch.present[:, column]))
             # Absent rows are decoded all the same, lest batch norm be left with a single one.
             return _where_present(modality.reconstruction_loss, present, (), decoded, target)
 
-        lost = _where_present(loss, counts > 0, (), self._seen(latents, column), questions.rows)
-        return questions.summed(lost * counts)
+        lost = _where_present(loss, counts > 0, (), self._seen(latents, column), subsets.rows)
+        return subsets.summed(lost * counts)
 
     def _metric(
-        self, means: Tensor, questions: "_Questions", labels: Tensor, gather: Callable[[Tensor], Tensor]
+        self, means: Tensor, subsets: "SubsetBatch", labels: Tensor, gather: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """The metric loss of the shared latent, once for each of a sample's subsets, averaged by their weights."""
-        shaped = questions.spread(means[:, : self.objective.metric_dimensions or self.shared_dim])
-        everyone, weights, labels = gather(shaped), gather(questions.weights.T), gather(labels)
+        shaped = subsets.spread(means[:, : self.objective.metric_dimensions or self.shared_dim])
+        everyone, weights, labels = gather(shaped), gather(subsets.weights.T), gather(labels)
         total, whole = means.new_zeros(()), weights.sum()
         for number in range(everyone.shape[1]):
             known = (labels >= 0) & (weights[:, number] > 0)
@@ -379,7 +379,7 @@ class MultimodalVAE(nn.Module):
                     for name, modality in self.modalities.items()
                 },
                 present.expand(len(rows), -1),
-                torch.full((len(rows),), UNLABELLED),
+                torch.full((len(rows),), UNLABELED),
                 [str(row) for row in rows.tolist()],
             )
 
@@ -428,14 +428,14 @@ class MultimodalVAE(nn.Module):
         return sizes
 
 
-class _Questions:
+class SubsetBatch:
     """The subsets that a step asks, folded into one axis of R rows: a row is one subset of one sample.
 
     What counts nothing is left out, and of one question a sample nothing is copied.
 
     Attributes:
         asked: (R, M), the subsets.
-        rebuilt: (R, M), how much each modality's reconstruction counts.
+        reconstruction_weight: (R, M), how much each modality's reconstruction counts.
         rows: (R,), which sample each is of.
         weights: (K, N), how much each counts.
     """
@@ -443,26 +443,26 @@ class _Questions:
     def __init__(self, subsets: Subsets) -> None:
         wanted = subsets.weights > 0
         self.weights = subsets.weights
-        self.asked, self.rebuilt = subsets.asked[wanted], subsets.rebuilt[wanted]
+        self.asked, self.reconstruction_weight = subsets.asked[wanted], subsets.reconstruction_weight[wanted]
         self._slots, self.rows = wanted.nonzero(as_tuple=True)
         self._single = len(wanted) == 1
 
     def take(self, x: Tensor, rows: Tensor) -> Tensor:
-        """What the samples (N, ...) have, for some of the questions' rows."""
+        """What the samples (N, ...) have, for some of the subsets' rows."""
         return x if self._single and len(rows) == len(x) else x[rows]
 
     def of(self, x: Tensor) -> Tensor:
-        """What the samples (N, ...) have, for each of their questions, (R, ...)."""
+        """What the samples (N, ...) have, for each of their subsets, (R, ...)."""
         return self.take(x, self.rows)
 
     def spread(self, x: Tensor) -> Tensor:
-        """What the questions (R, ...) have, by sample and subset, (N, K, ...); zero where nothing was asked."""
+        """What the subsets (R, ...) have, by sample and subset, (N, K, ...); zero where nothing was asked."""
         count, samples = self.weights.shape
         whole = x.new_zeros(samples, count, *x.shape[1:])
         return whole.index_put((self.rows, self._slots), x)
 
     def summed(self, x: Tensor) -> Tensor:
-        """The weighted sum over a sample's questions of what they came to (R,), (N,)."""
+        """The weighted sum over a sample's subsets of what they came to (R,), (N,)."""
         return (self.spread(x) * self.weights.T).sum(1)
 
 
@@ -478,7 +478,7 @@ def _require_something(batch: Batch) -> None:
 def _measures(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
     """Whether calibrating it would look at the samples at all; if not, none need be read."""
     own = type(modality).calibrate is not Modality.calibrate
-    return own or any(isinstance(layer, Standardise) for layer in (*encoder.modules(), *decoder.modules()))
+    return own or any(isinstance(layer, Standardize) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _where_present(function: Callable[..., Tensor], present: Tensor, tail: tuple[int, ...], *tensors: Tensor) -> Tensor:

@@ -46,9 +46,9 @@ class Part(metaclass=_PartMeta):
     kind: ClassVar[str]
     """The kind of part, a key of :data:`multimodal_vae.registry.KINDS`."""
 
-    behaviour_version: ClassVar[int] = 1
+    behavior_version: ClassVar[int] = 1
     """Raise it in a release in which the same settings and weights give something else than before: a run that was
-    trained with another behaviour then refuses to open, where another version alone is only mentioned."""
+    trained with another behavior then refuses to open, where another version alone is only mentioned."""
 
     _settings: dict[str, Any]
 

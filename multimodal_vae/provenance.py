@@ -25,7 +25,7 @@ class PartRecord(TypedDict):
     path: str
     distribution: str | None
     version: str | None
-    behaviour_version: int
+    behavior_version: int
 
 
 _RECORDS = pydantic.TypeAdapter(list[PartRecord])
@@ -118,7 +118,7 @@ def require(recorded: Iterable[PartRecord], where: str) -> None:
 
     Raises:
         PluginError: if a part is not to be had; the message says what to install or to pass.
-        RunError: if a part is of another distribution, its class declares another behaviour, or the record is damaged.
+        RunError: if a part is of another distribution, its class declares another behavior, or the record is damaged.
 
     Warns:
         MultimodalVAEWarning: once a session for each distribution of another version than the run was trained with.
@@ -136,11 +136,11 @@ def require(recorded: Iterable[PartRecord], where: str) -> None:
         if now["distribution"] not in (record["distribution"], None) and not passed:
             mend = "" if record["distribution"] else f"; pass the class: {_pass(record)}"
             raise RunError(f"{what}, and what is installed under that name is of {_owner(now)}{mend}")
-        if now["behaviour_version"] != record["behaviour_version"]:
+        if now["behavior_version"] != record["behavior_version"]:
             mend = f"install {record['distribution']}=={record['version']}" if record["distribution"] else "train anew"
             raise RunError(
-                f"{what}, whose behaviour version was {record['behaviour_version']}, and that of {_owner(now)} is "
-                f"{now['behaviour_version']}: the same weights would mean something else; {mend}"
+                f"{what}, whose behavior version was {record['behavior_version']}, and that of {_owner(now)} is "
+                f"{now['behavior_version']}: the same weights would mean something else; {mend}"
             )
         if record["distribution"] and now["version"] != record["version"]:
             others[_owner(record)] = f"{now['version']} is installed" if now["version"] else "a class was passed"
@@ -149,7 +149,7 @@ def require(recorded: Iterable[PartRecord], where: str) -> None:
             continue
         _mentioned.add((owner, instead))
         warnings.warn(
-            f"{where} was trained with {owner}, and {instead}; the parts it uses declare no change of behaviour",
+            f"{where} was trained with {owner}, and {instead}; the parts it uses declare no change of behavior",
             MultimodalVAEWarning,
             stacklevel=2,
         )
@@ -189,7 +189,7 @@ def _record(part: type[Part], name: str) -> PartRecord:
         "path": f"{part.__module__}.{part.__qualname__}",
         "distribution": owner.distribution if owner else None,
         "version": owner.version if owner else None,
-        "behaviour_version": part.behaviour_version,
+        "behavior_version": part.behavior_version,
     }
 
 

@@ -19,7 +19,7 @@ from multimodal_vae import discovery
 from multimodal_vae.discovery import (
     CORE,
     KINDS,
-    Entry,
+    PartEntry,
     Unreadable,
     canonical,
     discover,
@@ -34,7 +34,7 @@ __all__ = [
     "RESTRICTED",
     "SHIPPED",
     "WORKS",
-    "Entry",
+    "PartEntry",
     "check",
     "entries",
     "find",
@@ -65,7 +65,7 @@ _registered: dict[tuple[str, str], type] = {}
 _preferred: dict[tuple[str, str], str] = {}
 
 
-def entries(kind: str | None = None) -> list[Entry]:
+def entries(kind: str | None = None) -> list[PartEntry]:
     """List the installed parts, sorted by kind and name, without importing any.
 
     Args:
@@ -138,7 +138,7 @@ def load(kind: str, name: str) -> type:
     return loaded
 
 
-def find(kind: str, name: str) -> Entry:
+def find(kind: str, name: str) -> PartEntry:
     """Look one installed part up, importing nothing.
 
     A plain name is the core's where the core has it, so that no plugin can take the name of a default away.
@@ -168,7 +168,7 @@ def prefer(kind: str, name: str, distribution: str) -> None:
         _preferred[kind, name] = distribution
 
 
-def check(entry: Entry) -> str:
+def check(entry: PartEntry) -> str:
     """Import one part in a process of its own, make it if it has no required settings, and say how it is.
 
     Returns:
@@ -222,7 +222,7 @@ def name_of(part: type) -> str:
         return f"{entry.distribution}:{entry.name}"
 
 
-def owner_of(part: type) -> Entry | None:
+def owner_of(part: type) -> PartEntry | None:
     """Return the entry of an installed part, or None for a class of this session.
 
     An entry may name the module that defines the class, or one that is imported already and shows it too, such as the
@@ -231,7 +231,7 @@ def owner_of(part: type) -> Entry | None:
     """
     place = (part.__module__, part.__qualname__)
 
-    def offers(entry: Entry) -> bool:
+    def offers(entry: PartEntry) -> bool:
         shown = vars(sys.modules[entry.module]).get(entry.attribute) if entry.module in sys.modules else None
         return (entry.module, entry.attribute) == place or shown is part
 
@@ -259,7 +259,7 @@ def _allowed(distribution: str) -> bool:
     return allowed is None or distribution in {CORE, *map(canonical, allowed.replace(",", " ").split())}
 
 
-def _require_this_core(entry: Entry, what: str) -> None:
+def _require_this_core(entry: PartEntry, what: str) -> None:
     """Refuse a part whose distribution asks for another version of the core than is installed."""
     from packaging.requirements import InvalidRequirement, Requirement
 

@@ -26,7 +26,7 @@ from multimodal_vae.files import read_json, read_tensors, require_vacant
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_handed_over, register_passed, require
-from multimodal_vae.run_folder import Environment, RunFolder, State, Status, is_begun
+from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, is_begun
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOut, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
@@ -175,7 +175,7 @@ class Run:
     def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
         if not (path / "config.toml").is_file():
             raise RunError(f"{path} is no run folder: it has no config.toml")
-        self._environment = read_json(path / "environment.json", Environment)
+        self._environment = read_json(path / "environment.json", EnvironmentRecord)
         recorded, where = self._environment["parts"], f"the run {path}"
         register_passed(parts, recorded, where)
         require(recorded, where)
@@ -297,7 +297,7 @@ def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Seq
             registered for the session.
 
     Raises:
-        RunError: if it is no run folder, a file in it is damaged, or a part now declares another behaviour.
+        RunError: if it is no run folder, a file in it is damaged, or a part now declares another behavior.
         PluginError: if a part of it is not installed, and not among ``parts``.
 
     Warns:

@@ -41,7 +41,7 @@ class Fingerprint(TypedDict):
     sha256: str
 
 
-class Environment(TypedDict):
+class EnvironmentRecord(TypedDict):
     """What is read back of ``environment.json``; the rest is for people."""
 
     parts: list[PartRecord]
@@ -130,7 +130,7 @@ class RunFolder:
         for table in (before, now):  # where and with what samples are read changes nothing in them
             for key in ("cache", "workers"):
                 table.get("data", {}).pop(key, None)
-            table.pop("licence", None)
+            table.pop("license", None)
         changed = _difference(before, now)
         if changed:
             *section, key = changed[0]
@@ -141,7 +141,7 @@ class RunFolder:
             )
 
     def _require_same_data(self, configuration: Configuration, parts: Parts) -> None:
-        recorded = read_json(self.path / "environment.json", Environment)
+        recorded = read_json(self.path / "environment.json", EnvironmentRecord)
         register_handed_over(configuration)
         require(recorded["parts"], f"the run {self.path}")
         for name, part in parts.items():

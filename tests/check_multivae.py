@@ -34,10 +34,10 @@ from multivae_parts import (
 
 import multimodal_vae as mv
 from fresh import Held
-from multimodal_vae.data.batch import UNLABELLED, Batch
+from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.distributions import Gaussian, product
 from multimodal_vae.fusions.base import Subsets
-from multimodal_vae.fusions.mvtcae import together
+from multimodal_vae.fusions.mvtcae import kl_to_experts
 from multimodal_vae.nn.losses import bce
 
 Hold = Callable[..., None]
@@ -153,7 +153,7 @@ class Pair:
 
     def our_terms(self, noise: Tensor) -> dict[str, Tensor]:
         """What our model makes of the batch."""
-        labels = torch.full((len(self.present),), UNLABELLED)
+        labels = torch.full((len(self.present),), UNLABELED)
         with drawing(noise):
             return self.ours(Batch(self.samples, self.present, labels, [str(row) for row in labels]))
 
@@ -162,11 +162,11 @@ class Pair:
         return self.ours.objective.total(self.our_terms(noise)) + self.constants()
 
     def constants(self) -> Tensor:
-        """What normalises the likelihoods of all that is rebuilt, a mean over the batch."""
+        """What normalizes the likelihoods of all that is rebuilt, a mean over the batch."""
         subsets, fusion = self.ours.fusion.subsets(self.present), self.ours.objective
         sizes = {name: modality.elements for name, modality in self.ours.modalities.items()}
         each = torch.tensor([LIKELIHOODS[name][4] * fusion.elements(name, sizes) for name in self.names])
-        rebuilt = subsets.weights[..., None] * subsets.rebuilt * self.present
+        rebuilt = subsets.weights[..., None] * subsets.reconstruction_weight * self.present
         return (rebuilt @ each).sum(0).mean()
 
     def their_loss(self, kind: str, noise: Tensor, prior: bool = False, **settings: object) -> Tensor:
@@ -266,10 +266,10 @@ class TheirMVTCAE(FlooredMVTCAE):
 
     def subsets(self, present):
         found = Subsets.whole(present)
-        return replace(found, rebuilt=found.rebuilt * (1 - self.alpha / present.shape[1]))
+        return replace(found, reconstruction_weight=found.reconstruction_weight * (1 - self.alpha / present.shape[1]))
 
     def divergence(self, posterior, latents, features, asked, present):
-        spread = together(posterior, self.experts(features, asked), asked) / asked.shape[1]
+        spread = kl_to_experts(posterior, self.experts(features, asked), asked) / asked.shape[1]
         return (1 - self.alpha) * posterior.kl_to_standard_normal().sum(1) + self.alpha * spread
 
 
@@ -360,7 +360,7 @@ def mmvae(hold: Hold) -> None:
         )
         doubly = pair.their_loss("MMVAE", drawn, loss="dreg_looser", **settings) / COUNT
         hold(
-            f"{what}: and to the value of the doubly reparameterised",
+            f"{what}: and to the value of the doubly reparameterized",
             bool(doubly.isclose(ours, rtol=TOLERANCE, atol=0)),
         )
         differs = apart(pair, ours, doubly)

@@ -42,7 +42,7 @@ HEAD = "import os, pathlib\npathlib.Path(os.environ['MARKS'], __name__).touch()\
 
 
 @dataclass
-class Neighbour:
+class Neighbor:
     """A distribution with one module, marked when that is imported."""
 
     name: str
@@ -50,7 +50,7 @@ class Neighbour:
     points: str = "multimodal_vae.metric_losses thing = MODULE:Thing"
     """``group name = value`` by line."""
     says: list[str] = field(default_factory=list)
-    """Words of the error that it causes; a good neighbour has none."""
+    """Words of the error that it causes; a good neighbor has none."""
     version: str = "1.2"
     needs: list[str] = field(default_factory=list)
     backend: str = "hatchling"
@@ -108,7 +108,7 @@ def vector(body: str) -> str:
 SAMPLER = "multimodal_vae.samplers thing = MODULE:Thing"
 MODALITY = "multimodal_vae.modalities thing = MODULE:Thing"
 FUSION = "multimodal_vae.fusions thing = MODULE:Thing"
-N = Neighbour
+N = Neighbor
 BROKEN = [
     N("mv-import", "import surely_not_there", says=["ModuleNotFoundError", "surely_not_there"]),
     N("mv-syntax", "def (:", says=["SyntaxError"]),
@@ -144,8 +144,8 @@ BROKEN = [
     ),
     N(
         "mv-constructor",
-        LOSS.replace("super().__init__()", "raise RuntimeError('no licence')"),
-        says=["could not be made by mv_constructor:Thing", "RuntimeError: no licence"],
+        LOSS.replace("super().__init__()", "raise RuntimeError('no license')"),
+        says=["could not be made by mv_constructor:Thing", "RuntimeError: no license"],
     ),
     N("mv-hint", LOSS.replace("float", "'Unheard'"), says=["NameError", "Unheard"]),
     N("mv-leaves", LOSS.replace("super().__init__()", "raise SystemExit(0)"), says=["SystemExit: 0"]),
@@ -254,11 +254,11 @@ print(type(run.model.metric_loss).__module__, run.model.metric_loss.factor)
 """
 
 
-def rows(neighbours: Iterable[Neighbour]) -> list[list[str]]:
+def rows(neighbors: Iterable[Neighbor]) -> list[list[str]]:
     """What a listing says of them."""
     return [
         [KINDS[group], name, each.owner, each.version]
-        for each in neighbours
+        for each in neighbors
         for group, name, _ in each.entries
         if group in KINDS
     ]
@@ -273,8 +273,8 @@ def main(dist: Path, constraints: Path) -> None:
         marks.mkdir()
         env.environment["MARKS"] = str(marks)
 
-        def install(neighbours: Iterable[Neighbour]) -> None:
-            sources = [word for each in neighbours for word in each.write(place / "sources")]
+        def install(neighbors: Iterable[Neighbor]) -> None:
+            sources = [word for each in neighbors for word in each.write(place / "sources")]
             pip("install", "--no-deps", "--no-build-isolation", *sources)
 
         def train(*recipe: object) -> dict[str, object]:

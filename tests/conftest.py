@@ -64,7 +64,7 @@ def make_model() -> Callable[..., mv.MultimodalVAE]:
 
 
 def _write_manifest(folder: Path, count: int = 24) -> Path:
-    """Grey pictures of 8 x 8 pixels and vectors of three numbers, in two classes of six patients each."""
+    """Gray pictures of 8 x 8 pixels and vectors of three numbers, in two classes of six patients each."""
     rng = np.random.default_rng(0)
     (folder / "pictures").mkdir(parents=True)
     with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:

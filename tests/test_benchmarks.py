@@ -12,14 +12,14 @@ import multimodal_vae as mv
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.training.loop import train_step
-from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.optimizer import adam
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture
 def script(monkeypatch):
-    """Import a script as it finds its neighbours when it is run; all of them are forgotten afterwards."""
+    """Import a script as it finds its neighbors when it is run; all of them are forgotten afterwards."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     for name in {path.stem for path in BENCHMARKS.glob("*.py")} & set(sys.modules):
         monkeypatch.delitem(sys.modules, name)
@@ -69,7 +69,7 @@ def test_the_plain_model_has_the_same_weights_loss_and_gradients(script):
             torch.testing.assert_close(first.grad, second.grad, rtol=1e-3, atol=1e-6 + 1e-4 * scale)
 
 
-def test_ratios_are_those_of_neighbours_and_the_first_round_does_not_count(script, monkeypatch):
+def test_ratios_are_those_of_neighbors_and_the_first_round_does_not_count(script, monkeypatch):
     timing = script("timing")
     clock = [0.0]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
@@ -150,8 +150,8 @@ def test_the_bare_loop_takes_the_packages_steps(script):
     data = pairs.dataset(12, ours.modalities)
     drawn = [BalancedBatches(data.labels, data.classes, 2, torch.Generator().manual_seed(0)) for _ in range(2)]
     torch.manual_seed(0)
-    optimiser = adam(ours, overhead.RATE)
-    losses = [train_step(ours, [data.batch(rows)], optimiser)[0]["loss"] for rows in drawn[0]]
+    optimizer = adam(ours, overhead.RATE)
+    losses = [train_step(ours, [data.batch(rows)], optimizer)[0]["loss"] for rows in drawn[0]]
     torch.manual_seed(0)
     own = overhead.bare_epoch(bare, data, drawn[1], adam(bare, overhead.RATE))
     assert [float(loss) for loss in own] == losses

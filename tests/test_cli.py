@@ -40,13 +40,13 @@ def test_plugins_lists_kind_name_distribution_and_version_of_every_part(mmvae):
 
 
 def test_plugins_check_says_how_each_part_is(mmvae, monkeypatch):
-    monkeypatch.setattr(registry, "check", lambda entry: "no licence" if entry.name == "kde" else "works")
+    monkeypatch.setattr(registry, "check", lambda entry: "no license" if entry.name == "kde" else "works")
     monkeypatch.setattr(registry, "unreadable", lambda: [])
     status, out, err = mmvae("plugins", "--check")
     assert (status, err) == (1, "")
     states = {line.split()[1]: line.split(maxsplit=4)[4] for line in out.splitlines()}
     assert states["name"] == "state"
-    assert states["kde"] == "no licence"
+    assert states["kde"] == "no license"
     assert states["gmm"] == "works"
 
 

@@ -46,10 +46,10 @@ density = mv.Synthesizer(new).fit(data)
 with distributed.joined(torch.device("cpu")):
     module = distributed.wrapped(vae)
     batches = loop.BalancedBatches(data.labels, data.classes, 4, torch.Generator().manual_seed(0))
-    optimiser, found = torch.optim.SGD(vae.parameters(), lr=0.5), []
+    optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.5), []
     for _ in range(3):
         batch = data.batch(distributed.share(batches.draw()))
-        found += loop.train_step(vae, [batch], optimiser, module=module)
+        found += loop.train_step(vae, [batch], optimizer, module=module)
     mv.Concat.forward = fuse
     evaluated = loop.evaluate(new, data, 0, batch_size=5)
     if "lose" in sys.argv:

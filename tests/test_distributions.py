@@ -103,11 +103,11 @@ def test_draws_follow_the_density_on_every_axis(dense, shared):
     covariance = covariance.expand(3, 3, 3)
     # On the axes and on a diagonal: the projection of a Gaussian mixture is one again, with a closed-form CDF.
     for direction in (*torch.eye(3, dtype=torch.float64), torch.tensor([0.6, -0.7, 0.4], dtype=torch.float64)):
-        centres = means @ direction
+        centers = means @ direction
         widths = (direction @ covariance @ direction).sqrt()
 
-        def cdf(x, centres=centres, widths=widths):
-            return (weights / weights.sum() * Normal(centres, widths).cdf(torch.as_tensor(x)[..., None])).sum(-1)
+        def cdf(x, centers=centers, widths=widths):
+            return (weights / weights.sum() * Normal(centers, widths).cdf(torch.as_tensor(x)[..., None])).sum(-1)
 
         # With a fixed seed this is no game of chance; 16 tests at 0.001 leave room for an unlucky seed.
         assert stats.kstest((drawn @ direction).numpy(), lambda x: cdf(x).numpy()).pvalue > 1e-3

@@ -95,11 +95,11 @@ def test_no_label_at_all_is_refused_with_how_to_go_on(prepare, mmvae):
     code, out, err = mmvae("train", "recipe.toml", "--out", "run", "--quiet")
     assert (code, out) == (2, "")
     assert "no training sample has a label" in err
-    assert "unlabelled" in err
+    assert "unlabeled" in err
 
 
 def test_without_any_class_there_is_a_latent_and_nothing_to_draw(prepare, mmvae):
-    prepare(training="unlabelled = 4", _=8)
+    prepare(training="unlabeled = 4", _=8)
     assert mmvae("train", "recipe.toml", "--out", "run", "--quiet")[0] == 0
     assert mmvae("encode", "run", "manifest.csv", "--out", "latents.npz")[0] == 0
     code, _, err = mmvae("sample", "run", "--out", "new")

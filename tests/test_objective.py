@@ -89,7 +89,7 @@ def test_the_sum_of_a_log_likelihood_is_that_of_the_whole_sample(part):
     torch.testing.assert_close(term, nats, rtol=1e-4, atol=1e-5)
 
 
-def test_the_metric_loss_sees_the_first_dimensions_and_labelled_samples_only(make_data, make_model, batch):
+def test_the_metric_loss_sees_the_first_dimensions_and_labeled_samples_only(make_data, make_model, batch):
     from dataclasses import replace
 
     labels = batch.labels.clone()

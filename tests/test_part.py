@@ -34,7 +34,7 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("metric_loss", "triplet"): {"margin": 1.5, "distance": "cosine", "mining": "hard"},
     ("metric_loss", "supcon"): {"temperature": 0.5},
     ("metric_loss", "proxy_anchor"): {"margin": 0.2, "scale": 16.0},
-    ("metric_loss", "centre"): {},
+    ("metric_loss", "center"): {},
     ("metric_loss", "pytorch_metric_learning"): {
         "loss": {"name": "TripletMarginLoss", "margin": 0.1, "distance": "LpDistance"},
         "miner": "MultiSimilarityMiner",
@@ -43,12 +43,12 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("sampler", "gaussian"): {"shrinkage": 0.5},
     ("sampler", "flow"): {"transform": "affine", "transforms": 2, "hidden": [8], "epochs": 5},
     ("sampler", "prior"): {},
-    ("sampler", "interpolation"): {"neighbours": 3, "width": 0.2},
+    ("sampler", "interpolation"): {"neighbors": 3, "width": 0.2},
     ("logger", "jsonl"): {},
     ("logger", "console"): {},
     ("logger", "tensorboard"): {},
     ("logger", "mlflow"): {"store": "runs/mlflow.db", "experiment": "ears"},
-    ("sampler", "gmm"): {"components": 2, "covariance": "full", "regularisation": 0.01, "seed": 4},
+    ("sampler", "gmm"): {"components": 2, "covariance": "full", "regularization": 0.01, "seed": 4},
 }
 BASES: dict[str, Any] = {
     "modality": mv.Modality,
@@ -292,11 +292,11 @@ def test_a_constructor_that_fails_names_its_owner(monkeypatch):
             return latents.sum()
 
         def __init__(self) -> None:
-            raise RuntimeError("no licence")
+            raise RuntimeError("no license")
 
     monkeypatch.setattr(registry, "_registered", {})
     mv.register(Failing)
-    with pytest.raises(mv.PluginError, match=r"'failing' of this session could not be made.*RuntimeError: no licence"):
+    with pytest.raises(mv.PluginError, match=r"'failing' of this session could not be made.*RuntimeError: no license"):
         mv.MetricLoss.of("failing")
 
 

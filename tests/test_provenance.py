@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 import multimodal_vae as mv
 from multimodal_vae import provenance, registry
 from multimodal_vae.files import read_tensors, write_tensors
-from multimodal_vae.registry import Entry
+from multimodal_vae.registry import PartEntry
 
 
 class Quiet(mv.MetricLoss):
@@ -82,7 +82,7 @@ def installed(monkeypatch):
 
 
 def entry(name="quiet", distribution="my-dist", version="1.0", part=Quiet):
-    return Entry(part.kind, name, part.__module__, part.__qualname__, distribution, version)
+    return PartEntry(part.kind, name, part.__module__, part.__qualname__, distribution, version)
 
 
 def change(run, kind="metric_loss", **facts):
@@ -258,19 +258,19 @@ def test_the_command_line_mentions_another_version_in_one_line(trained, mmvae, t
     assert err.startswith(f"mmvae: note: the run {trained} was trained with multimodal-vae 0.0.1")
 
 
-def test_another_behaviour_refuses_to_open(leave_run, installed, monkeypatch):
+def test_another_behavior_refuses_to_open(leave_run, installed, monkeypatch):
     installed(entry())
     mv.register(Quiet)
     run, _ = leave_run("quiet")
-    monkeypatch.setattr(Quiet, "behaviour_version", 2)
+    monkeypatch.setattr(Quiet, "behavior_version", 2)
     with pytest.raises(mv.RunError) as caught:
         mv.open_run(run)
     refused(caught, "was 1", "is 2", "install my-dist==1.0")
 
 
-def test_another_behaviour_of_a_class_of_the_session_says_to_train_anew(leave_run, monkeypatch):
+def test_another_behavior_of_a_class_of_the_session_says_to_train_anew(leave_run, monkeypatch):
     run, _ = leave_run(Quiet())
-    monkeypatch.setattr(Quiet, "behaviour_version", 2)
+    monkeypatch.setattr(Quiet, "behavior_version", 2)
     with pytest.raises(mv.RunError, match=r"was 1, .*is 2.*train anew"):
         mv.open_run(run, parts=[Quiet])
 
@@ -363,7 +363,7 @@ def test_a_part_within_a_part_is_required(leave_run, tmp_path):
 @pytest.mark.parametrize(
     ("facts", "error", "words"),
     [
-        ({"behaviour_version": 7}, mv.RunError, "was 7"),
+        ({"behavior_version": 7}, mv.RunError, "was 7"),
         ({"distribution": "my-dist"}, mv.RunError, "'kde' of my-dist"),
         ({"name": "kdf", "distribution": "my-dist", "version": "2"}, mv.PluginError, "pip install my-dist==2"),
         ({"parts": [{}]}, mv.RunError, "damaged"),

@@ -14,12 +14,12 @@ from torch import Tensor
 import multimodal_vae as mv
 from multimodal_vae import discovery, registry
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.registry import Entry
+from multimodal_vae.registry import PartEntry
 
 CORE = {
     "modality": {"image", "signal", "vector", "categorical"},
     "fusion": {"concat"},
-    "metric_loss": {"triplet", "supcon", "proxy_anchor", "centre", "pytorch_metric_learning"},
+    "metric_loss": {"triplet", "supcon", "proxy_anchor", "center", "pytorch_metric_learning"},
     "sampler": {"kde", "gaussian", "gmm", "flow", "prior", "interpolation"},
     "logger": {"jsonl", "console", "tensorboard", "mlflow"},
 }
@@ -125,7 +125,7 @@ def test_only_parts_can_be_registered(thing):
 
 
 def test_two_owners_of_a_name_are_both_named(monkeypatch):
-    twins = tuple(Entry("fusion", "twin", "a", "B", owner, "1") for owner in ("one-dist", "other-dist"))
+    twins = tuple(PartEntry("fusion", "twin", "a", "B", owner, "1") for owner in ("one-dist", "other-dist"))
     monkeypatch.setattr(registry, "discover", lambda: twins)
     with pytest.raises(mv.PluginError, match="one-dist and other-dist"):
         registry.load("fusion", "twin")
@@ -151,7 +151,7 @@ def test_an_installed_part_is_found_without_being_imported(install):
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ({"broken_part": "raise RuntimeError('no licence')"}, ["RuntimeError", "no licence"]),
+        ({"broken_part": "raise RuntimeError('no license')"}, ["RuntimeError", "no license"]),
         ({"broken_part": "import surely_not_installed"}, ["ModuleNotFoundError", "surely_not_installed"]),
         ({"broken_part": ""}, ["AttributeError", "Thing"]),
         ({}, ["ModuleNotFoundError"]),
@@ -255,7 +255,7 @@ def test_what_is_no_part_of_its_kind_is_refused_by_name(install):
     ("text", "state"),
     [
         ("from multimodal_vae import Triplet as Thing", "^works$"),
-        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("raise RuntimeError('no license')", "RuntimeError: no license"),
         ("import os\nos._exit(3)", r"ended the process \(3\)"),
         ("Thing = 3", "is no metric_loss"),
     ],
@@ -269,7 +269,7 @@ def test_each_part_is_checked_in_a_process_of_its_own(install, tmp_path, monkeyp
     assert "a_thing" not in sys.modules
 
 
-def entry_of(kind: str, name: str) -> Entry:
+def entry_of(kind: str, name: str) -> PartEntry:
     (entry,) = [each for each in registry.entries(kind) if each.name == name]
     return entry
 
@@ -297,7 +297,7 @@ def test_a_registered_class_answers_to_its_dotted_name_but_not_to_anothers():
 
 def test_an_entry_is_found_without_an_import(install):
     install("Big.Dist_name", "[multimodal_vae.samplers]\nthing = no_such_module:Outer.Thing [extra]\n", version="2")
-    wanted = Entry("sampler", "thing", "no_such_module", "Outer.Thing", "big-dist-name", "2")
+    wanted = PartEntry("sampler", "thing", "no_such_module", "Outer.Thing", "big-dist-name", "2")
     for spelling in ("thing", "big-dist-name:thing", "Big.Dist_name:thing", "BIG__DIST-.NAME:thing"):
         assert registry.find("sampler", spelling) == wanted
     assert wanted.owner == "big-dist-name 2"
@@ -365,7 +365,7 @@ def test_nobody_is_unreadable_where_all_is_well():
     assert registry.unreadable() == []
 
 
-NEIGHBOURS = """[console_scripts]
+NEIGHBORS = """[console_scripts]
 discount = 50%
 [multimodal_vae.samplers]
 one = a.b:One
@@ -376,8 +376,8 @@ three = a.b:Three
 """
 
 
-def test_a_malformed_stranger_costs_its_neighbours_no_entry(install):
-    install("good-dist", NEIGHBOURS, version="3")
+def test_a_malformed_stranger_costs_its_neighbors_no_entry(install):
+    install("good-dist", NEIGHBORS, version="3")
     before = registry.entries()
     assert {entry.name for entry in before if entry.distribution == "good-dist"} == {"one", "odd", "two", "three"}
     install("stranger", b"[console_scripts]\ncaf\xe9 = a:b\n")
@@ -444,7 +444,7 @@ def test_a_stale_egg_info_is_no_second_owner(install, tmp_path, spelling, malfor
     if malformed:  # so that it is the standard library that reads
         install("stranger", "no section = a:b\n")
     found = [entry for entry in registry.entries() if entry.distribution == "a-b"]
-    assert found == [Entry("sampler", "thing", "new_module", "Thing", "a-b", "2.0")]
+    assert found == [PartEntry("sampler", "thing", "new_module", "Thing", "a-b", "2.0")]
     with pytest.raises(mv.PluginError, match="No module named 'new_module'"):  # not that it needs a newer core
         registry.load("sampler", "thing")
 
@@ -585,11 +585,11 @@ atexit.register(lambda: 1 / 0)
         (LOSS.replace("float = 1.0", "float"), "^works$"),  # it cannot be made without being told what with
         (NOISY + LOSS, "^works$"),
         ("import os\nos._exit(0)", r"^ended the process \(0\)$"),
-        ("import os, sys\nprint('no licence', file=sys.stderr, flush=True)\nos._exit(4)", r"\(4\): no licence$"),
+        ("import os, sys\nprint('no license', file=sys.stderr, flush=True)\nos._exit(4)", r"\(4\): no license$"),
         ("import sys\nsys.exit()", "SystemExit"),
         ("raise RuntimeError('one\\ntwo Error: three')", "a_thing: RuntimeError: one two Error: three$"),
         (
-            LOSS.replace("super().__init__()", "raise OSError('no licence')"),
+            LOSS.replace("super().__init__()", "raise OSError('no license')"),
             "could not be made by a_thing:Thing: OSErr",
         ),
         (LOSS.replace("float = 1.0", "'Unheard'"), "^NameError: .*Unheard"),
@@ -634,7 +634,7 @@ def test_what_may_not_load_is_not_checked(twins, monkeypatch):
 
 def test_listing_is_done_in_one_thread_or_in_many(install):
     install("a-dist", "[multimodal_vae.samplers]\nthing = a_module:Thing\n")
-    found: list[list[Entry]] = []
+    found: list[list[PartEntry]] = []
     threads = [threading.Thread(target=lambda: found.append(registry.entries())) for _ in range(4)]
     for thread in threads:
         thread.start()

@@ -137,7 +137,7 @@ def test_a_run_leaves_what_the_documentation_says(trained):
     ]  # fmt: skip
     assert environment["parts"][0] == {
         "kind": "modality", "name": "image", "path": "multimodal_vae.modalities.image.Image",
-        "distribution": "multimodal-vae", "version": mv.__version__, "behaviour_version": 1,
+        "distribution": "multimodal-vae", "version": mv.__version__, "behavior_version": 1,
     }  # fmt: skip
     assert environment["data"]["train"]["patients"] + environment["data"]["test"]["patients"] < 12
     assert environment["distributions"]["torch"] == torch.__version__

@@ -81,7 +81,7 @@ def test_a_link_that_leads_nowhere_and_a_stranger_are_named(tmp_path, text, said
     assert complaints[0].startswith("a.html")
 
 
-def test_the_citation_names_this_version_and_the_licence():
+def test_the_citation_names_this_version_and_the_license():
     text = (ROOT / "CITATION.cff").read_text("utf-8")
     assert re.search(r"^version: (.+)$", text, re.MULTILINE)[1] == mv.__version__
     assert "license: Apache-2.0" in text

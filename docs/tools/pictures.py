@@ -18,7 +18,7 @@ from multimodal_vae.distributions import product
 from multimodal_vae.privacy.distances import nearest
 from multimodal_vae.privacy.membership import Attack
 
-BLUE, ORANGE, GREEN, GREY = "#3b6fb6", "#d9822b", "#3a8f5c", "#8a8f98"
+BLUE, ORANGE, GREEN, GRAY = "#3b6fb6", "#d9822b", "#3a8f5c", "#8a8f98"
 
 
 def one_latent() -> Figure:
@@ -28,18 +28,18 @@ def one_latent() -> Figure:
     ax.set(xlim=(0, 10), ylim=(0, 3))
     ax.set_axis_off()
 
-    def box(x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
-        ax.add_patch(FancyBboxPatch((x, y - 0.3), width, 0.6, boxstyle="round,pad=0.06", fc="white", ec=colour, lw=1.5))
+    def box(x: float, y: float, text: str, color: str, width: float = 1.5) -> None:
+        ax.add_patch(FancyBboxPatch((x, y - 0.3), width, 0.6, boxstyle="round,pad=0.06", fc="white", ec=color, lw=1.5))
         ax.text(x + width / 2, y, text, ha="center", va="center", fontsize=10)
 
     def arrow(start: tuple[float, float], end: tuple[float, float]) -> None:
-        ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GREY, "lw": 1.2})
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GRAY, "lw": 1.2})
 
-    for y, name, colour in ((2.3, "image", BLUE), (0.7, "sound", ORANGE)):
-        box(0.2, y, name, colour, 1.1)
-        box(1.9, y, "encoder", colour)
-        box(6.7, y, "decoder", colour)
-        box(8.7, y, f"new {name}", colour, 1.1)
+    for y, name, color in ((2.3, "image", BLUE), (0.7, "sound", ORANGE)):
+        box(0.2, y, name, color, 1.1)
+        box(1.9, y, "encoder", color)
+        box(6.7, y, "decoder", color)
+        box(8.7, y, f"new {name}", color, 1.1)
         arrow((1.4, y), (1.8, y))
         arrow((3.5, y), (4.1, 1.6 if y > 1.5 else 1.4))
         arrow((5.9, 1.6 if y > 1.5 else 1.4), (6.6, y))

@@ -82,7 +82,7 @@ def intervals_figure(test: Beats, told: dict[str, NDArray[np.float32]]) -> Figur
                 alpha=0.4,
                 label=name,
             )
-        ax.axline((0.8, 0.8), slope=1, color="grey", linewidth=0.8)
+        ax.axline((0.8, 0.8), slope=1, color="gray", linewidth=0.8)
         ax.set(title=title, xlabel="true (s)", ylabel="told from the beat alone (s)", xlim=(0.2, 2), ylim=(0.2, 2))
         ax.set_aspect("equal")
     ax.legend(frameon=False)

@@ -63,7 +63,7 @@ def measured_fold(train: Beats, test: Beats, configuration: mv.Configuration, co
     data = train.dataset(configuration)
     new = generated(vae, data, count, seed=0)["ecg"]
     noisy = with_noise(new, vae, data, seed=0)
-    floor = gaussian_pairs(train.ecg[:, 0], train.rhythm, train.y, count, seed=0)["ecg"]
+    baseline = gaussian_pairs(train.ecg[:, 0], train.rhythm, train.y, count, seed=0)["ecg"]
     real = test.ecg[:, 0]
     referee = judge(train.ecg[:, 0], train.y)
     cells = [
@@ -71,7 +71,7 @@ def measured_fold(train: Beats, test: Beats, configuration: mv.Configuration, co
         balanced_accuracy(test.y, referee.predict(real)),
         balanced_accuracy(test.y, judge(new, labels).predict(real)),
         balanced_accuracy(test.y, judge(noisy, labels).predict(real)),
-        balanced_accuracy(test.y, judge(floor, labels).predict(real)),
+        balanced_accuracy(test.y, judge(baseline, labels).predict(real)),
         balanced_accuracy(test.y, referee.predict(translated(vae, test)["ecg"])),
     ]
     names = ", ".join(str(name) for name in np.unique(test.group))

@@ -86,7 +86,7 @@ def judge(beats: Real, labels: Labels, seed: int = 0) -> Any:
 
 
 def balanced_accuracy(labels: Labels, predicted: Labels) -> float:
-    """Mean over the classes of the share that was recognised.
+    """Mean over the classes of the share that was recognized.
 
     Example:
         >>> balanced_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
@@ -95,11 +95,11 @@ def balanced_accuracy(labels: Labels, predicted: Labels) -> float:
     return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))
 
 
-def recognised_by_recording(labels: Labels, predicted: Labels, recordings: Labels) -> float:
+def recognized_by_recording(labels: Labels, predicted: Labels, recordings: Labels) -> float:
     """As :func:`balanced_accuracy`, but within a class each recording weighs the same, however many beats it has.
 
     Example:
-        >>> recognised_by_recording(np.array([1, 1, 1, 1]), np.array([1, 1, 1, 0]), np.array([7, 7, 7, 8]))
+        >>> recognized_by_recording(np.array([1, 1, 1, 1]), np.array([1, 1, 1, 0]), np.array([7, 7, 7, 8]))
         0.5
     """
     shares = []

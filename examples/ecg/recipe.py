@@ -16,7 +16,7 @@ from measures import (
     judge,
     qrs_amplitude,
     qrs_width,
-    recognised_by_recording,
+    recognized_by_recording,
     rhythm_reader,
     ripple,
     within_class_correlation,
@@ -156,7 +156,7 @@ def judged_table(sources: dict[str, tuple[dict[str, NDArray[Any]], NDArray[Any]]
             balanced_accuracy(labels, from_training.predict(pairs["ecg"])),
             balanced_accuracy(labels, from_held_out.predict(pairs["ecg"])),
             balanced_accuracy(test.y, taught),
-            recognised_by_recording(test.y, taught, test.group),
+            recognized_by_recording(test.y, taught, test.group),
         ]
         own = {TRAINING: (0,), HELD_OUT: (1, 2, 3)}.get(name, ())  # nobody is asked about what taught him
         rows.append([name, *("" if column in own else f"{cell:.3f}" for column, cell in enumerate(cells))])
@@ -201,11 +201,11 @@ def translation_table(train: Beats, test: Beats, told: dict[str, NDArray[Any]]) 
     for column, interval in enumerate(("previous interval", "next interval")):
         for label, title in enumerate(CLASSES):
             of_class = test.y == label
-            error, floor = (
+            error, baseline = (
                 1000 * np.abs(guess[of_class, column] - test.rhythm[of_class, column]).mean()
                 for guess in (told["rhythm"], means)
             )
-            rows.append([f"{interval} from beat, {title}: error, ms", f"{error:.0f}", f"{floor:.0f}"])
+            rows.append([f"{interval} from beat, {title}: error, ms", f"{error:.0f}", f"{baseline:.0f}"])
             rows.append([f"{interval} from beat, {title}: correlation", f"{correlation[label, column]:.2f}", "0.00"])
     return Table("One modality from the other, held-out recordings", ["", "told", "class mean"], rows)
 

@@ -88,7 +88,7 @@ QUESTIONS: Mapping[str, Sequence[Ablation]] = {
         Ablation("by likelihood, variance-preserving", sampler={"name": "kde", "kernel": "variance_preserving"}),
         Ablation("Gaussian mixture", sampler={"name": "gmm"}),
         Ablation("one Gaussian", sampler={"name": "gaussian"}),
-        Ablation("between neighbours", sampler={"name": "interpolation"}),
+        Ablation("between neighbors", sampler={"name": "interpolation"}),
         Ablation("of test patients", fit_on="test"),
     ),
 }

@@ -28,7 +28,7 @@ PAGE = HERE / "PRIVACY.md"
 AUDITED = {"clean": ("paper-small", "train"), "paper-small": ("paper-small", "test"), "best": ("best", "train")}
 """Recipe, its run, and the split that densities are fitted on; a run's own comes last, and stays in its folder."""
 PEOPLE = {"train": "trained on", "fitted on": "densities fitted on"}
-LEFT_OUT = ("membership/blind", "recognised/blind", "copies/near")
+LEFT_OUT = ("membership/blind", "recognized/blind", "copies/near")
 
 
 def main() -> None:

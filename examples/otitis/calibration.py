@@ -196,9 +196,9 @@ def correlation(a: Real, b: Real) -> float:
 def alike(cohort: Cohort) -> Iterator[Row]:
     """How ears and visits of a patient resemble each other, and that devices know nothing of the label."""
     labels, cameras = cohort.labels, np.array([visit.camera for visit in cohort.visits])
-    centre = cohort.pictures[:, :2, 20:44, 20:44].mean((2, 3))
+    center = cohort.pictures[:, :2, 20:44, 20:44].mean((2, 3))
     # A camera tints all it sees, and a patient keeps theirs: that is no likeness of ears.
-    hue = without_means(np.log(centre[:, 0] / centre[:, 1]), labels, cameras)
+    hue = without_means(np.log(center[:, 0] / center[:, 1]), labels, cameras)
     level = without_means(cohort.grids.mean(1), labels)
     rng = np.random.default_rng(0)
     for name, values in (("absorbance", level), ("hue", hue)):

@@ -81,7 +81,7 @@ class ImageReader:
         _train(self.network, _light(pictures), given, nn.MSELoss())
 
     def read(self, pictures: Pictures) -> Real:
-        """The number, (N,), standardised, averaged over the picture and its mirror image."""
+        """The number, (N,), standardized, averaged over the picture and its mirror image."""
         return _both_ways(self.network, pictures)
 
 
@@ -96,14 +96,14 @@ def _layers() -> list[nn.Module]:
 
 def _train(network: nn.Module, x: Tensor, y: Tensor, loss: nn.Module) -> None:
     augment = Otoscopy().augment
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     batches = len(x) // BATCH
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=EPOCHS * batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=EPOCHS * batches)
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(x))[: batches * BATCH].view(batches, BATCH):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss(network(augment(x[rows]) - 0.4), y[rows]).backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     network.eval()
 

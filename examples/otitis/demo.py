@@ -110,7 +110,7 @@ def draw(out: Path, run: mv.Run, generated: mv.MultimodalDataset) -> None:
 
 
 def spread_out(data: mv.MultimodalDataset, count: int) -> mv.MultimodalDataset:
-    """Samples from all over a set: neighbours in a manifest are often ears of one patient."""
+    """Samples from all over a set: neighbors in a manifest are often ears of one patient."""
     return data.subset(range(0, len(data), max(1, len(data) // count)))
 
 

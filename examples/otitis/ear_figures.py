@@ -11,8 +11,8 @@ from ears import CLASSES
 from landmark_judge import LandmarkJudge
 from landmarks import disc
 from multimodal_vae.evaluation.bootstrap import interval
-from multimodal_vae.evaluation.figure import Figure
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.evaluation.sharpness import energy, reproduced
 
 WHERE = (("malleus", "NOE"), ("level", "OME"), ("vessels", "AOM"))
@@ -22,7 +22,7 @@ DRUM, EDGE = 0.6, 0.3
 """Disc in which detail is measured, as a share of the picture, and its soft edge: drums of all looks fill it."""
 
 
-def landmark_shares(judge: LandmarkJudge, generated: Samples, real: Samples) -> list[Figure]:
+def landmark_shares(judge: LandmarkJudge, generated: LabeledSamples, real: LabeledSamples) -> list[MetricResult]:
     """Share of a class's images in which a judge sees a landmark, beside its share in real ones."""
     figures = []
     said, said_of_real = (judge.sees(each.values["otoscopy"]) for each in (generated, real))
@@ -32,11 +32,15 @@ def landmark_shares(judge: LandmarkJudge, generated: Samples, real: Samples) -> 
             for sees, each in ((said, generated), (said_of_real, real))
         )
         bounds = interval(lambda rows, ours=ours: float(ours[rows].mean()), len(ours), resamples=200)
-        figures.append(Figure(f"landmark/{name} in {label}", float(ours.mean()), "real", bounds, float(theirs.mean())))
+        figures.append(
+            MetricResult(f"landmark/{name} in {label}", float(ours.mean()), "real", bounds, float(theirs.mean()))
+        )
     return figures
 
 
-def drum_detail(generated: Tensor, real: Tensor, clean: Tensor, reconstructions: Tensor | None = None) -> list[Figure]:
+def drum_detail(
+    generated: Tensor, real: Tensor, clean: Tensor, reconstructions: Tensor | None = None
+) -> list[MetricResult]:
     """Energy of images within the drum over that of noise-free renderings, by band; and what reconstructions keep.
 
     Args:
@@ -52,13 +56,13 @@ def drum_detail(generated: Tensor, real: Tensor, clean: Tensor, reconstructions:
         own = ours[:, index] / scale
         bounds = interval(lambda rows, own=own: float(own[rows].mean()), len(own), resamples=200)
         value, of_real = float(own.mean()), float(theirs[:, index].mean()) / scale
-        figures.append(Figure(f"drum/sharpness/{band}", value, "real", bounds, of_real))
+        figures.append(MetricResult(f"drum/sharpness/{band}", value, "real", bounds, of_real))
     if reconstructions is not None:
         mask = disc(clean.shape[-1], DRUM, EDGE)[None, None]
         kept, of_real = (reproduced(x, clean, BANDS, mask) for x in (reconstructions, real))
         for index, band in enumerate(_named()):
             value = float(kept[index])
-            figures.append(Figure(f"drum/reproduced/{band}", value, "higher", None, float(of_real[index])))
+            figures.append(MetricResult(f"drum/reproduced/{band}", value, "higher", None, float(of_real[index])))
     return figures
 
 
@@ -69,7 +73,7 @@ def drum(pictures: Tensor) -> Tensor:
     return (x - (x * mask).sum((2, 3), keepdim=True) / mask.sum()) * mask
 
 
-def class_mean_differences(generated: Samples, real: Samples, means: Tensor) -> list[Figure]:
+def class_mean_differences(generated: LabeledSamples, real: LabeledSamples, means: Tensor) -> list[MetricResult]:
     """Mean absolute difference of each class's mean tympanogram from that of a large cohort, in absorbance.
 
     `real` is what as many other ears as were held out differ by, by sampling alone.
@@ -85,18 +89,18 @@ def class_mean_differences(generated: Samples, real: Samples, means: Tensor) -> 
             float((each.values["wbt"][each.labels == index].mean(0) - means[index]).abs().mean())
             for each in (generated, real)
         )
-        figures.append(Figure(f"class mean/wbt/{label}", ours, "lower", None, theirs))
+        figures.append(MetricResult(f"class mean/wbt/{label}", ours, "lower", None, theirs))
     return figures
 
 
 def own_figures(
-    generated: Samples,
-    real: Samples,
+    generated: LabeledSamples,
+    real: LabeledSamples,
     clean: Tensor,
     judge: LandmarkJudge,
     means: Tensor,
     reconstructions: Mapping[str, Tensor] | None = None,
-) -> list[Figure]:
+) -> list[MetricResult]:
     """All figures of this file."""
     images = (each.values["otoscopy"] for each in (generated, real))
     return [

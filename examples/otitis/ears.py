@@ -20,7 +20,7 @@ from torch import Tensor
 
 import landmarks
 from multimodal_vae.errors import RunError
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae_otoscopy import Otoscopy
 from multimodal_vae_wbt import WBT
@@ -49,7 +49,7 @@ class Ears:
             :func:`landmarks.changed` has it.
     """
 
-    samples: Samples
+    samples: LabeledSamples
     others: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -78,7 +78,7 @@ def draw_ears(
         if progress is not None:
             progress(len(drawn), len(visits))
     columns = {name: torch.from_numpy(np.stack([ear[name] for ear in drawn])) for name in drawn[0]}
-    samples = Samples(
+    samples = LabeledSamples(
         {name: columns.pop(name) for name in modalities},
         torch.tensor([CLASSES.index(visit.label) for visit in visits]),
         [visit.patient_id for visit in visits],
@@ -99,7 +99,7 @@ def kept_ears(
         except RunError:  # half written, or damaged: what a seed gives can be drawn again
             facts = {}
         if all(facts.get(key) == value for key, value in wanted.items()):
-            samples = Samples(
+            samples = LabeledSamples(
                 {name: tensors[name] for name in ("otoscopy", "wbt")},
                 tensors["labels"],
                 json.loads(facts["patients"]),

@@ -145,17 +145,17 @@ def train_landmark_judge(taught: Lessons, epochs: int, batch: int = 64, seed: in
         judge = LandmarkJudge()
         share = taught.marks.mean((0, 2, 3)).clamp(min=1e-4)
         weight = ((1 - share) / share).sqrt()[:, None, None]
-        optimiser = torch.optim.AdamW(judge.parameters(), 3e-3, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(judge.parameters(), 3e-3, weight_decay=1e-2)
         steps = epochs * -(-len(joined) // batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.1)
         judge.train()
         for _ in range(epochs):
             for rows in torch.randperm(len(joined)).split(batch):
                 x = random_rotation(random_flip(joined[rows], 0.5), 1.0, DEGREES)
                 loss = F.binary_cross_entropy_with_logits(judge(x[:, :3]), x[:, 3:].clamp(0, 1), pos_weight=weight)
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
     judge.calibrate(taught)
     return judge.eval()
@@ -167,7 +167,7 @@ def _enough(pixels: Tensor) -> Tensor:
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
-    """Two convolutions, normalised."""
+    """Two convolutions, normalized."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),

@@ -26,9 +26,9 @@ from ears import CLASSES, CLEAN, Ears, kept_ears
 from judges import FIRST_SEED, Judges
 from multimodal_vae.cli import run_command
 from multimodal_vae.data.manifest import SPLITS
-from multimodal_vae.evaluation.figure import Figure, combine
 from multimodal_vae.evaluation.protocol import evaluate
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.result import MetricResult, combine
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import read_json, write_json
 from simulator import identity
 
@@ -73,7 +73,7 @@ class Measured:
     """Figures of one run, and what they hang on."""
 
     facts: Facts
-    figures: list[Figure]
+    figures: list[MetricResult]
 
     def written(self) -> Written:
         """As JSON has it."""
@@ -146,7 +146,7 @@ def figures_of(
     judges: Judges,
     count: int,
     sampler: Mapping[str, Any] | None = None,
-) -> list[Figure]:
+) -> list[MetricResult]:
     """All figures of a run."""
     real, clean = held_out.samples, held_out.others[CLEAN]
     data = mv.MultimodalDataset.from_tensors(
@@ -169,20 +169,20 @@ def figures_of(
 
 def drawn_pairs(
     run: mv.Run, fitted_on: str, count: int, seed: int = 0, sampler: Mapping[str, Any] | None = None
-) -> Samples:
+) -> LabeledSamples:
     """New pairs, so many of each class."""
     synthesizer = run.synthesizer(sampler, fitted_on)
     drawn = [synthesizer.sample(label, count, seed) for label in CLASSES]
     values = {name: torch.cat([each[name] for each in drawn]) for name in run.model.modalities}
-    return Samples(values, torch.arange(len(CLASSES)).repeat_interleave(count))
+    return LabeledSamples(values, torch.arange(len(CLASSES)).repeat_interleave(count))
 
 
-def train_samples(run: mv.Run) -> Samples:
+def train_samples(run: mv.Run) -> LabeledSamples:
     """What the run learned from."""
     data = run.splits["train"]
     numbers = torch.tensor([CLASSES.index(name) for name in data.classes])
     values = {name: data.samples[name] for name in data.modalities}
-    return Samples(values, numbers[data.labels], data.patients)
+    return LabeledSamples(values, numbers[data.labels], data.patients)
 
 
 def run_and_split(name: str) -> tuple[Path, str | None]:
@@ -242,12 +242,12 @@ def _spent(path: Path) -> dict[str, Any]:
     return {"steps": steps, "seconds": round(sum(line["machine.seconds"] for line in lines("timing.jsonl")), 3)}
 
 
-def _figure(written: Mapping[str, Any]) -> Figure:
+def _figure(written: Mapping[str, Any]) -> MetricResult:
     facts = {**written, "value": float("nan") if written["value"] is None else written["value"]}
     bounds = written["interval"]
     if bounds is not None:
         facts["interval"] = tuple(float("nan") if bound is None else bound for bound in bounds)
-    return Figure(**facts)
+    return MetricResult(**facts)
 
 
 def by_recipe(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
@@ -261,7 +261,7 @@ def by_recipe(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
 def comparison(measured: Sequence[Measured], names: Sequence[str] = ()) -> str:
     """A Markdown table, a set of columns for each recipe: the value, over seeds where there are several, and interval.
 
-    What real samples and the Gaussian floor reach is the mean over all: it differs only where cohorts do. `names`
+    What real samples and the Gaussian baseline reach is the mean over all: it differs only where cohorts do. `names`
     chooses figures and their order; all where it is empty.
     """
     groups = by_recipe(measured)
@@ -269,14 +269,14 @@ def comparison(measured: Sequence[Measured], names: Sequence[str] = ()) -> str:
         recipe: {f.name: f for f in combine([each.figures for each in runs])} for recipe, runs in groups.items()
     }
     columns = [column for recipe in groups for column in (recipe, "interval")]
-    rows = [["figure", "real", "floor", *columns], ["---"] * (3 + len(columns))]
+    rows = [["figure", "real", "baseline", *columns], ["---"] * (3 + len(columns))]
     names = names or list(dict.fromkeys(name for figures in combined.values() for name in figures))
     for name in names:
         found = [figures.get(name) for figures in combined.values()]
         known = [figure for figure in found if figure is not None]
         if not known:
             continue  # such as what a quarter of very few ears is worth
-        context = [_mean([getattr(figure, what) for figure in known]) for what in ("real", "floor")]
+        context = [_mean([getattr(figure, what) for figure in known]) for what in ("real", "baseline")]
         cells = [cell for figure in found for cell in _cells(figure)]
         rows.append([name, *context, *cells])
         for what in known[0].beside:
@@ -287,7 +287,7 @@ def comparison(measured: Sequence[Measured], names: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def _cells(figure: Figure | None) -> tuple[str, str]:
+def _cells(figure: MetricResult | None) -> tuple[str, str]:
     if figure is None:
         return "", ""
     value = _shown(figure.value) + (f" ± {_shown(figure.spread)}" if figure.spread is not None else "")

@@ -13,53 +13,53 @@ from ears import CLEAN, Ears, kept_ears
 from judges import FIRST_SEED, Judges
 from landmarks import blurred
 from multimodal_vae.evaluation.coherence import shuffled_within
-from multimodal_vae.evaluation.figure import Figure
 from multimodal_vae.evaluation.protocol import evaluate
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import write_json
 
 COUNTS = {"NOE": 100, "OME": 100, "AOM": 80}
 SEEDS = (FIRST_SEED + 10, FIRST_SEED + 11, FIRST_SEED + 12)
 """Of the ears that stand for training, for held-out, and for generated ones."""
 
-Values = Mapping[str, Figure]
+Values = Mapping[str, MetricResult]
 
 
-def shuffled(real: Samples) -> Samples:
+def shuffled(real: LabeledSamples) -> LabeledSamples:
     """Each image with the tympanogram of another ear of its class."""
     order = shuffled_within(real.labels, 0)
-    return Samples({**real.values, "wbt": real.values["wbt"][order]}, real.labels)
+    return LabeledSamples({**real.values, "wbt": real.values["wbt"][order]}, real.labels)
 
 
-def repeated(real: Samples) -> Samples:
+def repeated(real: LabeledSamples) -> LabeledSamples:
     """One sample of each class, again and again, with a trace of noise lest it have no covariance at all."""
     first = {int(label): int((real.labels == label).nonzero()[0]) for label in real.labels.unique()}
     rows = torch.tensor([first[label] for label in real.labels.tolist()])
     rng = torch.Generator().manual_seed(0)
     values = {name: x[rows] + 1e-3 * torch.randn(x.shape, generator=rng) for name, x in real.values.items()}
-    return Samples(values, real.labels)
+    return LabeledSamples(values, real.labels)
 
 
-def smoothed(real: Samples) -> Samples:
+def smoothed(real: LabeledSamples) -> LabeledSamples:
     """Images blurred by 3 pixels; tympanograms as they are."""
-    return Samples({**real.values, "otoscopy": blurred(real.values["otoscopy"], 3.0)}, real.labels)
+    return LabeledSamples({**real.values, "otoscopy": blurred(real.values["otoscopy"], 3.0)}, real.labels)
 
 
-def noise(real: Samples) -> Samples:
+def noise(real: LabeledSamples) -> LabeledSamples:
     """Nothing but noise, of the same mean and spread."""
     rng = torch.Generator().manual_seed(0)
     values = {
         name: (x.mean() + x.std() * torch.randn(x.shape, generator=rng)).clamp(0, 1) for name, x in real.values.items()
     }
-    return Samples(values, real.labels)
+    return LabeledSamples(values, real.labels)
 
 
-def in_place_of_generated(train: Samples, real: Samples) -> dict[str, Samples]:
+def in_place_of_generated(train: LabeledSamples, real: LabeledSamples) -> dict[str, LabeledSamples]:
     """What is measured: real samples as they are, copies of the training samples, and real ones that were spoilt."""
     return {
         "real": real,
         "shuffled": shuffled(real),
-        "copied": Samples(train.values, train.labels),
+        "copied": LabeledSamples(train.values, train.labels),
         "repeated": repeated(real),
         "blurred": smoothed(real),
         "noise": noise(real),
@@ -115,7 +115,9 @@ EXPECTED = (
 )
 
 
-def cases(train: Samples, held_out: Ears, real: Samples, judges: Judges) -> dict[str, dict[str, Figure]]:
+def cases(
+    train: LabeledSamples, held_out: Ears, real: LabeledSamples, judges: Judges
+) -> dict[str, dict[str, MetricResult]]:
     """Figures by name, of each way to spoil."""
     found = {}
     for name, spoilt in in_place_of_generated(train, real).items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from measure import Measured
 from multimodal_vae.evaluation.bootstrap import over_seeds
-from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.evaluation.result import MetricResult
 
 SCREEN = {
     "R² image": "individuality/otoscopy",
@@ -36,7 +36,7 @@ EXPLAINED = (
 
 def value(measured: Measured, column: str) -> float:
     """One run's figure for a column: over what real samples reach where the figure alone says little."""
-    by_name: dict[str, Figure] = {figure.name: figure for figure in measured.figures}
+    by_name: dict[str, MetricResult] = {figure.name: figure for figure in measured.figures}
     wanted = SCREEN[column]
     if wanted.endswith("/worst"):
         return max(each.value for name, each in by_name.items() if name.startswith(wanted.removesuffix("worst")))

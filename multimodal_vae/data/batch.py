@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-UNLABELLED = -1
+UNLABELED = -1
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Batch:
     Attributes:
         samples: (N, *shape) by modality, in the model's order; rows of absent samples are zero.
         present: (N, M) of bool, a column a modality.
-        labels: (N,) of int64, indices of classes, :data:`UNLABELLED` for none.
+        labels: (N,) of int64, indices of classes, :data:`UNLABELED` for none.
         ids: the samples' names.
     """
 

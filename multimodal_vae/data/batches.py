@@ -14,14 +14,14 @@ class BalancedBatches:
     An epoch is as many batches as the samples would fill, so rare classes come round more often than common ones.
 
     Args:
-        labels: (N,) of the training samples, indices of classes; negative ones are unlabelled.
+        labels: (N,) of the training samples, indices of classes; negative ones are unlabeled.
         classes: the classes' names.
         per_class: samples of each class in a batch; 20 is the paper's.
         generator: what the order is drawn from.
-        unlabelled: samples without a class in a batch, drawn like those of one.
+        unlabeled: samples without a class in a batch, drawn like those of one.
 
     Raises:
-        DataError: if a class has no sample, or there are no unlabelled ones and a batch needs some; or a batch would
+        DataError: if a class has no sample, or there are no unlabeled ones and a batch needs some; or a batch would
             be empty, since there is no class.
 
     Example:
@@ -36,7 +36,7 @@ class BalancedBatches:
         classes: Sequence[str],
         per_class: int,
         generator: torch.Generator,
-        unlabelled: int = 0,
+        unlabeled: int = 0,
     ) -> None:
         self.rows = [(labels == index).nonzero()[:, 0] for index in range(len(classes))]
         self.counts = [per_class] * len(classes)
@@ -46,16 +46,16 @@ class BalancedBatches:
                     f"there is no training sample of the class {name!r}, and each batch needs {per_class}; add some, "
                     "or leave the class out of the data and of 'classes'"
                 )
-        if not classes and not unlabelled:
+        if not classes and not unlabeled:
             raise DataError(
                 "no training sample has a label, and batches are made of classes; give all one label, such as 'all', "
-                "or set [training] unlabelled"
+                "or set [training] unlabeled"
             )
-        if unlabelled:
+        if unlabeled:
             self.rows.append((labels < 0).nonzero()[:, 0])
-            self.counts.append(unlabelled)
+            self.counts.append(unlabeled)
             if not len(self.rows[-1]):
-                raise DataError(f"all training samples are labelled, and 'unlabelled' wants {unlabelled} that are not")
+                raise DataError(f"all training samples are labeled, and 'unlabeled' wants {unlabeled} that are not")
         self.generator = generator
         self._waiting = [rows.new_empty(0) for rows in self.rows]
 

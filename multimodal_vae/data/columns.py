@@ -166,7 +166,7 @@ class Column:
         return scratch
 
 
-class Samples(MutableMapping[str, Tensor]):
+class SampleColumns(MutableMapping[str, Tensor]):
     """The samples (N, *shape) by modality. Looking one up makes it a tensor, of a file's rows a memory-mapped one.
 
     Attributes:
@@ -176,7 +176,7 @@ class Samples(MutableMapping[str, Tensor]):
     def __init__(self, columns: Mapping[str, Tensor | Column]) -> None:
         self.columns: dict[str, Column] = {
             name: column if isinstance(column, Column) else Column(column)
-            for name, column in (columns.columns if isinstance(columns, Samples) else columns).items()
+            for name, column in (columns.columns if isinstance(columns, SampleColumns) else columns).items()
         }
 
     def __getitem__(self, name: str) -> Tensor:
@@ -198,6 +198,6 @@ class Samples(MutableMapping[str, Tensor]):
         """Copy rows (n,)."""
         return {name: column[rows] for name, column in self.columns.items()}
 
-    def subset(self, rows: Tensor) -> "Samples":
+    def subset(self, rows: Tensor) -> "SampleColumns":
         """Some rows, shared."""
-        return Samples({name: column.subset(rows) for name, column in self.columns.items()})
+        return SampleColumns({name: column.subset(rows) for name, column in self.columns.items()})

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from multimodal_vae.data.batch import UNLABELLED, Batch
-from multimodal_vae.data.columns import Column, Samples, Scratch
+from multimodal_vae.data.batch import UNLABELED, Batch
+from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.intake import SKIPPED, Unreadable, take_in
 from multimodal_vae.data.manifest import RESERVED, SPLITS, read_manifest
 from multimodal_vae.data.split import split_by_patient
@@ -23,7 +23,7 @@ from multimodal_vae.modalities.base import Modality, check_samples, load_arrays
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
-    """Samples, checked when they come in; in files where they come from a manifest, else in memory.
+    """SampleColumns, checked when they come in; in files where they come from a manifest, else in memory.
 
     Made by :meth:`from_manifest`, :meth:`from_npz`, :meth:`from_tensors` or :meth:`from_dataset`. As a torch dataset it
     yields ``{"sample_id", "label", <modality>: value}`` with absent modalities left out. Subsets share the samples.
@@ -58,7 +58,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         source: Path | None = None,
     ) -> None:
         self.modalities = dict(modalities)
-        self.samples = Samples(samples)
+        self.samples = SampleColumns(samples)
         self.present = present
         self.labels = labels
         self.classes = list(classes)
@@ -86,7 +86,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         Args:
             path: a CSV file with the columns ``sample_id``, ``label``, optionally ``patient_id`` and ``split``, and
                 one column a modality, holding a path relative to the manifest, or a value; an empty cell is an
-                absent modality, an empty label an unlabelled sample.
+                absent modality, an empty label an unlabeled sample.
             modalities: by column, a modality, its name or its table.
             classes: the classes in their order; those found, sorted, where it is None.
             progress: whether to show progress; only on a terminal where it is None.
@@ -112,7 +112,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                 raise DataError(f"{path}, line {row.line}: {row.label!r} is no class; {did_you_mean(row.label, found)}")
         taken = take_in(path, rows, parts, cache, workers, unreadable, progress)
         kept = taken.present.any(1).nonzero()[:, 0]
-        notes, samples = taken.notes, Samples(taken.columns)
+        notes, samples = taken.notes, SampleColumns(taken.columns)
         if len(kept) < len(rows):
             notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # a name that no modality has
             rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
@@ -120,7 +120,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             parts,
             samples,
             taken.present[kept],
-            torch.tensor([found.index(row.label) if row.label else UNLABELLED for row in rows]),
+            torch.tensor([found.index(row.label) if row.label else UNLABELED for row in rows]),
             found,
             [row.sample_id for row in rows],
             [row.patient_id for row in rows],
@@ -278,17 +278,17 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         for row, label in enumerate(labels):
             if label and label not in classes:
                 raise DataError(f"row {row}: {label!r} is no class; {did_you_mean(label, classes)}")
-        indices = torch.tensor([classes.index(label) if label else UNLABELLED for label in labels], dtype=torch.int64)
+        indices = torch.tensor([classes.index(label) if label else UNLABELED for label in labels], dtype=torch.int64)
         return cls(parts, samples, present, indices, classes, names, owners)
 
     @property
-    def samples(self) -> Samples:
+    def samples(self) -> SampleColumns:
         """(N, *shape) by modality."""
         return self._samples
 
     @samples.setter
     def samples(self, samples: Mapping[str, Tensor | Column]) -> None:
-        self._samples = Samples(samples)
+        self._samples = SampleColumns(samples)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -31,7 +31,7 @@ _AT_ONCE = 16
 """Cells that a process is asked for at once."""
 
 
-class Reading(NamedTuple):
+class ReadResult(NamedTuple):
     """What came of one cell.
 
     Attributes:
@@ -45,7 +45,7 @@ class Reading(NamedTuple):
     fault: str = ""
 
 
-def read(modality: Modality, source: Source) -> Reading:
+def read(modality: Modality, source: Source) -> ReadResult:
     """Read one cell and check it."""
     modality.notes.clear()
     try:
@@ -53,15 +53,15 @@ def read(modality: Modality, source: Source) -> Reading:
             sample = np.array(modality.read(source), dtype=np.float32)
         modality.check(torch.as_tensor(sample)[None])
     except FileNotFoundError:
-        return Reading(None, {}, "there is no such file")
+        return ReadResult(None, {}, "there is no such file")
     except OSError as error:
-        return Reading(None, {}, f"cannot be read ({error.strerror})")
+        return ReadResult(None, {}, f"cannot be read ({error.strerror})")
     except DataError as error:
-        return Reading(None, {}, str(error))
-    return Reading(sample, dict(modality.notes))
+        return ReadResult(None, {}, str(error))
+    return ReadResult(sample, dict(modality.notes))
 
 
-def read_all(modality: Modality, sources: Sequence[Source], workers: int) -> Generator[Reading, None, None]:
+def read_all(modality: Modality, sources: Sequence[Source], workers: int) -> Generator[ReadResult, None, None]:
     """Read cells in their order.
 
     Args:
@@ -83,7 +83,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read_elsewhere(modality: Modality, sources: Sequence[Source], count: int) -> Iterator[Reading]:
+def _read_elsewhere(modality: Modality, sources: Sequence[Source], count: int) -> Iterator[ReadResult]:
     """Read with several processes, with as many chunks on their way as keep them busy and no more."""
     from multimodal_vae.data.worker import Worker
 
@@ -93,7 +93,7 @@ def _read_elsewhere(modality: Modality, sources: Sequence[Source], count: int) -
         for worker in [opened.enter_context(Worker(modality)) for _ in range(count)]:
             idle.put(worker)
 
-        def ask(chunk: Sequence[Source]) -> list[Reading]:
+        def ask(chunk: Sequence[Source]) -> list[ReadResult]:
             worker = idle.get()
             try:
                 return worker.read(chunk)

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from multimodal_vae import registry
-from multimodal_vae.data.reading import Reading, Source, read
+from multimodal_vae.data.reading import ReadResult, Source, read
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality
 
@@ -58,7 +58,7 @@ class Worker:
         self._process.kill()
         self._process.communicate()
 
-    def read(self, sources: Sequence[Source]) -> list[Reading]:
+    def read(self, sources: Sequence[Source]) -> list[ReadResult]:
         """Read cells, in their order.
 
         Raises:
@@ -71,7 +71,7 @@ class Worker:
             questions.flush()
         return [self._answer(source) for source in sources]
 
-    def _answer(self, source: Source) -> Reading:
+    def _answer(self, source: Source) -> ReadResult:
         answers, shape = self._process.stdout, self.modality.shape
         assert answers is not None  # noqa: S101  (for the type checker)
         line = answers.readline()
@@ -80,10 +80,10 @@ class Worker:
             if "raised" in answer:  # a mistake of the modality's: let it be raised here, as if there were no worker
                 return read(self.modality.anew(), source)
             if answer["fault"]:
-                return Reading(None, {}, answer["fault"])
+                return ReadResult(None, {}, answer["fault"])
             content = answers.read(math.prod(shape) * 4)
             if len(content) == math.prod(shape) * 4:
-                return Reading(np.frombuffer(bytearray(content), "<f4").reshape(shape), answer["notes"])
+                return ReadResult(np.frombuffer(bytearray(content), "<f4").reshape(shape), answer["notes"])
         state = self._process.wait()
         raise DataError(f"the process that read {source} ended ({state}); set workers = 0 to see why")
 

@@ -29,7 +29,7 @@ def interval(
     Samples of one patient resemble each other, so that resampling rows would promise too much. With ``replace=False``,
     half of the groups are drawn, none twice: where groups differ by chance alone, the mean of a half varies about
     that of the whole as the bootstrap's does, and statistics that would notice a row met twice, such as distances
-    to neighbours, do not.
+    to neighbors, do not.
 
     Args:
         statistic: of row numbers (K,), int64; what is not finite is left out.
@@ -93,7 +93,7 @@ class Seeds:
 
 
 def over_seeds(values: Iterable[float]) -> Seeds:
-    """Summarise one figure over seeds.
+    """Summarize one figure over seeds.
 
     Raises:
         DataError: if there is none.
@@ -104,7 +104,7 @@ def over_seeds(values: Iterable[float]) -> Seeds:
     """
     values = list(values)
     if not values:
-        raise DataError("there is no seed to summarise")
+        raise DataError("there is no seed to summarize")
     # statistics.stdev fails on what is not finite, such as the figure of a run that collapsed.
     finite = all(map(math.isfinite, values))
     spread = (statistics.stdev(values) if finite else math.nan) if len(values) > 1 else None

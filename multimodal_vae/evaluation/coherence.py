@@ -65,7 +65,7 @@ class Canonical:
 
 
 def canonical(x: Tensor, y: Tensor, components: int = 1, ridge: float = 0.5) -> Canonical:
-    """Regularised canonical correlation analysis.
+    """Regularized canonical correlation analysis.
 
     Args:
         x: (N, P), features of one modality.
@@ -165,7 +165,7 @@ def within_class_correlation(first: Tensor, second: Tensor, labels: Tensor) -> f
     """Correlation of two readings of one thing after each class's mean is taken away, from -1 to 1.
 
     For a cause that can be read from either modality: whether both show the same fluid, pressure or rate. Readings
-    shrink towards the class's mean where a modality hardly shows a cause, so compare with real pairs' own value.
+    shrink toward the class's mean where a modality hardly shows a cause, so compare with real pairs' own value.
 
     Args:
         first: (N,), as read from one modality.
@@ -193,9 +193,9 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _inverse_root(x: Tensor, ridge: float) -> Tensor:
-    """The inverse square root of the regularised covariance of centred rows."""
+    """The inverse square root of the regularized covariance of centered rows."""
     covariance = x.T @ x / len(x)
     variances, directions = torch.linalg.eigh(covariance)
-    floor = max(ridge * float(variances.mean()), float(variances.max()) * 1e-12, torch.finfo(x.dtype).tiny)
-    root: Tensor = directions @ torch.diag((variances.clamp(min=0) + floor).rsqrt()) @ directions.T
+    baseline = max(ridge * float(variances.mean()), float(variances.max()) * 1e-12, torch.finfo(x.dtype).tiny)
+    root: Tensor = directions @ torch.diag((variances.clamp(min=0) + baseline).rsqrt()) @ directions.T
     return root

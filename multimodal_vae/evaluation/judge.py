@@ -1,4 +1,4 @@
-"""A small network that learns to say what samples are, for the judgement of others."""
+"""A small network that learns to say what samples are, for the judgment of others."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from multimodal_vae.errors import DataError, RunError
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import read_json, read_tensors, write_json, write_tensors
 from multimodal_vae.scopes import evaluating, seeded
 
@@ -21,7 +21,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Reading:
+class JudgeOutput:
     """What a judge says of samples.
 
     Attributes:
@@ -59,7 +59,7 @@ class Judge(nn.Module):
         torch.Size([3, 2])
     """
 
-    _centre: Tensor
+    _center: Tensor
     _scale: Tensor
 
     def __init__(
@@ -78,7 +78,7 @@ class Judge(nn.Module):
         self._trunks = nn.ModuleList(trunk for trunk, _ in trunks)
         self._join = nn.Sequential(nn.Linear(sum(size for _, size in trunks), features), nn.ReLU())
         self._head = nn.Linear(features, len(self.classes) + len(self.causes))
-        self.register_buffer("_centre", torch.zeros(len(self.causes)))
+        self.register_buffer("_center", torch.zeros(len(self.causes)))
         self.register_buffer("_scale", torch.ones(len(self.causes)))
 
     @property
@@ -97,13 +97,13 @@ class Judge(nn.Module):
         logits, causes = self._head(features).split([len(self.classes), len(self.causes)], 1)
         return features, logits, causes
 
-    def read(self, values: Mapping[str, Tensor], batch: int = 256) -> Reading:
+    def read(self, values: Mapping[str, Tensor], batch: int = 256) -> JudgeOutput:
         """Judge samples (N, *shape) by modality; others than its own are not looked at.
 
         Raises:
             DataError: if a modality is missing, or of another shape.
         """
-        device = self._centre.device
+        device = self._center.device
         known = [name for name in self.shapes if name in values]
         count = len(values[known[0]]) if known else 0
         parts = []
@@ -112,8 +112,8 @@ class Judge(nn.Module):
                 some = {name: values[name][start : start + batch].to(device).float() for name in known}
                 parts.append([each.cpu() for each in self(some)])
         features, logits, causes = (torch.cat(each) for each in zip(*parts, strict=True))
-        causes = causes * self._scale.cpu() + self._centre.cpu()
-        return Reading(features, logits.softmax(1), dict(zip(self.causes, causes.unbind(1), strict=True)))
+        causes = causes * self._scale.cpu() + self._center.cpu()
+        return JudgeOutput(features, logits.softmax(1), dict(zip(self.causes, causes.unbind(1), strict=True)))
 
     def save(self, path: Path) -> None:
         """Write the weights to ``path`` (.safetensors), and beside them a .json that says what they are."""
@@ -153,7 +153,7 @@ class Judge(nn.Module):
 
 
 def train_judge(
-    samples: Samples,
+    samples: LabeledSamples,
     classes: Sequence[str],
     modalities: Sequence[str] | None = None,
     augment: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
@@ -184,7 +184,7 @@ def train_judge(
 
     Example:
         >>> labels = torch.arange(64) % 2
-        >>> samples = Samples({"x": 4 * labels[:, None] + torch.randn(64, 3)}, labels)
+        >>> samples = LabeledSamples({"x": 4 * labels[:, None] + torch.randn(64, 3)}, labels)
         >>> judge = train_judge(samples, ["low", "high"], epochs=10)
         >>> float((judge.read(samples.values).labels == labels).double().mean()) > 0.9
         True
@@ -196,13 +196,13 @@ def train_judge(
     values = {name: samples.values[name].detach().cpu().float() for name in modalities or samples.values}
     with seeded(seed):
         judge = Judge({name: list(x.shape[1:]) for name, x in values.items()}, classes, list(samples.causes), width)
-        _standardise(judge, values, samples)
+        _standardize(judge, values, samples)
         counts = torch.bincount(samples.labels, minlength=len(classes)).float()
         weight = torch.where(counts > 0, len(samples) / counts.clamp(min=1) / int((counts > 0).sum()), 0.0)
         causes = torch.stack([x.float() for x in samples.causes.values()], 1) if samples.causes else None
-        optimiser = torch.optim.AdamW(judge.parameters(), learning_rate, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(judge.parameters(), learning_rate, weight_decay=1e-2)
         steps = epochs * -(-len(samples) // batch)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         judge.train()
         for _ in range(epochs):
             order = torch.randperm(len(samples))
@@ -214,10 +214,10 @@ def train_judge(
                 _, logits, read = judge(seen)
                 loss = F.cross_entropy(logits, samples.labels[rows], weight)
                 if causes is not None:
-                    loss = loss + F.mse_loss(read, (causes[rows] - judge._centre) / judge._scale)
-                optimiser.zero_grad()
+                    loss = loss + F.mse_loss(read, (causes[rows] - judge._center) / judge._scale)
+                optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
+                optimizer.step()
                 schedule.step()
     return judge.eval()
 
@@ -232,7 +232,7 @@ class _Facts(TypedDict):
     features: int
 
 
-class _Standardise(nn.Module):
+class _Standardize(nn.Module):
     """Channels as they are in training: mean zero, standard deviation one."""
 
     mean: Tensor
@@ -259,7 +259,7 @@ _CELLS = 4
 def _trunk(shape: Sequence[int], width: int) -> tuple[nn.Module, int]:
     """A network for samples of one shape, and the length of what it gives."""
     channels, *space = shape
-    first = _Standardise(channels, len(space))
+    first = _Standardize(channels, len(space))
     if not space:
         return nn.Sequential(first, nn.Linear(channels, 4 * width), nn.ReLU()), 4 * width
     if len(space) not in _CONVOLUTION:
@@ -274,15 +274,15 @@ def _trunk(shape: Sequence[int], width: int) -> tuple[nn.Module, int]:
     return nn.Sequential(*layers), int(4 * width * _CELLS ** len(space))
 
 
-def _standardise(judge: Judge, values: Mapping[str, Tensor], samples: Samples) -> None:
+def _standardize(judge: Judge, values: Mapping[str, Tensor], samples: LabeledSamples) -> None:
     """Take means and standard deviations of modalities and causes from the training samples."""
     for x, trunk in zip(values.values(), judge._trunks, strict=True):
-        first = cast(_Standardise, cast(nn.Sequential, trunk)[0])
+        first = cast(_Standardize, cast(nn.Sequential, trunk)[0])
         over = [0, *range(2, x.dim())]
         first.mean.copy_(x.mean(over).reshape(first.mean.shape))
         first.deviation.copy_(_or_one(x.std(over)).reshape(first.mean.shape))
     for index, x in enumerate(samples.causes.values()):
-        judge._centre[index] = x.float().mean()
+        judge._center[index] = x.float().mean()
         judge._scale[index] = _or_one(x.float().std())
 
 

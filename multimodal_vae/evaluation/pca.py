@@ -19,7 +19,7 @@ class JointPCA:
 
     Args:
         components: how many, at most; never more than rows - 1 or than there are numbers.
-        seed: of the randomised solver.
+        seed: of the randomized solver.
 
     Example:
         >>> values = {"a": torch.randn(20, 3, 4), "b": torch.randn(20, 2)}

@@ -64,7 +64,7 @@ class PixelClassifier:
 
 
 def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """The share of each class that is labelled rightly, averaged over the classes that occur.
+    """The share of each class that is labeled rightly, averaged over the classes that occur.
 
     Example:
         >>> balanced_accuracy(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0]))

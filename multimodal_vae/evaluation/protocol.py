@@ -11,29 +11,29 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.errors import DataError
+from multimodal_vae.evaluation.baseline import GaussianBaseline
 from multimodal_vae.evaluation.bootstrap import Interval, interval
 from multimodal_vae.evaluation.class_maps import map_differences
 from multimodal_vae.evaluation.coherence import agreement, within_class_coherence, within_class_correlation
 from multimodal_vae.evaluation.copying import closest_record
-from multimodal_vae.evaluation.figure import Aim, Figure
-from multimodal_vae.evaluation.floor import GaussianFloor
 from multimodal_vae.evaluation.individuality import within_class
 from multimodal_vae.evaluation.judge import Judge
 from multimodal_vae.evaluation.kernel_distance import kernel_distance
 from multimodal_vae.evaluation.latent import cross_validated_labels
-from multimodal_vae.evaluation.neighbours import neighbours
+from multimodal_vae.evaluation.neighbors import neighbors
 from multimodal_vae.evaluation.pca import JointPCA
 from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.evaluation.purity import purity
-from multimodal_vae.evaluation.samples import Samples, group_numbers, same_classes
+from multimodal_vae.evaluation.result import Aim, MetricResult
+from multimodal_vae.evaluation.samples import LabeledSamples, group_numbers, same_classes
 from multimodal_vae.evaluation.sharpness import BANDS, energy, reproduced
 from multimodal_vae.evaluation.utility import Utility, utility
 
 
 def evaluate(
-    train: Samples,
-    held_out: Samples,
-    generated: Samples,
+    train: LabeledSamples,
+    held_out: LabeledSamples,
+    generated: LabeledSamples,
     judges: Sequence[Judge],
     reconstructions: Mapping[str, Tensor] | None = None,
     embeddings: Tensor | None = None,
@@ -43,10 +43,10 @@ def evaluate(
     components: int = 5,
     resamples: int = 200,
     seed: int = 0,
-) -> list[Figure]:
+) -> list[MetricResult]:
     """Measure what a generator made, from arrays alone.
 
-    Real samples and draws of the Gaussian floor go through the same measures in the generated samples' place. For that,
+    Real samples and draws of the Gaussian baseline go through the same measures in the generated samples' place. For that,
     all are cut to the same number of each class; for utility, to no more than there are training samples. Measures
     that judge samples by themselves (purity, coherence, copying) take the held-out samples for the real ones, since
     judges may know the training samples; those that compare with the held-out samples take the training samples.
@@ -61,7 +61,7 @@ def evaluate(
         embeddings: of the held-out samples, (N, latent_dim).
         references: the held-out samples free of noise, where that is known.
         bands: edges of the bands of frequency in which sharpness is measured, in cycles per element.
-        k: which neighbour bounds a neighbourhood.
+        k: which neighbor bounds a neighborhood.
         components: how many principal components of each judge's features to look for coherence within a class in.
         resamples: of the bootstrap.
         seed: of all that is drawn.
@@ -82,11 +82,11 @@ def evaluate(
         raise DataError(f"no judge looks at all of {names}; train one with train_judge")
     single = {judge.modalities[0]: judge for judge in judges if len(judge.modalities) == 1}
     between = partial(interval, resamples=resamples, seed=seed)
-    floor = GaussianFloor(seed=seed).fit(train)
+    baseline = GaussianBaseline(seed=seed).fit(train)
 
     counts = {c: min(each.counts()[c] for each in (train, held_out, generated)) for c in train.counts()}
     real, known, new = (each.cut(counts, seed) for each in (held_out, train, generated))
-    rival = floor.sample(counts, seed)
+    rival = baseline.sample(counts, seed)
 
     features = _Features.of(joint, train)
     compare = partial(_comparison, real=real, features=features, bands=bands, k=k, between=between)
@@ -100,12 +100,12 @@ def evaluate(
 
     plenty = {c: min(train.counts()[c], generated.counts()[c]) for c in counts}
     useful = utility(train, generated.cut(plenty, seed), held_out, seed=seed)
-    useful_rival = utility(train, floor.sample(plenty, seed + 1), held_out, seed=seed)
+    useful_rival = utility(train, baseline.sample(plenty, seed + 1), held_out, seed=seed)
     return [
         *_latent(held_out, embeddings, between, seed),
-        *_individuality(held_out, reconstructions, floor, between),
+        *_individuality(held_out, reconstructions, baseline, between),
         *_beside(compare(new), compare(known), compare(rival)),
-        *_reproduced(held_out, reconstructions, references or held_out.values, floor, bands),
+        *_reproduced(held_out, reconstructions, references or held_out.values, baseline, bands),
         *_beside(judged(new), judged(real), judged(rival)),
         *_utility(useful, useful_rival, held_out, between),
     ]
@@ -126,37 +126,39 @@ class _Value:
 
 @dataclass(frozen=True)
 class _Features:
-    """A judge's features, centred and of mean variance one over the training samples: distances have a scale."""
+    """A judge's features, centered and of mean variance one over the training samples: distances have a scale."""
 
     judge: Judge
     mean: Tensor
     scale: float
 
     @classmethod
-    def of(cls, judge: Judge, train: Samples) -> Self:
+    def of(cls, judge: Judge, train: LabeledSamples) -> Self:
         features = judge.read(train.values).features.double()
         return cls(judge, features.mean(0), float(features.var(0).mean()) ** 0.5 or 1.0)
 
-    def __call__(self, samples: Samples) -> Tensor:
+    def __call__(self, samples: LabeledSamples) -> Tensor:
         return (self.judge.read(samples.values).features.double() - self.mean) / self.scale
 
 
-def _beside(new: Mapping[str, _Value], real: Mapping[str, _Value], floor: Mapping[str, _Value]) -> list[Figure]:
+def _beside(
+    new: Mapping[str, _Value], real: Mapping[str, _Value], baseline: Mapping[str, _Value]
+) -> list[MetricResult]:
     return [
-        Figure(
+        MetricResult(
             name,
             each.value,
             each.aim,
             each.interval() if each.interval else None,
             real[name].value,
-            floor[name].value,
+            baseline[name].value,
             beside=each.beside,
         )
         for name, each in new.items()
     ]
 
 
-def _latent(held_out: Samples, embeddings: Tensor | None, between: _Between, seed: int) -> list[Figure]:
+def _latent(held_out: LabeledSamples, embeddings: Tensor | None, between: _Between, seed: int) -> list[MetricResult]:
     if embeddings is None:
         return []
     numbers = group_numbers(held_out.groups, len(held_out))
@@ -167,23 +169,26 @@ def _latent(held_out: Samples, embeddings: Tensor | None, between: _Between, see
     in_latent, in_data = ask({"latent": embeddings}), ask(held_out.values)
     bounds = between(_accuracy(in_latent, held_out.labels), len(held_out), held_out.groups)
     value, real = (balanced_accuracy(labels, held_out.labels) for labels in (in_latent, in_data))
-    return [Figure("latent/separability", value, "higher", bounds, real)]
+    return [MetricResult("latent/separability", value, "higher", bounds, real)]
 
 
 def _individuality(
-    held_out: Samples, reconstructions: Mapping[str, Tensor] | None, floor: GaussianFloor, between: _Between
-) -> list[Figure]:
+    held_out: LabeledSamples,
+    reconstructions: Mapping[str, Tensor] | None,
+    baseline: GaussianBaseline,
+    between: _Between,
+) -> list[MetricResult]:
     figures = []
-    linear = floor.project(held_out.values) if reconstructions else {}
+    linear = baseline.project(held_out.values) if reconstructions else {}
     for name, x in (reconstructions or {}).items():
         ours, theirs = (within_class(held_out.values[name], y, held_out.labels) for y in (x, linear[name]))
         bounds = between(ours.r2, len(held_out), held_out.groups)
-        figures.append(Figure(f"individuality/{name}", ours.r2(), "higher", bounds, floor=theirs.r2()))
+        figures.append(MetricResult(f"individuality/{name}", ours.r2(), "higher", bounds, baseline=theirs.r2()))
     return figures
 
 
 def _comparison(
-    new: Samples, real: Samples, features: "_Features", bands: Sequence[float], k: int, between: _Between
+    new: LabeledSamples, real: LabeledSamples, features: "_Features", bands: Sequence[float], k: int, between: _Between
 ) -> dict[str, _Value]:
     """What is measured against held-out samples."""
     values = {}
@@ -193,7 +198,7 @@ def _comparison(
             # Without an interval: resampling adds to a difference that is never negative.
             values[f"fidelity/{what}/{name}"] = _Value(sum(each) / len(each), "lower")
     ours, theirs = features(new), features(real)
-    found = neighbours(theirs, ours, k)
+    found = neighbors(theirs, ours, k)
     rows: dict[str, tuple[Tensor, Aim, Sequence[str] | None]] = {
         "precision": (found.precise, "higher", new.groups),
         "recall": (found.recalled, "higher", real.groups),
@@ -216,7 +221,7 @@ def _comparison(
 
 
 def _sharpness(
-    name: str, ours: Tensor, theirs: Tensor, bands: Sequence[float], real: Samples, between: _Between
+    name: str, ours: Tensor, theirs: Tensor, bands: Sequence[float], real: LabeledSamples, between: _Between
 ) -> dict[str, _Value]:
     values = {}
     for index, band in enumerate(_named(bands)):
@@ -228,14 +233,14 @@ def _sharpness(
 
 
 def _reproduced(
-    held_out: Samples,
+    held_out: LabeledSamples,
     reconstructions: Mapping[str, Tensor] | None,
     references: Mapping[str, Tensor],
-    floor: GaussianFloor,
+    baseline: GaussianBaseline,
     bands: Sequence[float],
-) -> list[Figure]:
+) -> list[MetricResult]:
     figures = []
-    linear = floor.project(held_out.values) if reconstructions else {}
+    linear = baseline.project(held_out.values) if reconstructions else {}
     for name, x in (reconstructions or {}).items():
         if x.dim() > 2:
             shares = [reproduced(each[name], references[name], bands) for each in (reconstructions or {}, linear)]
@@ -245,13 +250,15 @@ def _reproduced(
                 if bool(torch.isfinite(shares[0][index])):
                     ours, theirs = (float(share[index]) for share in shares)
                     seen = None if real is None else float(real[index])
-                    figures.append(Figure(f"reproduced/{name}/{band}", ours, "higher", real=seen, floor=theirs))
+                    figures.append(
+                        MetricResult(f"reproduced/{name}/{band}", ours, "higher", real=seen, baseline=theirs)
+                    )
     return figures
 
 
 def _by_itself(
-    new: Samples,
-    train: Samples,
+    new: LabeledSamples,
+    train: LabeledSamples,
     joint: Judge,
     features: "_Features",
     single: Mapping[str, Judge],
@@ -291,7 +298,7 @@ def _by_itself(
     return values
 
 
-def _utility(ours: Utility, floor: Utility, held_out: Samples, between: _Between) -> list[Figure]:
+def _utility(ours: Utility, baseline: Utility, held_out: LabeledSamples, between: _Between) -> list[MetricResult]:
     figures = []
     for name, trained_on, alone in (
         ("synthetic alone", "synthetic", "real"),
@@ -301,8 +308,8 @@ def _utility(ours: Utility, floor: Utility, held_out: Samples, between: _Between
         if trained_on not in ours.predicted:
             continue
         bounds = between(partial(ours.accuracy, trained_on), len(held_out), held_out.groups)
-        value, real, rival = ours.accuracy(trained_on), ours.accuracy(alone), floor.accuracy(trained_on)
-        figures.append(Figure(f"utility/{name}", value, "higher", bounds, real, rival))
+        value, real, rival = ours.accuracy(trained_on), ours.accuracy(alone), baseline.accuracy(trained_on)
+        figures.append(MetricResult(f"utility/{name}", value, "higher", bounds, real, rival))
     return figures
 
 

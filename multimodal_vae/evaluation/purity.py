@@ -7,7 +7,7 @@ from torch import Tensor
 
 from multimodal_vae.evaluation.class_maps import spread_ratio
 from multimodal_vae.evaluation.pixels import balanced_accuracy
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Purity:
     spread: Mapping[str, float]
 
 
-def purity(judged: Tensor, generated: Samples, real: Samples) -> Purity:
+def purity(judged: Tensor, generated: LabeledSamples, real: LabeledSamples) -> Purity:
     """Judge's labels against the wanted ones, with the spread within the classes.
 
     Args:
@@ -36,8 +36,8 @@ def purity(judged: Tensor, generated: Samples, real: Samples) -> Purity:
 
     Example:
         >>> import torch
-        >>> real = Samples({"x": torch.randn(40, 3)}, torch.arange(40) % 2)
-        >>> collapsed = Samples({"x": real.values["x"] / 4}, real.labels)
+        >>> real = LabeledSamples({"x": torch.randn(40, 3)}, torch.arange(40) % 2)
+        >>> collapsed = LabeledSamples({"x": real.values["x"] / 4}, real.labels)
         >>> p = purity(real.labels, collapsed, real)
         >>> p.purity, round(p.spread["x"], 6)
         (1.0, 0.25)

@@ -13,7 +13,7 @@ from multimodal_vae.errors import DataError
 
 
 @dataclass(frozen=True)
-class Samples:
+class LabeledSamples:
     """Complete samples: row i of every modality belongs to the same one.
 
     Args:
@@ -26,7 +26,7 @@ class Samples:
         DataError: if lengths differ, or a value is not finite.
 
     Example:
-        >>> samples = Samples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1]))
+        >>> samples = LabeledSamples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1]))
         >>> len(samples), len(samples.take([0, 2]))
         (3, 2)
     """

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.evaluation.pixels import FEWEST, PixelClassifier, balanced_accuracy
-from multimodal_vae.evaluation.samples import Samples, group_numbers
+from multimodal_vae.evaluation.samples import LabeledSamples, group_numbers
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,11 @@ class Utility:
 
 
 def utility(
-    train: Samples, synthetic: Samples, held_out: Samples, classifier: PixelClassifier | None = None, seed: int = 0
+    train: LabeledSamples,
+    synthetic: LabeledSamples,
+    held_out: LabeledSamples,
+    classifier: PixelClassifier | None = None,
+    seed: int = 0,
 ) -> Utility:
     """Train on generated samples, on real ones and on both; ask each about real patients that nobody has seen.
 
@@ -50,7 +54,7 @@ def utility(
         recurrent conditional GANs* (2017), section 4.
 
     Example:
-        >>> draw = lambda: Samples({"x": torch.arange(80)[:, None] % 2 * 5 + torch.randn(80, 2)}, torch.arange(80) % 2)
+        >>> draw = lambda: LabeledSamples({"x": torch.arange(80)[:, None] % 2 * 5 + torch.randn(80, 2)}, torch.arange(80) % 2)
         >>> utility(draw(), draw(), draw()).accuracy("synthetic") > 0.9
         True
     """
@@ -68,7 +72,7 @@ def utility(
     return Utility(held_out.labels, predicted)
 
 
-def joined(first: Samples, second: Samples) -> Samples:
+def joined(first: LabeledSamples, second: LabeledSamples) -> LabeledSamples:
     """Two sets of samples as one, in which nobody's groups or causes are kept."""
     values = {name: torch.cat([x, second.values[name].to(x)]) for name, x in first.values.items()}
-    return Samples(values, torch.cat([first.labels, second.labels]))
+    return LabeledSamples(values, torch.cat([first.labels, second.labels]))

@@ -45,7 +45,7 @@ def numbered(numbers: Tensor, present: Tensor) -> Tensor:
     return present & ((numbers[..., None] >> place.clamp(min=0)) & 1).bool()
 
 
-def powers(present: Tensor) -> Tensor:
+def count_subsets(present: Tensor) -> Tensor:
     """How many subsets of what is present are not empty, (N,) of int64."""
     return 2 ** present.sum(1) - 1
 
@@ -53,4 +53,4 @@ def powers(present: Tensor) -> Tensor:
 def drawn(count: int, present: Tensor) -> Tensor:
     """Numbers of so many subsets, (count, N), each of those that are not empty as likely as any other."""
     # Of numbers below 2^62, the remainders of a few million subsets are as good as equally likely.
-    return torch.randint(2**62, (count, len(present)), device=present.device) % powers(present).clamp(min=1) + 1
+    return torch.randint(2**62, (count, len(present)), device=present.device) % count_subsets(present).clamp(min=1) + 1

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from multimodal_vae.distributions import Gaussian, product
 from multimodal_vae.fusions.base import LOGVAR
 from multimodal_vae.fusions.experts import Experts
-from multimodal_vae.fusions.mvtcae import together
+from multimodal_vae.fusions.mvtcae import kl_to_experts
 
 
 class JMVAE(Experts):
@@ -55,5 +55,5 @@ class JMVAE(Experts):
         # Each a product of one: a place of its own among the axes makes M rows of what would be multiplied.
         each = Gaussian(experts.mean[:, :, None], experts.logvar[:, :, None])
         singles = product(each, torch.ones_like(asked)[..., None], self.prior)
-        apart = torch.where(asked.all(1), together(posterior, singles, asked), 0)
+        apart = torch.where(asked.all(1), kl_to_experts(posterior, singles, asked), 0)
         return posterior.kl_to_standard_normal().sum(1) + self.alpha * apart

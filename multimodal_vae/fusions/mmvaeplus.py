@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from multimodal_vae.distributions import Gaussian, mixture_log_prob, moment_matched
 from multimodal_vae.fusions.base import Subsets
 from multimodal_vae.fusions.experts import Experts
-from multimodal_vae.fusions.moe import alone
+from multimodal_vae.fusions.moe import singletons
 
 
 class MMVAEPlus(Experts):
@@ -52,7 +52,7 @@ class MMVAEPlus(Experts):
 
     def subsets(self, present: Tensor) -> Subsets:
         """Each modality that is present, alone."""
-        return alone(present)
+        return singletons(present)
 
     def divergence(
         self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], asked: Tensor, present: Tensor

@@ -34,7 +34,7 @@ class MoE(Experts):
 
     def subsets(self, present: Tensor) -> Subsets:
         """Each modality that is present, alone."""
-        return alone(present)
+        return singletons(present)
 
     def divergence(
         self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], asked: Tensor, present: Tensor
@@ -46,11 +46,11 @@ class MoE(Experts):
         return mixture - Gaussian.standard_like(latents).log_prob(latents)
 
 
-def alone(present: Tensor) -> Subsets:
+def singletons(present: Tensor) -> Subsets:
     """Each modality that is present alone, all weighing the same, and each rebuilding everything.
 
     Example:
-        >>> alone(torch.tensor([[True, True, False]])).weights.tolist()
+        >>> singletons(torch.tensor([[True, True, False]])).weights.tolist()
         [[0.5], [0.5], [0.0]]
     """
     asked = torch.eye(present.shape[1], dtype=torch.bool, device=present.device)[:, None] & present

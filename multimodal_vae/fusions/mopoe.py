@@ -10,7 +10,7 @@ from torch import Tensor
 from multimodal_vae.distributions import Gaussian, product
 from multimodal_vae.errors import ConfigurationError
 from multimodal_vae.fusions.base import Subsets
-from multimodal_vae.fusions.experts import Experts, drawn, numbered, powers
+from multimodal_vae.fusions.experts import Experts, count_subsets, drawn, numbered
 
 _ALL, _DRAWN = 7, 5  # subsets of three modalities, and as many as are drawn of more
 _MOST_SUMMED = 10  # modalities whose 1023 products a sampled divergence still sums up
@@ -57,7 +57,7 @@ class MoPoE(Experts):
 
     def subsets(self, present: Tensor) -> Subsets:
         """Every subset that is not empty, or as many of them, drawn."""
-        every = powers(present)
+        every = count_subsets(present)
         there_are = 2 ** present.shape[1] - 1
         wanted = self.draws if self.draws != "auto" else _ALL if there_are <= _ALL else _DRAWN
         most = min(wanted, there_are)
@@ -73,7 +73,7 @@ class MoPoE(Experts):
         """That of the component, or log q(z) - log p(z) under the mixture of all subsets of what is present."""
         if self.kl == "bound":
             return posterior.kl_to_standard_normal().sum(1)
-        experts, every = self.experts(features, present), powers(present)
+        experts, every = self.experts(features, present), count_subsets(present)
         joint = []
         for number in range(1, 2 ** present.shape[1]):
             subset = numbered(torch.full_like(every, number)[None], present)[0]

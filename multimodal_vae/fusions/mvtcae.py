@@ -35,17 +35,17 @@ class MVTCAE(Experts):
         """All that is present."""
         whole = Subsets.whole(present)
         share = 1 - self.alpha / present.sum(1).clamp(min=1)
-        return Subsets(whole.asked, whole.weights, share[:, None] * whole.rebuilt)
+        return Subsets(whole.asked, whole.weights, share[:, None] * whole.reconstruction_weight)
 
     def divergence(
         self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], asked: Tensor, present: Tensor
     ) -> Tensor:
         """From the prior, and from each expert."""
-        apart = together(posterior, self.experts(features, asked), asked) / asked.sum(1).clamp(min=1)
+        apart = kl_to_experts(posterior, self.experts(features, asked), asked) / asked.sum(1).clamp(min=1)
         return (1 - self.alpha) * posterior.kl_to_standard_normal().sum(1) + self.alpha * apart
 
 
-def together(posterior: Gaussian, experts: Gaussian, asked: Tensor) -> Tensor:
+def kl_to_experts(posterior: Gaussian, experts: Gaussian, asked: Tensor) -> Tensor:
     """The sum of the KL divergences of posteriors (R, D) from their experts (R, M, D) that are asked, (R,), in nats."""
     spread = Gaussian(posterior.mean[:, None], posterior.logvar[:, None]).kl_to(experts).sum(-1)
     return torch.where(asked, spread, 0).sum(1)

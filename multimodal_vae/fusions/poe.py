@@ -12,7 +12,7 @@ from multimodal_vae.fusions.experts import Experts, drawn, numbered
 
 
 class PoE(Experts):
-    """The prior times an expert for each modality that is present, normalised.
+    """The prior times an expert for each modality that is present, normalized.
 
     Where modalities are independent given the latent, the true posterior has this form (Wu and Goodman 2018, section
     2.1), so that one network a modality answers for every subset. Training adds up evidence lower bounds (section 2.2):

@@ -35,7 +35,7 @@ class Logger(Part, ABC):
         """Take one epoch's figures.
 
         Args:
-            step: optimiser steps since the start.
+            step: optimizer steps since the start.
             values: ``epoch``, counted from 1; ``training.<term>`` and, where there is a validation set,
                 ``validation.<term>``, means over the epoch, the terms being ``loss`` and those of
                 :meth:`~multimodal_vae.model.MultimodalVAE.forward`; and what no two runs share: ``machine.seconds``, of

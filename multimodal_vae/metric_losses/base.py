@@ -24,7 +24,7 @@ class MetricLoss(Part, nn.Module, ABC):
 
         Args:
             latents: (N, latent_dim).
-            labels: (N,) of int64, none negative: the core drops unlabelled samples.
+            labels: (N,) of int64, none negative: the core drops unlabeled samples.
 
         Returns:
             A scalar; zero, with a gradient, where the batch has nothing to compare.

@@ -30,7 +30,7 @@ class PyTorchMetricLearning(MetricLoss):
 
     A loss that cannot do without ``num_classes`` and ``embedding_size`` is told both; its weights are saved with the
     run. What the library makes of a batch of one class or of a class of one sample is its own affair; an empty batch
-    contributes zero. Its distances normalise latents unless they are told ``normalize_embeddings=False``.
+    contributes zero. Its distances normalize latents unless they are told ``normalize_embeddings=False``.
 
     Args:
         loss: the name of a class in ``pytorch_metric_learning.losses``, or a table of it as ``name`` and its options;

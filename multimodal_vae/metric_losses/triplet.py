@@ -61,7 +61,7 @@ def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
     if distance == "cosine":
         unit = F.normalize(latents, dim=1)
         return 1 - unit @ unit.T
-    # The matrix-product form of cdist is faster from 26 rows on, and wrong by some 1e-3 for near neighbours.
+    # The matrix-product form of cdist is faster from 26 rows on, and wrong by some 1e-3 for near neighbors.
     euclidean = torch.cdist(latents, latents, compute_mode="donot_use_mm_for_euclid_dist")
     return euclidean.square() if distance == "squared" else euclidean
 

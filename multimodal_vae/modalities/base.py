@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.files import bounded_lines
-from multimodal_vae.nn.standardise import Standardise
+from multimodal_vae.nn.standardize import Standardize
 from multimodal_vae.part import Part
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ class Modality(Part, ABC):
     def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
         """Set buffers of both networks from the training samples (N, *shape), once, before training.
 
-        By default every :class:`~multimodal_vae.nn.Standardise` layer in them measures the samples. Where they would
+        By default every :class:`~multimodal_vae.nn.Standardize` layer in them measures the samples. Where they would
         take more than 256 MiB, as many of them are given as that holds, evenly spaced.
         """
         for layer in (*encoder.modules(), *decoder.modules()):
-            if isinstance(layer, Standardise):
+            if isinstance(layer, Standardize):
                 layer.measure(samples)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ class Categorical(Modality):
         return mlp([len(self.categories), self.hidden, self.hidden])
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """A perceptron to unnormalised log probabilities."""
+        """A perceptron to unnormalized log probabilities."""
         return mlp([latent_dim, self.hidden, len(self.categories)])
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:

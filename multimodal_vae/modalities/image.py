@@ -27,7 +27,7 @@ class Image(Modality):
 
     Args:
         size: (height, width) in pixels.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for gray, 3 for color.
         width: features of the network's first block.
         network: ``"residual"``, the paper's; or ``"compact"``, which at a width of 16 costs less than a tenth of it.
         loss: weights of the reconstruction losses of :data:`multimodal_vae.nn.PIXEL_LOSSES`.

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality, load_arrays, read_table, real_numbers
-from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardise, Unstandardise
+from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
 
 
 class Signal(Modality):
-    """A signal of (channels, length), in any unit; standardised by channel on the training data.
+    """A signal of (channels, length), in any unit; standardized by channel on the training data.
 
     Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with a column a channel and a
     row a point in time. Where there is one channel, an array of (length,) will do.
@@ -40,12 +40,12 @@ class Signal(Modality):
         return (self.channels, self.length)
 
     def encoder(self) -> nn.Module:
-        """Standardisation, then one-dimensional residual blocks."""
-        return nn.Sequential(Standardise((self.channels, 1)), ResidualEncoder(self.shape, self.width))
+        """Standardization, then one-dimensional residual blocks."""
+        return nn.Sequential(Standardize((self.channels, 1)), ResidualEncoder(self.shape, self.width))
 
     def decoder(self, latent_dim: int) -> nn.Module:
         """The way back, to values and their deviations, (N, 2, channels, length)."""
-        return nn.Sequential(ResidualDecoder(latent_dim, self.shape, self.width), Unstandardise((self.channels, 1)))
+        return nn.Sequential(ResidualDecoder(latent_dim, self.shape, self.width), Unstandardize((self.channels, 1)))
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Mean squared difference in units of each channel's standard deviation, (N,)."""

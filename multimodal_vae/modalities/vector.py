@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.nn import Standardise, Unstandardise, mlp
+from multimodal_vae.nn import Standardize, Unstandardize, mlp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 class Vector(Modality):
-    """A vector of numbers in any units; standardised by element on the training data.
+    """A vector of numbers in any units; standardized by element on the training data.
 
     Args:
         size: how many numbers.
@@ -41,12 +41,12 @@ class Vector(Modality):
         return (self.size,)
 
     def encoder(self) -> nn.Module:
-        """Standardisation, then a perceptron with one hidden layer."""
-        return nn.Sequential(Standardise((self.size,)), mlp([self.size, self.hidden, self.hidden]))
+        """Standardization, then a perceptron with one hidden layer."""
+        return nn.Sequential(Standardize((self.size,)), mlp([self.size, self.hidden, self.hidden]))
 
     def decoder(self, latent_dim: int) -> nn.Module:
         """The way back, to values and their deviations, (N, 2, size)."""
-        return nn.Sequential(mlp([latent_dim, self.hidden, self.size]), Unstandardise((self.size,)))
+        return nn.Sequential(mlp([latent_dim, self.hidden, self.size]), Unstandardize((self.size,)))
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Mean squared difference in units of each element's standard deviation, (N,)."""

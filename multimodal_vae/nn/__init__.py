@@ -16,7 +16,7 @@ from multimodal_vae.nn.losses import (
 )
 from multimodal_vae.nn.mlp import mlp
 from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
-from multimodal_vae.nn.standardise import Standardise, Unstandardise
+from multimodal_vae.nn.standardize import Standardize, Unstandardize
 
 __all__ = [
     "PIXEL_LOSSES",
@@ -27,8 +27,8 @@ __all__ = [
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",
-    "Standardise",
-    "Unstandardise",
+    "Standardize",
+    "Unstandardize",
     "bce",
     "bce_floor",
     "detail",

@@ -29,7 +29,7 @@ def random_flip(x: Tensor, probability: float) -> Tensor:
 
 
 def random_rotation(x: Tensor, probability: float, degrees: float) -> Tensor:
-    """Turn about the centre, each row with this probability, by an angle that is uniform within ``degrees`` either way.
+    """Turn about the center, each row with this probability, by an angle that is uniform within ``degrees`` either way.
 
     Values are interpolated bilinearly; what turns into view is zero.
     """
@@ -38,7 +38,7 @@ def random_rotation(x: Tensor, probability: float, degrees: float) -> Tensor:
 
 
 def rotated(x: Tensor, degrees: Tensor) -> Tensor:
-    """Turn each row anticlockwise by an angle of its own, (N,); one that turns by none stays as it is, exactly."""
+    """Turn each row counterclockwise by an angle of its own, (N,); one that turns by none stays as it is, exactly."""
     if not len(x) or 1 in x.shape[-2:]:  # a line cannot turn
         return x
     turns = torch.deg2rad(degrees).to(x)

@@ -17,7 +17,7 @@ _HASTE = 10.0
 
 
 def _resampling(convolution: type[nn.Module], inputs: int, outputs: int) -> list[nn.Module]:
-    """Halve or double a map by a learned 4x4 convolution, normalised."""
+    """Halve or double a map by a learned 4x4 convolution, normalized."""
     return [
         convolution(inputs, outputs, 4, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -28,7 +28,7 @@ def _resampling(convolution: type[nn.Module], inputs: int, outputs: int) -> list
 class CompactEncoder(nn.Module):
     """Patches of 4 x 4 pixels, a convolution, and two halvings; beside them the sample itself, made coarse.
 
-    The coarse copy lets whatever follows begin as a linear autoencoder, which learns colour and light in a few steps.
+    The coarse copy lets whatever follows begin as a linear autoencoder, which learns color and light in a few steps.
 
     Args:
         shape: (channels, height, width) of one sample; sides are padded with zeros to multiples of 16.

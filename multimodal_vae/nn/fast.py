@@ -51,7 +51,7 @@ def _transposing_pays(x: Tensor) -> bool:
 def transposed_kernel(weight: Tensor, factors: Sequence[int]) -> Tensor:
     """Kernel of the transposed convolution that is upsampling and then a 3x3 convolution.
 
-    With a stride of *f*, a repeated value meets *f* neighbouring taps at once, so along each axis the kernel is the
+    With a stride of *f*, a repeated value meets *f* neighboring taps at once, so along each axis the kernel is the
     flipped one summed over boxes of *f*: *f* + 2 taps.
 
     Args:

@@ -1,4 +1,4 @@
-"""Nearest-neighbour adversarial accuracy: whether real and generated samples can be told apart by their neighbours."""
+"""Nearest-neighbor adversarial accuracy: whether real and generated samples can be told apart by their neighbors."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Adversarial:
 
 
 def adversarial(real: Tensor, synthetic: Tensor) -> Adversarial:
-    r"""Compare two sets of equal size by whose nearest neighbour is whose.
+    r"""Compare two sets of equal size by whose nearest neighbor is whose.
 
     :math:`AA_{TS} = \frac12\bigl(\frac1n\sum_i [d_{TS}(i) > d_{TT}(i)] + \frac1n\sum_i [d_{ST}(i) > d_{SS}(i)]\bigr)`,
     with the nearest other than itself within a set. The accuracy against held-out samples less that against the

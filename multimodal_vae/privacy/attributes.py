@@ -13,7 +13,7 @@ def guessed(x: Tensor, known: Tensor, attribute: Tensor, k: int = 5) -> Tensor:
         x: (N, D), records of which something is to be guessed.
         known: (M, D), samples whose attribute is known, M at least ``k``.
         attribute: (M,) of int64.
-        k: how many neighbours are asked.
+        k: how many neighbors are asked.
 
     Raises:
         DataError: if fewer than ``k`` samples are known.
@@ -25,7 +25,7 @@ def guessed(x: Tensor, known: Tensor, attribute: Tensor, k: int = 5) -> Tensor:
     """
     values, index = torch.unique(attribute, return_inverse=True)
     votes = index[nearest(x, known, k)[1]]
-    # Each neighbour counts for a little more than all behind it, together less than a vote: it decides between equals.
+    # Each neighbor counts for a little more than all behind it, together less than a vote: it decides between equals.
     weight = 1 + 0.5 ** torch.arange(1, k + 1, dtype=torch.float64)
     counts = torch.zeros(len(x), len(values), dtype=torch.float64).scatter_add_(1, votes, weight.expand_as(votes))
     found: Tensor = values[counts.argmax(1)]

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from multimodal_vae.errors import DataError, SamplerError
 from multimodal_vae.evaluation.bootstrap import interval
-from multimodal_vae.evaluation.figure import Figure
 from multimodal_vae.evaluation.judge import Judge
 from multimodal_vae.evaluation.pixels import balanced_accuracy
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.privacy.adversarial import adversarial
 from multimodal_vae.privacy.attributes import guessed, risk
 from multimodal_vae.privacy.closest import copies, distance_ratio, nearer, quantile
 from multimodal_vae.privacy.density_ratio import density_ratio
 from multimodal_vae.privacy.distances import nearest
-from multimodal_vae.privacy.finding import Finding, Sizes, Who
 from multimodal_vae.privacy.membership import Attack
 from multimodal_vae.privacy.records import Records, require_disjoint
+from multimodal_vae.privacy.result import PrivacyResult, Sizes, Who
 from multimodal_vae.privacy.shift import blind
 from multimodal_vae.privacy.spaces import Space, spaces
 from multimodal_vae.privacy.verdict import Verdict, judge_findings
@@ -46,10 +46,10 @@ class Audit:
     """
 
     sizes: Mapping[str, Sizes]
-    findings: Sequence[Finding]
+    findings: Sequence[PrivacyResult]
     verdict: Verdict
 
-    def figure(self, measure: str, space: str, who: Who = "train") -> Figure:
+    def figure(self, measure: str, space: str, who: Who = "train") -> MetricResult:
         """One figure.
 
         Raises:
@@ -94,7 +94,7 @@ def audit(
         synthetic: generated samples; best as many of each class as were learned from, or as many as are handed out.
         judges: whose features to take, trained apart; principal components where there is none for these modalities.
         components: how many principal components.
-        k: neighbours that are asked for an attribute.
+        k: neighbors that are asked for an attribute.
         most: records of a set that are compared, at most.
         resamples: of the bootstrap over patients.
         seed: of all that is drawn.
@@ -104,8 +104,8 @@ def audit(
             modalities differ.
 
     Example:
-        >>> from multimodal_vae.evaluation.samples import Samples
-        >>> draw = lambda: Records(Samples({"x": torch.randn(60, 3)}, torch.zeros(60, dtype=torch.int64)))
+        >>> from multimodal_vae.evaluation.samples import LabeledSamples
+        >>> draw = lambda: Records(LabeledSamples({"x": torch.randn(60, 3)}, torch.zeros(60, dtype=torch.int64)))
         >>> train, holdout = draw(), draw()
         >>> audit(train, None, holdout, train, resamples=20).figure("copies/exact", "data").value
         1.0
@@ -125,12 +125,12 @@ def audit(
     fair = _common([*members.values(), holdout], most)
     pool = _joined([each.cut(fair, seed) for each in (*members.values(), holdout)], with_latents)
     where = spaces(pool, judges, components, seed)
-    findings: list[Finding] = []
+    findings: list[PrivacyResult] = []
     for who, records in members.items():
         between = _Between(records, holdout, synthetic, k, most, resamples, seed)
         found = [(name, figure) for name, space in where.items() for figure in between.in_space(name, space)]
         found += [(MODEL, figure) for figure in between.of_model()]
-        findings += [Finding(who, name, figure) for name, figure in found]
+        findings += [PrivacyResult(who, name, figure) for name, figure in found]
     sets: list[tuple[str, Records]] = [*members.items(), ("holdout", holdout), ("synthetic", synthetic)]
     sizes = {name: Sizes(len(each), len(set(each.groups))) for name, each in sets}
     return Audit(sizes, findings, judge_findings(findings, sizes))
@@ -155,7 +155,7 @@ class _Between:
         self.k, self.resamples, self.seed = k, resamples, seed
         self.bounds = partial(interval, resamples=resamples, seed=seed)
 
-    def in_space(self, name: str, space: Space) -> Iterator[Figure]:
+    def in_space(self, name: str, space: Space) -> Iterator[MetricResult]:
         """Every figure that is made of distances."""
         every_t, every_s = space(self.all_members), space(self.all_synthetic)
         t, h, s = (space(each) for each in (self.members, self.others, self.synthetic))
@@ -173,15 +173,15 @@ class _Between:
         for what in (CLASS, *sorted(set(self.all_synthetic.attributes) & set(self.members.attributes))):
             yield self._guessed(what, t, h, s)
 
-    def of_model(self) -> Iterator[Figure]:
+    def of_model(self) -> Iterator[MetricResult]:
         """What the model itself says of each."""
         for name in self.members.scores:
             yield from self._attacked(name, self.members.scores[name], self.others.scores[name])
 
-    def _closest(self, s: Tensor, h: Tensor, every_t: Tensor, every_s: Tensor) -> Iterator[Figure]:
+    def _closest(self, s: Tensor, h: Tensor, every_t: Tensor, every_s: Tensor) -> Iterator[MetricResult]:
         two = min(2, len(every_t))
         ours, theirs = nearest(s, every_t, two)[0], nearest(h, every_t, two)[0]
-        yield Figure(
+        yield MetricResult(
             "closest record",
             float(ours[:, 0].median()),
             "real",
@@ -192,24 +192,26 @@ class _Between:
         ratio, usual = distance_ratio(ours), distance_ratio(theirs)
         beside = {"5th percentile": quantile(ratio, 0.05), "of holdout": quantile(usual, 0.05)}
         bounds = self.bounds(_median(ratio), len(ratio))
-        yield Figure("distance ratio", float(ratio.median()), "real", bounds, float(usual.median()), beside=beside)
+        yield MetricResult(
+            "distance ratio", float(ratio.median()), "real", bounds, float(usual.median()), beside=beside
+        )
         far = nearest(every_s, every_t)[0][:, 0]
         for kind, made, by_chance in zip(
             ("exact", "near"), copies(far, theirs[:, 0]), copies(theirs[:, 0], theirs[:, 0]), strict=True
         ):
             bounds = self.bounds(_mean(made), len(made))
             beside = {"samples": float(made.sum())}
-            yield Figure(f"copies/{kind}", _share(made), "lower", bounds, _share(by_chance), beside=beside)
+            yield MetricResult(f"copies/{kind}", _share(made), "lower", bounds, _share(by_chance), beside=beside)
 
-    def _nearer(self, s: Tensor, t: Tensor, h: Tensor) -> Figure:
+    def _nearer(self, s: Tensor, t: Tensor, h: Tensor) -> MetricResult:
         (to_t, of_t), (to_h, of_h) = ((far[:, 0], row[:, 0]) for far, row in (nearest(s, x) for x in (t, h)))
         closer = nearer(to_t, to_h)
         # What lies near one patient is drawn together: a patient met or not decides over all of it.
         whose = [self.groups[int(i if near else len(t) + j)] for near, i, j in zip(closer, of_t, of_h, strict=True)]
         bounds = self.bounds(_mean(closer), len(closer), whose)
-        return Figure("nearer than holdout", float(closer.mean()), "real", bounds, 0.5)
+        return MetricResult("nearer than holdout", float(closer.mean()), "real", bounds, 0.5)
 
-    def _adversarial(self, t: Tensor, h: Tensor, s: Tensor) -> Figure:
+    def _adversarial(self, t: Tensor, h: Tensor, s: Tensor) -> MetricResult:
         ours, theirs = adversarial(t, s), adversarial(h, s)
         # One row a real sample, then one a generated one, whose two answers belong together.
         n = len(t)
@@ -223,16 +225,16 @@ class _Between:
 
         beside = {"members": ours.accuracy(), "holdout": theirs.accuracy()}
         bounds = self.bounds(loss, 3 * n, groups)
-        return Figure("adversarial loss", loss(torch.arange(3 * n)), "real", bounds, 0.0, beside=beside)
+        return MetricResult("adversarial loss", loss(torch.arange(3 * n)), "real", bounds, 0.0, beside=beside)
 
-    def _attacked(self, name: str, members: Tensor, others: Tensor) -> Iterator[Figure]:
+    def _attacked(self, name: str, members: Tensor, others: Tensor) -> Iterator[MetricResult]:
         attack = Attack(members.double(), others.double(), self.groups)
         bounds = attack.auc_interval(self.resamples, self.seed)
-        yield Figure(f"membership/{name}", attack.auc(), "real", bounds, 0.5)
+        yield MetricResult(f"membership/{name}", attack.auc(), "real", bounds, 0.5)
         bounds = attack.true_positives_interval(0.01, self.resamples, self.seed)
-        yield Figure(f"recognised/{name}", attack.true_positives(0.01), "lower", bounds, 0.01)
+        yield MetricResult(f"recognized/{name}", attack.true_positives(0.01), "lower", bounds, 0.01)
 
-    def _guessed(self, what: str, t: Tensor, h: Tensor, s: Tensor) -> Figure:
+    def _guessed(self, what: str, t: Tensor, h: Tensor, s: Tensor) -> MetricResult:
         def of(records: Records) -> Tensor:
             return records.samples.labels if what == CLASS else records.attributes[what]
 
@@ -251,7 +253,7 @@ class _Between:
         from_others = balanced_accuracy(guessed(t, h, of(self.others), self.k), of(self.members))
         bounds = self.bounds(advantage, len(rows), self.groups)
         beside = {"members": ours, "others": theirs, "from holdout": from_others, "risk": risk(ours, theirs)}
-        return Figure(f"guessed/{what}", advantage(rows), "real", bounds, 0.0, beside=beside)
+        return MetricResult(f"guessed/{what}", advantage(rows), "real", bounds, 0.0, beside=beside)
 
 
 def _common(sets: Sequence[Records], most: int) -> dict[int, int]:
@@ -272,7 +274,7 @@ def _common(sets: Sequence[Records], most: int) -> dict[int, int]:
 def _joined(sets: Sequence[Records], with_latents: bool) -> Records:
     values = {name: torch.cat([each.samples.values[name] for each in sets]) for name in sets[0].samples.values}
     latents = torch.cat([each.latents for each in sets if each.latents is not None]) if with_latents else None
-    return Records(Samples(values, torch.cat([each.samples.labels for each in sets])), latents)
+    return Records(LabeledSamples(values, torch.cat([each.samples.labels for each in sets])), latents)
 
 
 def _share(x: Tensor) -> float:

@@ -9,8 +9,8 @@ from multimodal_vae.errors import DataError
 def distance_ratio(two: Tensor) -> Tensor:
     """The distance to the nearest record over that to the second nearest, between 0 and 1; (N,).
 
-    Near zero, a sample belongs to one record and no other; near one, to a neighbourhood of records. Where both
-    distances are zero, the ratio is one: two equal records are a neighbourhood.
+    Near zero, a sample belongs to one record and no other; near one, to a neighborhood of records. Where both
+    distances are zero, the ratio is one: two equal records are a neighborhood.
 
     Args:
         two: (N, 2), ascending distances.

@@ -7,14 +7,14 @@ from multimodal_vae.errors import DataError
 
 _BLOCK = 256
 _SPARE = 4
-"""Neighbours that are looked at beyond those asked for, since products may change the order of near ties."""
+"""Neighbors that are looked at beyond those asked for, since products may change the order of near ties."""
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:
     """Euclidean distances (N, M), float64, by products: quick, and off by some 1e-7 of the rows' size near zero."""
     x, y = x.detach().double(), y.detach().double()
-    centre = y.mean(0)
-    x, y = x - centre, y - centre
+    center = y.mean(0)
+    x, y = x - center, y - center
     squared = torch.addmm(y.square().sum(1), x, y.T, alpha=-2).add_(x.square().sum(1)[:, None])
     return squared.clamp_min_(0).sqrt_()
 
@@ -28,7 +28,7 @@ def nearest(x: Tensor, records: Tensor, k: int = 1, itself: bool = False) -> tup
         x: (N, D).
         records: (M, D).
         k: how many.
-        itself: whether ``x`` *is* the records, of which none is then its own neighbour.
+        itself: whether ``x`` *is* the records, of which none is then its own neighbor.
 
     Returns:
         Distances (N, k), ascending, float64; and rows of ``records``, (N, k).
@@ -43,7 +43,7 @@ def nearest(x: Tensor, records: Tensor, k: int = 1, itself: bool = False) -> tup
     """
     there = len(records) - itself
     if there < k:
-        raise DataError(f"there are {len(records)} records, and {k + itself} are needed to find {k} neighbours")
+        raise DataError(f"there are {len(records)} records, and {k + itself} are needed to find {k} neighbors")
     x, records = x.detach().double(), records.detach().double()
     found = []
     for start in range(0, len(x), _BLOCK):

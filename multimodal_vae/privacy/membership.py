@@ -56,7 +56,7 @@ class Attack:
     def true_positives(self, rate: float = 0.01, rows: Tensor | None = None) -> float:
         """The share of members found by the threshold that takes at most such a share of others for members.
 
-        An average hides it when a few patients are recognised for certain; this does not. Chance is the rate itself,
+        An average hides it when a few patients are recognized for certain; this does not. Chance is the rate itself,
         or about one in the number of others where that is below 1 / rate.
 
         Source: Carlini et al., *Membership inference attacks from first principles* (2022), section IV.

@@ -8,7 +8,7 @@ from torch import Tensor
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import write_json
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
@@ -85,17 +85,17 @@ def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int) -> R
         [synthesizer.latents(name, count, seed + row) for row, (name, count) in enumerate(counts.items())]
     )
     labels = torch.cat([torch.full((count,), classes.index(name)) for name, count in counts.items()])
-    return Records(Samples(synthesizer.vae.generate(latents), labels), latents)
+    return Records(LabeledSamples(synthesizer.vae.generate(latents), labels), latents)
 
 
 def _records(model: MultimodalVAE, parts: list[MultimodalDataset]) -> Records:
-    """Samples that are complete and labelled, with embeddings and what the model says of each."""
+    """LabeledSamples that are complete and labeled, with embeddings and what the model says of each."""
     found = [
         _of(model, part.subset((part.present.all(1) & (part.labels >= 0)).nonzero()[:, 0].tolist())) for part in parts
     ]
     first = found[0].samples
     return Records(
-        Samples(
+        LabeledSamples(
             {name: torch.cat([each.samples.values[name] for each in found]) for name in first.values},
             torch.cat([each.samples.labels for each in found]),
             [group for each in found for group in each.groups],
@@ -118,4 +118,6 @@ def _of(model: MultimodalVAE, data: MultimodalDataset) -> Records:
     weights = {name: model.objective.weights.get(name, 1.0) for name in model.modalities}
     total = torch.stack([weights[name] * scores[f"reconstruction/{name}"] for name in model.modalities]).sum(0)
     values = {name: data.samples[name] for name in data.modalities}
-    return Records(Samples(values, data.labels, list(data.patients)), latents, {"reconstruction": total, **scores})
+    return Records(
+        LabeledSamples(values, data.labels, list(data.patients)), latents, {"reconstruction": total, **scores}
+    )

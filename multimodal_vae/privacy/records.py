@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Records:
         DataError: if lengths differ.
 
     Example:
-        >>> records = Records(Samples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1])))
+        >>> records = Records(LabeledSamples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1])))
         >>> len(records), len(records.cut({1: 1}, seed=0))
         (3, 1)
     """
 
-    samples: Samples
+    samples: LabeledSamples
     latents: Tensor | None = None
     scores: Mapping[str, Tensor] = field(default_factory=dict)
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
@@ -63,8 +63,8 @@ class Records:
         )
 
     def cut(self, counts: Mapping[int, int], seed: int) -> Self:
-        """As many of each class as are asked for, chosen by chance; see :meth:`Samples.cut`."""
-        numbers = Samples({"row": torch.arange(len(self))}, self.samples.labels)
+        """As many of each class as are asked for, chosen by chance; see :meth:`LabeledSamples.cut`."""
+        numbers = LabeledSamples({"row": torch.arange(len(self))}, self.samples.labels)
         return self.take(numbers.cut(counts, seed).values["row"])
 
 

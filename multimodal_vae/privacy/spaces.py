@@ -29,10 +29,10 @@ def spaces(pool: Records, judges: Sequence[Judge] = (), components: int = 20, se
         seed: of their solver.
 
     Example:
-        >>> from multimodal_vae.evaluation.samples import Samples
+        >>> from multimodal_vae.evaluation.samples import LabeledSamples
         >>> values = {"a": torch.randn(9, 2, 3), "b": torch.randn(9, 4)}
-        >>> {name: space(Records(Samples(values, torch.zeros(9, dtype=torch.int64)))).shape[1]
-        ...  for name, space in spaces(Records(Samples(values, torch.zeros(9, dtype=torch.int64)))).items()}
+        >>> {name: space(Records(LabeledSamples(values, torch.zeros(9, dtype=torch.int64)))).shape[1]
+        ...  for name, space in spaces(Records(LabeledSamples(values, torch.zeros(9, dtype=torch.int64)))).items()}
         {'data': 10, 'data/a': 6, 'data/b': 4, 'features': 8, 'features/a': 6, 'features/b': 4}
     """
     values = pool.samples.values

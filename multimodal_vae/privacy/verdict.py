@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from multimodal_vae.privacy.finding import Finding, Sizes, Who, highest, of_measure
+from multimodal_vae.privacy.result import PrivacyResult, Sizes, Who, highest, of_measure
 
 _PEOPLE: dict[Who, str] = {
     "train": "patients the model was trained on",
@@ -32,7 +32,7 @@ class Verdict:
         return asdict(self)
 
 
-def judge_findings(findings: Sequence[Finding], sizes: Mapping[str, Sizes]) -> Verdict:
+def judge_findings(findings: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -> Verdict:
     """Put findings into words.
 
     A leak is an attack, a share of copies or a guess that exceeds its baseline by more than chance among all that
@@ -48,7 +48,7 @@ def judge_findings(findings: Sequence[Finding], sizes: Mapping[str, Sizes]) -> V
         if who in sizes:
             asked = [_membership, _copies, _nearer, _guessed]
             if sizes["holdout"].patients >= 100:  # of fewer, one in a hundred is no whole patient, and one decides
-                asked.insert(1, _recognised)
+                asked.insert(1, _recognized)
             said = [ask(findings, who) for ask in asked]
             found += [sentence for sentence, _ in said if sentence]
             given_away += [people] if any(leak for _, leak in said) else []
@@ -60,7 +60,7 @@ def judge_findings(findings: Sequence[Finding], sizes: Mapping[str, Sizes]) -> V
     return Verdict(bool(given_away), [first, *found, *_shifted(findings)], _not_shown(findings, sizes))
 
 
-def _membership(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
+def _membership(findings: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     attacks = [each for each in of_measure(findings, "membership/", who) if each.measure != _BLIND]
     strongest, people = highest(attacks), _PEOPLE[who]
     clear = [each for each in attacks if each.exceeds(len(attacks))]
@@ -74,20 +74,20 @@ def _membership(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
     )
 
 
-def _recognised(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
-    shares = [each for each in of_measure(findings, "recognised/", who) if each.measure != "recognised/blind"]
+def _recognized(findings: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
+    shares = [each for each in of_measure(findings, "recognized/", who) if each.measure != "recognized/blind"]
     clear = [each for each in shares if each.exceeds(len(shares)) and each.figure.value > 0.05]
     if not clear:
         return "", False
     best = highest(clear)
     return (
-        f"Where 1 % of others are taken for one, {best.figure.value:.0%} of the {_PEOPLE[who]} are recognised "
+        f"Where 1 % of others are taken for one, {best.figure.value:.0%} of the {_PEOPLE[who]} are recognized "
         f"by {_attack(best)}.",
         True,
     )
 
 
-def _copies(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
+def _copies(findings: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     said, leak = [], False
     for kind in ("exact", "near"):
         made = [each for each in of_measure(findings, f"copies/{kind}", who) if each.space.startswith("data")]
@@ -102,7 +102,7 @@ def _copies(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
     return f"Of the generated samples, {', and '.join(said)}, of records of the {_PEOPLE[who]}.", leak
 
 
-def _nearer(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
+def _nearer(findings: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     shares = [*of_measure(findings, "nearer", who), *of_measure(findings, "adversarial", who)]
     clear = [each for each in shares if each.exceeds(len(shares))]
     if not clear:
@@ -115,7 +115,7 @@ def _nearer(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
     )
 
 
-def _guessed(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
+def _guessed(findings: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     guesses = of_measure(findings, "guessed/", who)
     clear = [each for each in guesses if each.exceeds(len(guesses))]
     if not clear:
@@ -129,7 +129,7 @@ def _guessed(findings: Sequence[Finding], who: Who) -> tuple[str, bool]:
     )
 
 
-def _shifted(findings: Sequence[Finding]) -> list[str]:
+def _shifted(findings: Sequence[PrivacyResult]) -> list[str]:
     blind = of_measure(findings, _BLIND)
     shifted = [each for each in blind if each.exceeds(len(blind))]
     if not shifted:
@@ -141,7 +141,7 @@ def _shifted(findings: Sequence[Finding]) -> list[str]:
     ]
 
 
-def _not_shown(findings: Sequence[Finding], sizes: Mapping[str, Sizes]) -> list[str]:
+def _not_shown(findings: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -> list[str]:
     attacks = [each for each in of_measure(findings, "membership/") if each.measure != _BLIND]
     unseen = [each for each in attacks if each.figure.interval and not each.exceeds(len(attacks))]
     upper = max((each.figure.interval[1] for each in unseen if each.figure.interval), default=1.0)
@@ -161,16 +161,16 @@ def _not_shown(findings: Sequence[Finding], sizes: Mapping[str, Sizes]) -> list[
         sentences.insert(
             2,
             f"With {holdout.samples} samples held out, 1 % of false positives cannot be told from none; by chance "
-            f"{1 / (holdout.samples + 1):.1%} are recognised.",
+            f"{1 / (holdout.samples + 1):.1%} are recognized.",
         )
     return sentences
 
 
-def _attack(finding: Finding) -> str:
+def _attack(finding: PrivacyResult) -> str:
     _, _, name = finding.measure.partition("/")
     return f"{name} in {finding.space}" if finding.space != "model" else f"{name}, asked of the model itself"
 
 
-def _shown(finding: Finding) -> str:
+def _shown(finding: PrivacyResult) -> str:
     low, high = finding.figure.interval or (float("nan"), float("nan"))
     return f"an area under the curve of {finding.figure.value:.2f} ({low:.2f} to {high:.2f})"

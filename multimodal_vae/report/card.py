@@ -28,7 +28,7 @@ def model_card(metrics: Metrics, privacy: Privacy | None) -> str:
         model=configuration.get("model", {}),
         training=configuration.get("training", {}),
         modalities=configuration.get("modalities", {}),
-        licence=configuration.get("licence"),
+        license=configuration.get("license"),
         shortfalls=words.shortfalls(metrics["figures"]),
         cautions=words.cautions(metrics, privacy),
         uneven=words.uneven(metrics),

@@ -84,7 +84,7 @@ def means_figure(
 
 
 def latent_figure(latents: Tensor, labels: Tensor, classes: Sequence[str], seed: int = 0) -> Figure:
-    """Embeddings in two dimensions by t-SNE, coloured by class, as in the paper's Figure 3.
+    """Embeddings in two dimensions by t-SNE, colored by class, as in the paper's Figure 3.
 
     Args:
         latents: (N, latent_dim), N at least 3.
@@ -106,7 +106,7 @@ def latent_figure(latents: Tensor, labels: Tensor, classes: Sequence[str], seed:
     return figure
 
 
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]  # so that the map can be read without its colours
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]  # so that the map can be read without its colors
 
 
 def mean_difference(first: Tensor, second: Tensor) -> float:
@@ -127,7 +127,7 @@ def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
 
 
 def _finish(figure: Figure, axes: list[list[Axes]]) -> None:
-    """Keep axis labels at the grid's edge, and draw one colour scale where a modality names what its colours mean."""
+    """Keep axis labels at the grid's edge, and draw one color scale where a modality names what its colors mean."""
     scaled: Any = None  # matplotlib's images and collections share no typed base with a label
     everywhere = list(chain.from_iterable(axes))
     for ax in everywhere:

@@ -18,27 +18,27 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import read_json
 from multimodal_vae.part import plain
 from multimodal_vae.report.metrics import (
     VERSION,
     EvaluatedRecord,
-    FigureRecord,
+    MetricRecord,
     Metrics,
     RunRecord,
-    SplitRecord,
+    Splitercord,
     SubgroupRecord,
-    figure_record,
+    metric_record,
 )
 from multimodal_vae.report.subgroups import in_order, subgroups
 from multimodal_vae.run import Run
 
 FEWEST = 2
-"""Samples of a class, below which it is left out: a spread needs two."""
+"""LabeledSamples of a class, below which it is left out: a spread needs two."""
 FEWEST_OF_A_GROUP = 6
-"""Samples of each class of a subgroup, below which its figures would say nothing."""
-NEIGHBOUR = 5
+"""LabeledSamples of each class of a subgroup, below which its figures would say nothing."""
+NEIGHBOR = 5
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Evidence:
     """
 
     classes: Sequence[str]
-    held_out: Samples
+    held_out: LabeledSamples
     reconstructions: Mapping[str, Tensor]
     embeddings: Tensor
     judged: Tensor
-    generated: Samples
+    generated: LabeledSamples
     groups: Mapping[str, Sequence[str]]
 
 
@@ -102,7 +102,7 @@ def measure(
     with_judges = read_or_train_judges(judges or run.path / "judges", run, learned)
     synthesizer = run.synthesizer()
     drawn = [synthesizer.sample(classes[label], count, seed) for label in chosen]
-    generated = Samples(
+    generated = LabeledSamples(
         {name: torch.cat([each[name] for each in drawn]) for name in model.modalities},
         torch.tensor(chosen).repeat_interleave(count),
     )
@@ -159,11 +159,11 @@ def complete(
     """
     kept, left_out = [], Counter[str]()
     for part in (train, held_out):
-        unlabelled, partial_ = part.labels < 0, ~part.present.all(1)
+        unlabeled, partial_ = part.labels < 0, ~part.present.all(1)
         if part is held_out:
-            left_out["without a class"] = int(unlabelled.sum())
-            left_out["without every modality"] = int((partial_ & ~unlabelled).sum())
-        kept.append(part.subset((~unlabelled & ~partial_).nonzero()[:, 0].tolist()))
+            left_out["without a class"] = int(unlabeled.sum())
+            left_out["without every modality"] = int((partial_ & ~unlabeled).sum())
+        kept.append(part.subset((~unlabeled & ~partial_).nonzero()[:, 0].tolist()))
     counts = [Counter(part.labels.tolist()) for part in kept]
     enough = [label for label in counts[1] if min(count[label] for count in counts) >= FEWEST]
     if len(enough) < 2:
@@ -179,12 +179,12 @@ def complete(
     return (first, second), {why: number for why, number in left_out.items() if number}
 
 
-def samples_of(data: MultimodalDataset) -> Samples:
+def samples_of(data: MultimodalDataset) -> LabeledSamples:
     """Complete samples as the evaluation takes them."""
-    return Samples({name: data.samples[name] for name in data.modalities}, data.labels, data.patients)
+    return LabeledSamples({name: data.samples[name] for name in data.modalities}, data.labels, data.patients)
 
 
-def read_or_train_judges(folder: Path, run: Run, learned: Samples) -> list[Judge]:
+def read_or_train_judges(folder: Path, run: Run, learned: LabeledSamples) -> list[Judge]:
     """The judges in a folder, one of all modalities and one of each; trained and kept there if they are not.
 
     They learn from the run's training samples, with its augmentation and a seed of their own, so that evaluations of
@@ -212,15 +212,15 @@ def read_or_train_judges(folder: Path, run: Run, learned: Samples) -> list[Judge
 
 
 def _figures(
-    train: Samples,
-    generated: Samples,
+    train: LabeledSamples,
+    generated: LabeledSamples,
     judges: Sequence[Judge],
     resamples: int,
     seed: int,
-    held_out: Samples,
+    held_out: LabeledSamples,
     reconstructions: Mapping[str, Tensor],
     embeddings: Tensor,
-) -> list[FigureRecord]:
+) -> list[MetricRecord]:
     labels = set(held_out.counts())
     train, generated = (_of_classes(each, labels) for each in (train, generated))
     smallest = sum(min(each.counts()[label] for each in (train, held_out, generated)) for label in labels)
@@ -231,14 +231,14 @@ def _figures(
         judges,
         reconstructions,
         embeddings,
-        k=min(NEIGHBOUR, smallest - 1),
+        k=min(NEIGHBOR, smallest - 1),
         resamples=resamples,
         seed=seed,
     )
-    return [figure_record(figure) for figure in figures]
+    return [metric_record(figure) for figure in figures]
 
 
-def _of_classes(samples: Samples, labels: set[int]) -> Samples:
+def _of_classes(samples: LabeledSamples, labels: set[int]) -> LabeledSamples:
     return samples.take([row for row, label in enumerate(samples.labels.tolist()) if label in labels])
 
 
@@ -294,9 +294,9 @@ def without_places(configuration: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _split(part: MultimodalDataset) -> SplitRecord:
+def _split(part: MultimodalDataset) -> Splitercord:
     counts = Counter(part.labels.tolist())
-    return SplitRecord(
+    return Splitercord(
         samples=len(part),
         patients=len({*part.patients}),
         classes={name: counts[index] for index, name in enumerate(part.classes)},

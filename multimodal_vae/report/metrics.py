@@ -7,7 +7,7 @@ import pydantic
 from typing_extensions import TypedDict
 
 from multimodal_vae.errors import RunError
-from multimodal_vae.evaluation.figure import Aim, Figure
+from multimodal_vae.evaluation.result import Aim, MetricResult
 from multimodal_vae.files import read_json
 
 VERSION = 1
@@ -15,15 +15,15 @@ VERSION = 1
 FILE = "metrics.json"
 
 
-class FigureRecord(TypedDict):
-    """A :class:`~multimodal_vae.evaluation.figure.Figure`; what is not finite is None."""
+class MetricRecord(TypedDict):
+    """A :class:`~multimodal_vae.evaluation.result.MetricResult`; what is not finite is None."""
 
     name: str
     value: float | None
     aim: Aim
     interval: tuple[float | None, float | None] | None
     real: float | None
-    floor: float | None
+    baseline: float | None
     seeds: int
     spread: float | None
     beside: dict[str, float | None]
@@ -43,7 +43,7 @@ class RunRecord(TypedDict):
     configuration: dict[str, Any]
 
 
-class SplitRecord(TypedDict):
+class Splitercord(TypedDict):
     """One side of the data."""
 
     samples: int
@@ -76,7 +76,7 @@ class SubgroupRecord(TypedDict):
     value: str
     samples: int
     patients: int
-    figures: list[FigureRecord]
+    figures: list[MetricRecord]
     reason: str | None
 
 
@@ -86,9 +86,9 @@ class Metrics(TypedDict):
     version: int
     date: str
     run: RunRecord
-    data: dict[str, SplitRecord]
+    data: dict[str, Splitercord]
     evaluated: EvaluatedRecord
-    figures: list[FigureRecord]
+    figures: list[MetricRecord]
     subgroups: list[SubgroupRecord]
 
 
@@ -110,11 +110,11 @@ def read_metrics(path: Path) -> Metrics:
     return read_json(path, Metrics)
 
 
-def figure_record(figure: Figure) -> FigureRecord:
+def metric_record(figure: MetricResult) -> MetricRecord:
     """A figure as the file has it.
 
     Example:
-        >>> figure_record(Figure("purity", float("nan")))["value"] is None
+        >>> metric_record(MetricResult("purity", float("nan")))["value"] is None
         True
     """
-    return pydantic.TypeAdapter(FigureRecord).validate_python(figure.to_dict())
+    return pydantic.TypeAdapter(MetricRecord).validate_python(figure.to_dict())

@@ -16,7 +16,7 @@ from torch import Tensor
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.report import charts, latent_map, words
 from multimodal_vae.report.measuring import Evidence
-from multimodal_vae.report.metrics import FigureRecord, Metrics, SubgroupRecord
+from multimodal_vae.report.metrics import MetricRecord, Metrics, SubgroupRecord
 from multimodal_vae.report.pictures import as_many, data_uri, evenly, sheet, spread_picture, tile, with_axes
 from multimodal_vae.report.privacy import FILE as PRIVACY_FILE
 from multimodal_vae.report.privacy import Privacy
@@ -155,17 +155,17 @@ def _maps(
     return maps
 
 
-def _tables(metrics: Metrics) -> dict[str, list[tuple[FigureRecord, Mapping[str, float]]]]:
+def _tables(metrics: Metrics) -> dict[str, list[tuple[MetricRecord, Mapping[str, float]]]]:
     """Figures by the first word of their names, each with the places of its marks in a strip of 100 units."""
-    tables: dict[str, list[tuple[FigureRecord, Mapping[str, float]]]] = {}
+    tables: dict[str, list[tuple[MetricRecord, Mapping[str, float]]]] = {}
     for figure in metrics["figures"]:
         tables.setdefault(figure["name"].split("/")[0], []).append((figure, _strip(figure)))
     return tables
 
 
-def _strip(figure: FigureRecord) -> dict[str, float]:
+def _strip(figure: MetricRecord) -> dict[str, float]:
     low, high = figure["interval"] or (None, None)
-    marks = {"low": low, "high": high, **{key: figure[key] for key in ("value", "real", "floor")}}
+    marks = {"low": low, "high": high, **{key: figure[key] for key in ("value", "real", "baseline")}}
     known = {key: float(mark) for key, mark in marks.items() if mark is not None}
     least, most = (pick(known.values(), default=0.0) for pick in (min, max))
     wide = (most - least) or 1.0

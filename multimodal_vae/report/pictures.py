@@ -32,7 +32,7 @@ def tile(modality: Modality, sample: Tensor, side: int) -> Pixels:
 
 
 def with_axes(modality: Modality, sample: Tensor, width: int = 300, height: int = 250, scale: bool = True) -> Pixels:
-    """One sample with its axes, and with a scale of its colours where the modality names what they mean."""
+    """One sample with its axes, and with a scale of its colors where the modality names what they mean."""
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="constrained")
     ax = figure.add_subplot()
     modality.plot(sample, ax)

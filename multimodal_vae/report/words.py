@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multimodal_vae.report.metrics import FigureRecord, Metrics
+from multimodal_vae.report.metrics import MetricRecord, Metrics
 from multimodal_vae.report.privacy import Privacy
 
 FEW_PATIENTS = 100
@@ -106,15 +106,15 @@ def question(name: str) -> Question:
     return _QUESTIONS[max(found, key=len)] if found else _UNKNOWN
 
 
-def side(figure: FigureRecord) -> int:
+def side(figure: MetricRecord) -> int:
     """Whether a figure falls short of what real samples reach: -1 below it, 1 above it, 0 if it does not fall short.
 
     A figure with an interval falls short where all of that does; one without, where it is off by a quarter.
 
     Example:
-        >>> from multimodal_vae.evaluation.figure import Figure
-        >>> from multimodal_vae.report.metrics import figure_record
-        >>> side(figure_record(Figure("purity", 0.5, interval=(0.4, 0.6), real=0.8)))
+        >>> from multimodal_vae.evaluation.result import MetricResult
+        >>> from multimodal_vae.report.metrics import metric_record
+        >>> side(metric_record(MetricResult("purity", 0.5, interval=(0.4, 0.6), real=0.8)))
         -1
     """
     value, real, aim = figure["value"], figure["real"], figure["aim"]
@@ -129,17 +129,17 @@ def side(figure: FigureRecord) -> int:
     return 1 if aim != "higher" and low > real + margin else 0
 
 
-def beaten(figure: FigureRecord) -> bool:
+def beaten(figure: MetricRecord) -> bool:
     """Whether the simplest rival, a Gaussian a class, does as well or better."""
-    value, floor, real = figure["value"], figure["floor"], figure["real"]
-    if value is None or floor is None:
+    value, baseline, real = figure["value"], figure["baseline"], figure["real"]
+    if value is None or baseline is None:
         return False
     if figure["aim"] == "real":
-        return real is not None and abs(floor - real) <= abs(value - real)
-    return floor >= value if figure["aim"] == "higher" else floor <= value
+        return real is not None and abs(baseline - real) <= abs(value - real)
+    return baseline >= value if figure["aim"] == "higher" else baseline <= value
 
 
-def shortfalls(figures: Sequence[FigureRecord]) -> list[str]:
+def shortfalls(figures: Sequence[MetricRecord]) -> list[str]:
     """A sentence for each way to fall short of real samples, and one for where the rival is as good."""
     together: dict[str, list[str]] = {}
     for figure in figures:
@@ -197,7 +197,7 @@ def uneven(metrics: Metrics) -> list[str]:
     return said
 
 
-def _worse(part: FigureRecord, whole: FigureRecord | None) -> bool:
+def _worse(part: MetricRecord, whole: MetricRecord | None) -> bool:
     if whole is None or whole["value"] is None or part["interval"] is None:
         return False
     low, high = part["interval"]
@@ -221,6 +221,6 @@ def shown(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
 
 
-def between(figure: FigureRecord) -> str:
+def between(figure: MetricRecord) -> str:
     """An interval for people; empty where there is none."""
     return f"{shown(figure['interval'][0])} to {shown(figure['interval'][1])}" if figure["interval"] else ""

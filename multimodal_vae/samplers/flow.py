@@ -1,4 +1,4 @@
-"""A small normalising flow."""
+"""A small normalizing flow."""
 
 import importlib
 import math
@@ -16,9 +16,9 @@ from multimodal_vae.scopes import seeded
 
 
 class Flow(DensitySampler):
-    """A normalising flow fitted by maximum likelihood; needs the extra ``flow``, which is zuko.
+    """A normalizing flow fitted by maximum likelihood; needs the extra ``flow``, which is zuko.
 
-    The latents are standardised by dimension. A share of them is held out, and the weights with the highest likelihood
+    The latents are standardized by dimension. A share of them is held out, and the weights with the highest likelihood
     of those are kept. Meant for classes of some hundred samples; fewer than 10 are refused.
 
     Args:
@@ -110,11 +110,11 @@ class Flow(DensitySampler):
         return (flow or flows.NSF(dimensions, bins=self.bins, **shape)).to(like)
 
     def _train(self, latents: Tensor) -> None:
-        """Maximise the likelihood of standardised latents until that of a held-out part falls."""
+        """Maximize the likelihood of standardized latents until that of a held-out part falls."""
         order = torch.randperm(len(latents)).to(latents.device)
         held = min(math.ceil(self.held_out * len(latents)), len(latents) - 1)
         judges, learned = latents[order[:held]], latents[order[held:]]
-        optimiser = torch.optim.Adam(self.network.parameters(), self.learning_rate)
+        optimizer = torch.optim.Adam(self.network.parameters(), self.learning_rate)
 
         def held_out_loss() -> float:
             with torch.no_grad():
@@ -123,11 +123,11 @@ class Flow(DensitySampler):
         best, since, kept = held_out_loss(), 0, _copy(self.network)
         for _ in range(self.epochs):
             for rows in torch.split(torch.randperm(len(learned)).to(latents.device), self.batch):
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 loss = -self.network().log_prob(learned[rows]).mean()
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-                optimiser.step()
+                optimizer.step()
             now = held_out_loss()
             if now < best:
                 best, since, kept = now, 0, _copy(self.network)
@@ -155,7 +155,7 @@ class Flow(DensitySampler):
     def forward(self) -> Distribution:
         """The density."""
         self.state()
-        return _Standardised(self.network(), self.mean, self.deviation)
+        return _Standardized(self.network(), self.mean, self.deviation)
 
 
 _FEWEST = 10
@@ -166,8 +166,8 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-class _Standardised(Distribution):
-    """A density of standardised vectors, over the vectors as they were."""
+class _Standardized(Distribution):
+    """A density of standardized vectors, over the vectors as they were."""
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  (the name and form are torch's)
     support = constraints.real_vector
@@ -176,25 +176,25 @@ class _Standardised(Distribution):
 
     def __init__(self, density: Distribution, mean: Tensor, deviation: Tensor) -> None:
         self.density = density
-        self._centre = mean
+        self._center = mean
         self._deviation = deviation
         super().__init__(event_shape=mean.shape, validate_args=False)
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
         """Draw vectors, (*sample_shape, D), with torch's default generator."""
         count = math.prod(sample_shape)
-        drawn = self._centre.new_empty(count, len(self._centre))
+        drawn = self._center.new_empty(count, len(self._center))
         with torch.no_grad():
             for part in torch.split(drawn, self._rows()):
-                part.copy_(self._centre + self._deviation * self.density.sample((len(part),)))
-        return drawn.reshape(*sample_shape, len(self._centre))
+                part.copy_(self._center + self._deviation * self.density.sample((len(part),)))
+        return drawn.reshape(*sample_shape, len(self._center))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density in nats, (*sample_shape,)."""
-        points = ((value - self._centre) / self._deviation).reshape(-1, len(self._centre))
+        points = ((value - self._center) / self._deviation).reshape(-1, len(self._center))
         rows = [self.density.log_prob(part) for part in torch.split(points, self._rows())]
         log_density: Tensor = torch.cat(rows) - self._deviation.log().sum()
         return log_density.reshape(value.shape[:-1])
 
     def _rows(self) -> int:
-        return max(1, self._chunk // len(self._centre))
+        return max(1, self._chunk // len(self._center))

@@ -68,7 +68,7 @@ _FLATTEST = 1e-10
 
 
 def ledoit_wolf_shrinkage(latents: Tensor) -> float:
-    r"""The shrinkage towards a sphere that is expected to bring a covariance closest to the true one.
+    r"""The shrinkage toward a sphere that is expected to bring a covariance closest to the true one.
 
     Ledoit and Wolf (2004), *A well-conditioned estimator for large-dimensional covariance matrices*, section 3.2, in
     the squared Frobenius norm over D: :math:`\min(b^2, d^2) / d^2`, where :math:`d^2 = \|S - \mu I\|^2` is how far the
@@ -79,11 +79,11 @@ def ledoit_wolf_shrinkage(latents: Tensor) -> float:
         latents: (N, D).
     """
     count, dimensions = latents.shape
-    centred = latents - latents.mean(0)
-    covariance = centred.T @ centred / count
+    centered = latents - latents.mean(0)
+    covariance = centered.T @ centered / count
     size = covariance.square().sum()
     distance = size - covariance.trace().square() / dimensions
-    error = (centred.square().sum(1).square().mean() - size) / count
+    error = (centered.square().sum(1).square().mean() - size) / count
     if distance <= _FLATTEST * size:  # a sphere already
         return 0.0
     return float((error / distance).clamp(0, 1))

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture
-from sklearn.mixture import GaussianMixture as ExpectationMaximisation
+from sklearn.mixture import GaussianMixture as ExpectationMaximization
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -31,13 +31,13 @@ class GMM(DensitySampler):
             than there are distinct ones.
         covariance: ``"spherical"``, one variance a component; ``"diag"``, a variance by dimension; ``"full"``; or
             ``"tied"``, a full one that all components share.
-        regularisation: added to the variances, as a fraction of the latents' mean variance.
+        regularization: added to the variances, as a fraction of the latents' mean variance.
         seed: of the fit's k-means start.
         selection: ``"bic"``, the lowest Bayesian information criterion (Schwarz 1978); or ``"held_out"``, the highest
             cross-validated likelihood.
         folds: of ``"held_out"``: contiguous blocks, as scikit-learn's ``KFold`` makes them; never more than there are
             latents.
-        method: ``"em"``, expectation maximisation; or ``"variational"``, variational inference with a Dirichlet process
+        method: ``"em"``, expectation maximization; or ``"variational"``, variational inference with a Dirichlet process
             over the weights (Blei and Jordan 2006), which empties the components that it does not need. The density
             then is the mixture at the posterior's means; as no BIC is defined for it, its selection is ``"held_out"``.
 
@@ -58,7 +58,7 @@ class GMM(DensitySampler):
         self,
         components: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 3,
         covariance: Covariance | Annotated[list[Covariance], Field(min_length=1)] = "diag",
-        regularisation: PositiveFloat = 1e-3,
+        regularization: PositiveFloat = 1e-3,
         seed: NonNegativeInt = 0,
         selection: Literal["bic", "held_out"] = "bic",
         folds: Annotated[int, Field(ge=2)] = 5,
@@ -67,7 +67,7 @@ class GMM(DensitySampler):
         super().__init__()
         self.components = components
         self.covariance = covariance
-        self.regularisation = regularisation
+        self.regularization = regularization
         self.seed = seed
         self.selection = selection
         self.folds = folds
@@ -86,7 +86,7 @@ class GMM(DensitySampler):
         """Fit the mixture, or several and keep the best."""
         require_spread(latents, self.name)
         points = latents.detach().to("cpu", torch.float64).numpy()
-        added = self.regularisation * float(points.var(0).mean())
+        added = self.regularization * float(points.var(0).mean())
         density = _as_torch(self._best(points, added))
         self.weights, self.means, self.scale = (
             values.to(latents) for values in (density.weights, density.means, density.scale)
@@ -118,7 +118,7 @@ class GMM(DensitySampler):
 
     def _fitted(self, points: Points, components: int, covariance: Covariance, added: float) -> Any:
         """A mixture of scikit-learn's."""
-        kind = ExpectationMaximisation if self.method == "em" else BayesianGaussianMixture
+        kind = ExpectationMaximization if self.method == "em" else BayesianGaussianMixture
         mixture = kind(
             n_components=max(1, min(components, len(points) // 2, len(np.unique(points, axis=0)))),
             covariance_type=covariance,

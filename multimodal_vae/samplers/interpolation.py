@@ -1,4 +1,4 @@
-"""Between neighbours, for classes of very few samples."""
+"""Between neighbors, for classes of very few samples."""
 
 import math
 from typing import Self
@@ -12,15 +12,15 @@ from multimodal_vae.samplers.base import DensitySampler, require_spread
 
 
 class Interpolation(DensitySampler):
-    r"""A point between a latent and one of its nearest neighbours of the class, and a little noise.
+    r"""A point between a latent and one of its nearest neighbors of the class, and a little noise.
 
     .. math:: z = z_i + u (z_j - z_i) + w \varepsilon, \quad u \sim U(0, 1),\ \varepsilon \sim \mathcal N(0, I)
 
-    with *j* among the nearest neighbours of *i*: SMOTE (Chawla et al. 2002, *SMOTE: synthetic minority over-sampling
+    with *j* among the nearest neighbors of *i*: SMOTE (Chawla et al. 2002, *SMOTE: synthetic minority over-sampling
     technique*), whose points on lines have no density, so each line is given a width. Works from 2 latents on.
 
     Args:
-        neighbours: how many; never more than there are others.
+        neighbors: how many; never more than there are others.
         width: *w*, as a share of the latents' standard deviation (the root of their mean variance).
 
     Example:
@@ -33,18 +33,18 @@ class Interpolation(DensitySampler):
     nearest: Tensor
     chosen: Tensor
 
-    def __init__(self, neighbours: PositiveInt = 5, width: PositiveFloat = 0.1) -> None:
+    def __init__(self, neighbors: PositiveInt = 5, width: PositiveFloat = 0.1) -> None:
         super().__init__()
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.width = width
         for buffer in ("points", "nearest", "chosen"):
             self.register_buffer(buffer, None)
 
     def fit(self, latents: Tensor) -> Self:
-        """Keep the latents and find their neighbours."""
+        """Keep the latents and find their neighbors."""
         require_spread(latents, self.name)
         points = latents.detach().to("cpu", torch.float64)
-        count = min(self.neighbours, len(points) - 1)
+        count = min(self.neighbors, len(points) - 1)
         parts = torch.split(torch.arange(len(points)), max(1, WideSegments._chunk // len(points)))
         self.points = latents.detach().clone()
         self.nearest = torch.cat([_nearest(points, rows, count) for rows in parts]).to(latents.device)

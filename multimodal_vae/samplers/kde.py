@@ -19,7 +19,7 @@ class KDE(DensitySampler):
     r"""A Gaussian kernel on each latent, :math:`p(z) = \frac1N \sum_i \mathcal N(z; z_i, h^2 I)`.
 
     Such a density is wider than the latents: the kernels add :math:`h^2` to the variance of each dimension. With
-    ``kernel="variance_preserving"`` all is drawn together towards the latents' mean *m* until the total variance is
+    ``kernel="variance_preserving"`` all is drawn together toward the latents' mean *m* until the total variance is
     the latents' own, :math:`D s^2` (divided by *N*). A draw is
 
     .. math:: z = m + c\,(z_i - m + h \varepsilon), \quad c = 1 / \sqrt{1 + h^2 / s^2},

@@ -11,7 +11,7 @@ from multimodal_vae.samplers.base import DensitySampler
 
 
 class Prior(DensitySampler):
-    """The standard normal distribution, towards which training draws the latents: what to compare others with.
+    """The standard normal distribution, toward which training draws the latents: what to compare others with.
 
     Of the latents it takes their number of dimensions alone. So it is the same for every class, and a class may have
     any number of samples, none included.
@@ -22,21 +22,21 @@ class Prior(DensitySampler):
         tensor(-1.8379)
     """
 
-    centre: Tensor
+    center: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("centre", None)
+        self.register_buffer("center", None)
 
     def fit(self, latents: Tensor) -> Self:
         """Note the number of dimensions."""
         if latents.dim() != 2:
             raise SamplerError(f"{self.name!r} takes latents of shape (N, D), not {tuple(latents.shape)}")
-        self.centre = latents.new_zeros(latents.shape[1])
+        self.center = latents.new_zeros(latents.shape[1])
         return self
 
     def forward(self) -> Distribution:
         """The density."""
         self.state()
-        one = self.centre.new_ones(1)
-        return GaussianMixture(one, self.centre[None], one.expand(1, len(self.centre)))
+        one = self.center.new_ones(1)
+        return GaussianMixture(one, self.center[None], one.expand(1, len(self.center)))

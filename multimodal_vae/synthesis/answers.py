@@ -17,7 +17,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.files import require_vacant
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import seeded
-from multimodal_vae.synthesis.folder import ORIGINAL, Entry, write_folder
+from multimodal_vae.synthesis.folder import ORIGINAL, FolderRow, write_folder
 from multimodal_vae.synthesis.tables import labels
 
 
@@ -64,12 +64,12 @@ def complete(
     counts = {name: sum(not row.cells[name] for row in rows) for name in vae.modalities}
     filled = {name: count for name, count in counts.items() if count}
 
-    def entries() -> Iterator[Entry]:
+    def entries() -> Iterator[FolderRow]:
         splits = any(row.split for row in rows)
         for row in rows:
             made = {} if all(row.cells.values()) else next(told)
             cells = {name: _kept(vae, name, cell) if cell else made[name] for name, cell in row.cells.items()}
-            yield Entry(_facts(row, splits), cells)
+            yield FolderRow(_facts(row, splits), cells)
 
     facts = {**origin, "manifest": str(data.source), "filled": filled, "seed": seed}
     write_folder(out, vae.modalities, entries(), facts, data.source.parent)
@@ -108,12 +108,12 @@ def write_translations(
     latents = _drawn(vae.encode(data), draws, seed)
     decoded = _decoded(vae, latents.flatten(0, 1))
 
-    def entries() -> Iterator[Entry]:
+    def entries() -> Iterator[FolderRow]:
         for name, patient, label in zip(data.ids, data.patients, labels(data), strict=True):
             for number in range(latents.shape[1]):
                 sample_id = name if draws is None else f"{name}-{number + 1:0{len(str(draws))}d}"
                 facts = {"sample_id": sample_id, "patient_id": patient, "label": label}
-                yield Entry(facts, {to: next(decoded)[to]})
+                yield FolderRow(facts, {to: next(decoded)[to]})
 
     given = [name for name, some in zip(data.modalities, data.present.any(0).tolist(), strict=True) if some]
     facts = {**origin, "manifest": str(data.source), "given": given, "to": to, "draws": draws, "seed": seed}
@@ -141,7 +141,7 @@ def write_interpolation(
     made = vae.interpolate(pair, steps)
     stem = "-".join(pair.ids)
     entries = (
-        Entry(
+        FolderRow(
             {"sample_id": f"{stem}-{row + 1:0{len(str(steps))}d}", "label": ""},
             {name: x[row] for name, x in made.items()},
         )

@@ -65,12 +65,12 @@ def held_out_likelihood(
     if folds < 2:
         raise ConfigurationError(f"folds is {folds}; it must be at least 2")
     label = torch.as_tensor(labels)
-    labelled = (label >= 0).nonzero().flatten()
-    latents, label = latents[labelled], label[labelled]
-    owners = [patients[row] for row in labelled.tolist()]
+    labeled = (label >= 0).nonzero().flatten()
+    latents, label = latents[labeled], label[labeled]
+    owners = [patients[row] for row in labeled.tolist()]
     folds = min(folds, len(set(owners)))
     if folds < 2:
-        raise DataError("samplers are compared on labelled samples of at least two patients, and there are not as many")
+        raise DataError("samplers are compared on labeled samples of at least two patients, and there are not as many")
     scores = torch.full((len(latents),), math.nan, dtype=torch.float64)
     refused: dict[str, str] = {}
     for held in split_by_patient(owners, label.tolist(), [1 / folds] * folds, seed=0):

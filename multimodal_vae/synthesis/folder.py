@@ -26,7 +26,7 @@ TABLE, PROVENANCE, ORIGINAL = "manifest.csv", "provenance.json", "original"
 
 
 @dataclass(frozen=True)
-class Entry:
+class FolderRow:
     """A row of a manifest.
 
     Attributes:
@@ -41,7 +41,7 @@ class Entry:
 def write_folder(
     out: Path,
     modalities: Mapping[str, Modality],
-    entries: Iterable[Entry],
+    entries: Iterable[FolderRow],
     facts: Mapping[str, Any],
     original: Path | None = None,
 ) -> None:
@@ -78,7 +78,7 @@ def write_folder(
 
 
 def _cells(
-    folder: Path, modalities: Mapping[str, Modality], places: Mapping[str, str], entry: Entry, seen: set[str]
+    folder: Path, modalities: Mapping[str, Modality], places: Mapping[str, str], entry: FolderRow, seen: set[str]
 ) -> list[str]:
     """A row's cells, the files of those that are new written, and what is said of it."""
     stem, made, cells = plain_name(entry.facts["sample_id"], LONGEST, seen), list[str](), list[str]()

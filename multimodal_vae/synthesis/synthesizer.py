@@ -57,7 +57,7 @@ class Synthesizer:
         self.refused: dict[str, str] = {}
 
     def fit(self, data: MultimodalDataset) -> Self:
-        """Fit one density a class to the embeddings of labelled samples, and return itself.
+        """Fit one density a class to the embeddings of labeled samples, and return itself.
 
         A class from which no density can be learned goes without: the others can be sampled, and it says why not.
 

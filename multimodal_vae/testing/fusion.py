@@ -109,7 +109,7 @@ def what_is_absent_has_no_say(part: Fusion) -> None:
 
 
 @law("fusion")
-def posterior_normalises(part: Fusion) -> None:
+def posterior_normalizes(part: Fusion) -> None:
     """Also for features far from the usual, the posterior is a density: its integral is 1."""
     _built(part, shared=1)
     for scale in (1.0, 1e2, 1e4, 1e6):
@@ -140,7 +140,7 @@ def subsets_are_of_what_is_present(part: Fusion) -> None:
     for _, present, absent in _absences():
         subsets = part.subsets(present)
         count = len(subsets.asked)
-        shapes = [tuple(x.shape) for x in (subsets.asked, subsets.weights, subsets.rebuilt)]
+        shapes = [tuple(x.shape) for x in (subsets.asked, subsets.weights, subsets.reconstruction_weight)]
         wanted = [(count, *present.shape), (count, len(present)), (count, *present.shape)]
         expect(shapes == wanted, f"subsets, weights and counts of {shapes}", f"{wanted}")
         there = f"where {absent} are absent"
@@ -149,7 +149,7 @@ def subsets_are_of_what_is_present(part: Fusion) -> None:
         expect(proper, f"weights {subsets.weights.tolist()} {there}", "none negative, and some positive of each sample")
         expect(not bool((subsets.asked & ~present).any()), f"a subset with what is not there, {there}", "present only")
         expect(bool(subsets.asked.any(2)[taken].all()), f"an empty subset that counts, {there}", "something in each")
-        rebuilt = (taken[..., None] & (subsets.rebuilt > 0)).any(0)
+        rebuilt = (taken[..., None] & (subsets.reconstruction_weight > 0)).any(0)
         expect(bool(rebuilt[present].all()), f"a present modality that nothing rebuilds, {there}", "all are rebuilt")
 
 

@@ -70,14 +70,14 @@ def _settled(part: MetricLoss, latents: Tensor, labels: Tensor) -> float:
     """The loss, after the loss's own parameters, if it has any, have come to terms with the latents."""
     parameters = list(part.parameters())
     if parameters:
-        optimiser = torch.optim.Adam(parameters, lr=0.1)
+        optimizer = torch.optim.Adam(parameters, lr=0.1)
         for _ in range(200):
             loss = part(latents, labels)
             if not loss.requires_grad:  # none of them takes part
                 break
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     return float(part(latents, labels).detach())
 
 
@@ -108,7 +108,7 @@ def takes_classes_of_any_size(part: MetricLoss) -> None:
 
 @law("metric_loss")
 def takes_an_empty_batch(part: MetricLoss) -> None:
-    """A batch without labelled samples gives zero, with a gradient."""
+    """A batch without labeled samples gives zero, with a gradient."""
     part.build(LATENT, CLASSES)
     latents, labels = _batch(0)
     loss = _backward(part, latents, labels)

@@ -95,7 +95,7 @@ def loss_is_one_finite_number_a_sample(part: Modality) -> None:
 
 
 @law("modality")
-def loss_ignores_neighbours(part: Modality) -> None:
+def loss_ignores_neighbors(part: Modality) -> None:
     """A sample's loss is the same alone and in a batch."""
     encoder, decoder = part.encoder(), part.decoder(LATENT)
     target, latents = part.examples(4), torch.randn(4, LATENT)
@@ -122,14 +122,14 @@ def descent_reaches_the_target(part: Modality) -> None:
     nearest = before
     for rate in _RATES:
         decoded = start.clone().requires_grad_()
-        optimiser = torch.optim.Adam([decoded], lr=rate)
+        optimizer = torch.optim.Adam([decoded], lr=rate)
         for _ in range(_STEPS):
             part.reconstruction_loss(decoded, target).sum().backward()  # type: ignore[no-untyped-call]
             if decoded.grad is None:
                 raise LawBroken("no gradient", "a loss that can be differentiated by the decoder's output")
             decoded.grad *= movable
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
             nearest = min(nearest, float((part.observe(decoded.detach()) - target).abs().mean()))
             if nearest < 0.5 * before:
                 return

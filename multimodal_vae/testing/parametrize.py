@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def parametrize_with_checks(parts: "Iterable[Part | type[Part]]") -> "pytest.MarkDecorator":
-    """Parametrise a test with every law of every part given.
+    """Parametrize a test with every law of every part given.
 
     Args:
         parts: parts with the settings to try, or classes whose settings all have defaults.

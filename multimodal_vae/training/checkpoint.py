@@ -1,6 +1,6 @@
 """All that the next step depends on, in one file, so that a training goes on as if nothing had happened.
 
-The file is safetensors: weights, the optimiser's moments, random states, what waits to be drawn; with the position as
+The file is safetensors: weights, the optimizer's moments, random states, what waits to be drawn; with the position as
 JSON in its header. It is written beside its place, flushed and renamed, so that there is always a whole one.
 """
 
@@ -28,7 +28,7 @@ class Position:
     Attributes:
         epoch: that is being trained, from 1.
         batches: of this epoch that are done.
-        steps: of the optimiser since the start.
+        steps: of the optimizer since the start.
         sums: of this epoch's figures so far.
         best: the best of the watched figure so far, and the epoch in which it was; None before there is one.
     """
@@ -53,7 +53,7 @@ class TrainingState:
 
     Attributes:
         vae: the model, with its weights and buffers.
-        optimiser: with its moments.
+        optimizer: with its moments.
         batches: with what waits to be drawn, and the state of its generator.
         position: where the training is.
         average: of the weights, where one is kept.
@@ -61,7 +61,7 @@ class TrainingState:
     """
 
     vae: MultimodalVAE
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     batches: BalancedBatches
     average: WeightAverage | None = None
     position: Position = field(default_factory=Position)
@@ -88,8 +88,8 @@ class TrainingState:
         tensors |= {f"best.{name}": x for name, x in self.best.items()}
         tensors |= {f"average.{name}": x for name, x in (self.average.state() if self.average else {}).items()}
         tensors |= {f"batches.{name}": x for name, x in self.batches.state().items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(x) for name, x in moments.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(x) for name, x in moments.items()}
         write_tensors(path, tensors, {"position": json.dumps(asdict(self.position))})
 
     def restore(self, path: Path) -> None:
@@ -107,10 +107,10 @@ class TrainingState:
                 self.average.restore(_below("average.", tensors))
             self.batches.restore(_below("batches.", tensors))
             moments: dict[int, dict[str, Tensor]] = {}
-            for name, x in _below("optimiser.", tensors).items():
+            for name, x in _below("optimizer.", tensors).items():
                 index, _, moment = name.partition(".")
                 moments.setdefault(int(index), {})[moment] = x
-            self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": moments})
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
             self._restore_random(_below("random.", tensors))
         except (KeyError, RuntimeError, ValueError) as error:
             raise RunError(f"{path} is no checkpoint of this training: {str(error).splitlines()[-1]}") from error

@@ -23,7 +23,7 @@ from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import interruption
 from multimodal_vae.training.memory import peak_gib
-from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import chosen_precision, training_in
 from multimodal_vae.training.settings import EarlyStopping, Training
 
@@ -34,7 +34,7 @@ class Epoch:
 
     Attributes:
         number: from 1.
-        steps: optimiser steps since the start.
+        steps: optimizer steps since the start.
         training: ``loss`` and every term, means over the epoch's batches, with augmentation and corruption.
         validation: the same over the validation set, without; empty where there is none.
         seconds: wall-clock time of the epoch.
@@ -99,7 +99,7 @@ def train(
     with seeded(settings.seed), interruption() as asked:
         vae.calibrate(data)
         generator = torch.Generator().manual_seed(settings.seed)
-        batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator, settings.unlabelled)
+        batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator, settings.unlabeled)
         distributed.require_shares(sum(batches.counts))
         if distributed.world() > 1:  # the same batches for all, and to each its own noise
             torch.manual_seed(settings.seed + _APART * distributed.rank())
@@ -162,13 +162,13 @@ def _advance(
     """Take one step, from one batch or several, and count it."""
     position, total = state.position, len(state.batches)
     rate = settings.learning_rate * _share(settings, position.steps, settings.epochs * _steps_of_epoch(settings, total))
-    for group in state.optimiser.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = rate
     count = min(settings.accumulate, total - position.batches)
     device = state.vae.device
     batches = (data.batch(distributed.share(state.batches.draw())).to(device) for _ in range(count))
     kl_share = min(1.0, (position.steps + 1) / (settings.kl_warmup + 1))
-    for figures in train_step(state.vae, batches, state.optimiser, count, settings.clip, kl_share, module):
+    for figures in train_step(state.vae, batches, state.optimizer, count, settings.clip, kl_share, module):
         position.batches += 1
         for key, value in figures.items():
             position.sums[key] = position.sums.get(key, 0.0) + value / total
@@ -228,7 +228,7 @@ def _exhausted(position: Position, watched: EarlyStopping | None) -> bool:
 def train_step(
     vae: MultimodalVAE,
     batches: Iterable[Batch],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     count: int = 1,
     clip: float | None = None,
     kl_share: float = 1.0,
@@ -239,7 +239,7 @@ def train_step(
     Args:
         vae: the model.
         batches: whose gradients, averaged, make the step.
-        optimiser: of the model.
+        optimizer: of the model.
         count: of the batches.
         clip: greatest norm of the gradient.
         kl_share: of the KL divergence's weight that counts yet.
@@ -248,7 +248,7 @@ def train_step(
     Raises:
         TrainingError: naming the term that is not finite; the weights are as before.
     """
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     found = []
     for batch in batches:
         with torch.no_grad():
@@ -262,7 +262,7 @@ def train_step(
         found.append(figures)
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(vae.parameters(), clip)
-    optimiser.step()
+    optimizer.step()
     return found
 
 

@@ -33,7 +33,7 @@ class Training(BaseModel):
     Attributes:
         epochs: how often about as many samples as there are have been seen.
         per_class: samples of each class in a batch.
-        unlabelled: samples without a label in a batch, beside those; all terms but the metric loss learn from them.
+        unlabeled: samples without a label in a batch, beside those; all terms but the metric loss learn from them.
         learning_rate: Adam's, at its highest.
         schedule: ``"constant"``, or ``"cosine"`` down to zero at the end.
         warmup: steps over which the learning rate rises from zero.
@@ -56,7 +56,7 @@ class Training(BaseModel):
 
     epochs: PositiveInt = 200
     per_class: Annotated[int, Field(ge=2)] = 20
-    unlabelled: NonNegativeInt = 0
+    unlabeled: NonNegativeInt = 0
     learning_rate: PositiveFloat = 4e-4
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: NonNegativeInt = 0

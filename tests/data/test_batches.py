@@ -9,32 +9,32 @@ from multimodal_vae.data.batches import BalancedBatches
 counts = st.lists(st.integers(1, 20), min_size=1, max_size=4)
 
 
-def make(counts, per_class, seed=0, unlabelled=0):
-    labels = torch.tensor([-1] * unlabelled + [label for label, count in enumerate(counts) for _ in range(count)])
+def make(counts, per_class, seed=0, unlabeled=0):
+    labels = torch.tensor([-1] * unlabeled + [label for label, count in enumerate(counts) for _ in range(count)])
     names = [str(label) for label in range(len(counts))]
     return labels, BalancedBatches(labels, names, per_class, torch.Generator().manual_seed(seed))
 
 
-@given(counts=counts, per_class=st.integers(1, 7), unlabelled=st.integers(0, 3))
-def test_each_batch_holds_as_many_of_each_class_and_no_unlabelled(counts, per_class, unlabelled):
-    labels, batches = make(counts, per_class, unlabelled=unlabelled)
+@given(counts=counts, per_class=st.integers(1, 7), unlabeled=st.integers(0, 3))
+def test_each_batch_holds_as_many_of_each_class_and_no_unlabeled(counts, per_class, unlabeled):
+    labels, batches = make(counts, per_class, unlabeled=unlabeled)
     for rows in batches:
         assert torch.bincount(labels[rows], minlength=len(counts)).tolist() == [per_class] * len(counts)
 
 
-@given(counts=counts, per_class=st.integers(1, 7), unlabelled=st.integers(1, 9), asked=st.integers(1, 4))
-def test_as_many_unlabelled_as_are_asked_for_come_in_turn(counts, per_class, unlabelled, asked):
-    labels = make(counts, per_class, unlabelled=unlabelled)[0]
+@given(counts=counts, per_class=st.integers(1, 7), unlabeled=st.integers(1, 9), asked=st.integers(1, 4))
+def test_as_many_unlabeled_as_are_asked_for_come_in_turn(counts, per_class, unlabeled, asked):
+    labels = make(counts, per_class, unlabeled=unlabeled)[0]
     names = [str(label) for label in range(len(counts))]
     batches = BalancedBatches(labels, names, per_class, torch.Generator().manual_seed(0), asked)
     assert len(batches) == max(1, len(labels) // (per_class * len(counts) + asked))
-    drawn = torch.cat([batches.draw() for _ in range(unlabelled)])
-    assert torch.bincount(labels[drawn] + 1).tolist() == [asked * unlabelled] + [per_class * unlabelled] * len(counts)
-    assert torch.bincount(drawn[labels[drawn] < 0], minlength=unlabelled).tolist() == [asked] * unlabelled
+    drawn = torch.cat([batches.draw() for _ in range(unlabeled)])
+    assert torch.bincount(labels[drawn] + 1).tolist() == [asked * unlabeled] + [per_class * unlabeled] * len(counts)
+    assert torch.bincount(drawn[labels[drawn] < 0], minlength=unlabeled).tolist() == [asked] * unlabeled
 
 
-def test_unlabelled_samples_that_are_not_there_are_missed():
-    with pytest.raises(mv.DataError, match="'unlabelled' wants 3"):
+def test_unlabeled_samples_that_are_not_there_are_missed():
+    with pytest.raises(mv.DataError, match="'unlabeled' wants 3"):
         BalancedBatches(torch.tensor([0, 1]), ["0", "1"], 2, torch.Generator(), 3)
 
 

@@ -148,14 +148,14 @@ def test_a_file_that_changes_while_it_is_read_is_not_trusted(manifest, columns, 
     same(load(manifest, columns), load(manifest, columns, cache=False))
 
 
-@pytest.mark.parametrize("change", ["setting", "behaviour", "source", "version"])
+@pytest.mark.parametrize("change", ["setting", "behavior", "source", "version"])
 def test_another_way_of_reading_reads_anew(manifest, columns, reads, monkeypatch, change):
     load(manifest, columns)
     reads.clear()
     if change == "setting":
         columns = columns | {"photo": columns["photo"] | {"width": 8}}
-    elif change == "behaviour":
-        monkeypatch.setattr(mv.Image, "behaviour_version", 2)
+    elif change == "behavior":
+        monkeypatch.setattr(mv.Image, "behavior_version", 2)
     elif change == "source":
         monkeypatch.setattr(provenance, "_sources", lambda _: [manifest])
     elif change == "version":

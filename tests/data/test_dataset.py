@@ -179,7 +179,7 @@ def altered(kind):
         data.samples["x"][3, 2] += 1e-6 * data.samples["x"][3, 2]
     elif kind == "label":
         data = make(["a", "b", "b", None], **names)
-    elif kind == "unlabelled":
+    elif kind == "unlabeled":
         data = make(["a", "b", "a", "a"], **names)
     elif kind == "class name":
         data = make(["a", "c", "a", None], **names)
@@ -212,7 +212,7 @@ def test_the_fingerprint_is_that_of_equal_data():
 @pytest.mark.parametrize(
     "kind",
     [
-        "value", "label", "unlabelled", "class name", "another class", "id", "patient", "order", "row gone", "presence",
+        "value", "label", "unlabeled", "class name", "another class", "id", "patient", "order", "row gone", "presence",
         "modality name", "shape", "modalities swapped",
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ seeds = st.integers(0, 2**31)
 
 @st.composite
 def cohorts(draw):
-    """Patients with one to six samples, of any classes, unlabelled ones among them."""
+    """Patients with one to six samples, of any classes, unlabeled ones among them."""
     sizes = draw(st.lists(st.integers(1, 6), min_size=1, max_size=40))
     patients = [f"p{index}" for index, size in enumerate(sizes) for _ in range(size)]
     labels = draw(st.lists(st.integers(-1, 3), min_size=len(patients), max_size=len(patients)))

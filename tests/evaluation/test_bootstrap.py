@@ -71,7 +71,7 @@ def test_it_follows_its_seed_and_leaves_out_what_is_not_finite():
         interval(mean, 0)
 
 
-def test_seeds_are_summarised_by_mean_and_sample_deviation():
+def test_seeds_are_summarized_by_mean_and_sample_deviation():
     values = [0.1, 0.4, 0.35]
     summary = over_seeds(values)
     assert (summary.mean, summary.spread, summary.count) == pytest.approx((np.mean(values), np.std(values, ddof=1), 3))

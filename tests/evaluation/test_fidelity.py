@@ -10,10 +10,10 @@ from sklearn.metrics.pairwise import polynomial_kernel
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation import kernel_distance as kernel_module
-from multimodal_vae.evaluation import neighbours as neighbours_module
+from multimodal_vae.evaluation import neighbors as neighbors_module
 from multimodal_vae.evaluation.class_maps import class_maps, map_differences, spread_ratio
 from multimodal_vae.evaluation.kernel_distance import kernel_distance
-from multimodal_vae.evaluation.neighbours import neighbours
+from multimodal_vae.evaluation.neighbors import neighbors
 from multimodal_vae.evaluation.sharpness import BANDS, energy, energy_ratio, reproduced
 
 
@@ -34,11 +34,11 @@ def test_class_maps_are_numpys_mean_and_sample_deviation(generator):
 
 def test_a_shift_moves_the_mean_map_by_itself_and_a_scale_the_spread_map(generator):
     x, labels = randn(generator, 40, 5), torch.arange(40) % 2
-    centred = x - torch.stack([x[labels == k].mean(0) for k in (0, 1)])[labels]
-    for mean, spread in map_differences(centred, labels, centred + 0.5, labels).values():
+    centered = x - torch.stack([x[labels == k].mean(0) for k in (0, 1)])[labels]
+    for mean, spread in map_differences(centered, labels, centered + 0.5, labels).values():
         assert (mean, spread) == pytest.approx((0.5, 0))
-    for k, (mean, spread) in map_differences(centred, labels, 3 * centred, labels).items():
-        assert (mean, spread) == pytest.approx((0, 2 * float(centred[labels == k].std(0).mean())), abs=1e-9)
+    for k, (mean, spread) in map_differences(centered, labels, 3 * centered, labels).items():
+        assert (mean, spread) == pytest.approx((0, 2 * float(centered[labels == k].std(0).mean())), abs=1e-9)
 
 
 def test_of_two_real_sets_it_is_what_the_documentation_says(generator):
@@ -61,22 +61,22 @@ def test_the_spread_ratio_is_the_scale_and_no_class_mean_moves_it(generator):
 @pytest.mark.parametrize("block", [7, 1024])
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.5, 0.6), (3.0, 1.0)])
 @pytest.mark.parametrize("k", [1, 5])
-def test_neighbours_are_those_of_prdc(generator, monkeypatch, block, shift, scale, k):
+def test_neighbors_are_those_of_prdc(generator, monkeypatch, block, shift, scale, k):
     from prdc import compute_prdc
 
-    monkeypatch.setattr(neighbours_module, "_BLOCK", block)
+    monkeypatch.setattr(neighbors_module, "_BLOCK", block)
     real, generated = randn(generator, 83, 6), scale * randn(generator, 61, 6) + shift
     with contextlib.redirect_stdout(io.StringIO()):  # it prints
         expected = compute_prdc(real.numpy(), generated.numpy(), k)
-    assert neighbours(real, generated, k).figures() == pytest.approx({key: float(v) for key, v in expected.items()})
+    assert neighbors(real, generated, k).figures() == pytest.approx({key: float(v) for key, v in expected.items()})
 
 
 def test_each_falls_with_what_it_is_there_to_notice(generator):
     real = randn(generator, 300, 4)
-    same = neighbours(real, randn(generator, 300, 4)).figures()
-    collapsed = neighbours(real, 0.1 * randn(generator, 300, 4)).figures()
-    away = neighbours(real, randn(generator, 300, 4) + 5).figures()
-    scattered = neighbours(real, 3 * randn(generator, 300, 4)).figures()
+    same = neighbors(real, randn(generator, 300, 4)).figures()
+    collapsed = neighbors(real, 0.1 * randn(generator, 300, 4)).figures()
+    away = neighbors(real, randn(generator, 300, 4) + 5).figures()
+    scattered = neighbors(real, 3 * randn(generator, 300, 4)).figures()
     assert collapsed["recall"] < 0.1 < 0.7 < same["recall"]
     assert collapsed["coverage"] < 0.5 < 0.9 < same["coverage"]
     assert collapsed["density"] > 1.2  # the middle of the cloud is in many balls
@@ -87,17 +87,17 @@ def test_each_falls_with_what_it_is_there_to_notice(generator):
 
 def test_they_do_not_move_with_the_place_of_the_origin(generator):
     real, generated = randn(generator, 50, 3), randn(generator, 50, 3)
-    assert neighbours(real + 1e6, generated + 1e6).figures() == neighbours(real, generated).figures()
+    assert neighbors(real + 1e6, generated + 1e6).figures() == neighbors(real, generated).figures()
 
 
 def test_equal_rows_have_no_distance_so_nothing_lies_inside_their_balls():
     rows = torch.full((9, 40), 0.1, dtype=torch.float64)
-    assert set(neighbours(rows, rows).figures().values()) == {0}
+    assert set(neighbors(rows, rows).figures().values()) == {0}
 
 
-def test_too_few_neighbours_are_refused():
+def test_too_few_neighbors_are_refused():
     with pytest.raises(DataError, match="6 of each are needed"):
-        neighbours(torch.zeros(5, 2), torch.zeros(9, 2))
+        neighbors(torch.zeros(5, 2), torch.zeros(9, 2))
 
 
 # Kernel distance

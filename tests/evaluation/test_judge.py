@@ -5,7 +5,7 @@ import torch
 
 from multimodal_vae.errors import DataError, RunError
 from multimodal_vae.evaluation.judge import Judge, train_judge
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 
 CLASSES = ["left", "right"]
 
@@ -22,7 +22,7 @@ def samples(seed=0, count=96):
         picture[row, 0, 3:8, column : column + 3] += 3 * (0.5 + brightness[row])
         signal[row, :, 4 + 8 * int(labels[row]) : 8 + 8 * int(labels[row])] += 2
     values = {"picture": picture, "signal": signal, "vector": torch.randn(count, 3, generator=rng)}
-    return Samples(values, labels, None, {"brightness": brightness})
+    return LabeledSamples(values, labels, None, {"brightness": brightness})
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_augmentation_is_of_its_modality_and_is_learned_from():
 def test_rare_classes_are_learned_as_well(generator):
     labels = (torch.arange(400) % 20 == 0).long()
     x = torch.randn(400, 2, generator=generator) + 1.5 * labels[:, None]
-    judge = train_judge(Samples({"x": x}, labels), CLASSES, epochs=30)
-    labelled = judge.read({"x": x}).labels
-    assert float((labelled[labels == 1] == 1).double().mean()) > 0.7
+    judge = train_judge(LabeledSamples({"x": x}, labels), CLASSES, epochs=30)
+    labeled = judge.read({"x": x}).labels
+    assert float((labeled[labels == 1] == 1).double().mean()) > 0.7
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (2, 5, 4), (1, 6, 9, 7), (40,)])

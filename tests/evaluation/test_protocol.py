@@ -15,7 +15,7 @@ from multimodal_vae.evaluation.judge import train_judge
 from multimodal_vae.evaluation.kernel_distance import kernel_distance
 from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.evaluation.protocol import evaluate
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 
 
 def clean(rng, count, labels):
@@ -38,7 +38,7 @@ def draw(seed, count=120, noise=0.2):
     picture = picture + noise * torch.randn(picture.shape, generator=rng)
     signal = signal + noise * torch.randn(signal.shape, generator=rng)
     patients = [f"p{row // 3}" for row in range(count)]
-    return Samples({"picture": picture, "signal": signal}, labels, patients, {"strength": cause})
+    return LabeledSamples({"picture": picture, "signal": signal}, labels, patients, {"strength": cause})
 
 
 @cache
@@ -93,7 +93,7 @@ def test_every_value_lies_in_its_interval_and_has_its_context():
             assert low - 0.03 <= figure.value <= high + 0.03, name
         if name.split("/")[0] not in {"individuality", "latent"}:
             assert figure.real is not None, name
-            assert figure.floor is not None, name
+            assert figure.baseline is not None, name
 
 
 def test_the_real_values_are_of_real_samples_that_judges_have_not_learned_from():
@@ -111,7 +111,7 @@ def test_the_real_values_are_of_real_samples_that_judges_have_not_learned_from()
 
 
 def replaced(samples, **values):
-    return Samples({**samples.values, **values}, samples.labels)
+    return LabeledSamples({**samples.values, **values}, samples.labels)
 
 
 def collapsed(samples):
@@ -119,7 +119,7 @@ def collapsed(samples):
     for name, x in samples.values.items():
         means = torch.stack([x[samples.labels == k].mean(0) for k in (0, 1)])[samples.labels]
         values[name] = means + 0.1 * (x - means)
-    return Samples(values, samples.labels)
+    return LabeledSamples(values, samples.labels)
 
 
 def blurred(samples):
@@ -131,13 +131,15 @@ def exchanged(samples):
     return replaced(samples, signal=samples.values["signal"][shuffled_within(samples.labels, 0)])
 
 
-def mislabelled(samples):
-    return Samples(samples.values, samples.labels[torch.randperm(len(samples), generator=torch.Generator())])
+def mislabeled(samples):
+    return LabeledSamples(samples.values, samples.labels[torch.randperm(len(samples), generator=torch.Generator())])
 
 
 def noisy(samples):
     rng = torch.Generator().manual_seed(0)
-    return Samples({n: x + 4 * torch.randn(x.shape, generator=rng) for n, x in samples.values.items()}, samples.labels)
+    return LabeledSamples(
+        {n: x + 4 * torch.randn(x.shape, generator=rng) for n, x in samples.values.items()}, samples.labels
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,9 +149,9 @@ def noisy(samples):
         (blurred, "sharpness/picture/0.2-0.5", 0.5),
         (exchanged, "coherence/cause strength/picture+signal", 0.3),
         (exchanged, "coherence/within class/picture+signal", 0.3),
-        (mislabelled, "purity", 0.7),
-        (mislabelled, "coherence/class/picture+signal", 0.7),
-        (mislabelled, "utility/synthetic alone", 0.8),
+        (mislabeled, "purity", 0.7),
+        (mislabeled, "coherence/class/picture+signal", 0.7),
+        (mislabeled, "utility/synthetic alone", 0.8),
         (noisy, "fidelity/precision", 0.3),
     ],
 )
@@ -180,7 +182,7 @@ def test_one_modality_without_space_is_enough():
     rng = torch.Generator().manual_seed(0)
     labels = torch.arange(60) % 2
     one, two, three = (
-        Samples({"x": torch.randn(60, 3, generator=rng) + 3 * labels[:, None]}, labels) for _ in range(3)
+        LabeledSamples({"x": torch.randn(60, 3, generator=rng) + 3 * labels[:, None]}, labels) for _ in range(3)
     )
     judge = train_judge(one, ["a", "b"], epochs=10)
     names = {figure.name.split("/")[0] for figure in evaluate(one, two, three, [judge], resamples=10)}
@@ -192,7 +194,7 @@ def test_what_does_not_belong_together_is_refused():
     with pytest.raises(DataError, match="no judge looks at all"):
         evaluate(train, held_out, draw(2), judges[1:])
     with pytest.raises(DataError, match="the modalities compared"):
-        evaluate(train, held_out, Samples({"picture": held_out.values["picture"]}, held_out.labels), judges)
+        evaluate(train, held_out, LabeledSamples({"picture": held_out.values["picture"]}, held_out.labels), judges)
     with pytest.raises(DataError, match="the same classes"):
         evaluate(train, held_out, held_out.take(torch.nonzero(held_out.labels == 0).flatten()), judges)
 

@@ -2,12 +2,14 @@ import pytest
 import torch
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.evaluation.samples import Samples, group_numbers, same_classes
+from multimodal_vae.evaluation.samples import LabeledSamples, group_numbers, same_classes
 
 
 def samples(count=6):
     x = torch.arange(count)
-    return Samples({"a": x[:, None].float(), "b": -x.float()[:, None]}, x % 2, [f"p{k // 2}" for k in x], {"c": x})
+    return LabeledSamples(
+        {"a": x[:, None].float(), "b": -x.float()[:, None]}, x % 2, [f"p{k // 2}" for k in x], {"c": x}
+    )
 
 
 def test_rows_keep_all_that_is_known_of_them():
@@ -41,7 +43,7 @@ def test_a_cut_has_the_counts_asked_for_and_follows_its_seed():
 )
 def test_what_is_not_whole_is_refused(arguments, said):
     with pytest.raises(DataError, match=said):
-        Samples(*arguments)
+        LabeledSamples(*arguments)
 
 
 def test_a_cut_of_too_much_names_the_class():

@@ -1,16 +1,16 @@
 import torch
 
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.evaluation.utility import joined, utility
 
 
-def draw(seed, count=120, noise=1.0, mislabelled=False):
+def draw(seed, count=120, noise=1.0, mislabeled=False):
     rng = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 2
     x = torch.randn(count, 1, 6, generator=rng) * noise + 1.2 * labels[:, None, None]
     y = torch.randn(count, 3, generator=rng)
     groups = [f"p{row // 2}" for row in range(count)]
-    return Samples({"x": x, "y": y}, 1 - labels if mislabelled else labels, groups)
+    return LabeledSamples({"x": x, "y": y}, 1 - labels if mislabeled else labels, groups)
 
 
 def test_good_samples_are_as_useful_as_real_ones_and_noise_is_not():
@@ -19,7 +19,7 @@ def test_good_samples_are_as_useful_as_real_ones_and_noise_is_not():
     assert good.accuracy("real") == noisy.accuracy("real") > 0.85
     assert good.accuracy("synthetic") > 0.85
     assert noisy.accuracy("synthetic") < 0.8
-    assert utility(train, draw(2, mislabelled=True), held_out).accuracy("synthetic") < 0.15
+    assert utility(train, draw(2, mislabeled=True), held_out).accuracy("synthetic") < 0.15
 
 
 def test_few_real_samples_gain_more_by_synthetic_ones():

@@ -96,7 +96,7 @@ def answers(fusion, samples):
     wanted = subsets.weights > 0
     rows = wanted.nonzero(as_tuple=True)[1]
     features = {name: x[rows] for name, x in columns(samples).items()}
-    asked, rebuilt, x = subsets.asked[wanted], subsets.rebuilt[wanted], samples[rows]
+    asked, rebuilt, x = subsets.asked[wanted], subsets.reconstruction_weight[wanted], samples[rows]
     posterior = fusion(features, asked)
     a, s = torch.tensor(LOADINGS), torch.tensor(NOISES)
     means, spreads = posterior.mean[:, :1] * a, posterior.logvar[:, :1].exp() * a**2

@@ -15,7 +15,7 @@ LOSSES = [
     mv.Triplet(1.0, "cosine", "all"),
     mv.SupCon(),
     mv.ProxyAnchor(),
-    mv.Centre(),
+    mv.Center(),
     mv.PyTorchMetricLearning({"name": "TripletMarginLoss", "margin": 1.0, "distance": PLAIN}, "TripletMarginMiner"),
     mv.PyTorchMetricLearning({"name": "TripletMarginLoss", "margin": 5.0, "triplets_per_anchor": 2}),
     mv.PyTorchMetricLearning("ProxyAnchorLoss"),
@@ -60,7 +60,7 @@ def test_value_and_gradient_do_not_depend_on_the_order(loss):
 
 
 @pytest.fixture(params=["integers", "strings"])
-def half_labelled(request, make_data):
+def half_labeled(request, make_data):
     """Two classes and samples of none, by turns."""
     names = {"integers": (3, 5, None), "strings": ("ill", "well", "")}[request.param]
     made = make_data(18)
@@ -68,29 +68,29 @@ def half_labelled(request, make_data):
 
 
 @each_loss
-def test_unlabelled_samples_count_in_all_but_the_metric_loss(loss, half_labelled, make_model):
-    vae = make_model(half_labelled, metric_loss=loss).eval()
-    batch = half_labelled.batch(torch.arange(18))
-    labelled = batch.labels >= 0
-    assert labelled.tolist() == [True, True, False] * 6
+def test_unlabeled_samples_count_in_all_but_the_metric_loss(loss, half_labeled, make_model):
+    vae = make_model(half_labeled, metric_loss=loss).eval()
+    batch = half_labeled.batch(torch.arange(18))
+    labeled = batch.labels >= 0
+    assert labeled.tolist() == [True, True, False] * 6
     inputs = {name: x.clone().requires_grad_() for name, x in batch.samples.items()}
     torch.manual_seed(0)
     terms = vae(batch, inputs)
     torch.manual_seed(0)
     torch.randn(18, vae.latent_dim)  # the latents' noise is drawn before the loss draws what it likes
-    latents = vae.posterior(batch.samples, batch.present).mean[labelled]
-    assert torch.equal(terms["metric"], vae.metric_loss(latents, batch.labels[labelled]))
+    latents = vae.posterior(batch.samples, batch.present).mean[labeled]
+    assert torch.equal(terms["metric"], vae.metric_loss(latents, batch.labels[labeled]))
     assert terms["metric"] > 0
     (of_metric,) = torch.autograd.grad(terms["metric"], inputs["blood"], retain_graph=True)
-    assert (of_metric[~labelled] == 0).all()
-    assert of_metric[labelled].any()
+    assert (of_metric[~labeled] == 0).all()
+    assert of_metric[labeled].any()
     for term in ("reconstruction.blood", "kl"):
         (gradient,) = torch.autograd.grad(terms[term].sum(), inputs["blood"], retain_graph=True)
         assert gradient.any(1).all()
 
 
 @each_loss
-def test_a_training_draws_unlabelled_samples_and_ends_finite(loss, half_labelled, make_model, monkeypatch):
+def test_a_training_draws_unlabeled_samples_and_ends_finite(loss, half_labeled, make_model, monkeypatch):
     seen, forward = [], mv.MultimodalVAE.forward
 
     def watched(self, batch, *others):
@@ -99,20 +99,20 @@ def test_a_training_draws_unlabelled_samples_and_ends_finite(loss, half_labelled
 
     monkeypatch.setattr(mv.MultimodalVAE, "forward", watched)
     vae = mv.fit(
-        make_model(half_labelled, metric_loss=loss),
-        half_labelled, epochs=2, per_class=2, unlabelled=3, device="cpu", show=False,
+        make_model(half_labeled, metric_loss=loss),
+        half_labeled, epochs=2, per_class=2, unlabeled=3, device="cpu", show=False,
     )  # fmt: skip
     assert all(torch.bincount(labels + 1).tolist() == [3, 2, 2] for labels in seen)
-    assert vae.embed(half_labelled).isfinite().all()
+    assert vae.embed(half_labeled).isfinite().all()
     assert all(weights.isfinite().all() for weights in vae.parameters())
 
 
 @each_loss
-def test_a_training_that_was_stopped_ends_the_same(loss, half_labelled, make_model, tmp_path, monkeypatch):
+def test_a_training_that_was_stopped_ends_the_same(loss, half_labeled, make_model, tmp_path, monkeypatch):
     def fit(name):
-        vae = make_model(half_labelled, metric_loss=loss)
-        settings = {"epochs": 3, "per_class": 2, "unlabelled": 2, "device": "cpu", "learning_rate": 0.01}
-        return mv.fit(vae, half_labelled, out=tmp_path / name, show=False, loggers=["jsonl"], **settings)
+        vae = make_model(half_labeled, metric_loss=loss)
+        settings = {"epochs": 3, "per_class": 2, "unlabeled": 2, "device": "cpu", "learning_rate": 0.01}
+        return mv.fit(vae, half_labeled, out=tmp_path / name, show=False, loggers=["jsonl"], **settings)
 
     whole = fit("whole")
     for _ in range(2):
@@ -125,4 +125,4 @@ def test_a_training_that_was_stopped_ends_the_same(loss, half_labelled, make_mod
     assert opened.metric_loss.configuration == loss.configuration
     for name, weights in opened.metric_loss.state_dict().items():
         assert torch.equal(weights, whole.metric_loss.state_dict()[name])
-        assert not torch.equal(weights, make_model(half_labelled, metric_loss=loss).metric_loss.state_dict()[name])
+        assert not torch.equal(weights, make_model(half_labeled, metric_loss=loss).metric_loss.state_dict()[name])

@@ -1,4 +1,4 @@
-"""The losses that learn something of each class: proxy_anchor and centre."""
+"""The losses that learn something of each class: proxy_anchor and center."""
 
 import math
 
@@ -60,20 +60,20 @@ def test_proxies_begin_as_the_authors_do():
 
 
 @given(seed=st.integers(0, 2**31))
-def test_centre_is_half_the_mean_squared_distance_and_pulls_towards_the_mean(seed):
+def test_center_is_half_the_mean_squared_distance_and_pulls_toward_the_mean(seed):
     latents, labels = batch(seed)
-    loss = build(mv.Centre(), 4)
-    expected = [0.5 * (z - loss.centres[y]).square().sum() for z, y in zip(latents, labels, strict=True)]
+    loss = build(mv.Center(), 4)
+    expected = [0.5 * (z - loss.centers[y]).square().sum() for z, y in zip(latents, labels, strict=True)]
     value = loss(latents, labels)
     torch.testing.assert_close(value, sum(expected) / len(labels), rtol=1e-12, atol=0)
     value.backward()
     for label in range(4):
         own = latents[labels == label]
-        wanted = (loss.centres[label].detach() - own).sum(0) / len(labels)
-        torch.testing.assert_close(loss.centres.grad[label], wanted, rtol=1e-9, atol=1e-12)
+        wanted = (loss.centers[label].detach() - own).sum(0) / len(labels)
+        torch.testing.assert_close(loss.centers.grad[label], wanted, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", [mv.ProxyAnchor(), mv.Centre()], ids=repr)
+@pytest.mark.parametrize("loss", [mv.ProxyAnchor(), mv.Center()], ids=repr)
 def test_what_is_learned_has_a_row_a_class_of_the_length_that_is_shaped(loss, make_data, make_model):
     vae = make_model(make_data(), metric_loss=loss, objective={"metric_dimensions": 2})
     (name,) = [name for name in vae.state_dict() if name.startswith("metric_loss.")]

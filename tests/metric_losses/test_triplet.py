@@ -29,7 +29,7 @@ def value_and_gradient(loss, latents, labels):
 
 
 def oracle(margin, distance, mining="semi-hard"):
-    """pytorch-metric-learning, told not to normalise, as it does unasked."""
+    """pytorch-metric-learning, told not to normalize, as it does unasked."""
     measure = {
         "euclidean": LpDistance(normalize_embeddings=False),
         "squared": LpDistance(normalize_embeddings=False, power=2),
@@ -163,7 +163,7 @@ def test_coinciding_latents_have_a_finite_gradient():
     assert gradient.isfinite().all()
 
 
-def test_near_neighbours_are_not_lost_to_rounding_in_large_batches():
+def test_near_neighbors_are_not_lost_to_rounding_in_large_batches():
     # From 26 rows on cdist would take the matrix-product form, and miss 1e-3 at a distance of 100 from the origin.
     latents = torch.cat([torch.full((15, 8), 100.0), torch.full((15, 8), 100.001)])
     distances = triplet.pairwise_distances(latents, "euclidean")
@@ -182,7 +182,7 @@ def test_following_the_gradient_draws_classes_apart(distance):
     torch.manual_seed(0)
     latents = torch.randn(30, 2).requires_grad_()
     labels = torch.arange(30) % 3
-    optimiser = torch.optim.Adam([latents], lr=0.05)
+    optimizer = torch.optim.Adam([latents], lr=0.05)
     loss = mv.Triplet(0.5, distance)
 
     def separation():
@@ -192,7 +192,7 @@ def test_following_the_gradient_draws_classes_apart(distance):
 
     before = separation()
     for _ in range(100):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss(latents, labels).backward()
-        optimiser.step()
+        optimizer.step()
     assert separation() > before

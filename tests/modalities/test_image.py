@@ -22,12 +22,12 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
 
 
-def test_a_colour_picture_is_channels_first_in_0_to_1(tmp_path, pixels):
+def test_a_color_picture_is_channels_first_in_0_to_1(tmp_path, pixels):
     read = mv.Image(size=(6, 5), width=8).read(save(tmp_path / "a.png", pixels))
     np.testing.assert_array_equal(read, pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(255))
 
 
-def test_a_grey_picture_has_one_channel(tmp_path, pixels):
+def test_a_gray_picture_has_one_channel(tmp_path, pixels):
     read = mv.Image(size=(6, 5), channels=1, width=8).read(save(tmp_path / "a.png", pixels[..., 0]))
     np.testing.assert_array_equal(read[0], pixels[..., 0].astype(np.float32) / np.float32(255))
 

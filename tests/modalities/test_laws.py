@@ -10,8 +10,8 @@ import multimodal_vae as mv
 mpl.use("Agg")
 
 MODALITIES = {
-    "colour": {"name": "image", "size": [16, 16], "channels": 3, "width": 8},
-    "grey": {"name": "image", "size": [16, 16], "channels": 1, "width": 8, "loss": {"ssim": 1.0, "l1": 0.5}},
+    "color": {"name": "image", "size": [16, 16], "channels": 3, "width": 8},
+    "gray": {"name": "image", "size": [16, 16], "channels": 1, "width": 8, "loss": {"ssim": 1.0, "l1": 0.5}},
     "wide": {"name": "image", "size": [8, 32], "channels": 1, "width": 4, "loss": {"mse": 1.0}},
     "odd": {"name": "image", "size": [13, 11], "channels": 3, "width": 4},
     "compact": {"name": "image", "size": [16, 16], "channels": 3, "width": 8, "network": "compact"},
@@ -57,15 +57,15 @@ def test_a_decoder_learns_one_target(modality, networks):
     decoder = networks[1]
     target, latents = draw(modality, 1).repeat(4, *[1] * len(modality.shape)), torch.randn(4, LATENT)
     modality.calibrate(networks[0], decoder, draw(modality, 20))
-    optimiser = torch.optim.Adam(decoder.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.01)
     decoder.train()
     first = None
     for _ in range(200):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         decoded = decoder(latents)
         loss = modality.reconstruction_loss(decoded, target).mean()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         first = first or loss.item()
     assert loss.item() < first
     # Batch statistics are those of these very latents, so nothing keeps the network from the target but the steps.

@@ -69,12 +69,12 @@ def test_rotation_is_kornias(seed, height, width):
     rng = torch.Generator().manual_seed(seed)
     x = torch.rand(3, 2, height, width, generator=rng, dtype=torch.float64)
     degrees = 360 * torch.rand(3, generator=rng, dtype=torch.float64) - 180
-    # Kornia normalises by matrices of its own; a pixel exactly on the rim may fall to either side of it.
+    # Kornia normalizes by matrices of its own; a pixel exactly on the rim may fall to either side of it.
     difference = (rotated(x, degrees) - rotate(x, degrees, align_corners=True)).abs()
     assert (difference > 1e-6).double().mean() < 0.02
 
 
-def test_a_quarter_turn_is_anticlockwise():
+def test_a_quarter_turn_is_counterclockwise():
     x = torch.arange(9.0).reshape(1, 1, 3, 3)
     torch.testing.assert_close(rotated(x, torch.tensor([90.0])), torch.rot90(x, 1, (2, 3)), rtol=0, atol=1e-5)
 

@@ -150,7 +150,7 @@ def plain_pyramid(x):
         coarse = np.array(
             [[x[i : i + 2, j : j + 2].mean() for j in range(0, x.shape[1], 2)] for i in range(0, x.shape[0], 2)]
         )
-        # Centres of the fine places among those of the coarse; beyond the outermost the value stays.
+        # Centers of the fine places among those of the coarse; beyond the outermost the value stays.
         rows, columns = (
             np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1) for n, m in zip(x.shape, coarse.shape, strict=True)
         )

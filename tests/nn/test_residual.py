@@ -52,7 +52,7 @@ def test_slope_is_rrelus_where_it_does_not_train():
 
 
 @pytest.mark.parametrize(
-    ("channels", "encoder", "decoder"), [(3, 8_618_432, 9_533_875), (1, 8_616_704, 9_533_297)], ids=["colour", "grey"]
+    ("channels", "encoder", "decoder"), [(3, 8_618_432, 9_533_875), (1, 8_616_704, 9_533_297)], ids=["color", "gray"]
 )
 def test_networks_have_as_many_parameters_as_the_papers(channels, encoder, decoder):
     assert count(blocks.ResidualEncoder((channels, 64, 64), 64)) == encoder

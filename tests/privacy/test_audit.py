@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.privacy.audit import audit
 from multimodal_vae.privacy.records import Records
 
@@ -20,7 +20,7 @@ def people(seed, count=120, visits=2):
     a = 3 * labels[:, None] + own + 0.5 * torch.randn(count, 6, generator=rng)
     b = own[:, :4] - 2 * labels[:, None] + 0.5 * torch.randn(count, 4, generator=rng)
     groups = [f"{seed}:{row // visits}" for row in range(count)]
-    return Records(Samples({"a": a, "b": b}, labels, groups), torch.cat([a, b], 1))
+    return Records(LabeledSamples({"a": a, "b": b}, labels, groups), torch.cat([a, b], 1))
 
 
 def generated(records, noise=0.0):
@@ -28,14 +28,14 @@ def generated(records, noise=0.0):
         name: x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
         for name, x in records.samples.values.items()
     }
-    return Records(Samples(values, records.samples.labels), torch.cat(list(values.values()), 1))
+    return Records(LabeledSamples(values, records.samples.labels), torch.cat(list(values.values()), 1))
 
 
 SPACES = ["data", "data/a", "data/b", "features", "features/a", "features/b", "latent"]
 
 
 @pytest.fixture(scope="module")
-def memorised():
+def memorized():
     train = people(0)
     return audit(train, people(1), people(2), generated(train, 0.01), resamples=100)
 
@@ -46,16 +46,16 @@ def independent():
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_generator_that_memorises_is_caught(memorised, space):
-    assert memorised.figure("membership/distance", space).value > 0.95
-    assert memorised.figure("nearer than holdout", space).value > 0.95
-    assert memorised.figure("copies/near", space).value > 0.9
+def test_a_generator_that_memorizes_is_caught(memorized, space):
+    assert memorized.figure("membership/distance", space).value > 0.95
+    assert memorized.figure("nearer than holdout", space).value > 0.95
+    assert memorized.figure("copies/near", space).value > 0.9
 
 
-def test_a_memoriser_gives_away_those_it_copied_and_nobody_else(memorised):
-    assert memorised.verdict.leak
-    assert memorised.verdict.found[0] == "Something is given away of the patients the model was trained on."
-    low, high = memorised.figure("membership/distance", "data", "fitted on").interval
+def test_a_memorizer_gives_away_those_it_copied_and_nobody_else(memorized):
+    assert memorized.verdict.leak
+    assert memorized.verdict.found[0] == "Something is given away of the patients the model was trained on."
+    low, high = memorized.figure("membership/distance", "data", "fitted on").interval
     assert low <= 0.5 <= high
 
 

@@ -45,7 +45,7 @@ def test_a_copy_is_at_no_distance_however_far_from_the_origin():
 
 
 def test_too_few_records_are_refused():
-    with pytest.raises(DataError, match="3 are needed to find 2 neighbours"):
+    with pytest.raises(DataError, match="3 are needed to find 2 neighbors"):
         nearest(normal(0, 2, 1), normal(0, 2, 1), 2, itself=True)
 
 

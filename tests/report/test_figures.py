@@ -48,7 +48,7 @@ def test_the_means_are_the_means(samples):
         torch.testing.assert_close(shown, expected.permute(1, 2, 0))
 
 
-def test_one_scale_is_drawn_where_a_modality_names_its_colours(samples):
+def test_one_scale_is_drawn_where_a_modality_names_its_colors(samples):
     class Map(mv.Image):
         def plot(self, sample, ax):
             ax.imshow(sample[0].numpy(), label="strength")

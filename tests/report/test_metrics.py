@@ -9,17 +9,17 @@ from typing import get_type_hints
 import pytest
 
 import multimodal_vae as mv
-from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.report import metrics as schema
-from multimodal_vae.report.metrics import figure_record, read_metrics
+from multimodal_vae.report.metrics import metric_record, read_metrics
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
 RECORDS = {
     "the file": schema.Metrics,
     "run": schema.RunRecord,
-    "data": schema.SplitRecord,
+    "data": schema.Splitercord,
     "evaluated": schema.EvaluatedRecord,
-    "figures": schema.FigureRecord,
+    "figures": schema.MetricRecord,
     "subgroups": schema.SubgroupRecord,
 }
 
@@ -55,7 +55,7 @@ def test_a_run_that_was_not_evaluated_says_so(tmp_path):
 
 
 def test_what_is_not_finite_is_none():
-    record = figure_record(Figure("x", float("inf"), interval=(float("nan"), 1.0), beside={"y": float("nan")}))
+    record = metric_record(MetricResult("x", float("inf"), interval=(float("nan"), 1.0), beside={"y": float("nan")}))
     assert record["value"] is None
     assert record["interval"] == (None, 1.0)
     assert record["beside"] == {"y": None}
@@ -78,9 +78,9 @@ def test_the_same_seed_gives_the_same_figures(evaluated, mmvae):
     assert after == before
 
 
-def test_a_licence_goes_from_configuration_to_card_and_may_change_on_resuming(toml, tmp_path, mmvae):
-    toml.write_text('licence = "CC-BY-4.0"\n' + toml.read_text("utf-8"), "utf-8")
+def test_a_license_goes_from_configuration_to_card_and_may_change_on_resuming(toml, tmp_path, mmvae):
+    toml.write_text('license = "CC-BY-4.0"\n' + toml.read_text("utf-8"), "utf-8")
     assert mmvae("train", toml, "--out", tmp_path / "run", "--quiet")[0] == 0
-    assert tomllib.loads((tmp_path / "run" / "config.toml").read_text("utf-8"))["licence"] == "CC-BY-4.0"
+    assert tomllib.loads((tmp_path / "run" / "config.toml").read_text("utf-8"))["license"] == "CC-BY-4.0"
     toml.write_text(toml.read_text("utf-8").replace("CC-BY-4.0", "CC0-1.0"), "utf-8")
     assert mmvae("train", toml, "--out", tmp_path / "run", "--quiet")[0] == 0

@@ -2,10 +2,10 @@
 
 import pytest
 
-from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.report.card import escaped
 from multimodal_vae.report.charts import charts, read_log
-from multimodal_vae.report.metrics import figure_record, read_metrics
+from multimodal_vae.report.metrics import metric_record, read_metrics
 from multimodal_vae.report.words import beaten, cautions, question, shortfalls, side, uneven
 
 
@@ -28,11 +28,11 @@ from multimodal_vae.report.words import beaten, cautions, question, shortfalls, 
     ],
 )
 def test_short_is_what_the_whole_interval_is(aim, interval, real, expected):
-    assert side(figure_record(Figure("x", 0.5, aim, interval, real))) == expected
+    assert side(metric_record(MetricResult("x", 0.5, aim, interval, real))) == expected
 
 
 @pytest.mark.parametrize(
-    ("aim", "floor", "real", "expected"),
+    ("aim", "baseline", "real", "expected"),
     [
         ("higher", 0.6, 0.9, True),
         ("higher", 0.4, 0.9, False),
@@ -43,14 +43,14 @@ def test_short_is_what_the_whole_interval_is(aim, interval, real, expected):
         ("real", 0.8, None, False),
     ],
 )
-def test_the_rival_beats_what_is_no_nearer_to_its_aim(aim, floor, real, expected):
-    assert beaten(figure_record(Figure("x", 0.5, aim, real=real, floor=floor))) is expected
+def test_the_rival_beats_what_is_no_nearer_to_its_aim(aim, baseline, real, expected):
+    assert beaten(metric_record(MetricResult("x", 0.5, aim, real=real, baseline=baseline))) is expected
 
 
 def test_blur_is_called_blur_and_a_good_figure_is_not_mentioned():
-    blurred = Figure("sharpness/photo/0-0.05", 0.5, "real", (0.4, 0.6), 1.0)
-    fine = Figure("purity", 0.9, "higher", (0.85, 0.95), 0.9)
-    (sentence,) = shortfalls([figure_record(blurred), figure_record(fine)])
+    blurred = MetricResult("sharpness/photo/0-0.05", 0.5, "real", (0.4, 0.6), 1.0)
+    fine = MetricResult("purity", 0.9, "higher", (0.85, 0.95), 0.9)
+    (sentence,) = shortfalls([metric_record(blurred), metric_record(fine)])
     assert sentence == "Generated samples are blurred (sharpness/photo/0-0.05 0.500, real samples 1.000)."
 
 
@@ -71,10 +71,10 @@ def test_what_spoils_figures_is_said(evaluated):
 
 def test_a_subgroup_that_does_worse_than_all_is_named(evaluated):
     metrics = read_metrics(evaluated / "metrics.json")
-    metrics["figures"] = [figure_record(Figure("purity", 0.9, interval=(0.8, 1.0)))]
+    metrics["figures"] = [metric_record(MetricResult("purity", 0.9, interval=(0.8, 1.0)))]
     (group,) = metrics["subgroups"]
     for bounds, expected in (((0.2, 0.4), 1), ((0.2, 0.95), 0)):
-        group["figures"] = [figure_record(Figure("purity", 0.3, interval=bounds))]
+        group["figures"] = [metric_record(MetricResult("purity", 0.3, interval=bounds))]
         assert len(uneven(metrics)) == expected
 
 

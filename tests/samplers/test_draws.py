@@ -48,11 +48,11 @@ def normal(points, sampler):
     return np.random.default_rng(1).normal(size=(COUNT, DIMENSIONS))
 
 
-def between_neighbours(points, sampler):
+def between_neighbors(points, sampler):
     rng = np.random.default_rng(1)
-    neighbours = NearestNeighbors(n_neighbors=5).fit(points).kneighbors(return_distance=False)
+    neighbors = NearestNeighbors(n_neighbors=5).fit(points).kneighbors(return_distance=False)
     first = rng.integers(len(points), size=COUNT)
-    second = neighbours[first, rng.integers(5, size=COUNT)]
+    second = neighbors[first, rng.integers(5, size=COUNT)]
     along, noise = rng.random((COUNT, 1)), rng.normal(size=(COUNT, DIMENSIONS))
     return points[first] + along * (points[second] - points[first]) + 0.1 * np.sqrt(points.var(0).mean()) * noise
 
@@ -69,7 +69,7 @@ CASES = [
     *((mv.GMM(covariance=shape), mixture) for shape in ("full", "tied", "diag", "spherical")),
     (mv.GMM(covariance="full", method="variational"), mixture),
     (mv.Prior(), normal),
-    (mv.Interpolation(), between_neighbours),
+    (mv.Interpolation(), between_neighbors),
     (mv.Flow(transforms=2, hidden=[16], epochs=30), zukos),
 ]
 

@@ -31,7 +31,7 @@ def test_log_density_is_zukos(transform, monkeypatch):
     sampler = mv.Flow(transform=transform, **SMALL, epochs=20).fit(points)
     expected = zukos(sampler).log_prob(points)
     torch.testing.assert_close(sampler().log_prob(points), expected)
-    monkeypatch.setattr("multimodal_vae.samplers.flow._Standardised._chunk", 14)
+    monkeypatch.setattr("multimodal_vae.samplers.flow._Standardized._chunk", 14)
     torch.testing.assert_close(sampler().log_prob(points.reshape(6, 10, 2)), expected.reshape(6, 10))
 
 

@@ -12,16 +12,16 @@ import multimodal_vae as mv
 
 def clusters(count=90, dimensions=3):
     rng = torch.Generator().manual_seed(0)
-    centres = 6 * torch.randn(3, dimensions, generator=rng, dtype=torch.float64)
+    centers = 6 * torch.randn(3, dimensions, generator=rng, dtype=torch.float64)
     spread = torch.randn(dimensions, dimensions, generator=rng, dtype=torch.float64)
     noise = torch.randn(count, dimensions, generator=rng, dtype=torch.float64) @ spread
-    return centres[torch.arange(count) % 3] + noise
+    return centers[torch.arange(count) % 3] + noise
 
 
 @pytest.mark.parametrize("covariance", ["diag", "full", "tied", "spherical"])
 def test_log_density_is_scikit_learns(covariance):
     points = clusters()
-    ours = mv.GMM(components=3, covariance=covariance, regularisation=1e-3).fit(points)()
+    ours = mv.GMM(components=3, covariance=covariance, regularization=1e-3).fit(points)()
     theirs = Theirs(
         3,
         covariance_type=covariance,
@@ -37,8 +37,8 @@ def test_log_density_is_scikit_learns(covariance):
 def test_draws_have_the_moments_of_the_latents(covariance):
     torch.manual_seed(0)
     points = clusters()
-    drawn = mv.GMM(components=3, covariance=covariance, regularisation=1e-6).fit(points)().sample((20000,))
-    # Expectation maximisation keeps the data's mean and variances; the rest is the error of 20000 draws, five times.
+    drawn = mv.GMM(components=3, covariance=covariance, regularization=1e-6).fit(points)().sample((20000,))
+    # Expectation maximization keeps the data's mean and variances; the rest is the error of 20000 draws, five times.
     spread = points.std(0)
     assert ((drawn.mean(0) - points.mean(0)).abs() < 5 * spread / 20000**0.5).all()
     torch.testing.assert_close(drawn.var(0), points.var(0, correction=0), rtol=0.05, atol=0)
@@ -59,7 +59,7 @@ def test_there_are_never_more_components_than_half_the_latents(count, components
     assert len(mv.GMM(components=3).fit(clusters(count)).means) == components
 
 
-def test_the_regularisation_follows_the_scale_of_the_latents():
+def test_the_regularization_follows_the_scale_of_the_latents():
     points = clusters()
     small, large = mv.GMM().fit(1e-3 * points)(), mv.GMM().fit(1e3 * points)()
     shift = 3 * np.log(1e6)
@@ -80,9 +80,9 @@ NUMBERS, SHAPES = [1, 2, 3, 4], ["diag", "full", "tied", "spherical"]
 
 
 def candidates(points):
-    regularisation = 1e-3 * float(points.numpy().var(0).mean())
+    regularization = 1e-3 * float(points.numpy().var(0).mean())
     for number, shape in itertools.product(NUMBERS, SHAPES):
-        yield Theirs(number, covariance_type=shape, reg_covar=regularisation, max_iter=500, random_state=0)
+        yield Theirs(number, covariance_type=shape, reg_covar=regularization, max_iter=500, random_state=0)
 
 
 @pytest.mark.parametrize("count", [24, 90])
@@ -96,10 +96,10 @@ def test_the_mixture_chosen_by_bic_is_the_best_of_scikit_learns(count):
 
 def test_the_mixture_chosen_by_held_out_likelihood_is_the_best_of_scikit_learns():
     points = clusters(60)
-    regularisation = 1e-3 * float(points.numpy().var(0).mean())
+    regularization = 1e-3 * float(points.numpy().var(0).mean())
     scores = [cross_val_score(each, points.numpy(), cv=KFold(4)).sum() for each in candidates(points)]
     best = list(candidates(points))[int(np.argmax(scores))].fit(points.numpy())
-    assert best.reg_covar == regularisation
+    assert best.reg_covar == regularization
     ours = mv.GMM(components=NUMBERS, covariance=SHAPES, selection="held_out", folds=4).fit(points)()
     assert len(ours.means) == best.n_components
     np.testing.assert_allclose(ours.log_prob(points).numpy(), best.score_samples(points.numpy()), rtol=1e-8)
@@ -108,9 +108,9 @@ def test_the_mixture_chosen_by_held_out_likelihood_is_the_best_of_scikit_learns(
 @pytest.mark.parametrize("covariance", SHAPES)
 def test_a_variational_density_is_the_mixture_of_scikit_learns_posterior_means(covariance):
     points = clusters()
-    regularisation = 1e-3 * float(points.numpy().var(0).mean())
+    regularization = 1e-3 * float(points.numpy().var(0).mean())
     posterior = BayesianGaussianMixture(
-        n_components=6, covariance_type=covariance, reg_covar=regularisation, max_iter=500, random_state=0
+        n_components=6, covariance_type=covariance, reg_covar=regularization, max_iter=500, random_state=0
     ).fit(points.numpy())
     plain = Theirs(6, covariance_type=covariance)
     plain.weights_, plain.means_ = posterior.weights_, posterior.means_

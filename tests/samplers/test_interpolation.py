@@ -56,18 +56,18 @@ def test_log_density_far_away_is_that_of_the_nearer_end():
         assert density.log_prob(torch.tensor([point]).double()).item() == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("neighbours", [1, 3, 50])
-def test_the_neighbours_are_scikit_learns(neighbours):
+@pytest.mark.parametrize("neighbors", [1, 3, 50])
+def test_the_neighbors_are_scikit_learns(neighbors):
     points = latents(0)
-    count = min(neighbours, 11)
+    count = min(neighbors, 11)
     theirs = NearestNeighbors(n_neighbors=count).fit(points.numpy()).kneighbors(return_distance=False)
-    assert torch.equal(mv.Interpolation(neighbours=neighbours).fit(points).nearest, torch.as_tensor(theirs))
+    assert torch.equal(mv.Interpolation(neighbors=neighbors).fit(points).nearest, torch.as_tensor(theirs))
 
 
-def test_draws_lie_on_the_lines_between_neighbours():
+def test_draws_lie_on_the_lines_between_neighbors():
     torch.manual_seed(0)
     points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [100.0, 0.0], [100.0, 1.0]])
-    sampler = mv.Interpolation(neighbours=1, width=1e-4).fit(points)
+    sampler = mv.Interpolation(neighbors=1, width=1e-4).fit(points)
     drawn = sampler().sample((4000,))
     left = drawn[drawn[:, 0] < 50]
     # Binomial of 4000 draws: standard error 32. A uniform has the mean 1/2, standard error 0.29 / sqrt(2000) = 0.0065.

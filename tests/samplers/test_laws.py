@@ -21,7 +21,7 @@ SAMPLERS = [
     {"name": "gmm", "method": "variational"},
     {"name": "flow", "transforms": 1, "hidden": [8], "epochs": 5},
     {"name": "interpolation"},
-    {"name": "interpolation", "neighbours": 1, "width": 0.5},
+    {"name": "interpolation", "neighbors": 1, "width": 0.5},
 ]
 each_sampler = pytest.mark.parametrize("spec", SAMPLERS, ids=str)
 

@@ -22,7 +22,7 @@ def cohort():
 
 def test_scores_are_scikit_learns_over_the_same_folds(cohort):
     latents, labels, patients = cohort
-    sampler = mv.GMM(components=1, covariance="full", regularisation=1e-12)
+    sampler = mv.GMM(components=1, covariance="full", regularization=1e-12)
     result = held_out_likelihood(sampler, latents, labels, patients, ["ill", "well"], 5)
     fold = np.empty(60, dtype=int)
     for number, rows in enumerate(split_by_patient(patients, labels, [0.2] * 5, seed=0)):
@@ -70,7 +70,7 @@ def test_a_class_that_cannot_be_fitted_says_why_and_costs_the_others_nothing(coh
     assert "kde, class 'rare': 'kde' needs at least 2 latents" in table
 
 
-def test_unlabelled_latents_are_left_out(cohort):
+def test_unlabeled_latents_are_left_out(cohort):
     latents, labels, patients = cohort
     more = torch.cat([latents, torch.full((3, 2), math.nan)])
     results = [

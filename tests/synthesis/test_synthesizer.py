@@ -50,7 +50,7 @@ def test_each_class_has_a_density_of_its_own_latents(synthesizer, vae, data):
     assert torch.equal(alone().log_prob(points), synthesizer.densities["well"]().log_prob(points))
 
 
-def test_unlabelled_samples_teach_no_density(vae, make_data):
+def test_unlabeled_samples_teach_no_density(vae, make_data):
     data = make_data()
     data.labels[:4] = -1
     assert mv.Synthesizer(vae).fit(data).fitted_on == {"ill": 10, "well": 10}

@@ -89,7 +89,7 @@ class loss_is_one_finite_number_a_sample(Picture):
 
 
 @mutant()
-class loss_ignores_neighbours(Picture):
+class loss_ignores_neighbors(Picture):
     def reconstruction_loss(self, decoded, target):
         loss = super().reconstruction_loss(decoded, target)
         return loss * (1 + loss.mean())
@@ -230,7 +230,7 @@ class what_is_absent_has_no_say(Good):
 
 
 @mutant()
-class posterior_normalises(Good):
+class posterior_normalizes(Good):
     def forward(self, features, present):
         posterior = super().forward(features, present)
         joined = torch.cat([x.where(present[:, [i]], 0) for i, x in enumerate(features.values())], 1)
@@ -241,7 +241,7 @@ class posterior_normalises(Good):
 class subsets_are_of_what_is_present(Good):
     def subsets(self, present):
         whole = mv.Subsets.whole(present)
-        return mv.Subsets(torch.ones_like(whole.asked), whole.weights, whole.rebuilt)
+        return mv.Subsets(torch.ones_like(whole.asked), whole.weights, whole.reconstruction_weight)
 
 
 @mutant()

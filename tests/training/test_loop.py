@@ -207,13 +207,13 @@ def test_input_and_target_are_augmented_the_input_alone_corrupted_and_validation
     assert (checked_target == 5).all()
 
 
-def test_unlabelled_samples_are_left_out_of_training_unless_asked_for(make_model):
+def test_unlabeled_samples_are_left_out_of_training_unless_asked_for(make_model):
     data = mv.MultimodalDataset.from_tensors(
         {"x": torch.randn(9, 2)}, [0, 1] * 4 + [None], {"x": mv.Vector(size=2, hidden=4)}
     )
     rows = torch.cat(list(BalancedBatches(data.labels, data.classes, 4, torch.Generator())))
     assert 8 not in rows
-    rows = torch.cat(list(BalancedBatches(data.labels, data.classes, 4, torch.Generator(), unlabelled=1)))
+    rows = torch.cat(list(BalancedBatches(data.labels, data.classes, 4, torch.Generator(), unlabeled=1)))
     assert 8 in rows
     make_and_train = mv.fit(make_model(data), data, data, **QUICK)
     assert make_and_train.embed(data).isfinite().all()
@@ -312,7 +312,7 @@ def test_a_warm_up_and_a_cosine_meet_at_one():
     assert factor(110) == pytest.approx(0, abs=1e-12)
 
 
-def test_the_optimiser_follows_theshare(make_data, make_model, monkeypatch):
+def test_the_optimizer_follows_theshare(make_data, make_model, monkeypatch):
     rates = []
     step = torch.optim.Adam.step
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import multimodal_vae as mv
 from multimodal_vae.training.loop import train_step
-from multimodal_vae.training.optimiser import adam
+from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import chosen_precision, training_in
 
 QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "show": False}
@@ -132,9 +132,9 @@ def pictures():
     return mv.MultimodalDataset.from_tensors(samples, [0, 1] * 12, IMAGES)
 
 
-def losses(pictures, precision, optimiser, steps=12):
+def losses(pictures, precision, optimizer, steps=12):
     vae = mv.MultimodalVAE(pictures.modalities, pictures.classes, latent_dim=4, seed=0).train()
-    step = optimiser(vae)
+    step = optimizer(vae)
     torch.manual_seed(0)
     batch = pictures.batch(torch.arange(24))
     with training_in(vae, precision):

@@ -304,9 +304,9 @@ def test_batches_accumulated_make_the_step_of_one_large_batch(make_data, make_mo
     for per_class, accumulate in ((8, 1), (4, 2)):
         vae = make_model(data, objective=objective)
         batches = loop.BalancedBatches(data.labels, data.classes, per_class, torch.Generator().manual_seed(0))
-        optimiser = torch.optim.SGD(vae.parameters(), lr=0.1)
+        optimizer = torch.optim.SGD(vae.parameters(), lr=0.1)
         vae.fusion.register_forward_hook(_without_noise)
-        loop.train_step(vae.train(), [data.batch(batches.draw()) for _ in range(accumulate)], optimiser, accumulate)
+        loop.train_step(vae.train(), [data.batch(batches.draw()) for _ in range(accumulate)], optimizer, accumulate)
         results.append(torch.cat([parameter.detach().flatten() for parameter in vae.parameters()]))
     torch.testing.assert_close(*results)
 

@@ -11,7 +11,7 @@ from measures import (
     gaussian_pairs,
     qrs_amplitude,
     qrs_width,
-    recognised_by_recording,
+    recognized_by_recording,
     ripple,
     within_class_correlation,
 )
@@ -19,8 +19,8 @@ from measures import (
 TIME = np.arange(128) / 128 - 0.4
 
 
-def wave(spread, height=1.0, centre=0.0):
-    return height * np.exp(-0.5 * ((TIME - centre) / spread) ** 2)
+def wave(spread, height=1.0, center=0.0):
+    return height * np.exp(-0.5 * ((TIME - center) / spread) ** 2)
 
 
 def slope_reach(spread):
@@ -36,8 +36,8 @@ def slope_reach(spread):
 
 @settings(max_examples=50, deadline=None)
 @given(st.floats(0.012, 0.045), st.floats(0.1, 5), st.sampled_from([1, -1]), st.floats(-0.01, 0.01))
-def test_width_of_one_wave_is_where_its_slope_ends(spread, height, sign, centre):
-    assert qrs_width(wave(spread, sign * height, centre)[None])[0] == pytest.approx(slope_reach(spread), abs=10)
+def test_width_of_one_wave_is_where_its_slope_ends(spread, height, sign, center):
+    assert qrs_width(wave(spread, sign * height, center)[None])[0] == pytest.approx(slope_reach(spread), abs=10)
 
 
 @settings(max_examples=25, deadline=None)
@@ -84,9 +84,9 @@ def test_a_recording_with_many_beats_weighs_no_more_than_one_with_few():
     labels, recordings = np.array([0, 0] + [1] * 100), np.array([1, 2] + [1] * 99 + [2])
     predicted = np.array([0, 0] + [1] * 99 + [0])
     assert balanced_accuracy(labels, predicted) == pytest.approx(0.995)
-    assert recognised_by_recording(labels, predicted, recordings) == pytest.approx(0.75)
+    assert recognized_by_recording(labels, predicted, recordings) == pytest.approx(0.75)
     one = np.ones(len(labels), int)
-    assert recognised_by_recording(labels, predicted, one) == pytest.approx(balanced_accuracy(labels, predicted))
+    assert recognized_by_recording(labels, predicted, one) == pytest.approx(balanced_accuracy(labels, predicted))
 
 
 def test_the_floor_has_each_classs_mean_and_covariance():

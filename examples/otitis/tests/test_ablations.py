@@ -11,7 +11,7 @@ import lengths
 from ablations import BASE, EPOCHS, QUESTIONS, Ablation, claims, page, recipe
 from measure import Facts, Measured
 from multimodal_vae import Configuration
-from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.evaluation.result import MetricResult
 from screen import SCREEN, row
 
 EVERY = {each.name: each for question in QUESTIONS.values() for each in question}
@@ -38,7 +38,7 @@ def test_an_ablation_is_a_recipe_that_differs_in_its_settings_alone(ablation: Ab
 def measured(value: float) -> Measured:
     named = [name for name in SCREEN.values() if not name.startswith("spread") and "worst" not in name]
     beside = {"spread otoscopy": value}
-    figures = [Figure(name, value, real=1.0, beside=beside) for name in [*named, "class mean/wbt/NOE"]]
+    figures = [MetricResult(name, value, real=1.0, beside=beside) for name in [*named, "class mean/wbt/NOE"]]
     return Measured(Facts(seconds=60.0), figures)  # type: ignore[typeddict-item]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from audits import page, with_prefix
-from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.privacy.audit import Audit
-from multimodal_vae.privacy.finding import Finding, Who
+from multimodal_vae.privacy.result import PrivacyResult, Who
 from multimodal_vae.privacy.verdict import Verdict
 
 
@@ -15,12 +15,16 @@ def test_patients_are_renamed_and_nothing_else() -> None:
 
 
 def audited(who: Who, value: float, usual: float) -> Audit:
-    figure = Figure("closest record", value, "real", (value - 0.1, value + 0.1), usual)
-    found = [Finding("train", "data", figure), Finding(who, "latent", figure), Finding("train", "data", BLIND)]
+    figure = MetricResult("closest record", value, "real", (value - 0.1, value + 0.1), usual)
+    found = [
+        PrivacyResult("train", "data", figure),
+        PrivacyResult(who, "latent", figure),
+        PrivacyResult("train", "data", BLIND),
+    ]
     return Audit({}, found, Verdict(True, [f"{value} was found."], ["all else"]))
 
 
-BLIND = Figure("membership/blind", 0.5, "real", None, 0.5)
+BLIND = MetricResult("membership/blind", 0.5, "real", None, 0.5)
 
 
 def test_each_figure_has_its_own_column_and_what_is_usual() -> None:

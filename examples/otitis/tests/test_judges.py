@@ -84,7 +84,7 @@ def test_marks_lie_where_the_landmark_is_and_a_blur_takes_them_away() -> None:
 
 
 def bars(count: int, seed: int) -> Lessons:
-    """Grey noise; half of the pictures have bright bars, which are what is marked."""
+    """Gray noise; half of the pictures have bright bars, which are what is marked."""
     rng = torch.Generator().manual_seed(seed)
     pictures = 0.4 + 0.05 * torch.randn(count, 3, 64, 64, generator=rng)
     marked = torch.zeros(count, len(LANDMARKS), 64, 64)

@@ -12,7 +12,7 @@ import multimodal_vae as mv
 import reproduce
 from judges import Judges, train_judges
 from measure import Facts, Measured, by_recipe, comparison, measure_run, recipe_of, spent_table
-from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.run import train_run
 from simulator import identity
 from simulator.cohort import write_cohort
@@ -39,8 +39,10 @@ def facts(recipe: str = "quick", seed: int = 0, judges: str = "j") -> Facts:
 
 
 def measured(recipe: str, seed: int, value: float, judges: str = "j") -> Measured:
-    figure = Figure("purity", value, interval=(value - 0.1, value + 0.1), real=0.9, floor=0.5, beside={"spread": value})
-    nothing = Figure("fidelity/spread", float("nan"), "lower", (float("nan"), 1.0))
+    figure = MetricResult(
+        "purity", value, interval=(value - 0.1, value + 0.1), real=0.9, baseline=0.5, beside={"spread": value}
+    )
+    nothing = MetricResult("fidelity/spread", float("nan"), "lower", (float("nan"), 1.0))
     return Measured(facts(recipe, seed, judges), [figure, nothing])
 
 
@@ -59,7 +61,7 @@ def test_seeds_of_one_recipe_are_combined_and_recipes_stand_side_by_side() -> No
     assert {recipe: len(found) for recipe, found in by_recipe(runs).items()} == {"quick": 2, "paper-small": 1}
     lines = comparison(runs, ["purity"]).splitlines()
     assert lines == [
-        "| figure | real | floor | quick | interval | paper-small | interval |",
+        "| figure | real | baseline | quick | interval | paper-small | interval |",
         "|---|---|---|---|---|---|---|",
         "| purity | 0.90 | 0.50 | 0.80 ± 0.14 | 0.70 to 0.90 | 0.50 | 0.40 to 0.60 |",
         "| purity, spread |  |  | 0.80 |  | 0.50 |  |",
@@ -81,7 +83,7 @@ def test_paper_small_with_densities_of_training_patients_is_clean() -> None:
 
 def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
     text = f"before\n{reproduce.BEGIN}\nold\n{reproduce.END}\nafter\n"
-    runs = [Measured(facts(), [Figure(name, 0.5) for name in reproduce.SHOWN])]
+    runs = [Measured(facts(), [MetricResult(name, 0.5) for name in reproduce.SHOWN])]
     new = reproduce.with_table(text, runs)
     assert new.startswith("before\n")
     assert new.endswith("after\n")

@@ -48,7 +48,7 @@ def test_same_chance_gives_the_same_bytes() -> None:
 @pytest.mark.parametrize("camera", cameras(), ids=lambda camera: camera.name)
 def test_disc_on_black_in_a_small_file(camera: Camera) -> None:
     frame = render(ACUTE, ear(2), camera, np.random.default_rng(0))
-    x, y = camera.centre
+    x, y = camera.center
     rows, columns = np.mgrid[:480, :640]
     radius = np.hypot(columns + 0.5 - x, rows + 0.5 - y)
     assert frame[radius > camera.radius + 3 * camera.edge + 6].max() < 30
@@ -106,7 +106,7 @@ def test_a_left_ear_is_a_mirrored_right_one() -> None:
     assert to_right[0] - to_right[1] > 4
 
 
-def test_the_camera_colours_whatever_it_sees() -> None:
+def test_the_camera_colors_whatever_it_sees() -> None:
     for state in (NORMAL, ACUTE):
         led, halogen = (picture(state, camera=camera)[20:44, 20:44].mean((0, 1)) for camera in cameras()[:2])
         assert halogen[0] / halogen[2] > 1.1 * led[0] / led[2]

@@ -13,12 +13,12 @@ from ears import CLASSES, CLEAN, Ears
 from landmark_judge import LandmarkJudge, Lessons, train_landmark_judge
 from landmarks import LANDMARKS
 from multimodal_vae.evaluation.judge import Judge, train_judge
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 
 COUNT = 120
 
 
-def toys(seed: int, count: int = COUNT) -> Samples:
+def toys(seed: int, count: int = COUNT) -> LabeledSamples:
     """Flat pictures and sweeps of three classes that share a cause, with a fine grid on every second picture."""
     rng = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 3
@@ -32,7 +32,7 @@ def toys(seed: int, count: int = COUNT) -> Samples:
     wbt[:, :, :32] += 0.06 * pressure[:, None, None, None]
     causes = {"pressure": pressure, "grid": grid.float()}
     values = {"otoscopy": otoscopy.clamp(0, 1), "wbt": wbt.clamp(0, 1)}
-    return Samples(values, labels, [f"p{row // 3}" for row in range(count)], causes)
+    return LabeledSamples(values, labels, [f"p{row // 3}" for row in range(count)], causes)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ToyJudges:
 @cache
 def figures() -> dict[str, dict[str, object]]:
     apart = toys(10)
-    pressure = Samples(apart.values, apart.labels, causes={"pressure": apart.causes["pressure"]})
+    pressure = LabeledSamples(apart.values, apart.labels, causes={"pressure": apart.causes["pressure"]})
     marks = torch.zeros(COUNT, len(LANDMARKS), 64, 64)
     marks[:, :, 20:44:6] = apart.causes["grid"][:, None, None, None]
     fine = apart.values["otoscopy"]

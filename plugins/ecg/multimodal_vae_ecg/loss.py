@@ -15,7 +15,7 @@ from torch import Tensor
 WINDOW = 0.15
 """Seconds over which the squared slope is averaged: about the widest QRS complex (Pan and Tompkins 1985)."""
 
-CENTRE = 10.0
+CENTER = 10.0
 """Hz; the middle of the 5 to 15 Hz that Pan and Tompkins keep, since most of a QRS complex's energy is there."""
 
 
@@ -48,7 +48,7 @@ def beat_loss(error: Tensor, target: Tensor, rate: float, qrs: float, slope: flo
         target: (N, leads, samples), in any unit.
         rate: samples a second.
         qrs: how much more an error counts where the target is steepest; weights are then divided by their mean.
-        slope: weight of the slope's error, as a share of the amplitude's at :data:`CENTRE`, below which it counts
+        slope: weight of the slope's error, as a share of the amplitude's at :data:`CENTER`, below which it counts
             less and above which more.
 
     Example:
@@ -61,6 +61,6 @@ def beat_loss(error: Tensor, target: Tensor, rate: float, qrs: float, slope: flo
         squared = squared * weights / weights.mean(-1, keepdim=True)
     loss = squared.flatten(1).mean(1)
     if slope:
-        difference = error.diff(dim=-1) * (rate / (2 * math.pi * CENTRE))
+        difference = error.diff(dim=-1) * (rate / (2 * math.pi * CENTER))
         loss = loss + slope * difference.square().flatten(1).mean(1)
     return loss

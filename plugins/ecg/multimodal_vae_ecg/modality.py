@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from multimodal_vae import ConfigurationError, DataError, Modality
-from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardise, Unstandardise
+from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
 from multimodal_vae_ecg.augmentation import scaled, shifted, wandering, without_leads
 from multimodal_vae_ecg.loss import beat_loss
 from multimodal_vae_ecg.records import Record, files_of, open_record, write_prepared
@@ -33,7 +33,7 @@ WILDEST = 20.0
 
 
 class ECG(Modality):
-    """An electrocardiogram: (leads, samples) in mV, standardised by lead on the training data.
+    """An electrocardiogram: (leads, samples) in mV, standardized by lead on the training data.
 
     A sample lasts ``seconds`` at ``rate``; what is longer is cut from its start, or from where its cell says:
     ``holter.edf#t=12.5`` begins 12.5 s after the first sample, and ``holter.edf#t=12.5,13.5`` also ends there.
@@ -107,12 +107,12 @@ class ECG(Modality):
         return (len(self.names), self.length)
 
     def encoder(self) -> nn.Module:
-        """Standardisation by lead, then one-dimensional residual blocks."""
-        return nn.Sequential(Standardise((len(self.names), 1)), ResidualEncoder(self.shape, self.width))
+        """Standardization by lead, then one-dimensional residual blocks."""
+        return nn.Sequential(Standardize((len(self.names), 1)), ResidualEncoder(self.shape, self.width))
 
     def decoder(self, latent_dim: int) -> nn.Module:
         """The way back, to mV and their deviations, (N, 2, leads, samples)."""
-        return nn.Sequential(ResidualDecoder(latent_dim, self.shape, self.width), Unstandardise((len(self.names), 1)))
+        return nn.Sequential(ResidualDecoder(latent_dim, self.shape, self.width), Unstandardize((len(self.names), 1)))
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Mean squared error in each lead's standard deviations, QRS complexes weighted, with that of the slope, (N,).

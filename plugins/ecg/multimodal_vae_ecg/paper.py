@@ -1,4 +1,4 @@
-"""Drawing on ECG paper: 25 mm a second and 10 mm a millivolt, with a line every millimetre."""
+"""Drawing on ECG paper: 25 mm a second and 10 mm a millivolt, with a line every millimeter."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ SPEED, GAIN = 25.0, 10.0
 """mm a second, mm a millivolt."""
 
 LINES = ((1, "#f8dada", 0.3), (5, "#eba9a9", 0.5))
-"""Distance in mm, colour and width in points of the paper's lines."""
+"""Distance in mm, color and width in points of the paper's lines."""
 
 MOST_LINES = 2500
-"""More would only make a grey surface: 100 s, or a signal that is no ECG."""
+"""More would only make a gray surface: 100 s, or a signal that is no ECG."""
 
 PULSE = 0.2
 """Seconds that the calibration pulse of 1 mV lasts."""
@@ -29,7 +29,7 @@ PULSE = 0.2
 def draw_on_paper(
     signal: Real, rate: float, names: Sequence[str], ax: "Axes", limits: tuple[float, float] = (-1.0, 1.5)
 ) -> None:
-    """Draw (leads, samples) in mV, one lead under the other; a millimetre is as wide as it is high.
+    """Draw (leads, samples) in mV, one lead under the other; a millimeter is as wide as it is high.
 
     Leads of two seconds or more begin with a calibration pulse; for shorter ones it would take too much of the paper.
 
@@ -73,18 +73,18 @@ def _baselines(signal: Real, least: float) -> list[float]:
     return baselines
 
 
-def _to_line(millivolts: float, towards: Callable[[float], int]) -> float:
+def _to_line(millivolts: float, toward: Callable[[float], int]) -> float:
     """The next heavy line, which are 0.5 mV apart, by ``math.floor`` or ``math.ceil``."""
-    return towards(2 * millivolts) / 2
+    return toward(2 * millivolts) / 2
 
 
 def _draw_lines(ax: "Axes", left: float, right: float, low: float, high: float) -> None:
     from matplotlib.collections import LineCollection
 
-    for step, colour, width in LINES:
+    for step, color, width in LINES:
         if ((right - left) * SPEED + (high - low) * GAIN) / step > MOST_LINES:
             continue
         x = np.arange(round(left * SPEED / step), right * SPEED / step + 1e-6) * step / SPEED
         y = np.arange(round(low * GAIN / step), round(high * GAIN / step) + 1) * step / GAIN
         lines = [[(each, low), (each, high)] for each in x] + [[(left, each), (right, each)] for each in y]
-        ax.add_collection(LineCollection(lines, colors=colour, linewidths=width, zorder=0), autolim=False)
+        ax.add_collection(LineCollection(lines, colors=color, linewidths=width, zorder=0), autolim=False)

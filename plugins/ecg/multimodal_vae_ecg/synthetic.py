@@ -40,12 +40,12 @@ def synthetic_ecg(count: int, leads: int, rate: float, length: int) -> Tensor:
     peaks = 0.4 * min(seconds, 1.0) + intervals.cumsum(1) - intervals[:, :2].sum(1, keepdim=True)
     # T comes later in slow hearts; Bazett's square root is the usual rule.
     stretch = torch.where(places > 0.1, interval.sqrt(), torch.ones(()))
-    centres = peaks[:, :, None] + places * stretch[:, None]
+    centers = peaks[:, :, None] + places * stretch[:, None]
     amplitudes = sizes * (0.25 * torch.randn(count, leads, len(WAVES))).exp()
     amplitudes = amplitudes * (0.4 + 0.8 * torch.rand(count, leads, 1))
     time = torch.arange(length) / rate
     waves = torch.zeros(count, len(WAVES), length)
-    for beat in centres.unbind(1):  # one at a time: all at once would not fit the memory for a day of ECG
+    for beat in centers.unbind(1):  # one at a time: all at once would not fit the memory for a day of ECG
         waves += torch.exp(-0.5 * ((time - beat[:, :, None]) / widths[:, None]).square())
     ecg: Tensor = amplitudes @ waves + 0.005 * torch.randn(count, leads, length)
     return ecg

@@ -16,7 +16,7 @@ import multimodal_vae as mv
 from multimodal_vae import ConfigurationError, DataError, Modality
 from multimodal_vae_ecg import ECG
 from multimodal_vae_ecg.augmentation import scaled, shifted, wandering, without_leads
-from multimodal_vae_ecg.loss import CENTRE, beat_loss, slope_energy
+from multimodal_vae_ecg.loss import CENTER, beat_loss, slope_energy
 
 LATENT = 5
 SPECS = {
@@ -57,7 +57,7 @@ def test_a_flat_target_has_a_finite_loss_and_gradient(flat):
     assert decoded.grad.isfinite().all()
 
 
-def test_standardises_by_lead():
+def test_standardizes_by_lead():
     ecg = ECG(leads=2, rate=64, seconds=1, width=4)
     encoder, decoder = ecg.encoder(), ecg.decoder(LATENT)
     samples = torch.randn(50, 2, 64) * torch.tensor([[0.1], [2.0]]) + torch.tensor([[5.0], [0.0]])
@@ -77,7 +77,7 @@ def test_plain_error_is_the_mean_squared_error_in_deviations():
 def test_slope_energy_is_a_moving_mean_of_the_squared_central_difference():
     rate, x = 128.0, np.random.default_rng(0).normal(size=200)
     difference = np.convolve(np.pad(x, 1, mode="edge"), [1, 0, -1], "valid") ** 2
-    expected = np.convolve(difference, np.ones(21), "same")  # 150 ms are 19.2 samples, and an odd window is centred
+    expected = np.convolve(difference, np.ones(21), "same")  # 150 ms are 19.2 samples, and an odd window is centered
     ours = slope_energy(torch.tensor(x)[None, None], rate)[0, 0].numpy()
     np.testing.assert_allclose(ours, expected / expected.max(), rtol=1e-9)
 
@@ -92,9 +92,9 @@ def test_an_error_in_the_qrs_complex_counts_more_than_elsewhere():
     assert 3 < losses[0] / losses[1] < 5.001
 
 
-def test_the_slopes_error_is_that_of_the_amplitude_at_its_centre():
+def test_the_slopes_error_is_that_of_the_amplitude_at_its_center():
     time = torch.arange(10_000) / 1000
-    error = torch.sin(2 * torch.pi * CENTRE * time)[None, None]
+    error = torch.sin(2 * torch.pi * CENTER * time)[None, None]
     plain = beat_loss(error, error, 1000.0, qrs=0, slope=0)
     torch.testing.assert_close(
         beat_loss(error, error, 1000.0, qrs=0, slope=1) / plain, torch.tensor([2.0]), rtol=2e-3, atol=0
@@ -210,7 +210,7 @@ def test_plot_warns_of_nothing_and_leaves_no_figure(ecg, scale, tmp_path):
     assert ax.get_xlabel() == "25 mm/s, 10 mm/mV"
 
 
-def test_paper_has_a_line_every_millimetre_and_a_pulse_where_it_fits():
+def test_paper_has_a_line_every_millimeter_and_a_pulse_where_it_fits():
     ax = Figure().add_subplot()
     ECG(rate=100, seconds=2).plot(torch.zeros(1, 200), ax)
     fine, heavy = (np.array([line[0] for line in lines.get_segments()]) for lines in ax.collections)

@@ -32,7 +32,7 @@ class Square(NamedTuple):
         top: its first row.
         left: its first column.
         side: its rows, and its columns.
-        found: whether a dark surround was there to be cut; otherwise this is the frame's centre.
+        found: whether a dark surround was there to be cut; otherwise this is the frame's center.
     """
 
     top: int
@@ -44,11 +44,11 @@ class Square(NamedTuple):
 def lit_square(frame: NDArray[np.floating[Any]]) -> Square:
     """Find the square that holds the picture rather than the black around it.
 
-    Brightness is the largest of the three colours, since a dark eardrum may be lit in red alone. The surround's level
+    Brightness is the largest of the three colors, since a dark eardrum may be lit in red alone. The surround's level
     is that of the darkest corner: a disc never reaches all four, and a caption seldom covers them. What stands clearly
     above that level, in proportion to the frame's own contrast so that an underexposed picture counts too, is lit.
     Opening the lit pixels takes away noise, the ringing that JPEG leaves beside an edge, and the thin strokes of
-    captions; parts much smaller than the largest, such as the rest of a caption, are dropped. The square is centred on
+    captions; parts much smaller than the largest, such as the rest of a caption, are dropped. The square is centered on
     what is left and as wide as its longer side, as far as the frame reaches. Where all corners are bright there is no
     surround, everything is picture, and the same rule gives the frame's central square.
 
@@ -106,7 +106,7 @@ def _reduced(brightness: NDArray[np.floating[Any]], factor: int) -> NDArray[np.f
 
 
 def _smoothed(brightness: NDArray[np.floating[Any]], axis: int) -> NDArray[np.floating[Any]]:
-    """Take the median of each pixel and its two neighbours, which leaves an edge where it is; a mean would move it."""
+    """Take the median of each pixel and its two neighbors, which leaves an edge where it is; a mean would move it."""
     before, after = np.roll(brightness, 1, axis), np.roll(brightness, -1, axis)
     low, high = np.minimum(before, after), np.maximum(before, after)
     return np.asarray(np.maximum(low, np.minimum(high, brightness)))

@@ -80,7 +80,7 @@ class Otoscopy(Image):
             return frame.transpose(2, 0, 1)
         square = lit_square(frame)
         if not square.found:
-            self.notes["cropped to the centre, for want of a dark surround"] += 1
+            self.notes["cropped to the center, for want of a dark surround"] += 1
         return _resampled(crop_square(frame, square), self.size[0])
 
     @torch.no_grad()

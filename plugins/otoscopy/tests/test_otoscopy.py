@@ -24,8 +24,8 @@ def frame(
     distance = np.hypot(rows - row, columns - column)
     disc = np.clip((radius - distance) / softness + 0.5, 0, 1)
     texture = 0.85 + 0.15 * np.sin(rows / 17) * np.cos(columns / 23) - 0.2 * (distance / radius) ** 2
-    colour = np.array([1.0, 0.7, 0.6])
-    picture = black + (level - black) * (disc * texture)[..., None] * colour
+    color = np.array([1.0, 0.7, 0.6])
+    picture = black + (level - black) * (disc * texture)[..., None] * color
     return np.clip(picture + noise * rng.normal(size=picture.shape), 0, 1).astype(np.float32)
 
 
@@ -67,7 +67,7 @@ def test_finds_the_disc(radius, across, down, level, quality, noise):
     picture = jpeg(picture, quality) if quality else picture
     square = lit_square(picture)
     assert square.found
-    # Where few grey levels are left to it, JPEG keeps no edge finer than one of its blocks, 8 pixels wide.
+    # Where few gray levels are left to it, JPEG keeps no edge finer than one of its blocks, 8 pixels wide.
     assert_holds(square, row, column, radius, within=8.0 if quality and level < 0.4 else 2.0)
 
 
@@ -111,7 +111,7 @@ def test_a_disc_cut_by_the_frame_gives_the_frames_height():
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (64, 48), (50, 50)])
-def test_cuts_the_centre_where_there_is_no_surround(height, width):
+def test_cuts_the_center_where_there_is_no_surround(height, width):
     picture = np.random.default_rng(0).uniform(0.4, 1, (height, width, 3))
     side = min(height, width)
     assert lit_square(picture) == Square((height - side) // 2, (width - side) // 2, side, found=False)
@@ -168,7 +168,7 @@ def test_reading_counts_pictures_without_a_surround(tmp_path):
     otoscopy = Otoscopy(size=16)
     otoscopy.read(saved(tmp_path, np.full((20, 30, 3), 0.5)))
     otoscopy.read(saved(tmp_path, frame()))
-    assert otoscopy.notes == {"cropped to the centre, for want of a dark surround": 1}
+    assert otoscopy.notes == {"cropped to the center, for want of a dark surround": 1}
 
 
 def test_what_is_written_is_read_back(tmp_path):

@@ -65,7 +65,7 @@ class Grid:
 
         Samples are sorted, and those at one pressure or frequency averaged, so that a sweep gives the same whichever
         way it ran. Values are clipped before they are interpolated: one that a leak threw far out of [0, 1] must not
-        reach its neighbours.
+        reach its neighbors.
 
         Raises:
             DataError: if the sweep does not cover the grid.

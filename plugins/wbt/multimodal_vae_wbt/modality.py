@@ -110,9 +110,9 @@ class WBT(Image):
         write_sweep(Sweep(self.pressures, self.frequencies, sample[0].double().numpy()), path)
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
-        """Draw absorbance, 0 to 1, as colour over frequency, on a logarithmic axis, and pressure.
+        """Draw absorbance, 0 to 1, as color over frequency, on a logarithmic axis, and pressure.
 
-        A scale of the colours is left to whoever draws the figure, since many grids share one; the mesh is labelled.
+        A scale of the colors is left to whoever draws the figure, since many grids share one; the mesh is labeled.
         """
         ax.pcolormesh(
             self.frequencies,

@@ -4,9 +4,9 @@ import torch
 from sklearn.decomposition import PCA
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.evaluation.floor import GaussianFloor
+from multimodal_vae.evaluation.baseline import GaussianBaseline
 from multimodal_vae.evaluation.pca import JointPCA
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 
 
 def real(generator, count=60):
@@ -14,7 +14,7 @@ def real(generator, count=60):
     base = torch.randn(count, 3, generator=generator, dtype=torch.float64)
     a = base @ torch.randn(3, 4, generator=generator, dtype=torch.float64) + 3 * labels[:, None]
     b = 100 * base[:, :2] * (1 + labels[:, None])
-    return Samples({"a": a.reshape(count, 2, 2), "b": b}, labels)
+    return LabeledSamples({"a": a.reshape(count, 2, 2), "b": b}, labels)
 
 
 def test_with_one_modality_it_is_scikit_learns_up_to_the_scale(generator):
@@ -46,9 +46,9 @@ def test_what_does_not_vary_is_no_division_by_zero():
 @pytest.mark.parametrize("components", [64, 2])
 def test_the_floor_has_each_classs_mean_and_covariance(generator, components):
     samples = real(generator)
-    floor = GaussianFloor(components).fit(samples)
-    drawn = floor.sample({0: 40_000, 1: 40_000}, seed=1)
-    kept = floor.project(samples.values)
+    baseline = GaussianBaseline(components).fit(samples)
+    drawn = baseline.sample({0: 40_000, 1: 40_000}, seed=1)
+    kept = baseline.project(samples.values)
     for label in (0, 1):
         want, have = (
             torch.cat([v[name][labels == label].flatten(1) / scale for name, scale in (("a", 1), ("b", 100))], 1)
@@ -62,15 +62,15 @@ def test_the_floor_has_each_classs_mean_and_covariance(generator, components):
 
 def test_draws_follow_their_seed_and_are_new(generator):
     samples = real(generator)
-    floor = GaussianFloor().fit(samples)
-    one, again, other = (floor.sample({0: 3, 1: 2}, seed=seed).values["a"] for seed in (1, 1, 2))
+    baseline = GaussianBaseline().fit(samples)
+    one, again, other = (baseline.sample({0: 3, 1: 2}, seed=seed).values["a"] for seed in (1, 1, 2))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert torch.cdist(one.flatten(1), samples.values["a"].flatten(1)).min() > 1e-3
 
 
 def test_pairs_of_the_floor_belong_together(generator):
-    drawn = GaussianFloor().fit(real(generator)).sample({0: 500}, seed=0)
+    drawn = GaussianBaseline().fit(real(generator)).sample({0: 500}, seed=0)
     joint = torch.cat([x.flatten(1) for x in drawn.values.values()], 1)
     assert torch.linalg.matrix_rank(joint - joint.mean(0), rtol=1e-6) == 3  # as the real ones, not 4 + 2
 
@@ -79,6 +79,6 @@ def test_too_few_samples_are_refused():
     with pytest.raises(DataError, match="two samples"):
         JointPCA().fit({"x": torch.zeros(1, 2)})
     with pytest.raises(DataError, match="class 1 has one sample"):
-        GaussianFloor().fit(Samples({"x": torch.randn(3, 2)}, torch.tensor([0, 0, 1])))
+        GaussianBaseline().fit(LabeledSamples({"x": torch.randn(3, 2)}, torch.tensor([0, 0, 1])))
     with pytest.raises(DataError, match="call fit first"):
         JointPCA().transform({"x": torch.zeros(1, 2)})

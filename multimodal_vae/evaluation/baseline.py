@@ -8,10 +8,10 @@ from torch import Tensor
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.pca import JointPCA
-from multimodal_vae.evaluation.samples import Samples
+from multimodal_vae.evaluation.samples import LabeledSamples
 
 
-class GaussianFloor:
+class GaussianBaseline:
     """A Gaussian with each class's mean and covariance, over the principal components of all modalities together.
 
     What a generator does not do better than this, it need not have been trained for. Values may leave a modality's
@@ -22,8 +22,8 @@ class GaussianFloor:
         seed: of the principal components' solver.
 
     Example:
-        >>> real = Samples({"x": torch.randn(50, 3)}, torch.arange(50) % 2)
-        >>> GaussianFloor().fit(real).sample({0: 4, 1: 2}, seed=0).counts()
+        >>> real = LabeledSamples({"x": torch.randn(50, 3)}, torch.arange(50) % 2)
+        >>> GaussianBaseline().fit(real).sample({0: 4, 1: 2}, seed=0).counts()
         {0: 4, 1: 2}
     """
 
@@ -31,7 +31,7 @@ class GaussianFloor:
         self.pca = JointPCA(components, seed)
         self._classes: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def fit(self, real: Samples) -> Self:
+    def fit(self, real: LabeledSamples) -> Self:
         """Learn from training samples.
 
         Raises:
@@ -45,7 +45,7 @@ class GaussianFloor:
             self._classes[label] = rows.mean(0), (rows - rows.mean(0)) / (count - 1) ** 0.5
         return self
 
-    def sample(self, counts: Mapping[int, int], seed: int) -> Samples:
+    def sample(self, counts: Mapping[int, int], seed: int) -> LabeledSamples:
         """Draw new samples, so many of each class."""
         rng = torch.Generator().manual_seed(seed)
         drawn = []
@@ -54,8 +54,8 @@ class GaussianFloor:
             # root' root is the covariance, also where it has not full rank.
             drawn.append(mean + torch.randn(count, len(root), generator=rng, dtype=root.dtype) @ root)
         labels = torch.repeat_interleave(torch.tensor(list(counts)), torch.tensor(list(counts.values())))
-        return Samples(self.pca.inverse(torch.cat(drawn)), labels)
+        return LabeledSamples(self.pca.inverse(torch.cat(drawn)), labels)
 
     def project(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Samples as far as the principal components hold them: the simplest rival of a reconstruction."""
+        """LabeledSamples as far as the principal components hold them: the simplest rival of a reconstruction."""
         return self.pca.inverse(self.pca.transform(values))

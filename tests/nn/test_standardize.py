@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from multimodal_vae.nn import Standardise, Unstandardise, mlp
+from multimodal_vae.nn import Standardize, Unstandardize, mlp
 
 
 @pytest.mark.parametrize(("shape", "sample"), [((3,), (3,)), ((2, 1), (2, 50)), ((1,), (1,)), ((1, 1), (1, 50))])
 def test_training_data_comes_out_with_mean_zero_and_deviation_one(shape, sample):
     torch.manual_seed(0)
     data = 5 + 3 * torch.randn(400, *sample)
-    layer = Standardise(shape)
+    layer = Standardize(shape)
     layer.measure(data)
     out = layer(data)
     reduced = (0, 2) if len(sample) == 2 else (0,)
@@ -18,15 +18,15 @@ def test_training_data_comes_out_with_mean_zero_and_deviation_one(shape, sample)
 
 @pytest.mark.parametrize("constant", [0.0, 1e-3, 7.0, -1e6])
 def test_a_constant_element_keeps_deviation_one(constant):
-    layer = Standardise((2,))
+    layer = Standardize((2,))
     layer.measure(torch.stack([torch.full((10,), constant), torch.arange(10.0)], dim=1))
     assert layer.deviation[0] == 1
     assert layer(torch.tensor([[constant, 0.0]])).isfinite().all()
 
 
-def test_unstandardise_undoes_standardise_and_hands_the_deviation_on():
+def test_unstandardize_undoes_standardize_and_hands_the_deviation_on():
     data = torch.randn(100, 3) * torch.tensor([1e-4, 1.0, 1e4])
-    there, back = Standardise((3,)), Unstandardise((3,))
+    there, back = Standardize((3,)), Unstandardize((3,))
     there.measure(data)
     back.measure(data)
     value, deviation = back(there(data)).unbind(1)
@@ -35,7 +35,7 @@ def test_unstandardise_undoes_standardise_and_hands_the_deviation_on():
 
 
 def test_statistics_are_saved_and_never_learned():
-    layer = Standardise((3,))
+    layer = Standardize((3,))
     assert set(layer.state_dict()) == {"mean", "deviation"}
     assert not list(layer.parameters())
 

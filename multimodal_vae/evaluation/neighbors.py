@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: whose neighbourhoods hold whom."""
+"""Precision, recall, density and coverage: whose neighborhoods hold whom."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ _BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """What holds for each sample; the mean of each is the figure.
 
     Attributes:
-        precise: (M,), whether a generated sample lies in a real one's neighbourhood.
+        precise: (M,), whether a generated sample lies in a real one's neighborhood.
         density: (M,), in how many of them it lies, over k; its mean may exceed one.
-        recalled: (N,), whether a real sample lies in a generated one's neighbourhood.
+        recalled: (N,), whether a real sample lies in a generated one's neighborhood.
         covered: (N,), whether a real sample has a generated one in its own.
     """
 
@@ -33,8 +33,8 @@ class Neighbours:
         return {name: float(x.double().mean()) for name, x in named.items()}
 
 
-def neighbours(real: Tensor, generated: Tensor, k: int = 5) -> Neighbours:
-    """Compare two clouds of features by the balls that reach from each sample to its k-th nearest neighbour.
+def neighbors(real: Tensor, generated: Tensor, k: int = 5) -> Neighbors:
+    """Compare two clouds of features by the balls that reach from each sample to its k-th nearest neighbor.
 
     Precision and recall ask whether generated samples lie in the real cloud, and real ones in the generated cloud; an
     outlier's large ball flatters both. Density counts the balls, and coverage asks whether each real ball holds a
@@ -44,7 +44,7 @@ def neighbours(real: Tensor, generated: Tensor, k: int = 5) -> Neighbours:
     Args:
         real: (N, D), N above k.
         generated: (M, D), M above k.
-        k: which neighbour.
+        k: which neighbor.
 
     Raises:
         DataError: if there are too few samples.
@@ -55,7 +55,7 @@ def neighbours(real: Tensor, generated: Tensor, k: int = 5) -> Neighbours:
 
     Example:
         >>> x = torch.randn(100, 4)
-        >>> neighbours(x, x).figures()["recall"], neighbours(x, x + 100).figures()["recall"]
+        >>> neighbors(x, x).figures()["recall"], neighbors(x, x + 100).figures()["recall"]
         (1.0, 0.0)
     """
     if min(len(real), len(generated)) <= k:
@@ -72,11 +72,11 @@ def neighbours(real: Tensor, generated: Tensor, k: int = 5) -> Neighbours:
         count += inside.sum(0)
         covered.append(inside.any(1))
         recalled.append((distance < radius).any(1))
-    return Neighbours(count > 0, count.double() / k, torch.cat(recalled), torch.cat(covered))
+    return Neighbors(count > 0, count.double() / k, torch.cat(recalled), torch.cat(covered))
 
 
 def _radii(x: Tensor, k: int) -> Tensor:
-    """The distance of each row to its k-th nearest neighbour; the row itself is the nearest of all."""
+    """The distance of each row to its k-th nearest neighbor; the row itself is the nearest of all."""
     starts = range(0, len(x), _BLOCK)
     return torch.cat([_distances(x[start : start + _BLOCK], x).kthvalue(k + 1, 1).values for start in starts])
 

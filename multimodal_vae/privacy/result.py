@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
-from multimodal_vae.evaluation.figure import Figure
+from multimodal_vae.evaluation.result import MetricResult
 
 Who = Literal["train", "fitted on"]
 """Those that the model was trained on, or those that the densities were fitted on."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class PrivacyResult:
     """One measured value.
 
     Attributes:
@@ -23,7 +23,7 @@ class Finding:
 
     who: Who
     space: str
-    figure: Figure
+    figure: MetricResult
 
     @property
     def measure(self) -> str:
@@ -64,11 +64,11 @@ class Sizes:
         return asdict(self)
 
 
-def of_measure(findings: Iterable[Finding], prefix: str, who: Who | None = None) -> list[Finding]:
+def of_measure(findings: Iterable[PrivacyResult], prefix: str, who: Who | None = None) -> list[PrivacyResult]:
     """Those whose measure begins so, about these people."""
     return [each for each in findings if each.measure.startswith(prefix) and who in (None, each.who)]
 
 
-def highest(findings: Sequence[Finding]) -> Finding:
+def highest(findings: Sequence[PrivacyResult]) -> PrivacyResult:
     """The one with the highest value."""
     return max(findings, key=lambda each: each.figure.value)

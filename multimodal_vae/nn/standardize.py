@@ -1,4 +1,4 @@
-"""Standardisation by the training data, as layers with buffers: saved with the weights, never learned."""
+"""Standardization by the training data, as layers with buffers: saved with the weights, never learned."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Standardise(nn.Module):
+class Standardize(nn.Module):
     """Subtract a mean and divide by a standard deviation, both of the training data.
 
     Args:
@@ -30,12 +30,12 @@ class Standardise(nn.Module):
         self.deviation.copy_(torch.where(deviation > 1e-6 * mean.abs() + 1e-12, deviation, torch.ones_like(deviation)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Standardise a batch."""
+        """Standardize a batch."""
         return (x - self.mean) / self.deviation
 
 
-class Unstandardise(Standardise):
-    """Undo :class:`Standardise`, and hand the deviation on, for a loss in standard units.
+class Unstandardize(Standardize):
+    """Undo :class:`Standardize`, and hand the deviation on, for a loss in standard units.
 
     The output is stacked on a new axis 1: the value in the data's units, and the deviation.
     """
