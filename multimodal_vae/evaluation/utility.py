@@ -54,7 +54,8 @@ def utility(
         recurrent conditional GANs* (2017), section 4.
 
     Example:
-        >>> draw = lambda: LabeledSamples({"x": torch.arange(80)[:, None] % 2 * 5 + torch.randn(80, 2)}, torch.arange(80) % 2)
+        >>> y = torch.arange(80) % 2
+        >>> draw = lambda: LabeledSamples({"x": y[:, None] * 5 + torch.randn(80, 2)}, y)
         >>> utility(draw(), draw(), draw()).accuracy("synthetic") > 0.9
         True
     """

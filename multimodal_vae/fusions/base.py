@@ -22,7 +22,8 @@ class Subsets:
     Attributes:
         asked: (K, N, M) of bool, what each subset consists of; never more than is present.
         weights: (K, N), how much each counts in the loss; one with weight zero is never asked.
-        reconstruction_weight: (K, N, M), how much each modality's reconstruction from it counts; an absent one's never does.
+        reconstruction_weight: (K, N, M), how much each modality's reconstruction from it counts; an absent
+            one's never does.
     """
 
     asked: Tensor
