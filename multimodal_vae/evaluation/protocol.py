@@ -47,8 +47,8 @@ def evaluate(
     """Measure what a generator made, from arrays alone.
 
     Real samples and draws of the Gaussian baseline go through the same measures in the generated samples' place. For
-    that, all are cut to the same number of each class; for utility, to no more than there are training samples. Measures
-    that judge samples by themselves (purity, coherence, copying) take the held-out samples for the real ones, since
+    that, all are cut to the same number of each class; for utility, to no more than there are training samples.
+    Measures that judge samples by themselves (purity, coherence, copying) take the held-out samples for real, since
     judges may know the training samples; those that compare with the held-out samples take the training samples.
 
     Args:
