@@ -16,7 +16,7 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import read_json, read_tensors, write_json, write_tensors
 from multimodal_vae.scopes import evaluating, seeded
 
-VERSION = 1
+VERSION = 2
 """Of what a judge's weights mean; raised when its networks change."""
 
 

@@ -17,7 +17,7 @@ from multimodal_vae.run import Run
 from multimodal_vae.scopes import evaluating
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
-VERSION = 1
+VERSION = 2
 """Of what ``privacy.json`` holds; it grows when a key changes its meaning or goes."""
 
 

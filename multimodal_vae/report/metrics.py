@@ -10,7 +10,7 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import Aim, MetricResult
 from multimodal_vae.files import read_json
 
-VERSION = 1
+VERSION = 2
 """Of the form below; raised when a reader of the old one would misread the new one."""
 FILE = "metrics.json"
 

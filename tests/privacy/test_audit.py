@@ -114,7 +114,7 @@ def test_a_run_is_audited_and_the_same_again(mmvae, trained, others):
     written = (trained / "privacy.json").read_text("utf-8")
     found = json.loads(out)
     assert found == json.loads(written)
-    assert (found["version"], found["fit_on"], found["sampler"]["name"]) == (1, "train", "kde")
+    assert (found["version"], found["fit_on"], found["sampler"]["name"]) == (2, "train", "kde")
     assert found["sizes"]["holdout"]["samples"] == 24
     spaces = {(each["space"], each["name"]) for each in found["findings"]}
     assert {

@@ -44,8 +44,8 @@ def test_every_key_stands_in_the_reference_and_nothing_else():
 
 def test_another_version_is_refused_and_says_how_to_mend_it(evaluated):
     path = evaluated / "metrics.json"
-    path.write_text(path.read_text("utf-8").replace('"version": 1,', '"version": 2,', 1), "utf-8")
-    with pytest.raises(mv.RunError, match=r"version 2, and this is 1.*mmvae evaluate"):
+    path.write_text(path.read_text("utf-8").replace('"version": 2,', '"version": 3,', 1), "utf-8")
+    with pytest.raises(mv.RunError, match=r"version 3, and this is 2.*mmvae evaluate"):
         read_metrics(path)
 
 
