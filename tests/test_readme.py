@@ -40,6 +40,6 @@ def test_the_list_of_plugins_is_what_is_installed() -> None:
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
-    for text in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")]:
+    for text in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", text.read_text("utf-8")):
             assert (text.parent / link).exists(), f"{text.name}: {link}"
