@@ -28,8 +28,8 @@ $(VENV)/.dev: $(VENV)/.run
 demo: $(VENV)/.run  ## a simulated cohort, training, 1,500 new pairs and the paper's figures, in runs/demo
 	$(BIN)/python examples/otitis/demo.py --out runs/demo
 
-reproduce: $(VENV)/.run  ## the recipes measured: cohort, judges, trainings, and the table in examples/otitis/README.md
-	$(BIN)/python examples/otitis/reproduce.py --seed $(SEED)
+reproduce: $(VENV)/.run  ## the recipes measured: cohort, judges, trainings, and the tables of examples/otitis/study/README.md
+	$(BIN)/python examples/otitis/study reproduce --seed $(SEED)
 
 test: $(VENV)/.dev lint  ## style, types and all tests
 	$(PYTEST)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import multimodal_vae as mv
-from multimodal_vae.report.figures import gallery_figure, latent_figure, mean_difference, means_figure, pairs_figure
+from figures import gallery_figure, latent_figure, mean_difference, means_figure, pairs_figure
 
 MODALITIES = {
     "picture": mv.Image(size=(8, 8), channels=3, width=4),

@@ -16,8 +16,8 @@ from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.run import train_run
 from simulator import identity
 from simulator.cohort import write_cohort
+from trainings import RECIPES
 
-HERE = Path(__file__).parents[1]
 FEW = {"NOE": 10, "OME": 10, "AOM": 10}
 
 
@@ -61,7 +61,7 @@ def test_seeds_of_one_recipe_are_combined_and_recipes_stand_side_by_side() -> No
     assert {recipe: len(found) for recipe, found in by_recipe(runs).items()} == {"quick": 2, "paper-small": 1}
     lines = comparison(runs, ["purity"]).splitlines()
     assert lines == [
-        "| figure | real | baseline | quick | interval | paper-small | interval |",
+        "| metric | real | baseline | quick | interval | paper-small | interval |",
         "|---|---|---|---|---|---|---|",
         "| purity | 0.90 | 0.50 | 0.80 ± 0.14 | 0.70 to 0.90 | 0.50 | 0.40 to 0.60 |",
         "| purity, spread |  |  | 0.80 |  | 0.50 |  |",
@@ -71,14 +71,14 @@ def test_seeds_of_one_recipe_are_combined_and_recipes_stand_side_by_side() -> No
 
 @pytest.mark.parametrize("name", ["quick", "paper", "paper-small", "clean"])
 def test_a_recipe_is_known_whatever_its_seeds_and_data(name: str, tmp_path: Path) -> None:
-    configuration = mv.Configuration.read(HERE / f"{name}.toml")
+    configuration = mv.Configuration.read(RECIPES / f"{name}.toml")
     moved = configuration.with_data(manifest=tmp_path / "m.csv", seed=3).with_training(seed=7, precision="float32")
     assert recipe_of(moved, moved.density.fit_on) == name
     assert recipe_of(moved.with_training(epochs=3), moved.density.fit_on) is None
 
 
 def test_paper_small_with_densities_of_training_patients_is_clean() -> None:
-    assert recipe_of(mv.Configuration.read(HERE / "paper-small.toml"), "train") == "clean"
+    assert recipe_of(mv.Configuration.read(RECIPES / "paper-small.toml"), "train") == "clean"
 
 
 def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
     assert reproduce.with_table(new, runs) == new
     with pytest.raises(mv.RunError, match="no place for the table"):
         reproduce.with_table("nothing", runs)
-    assert reproduce.BEGIN in (HERE / "README.md").read_text("utf-8")
+    assert reproduce.BEGIN in reproduce.README.read_text("utf-8")
 
 
 def test_only_figures_of_the_same_judges_are_put_together(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import write_json
+from steps import step_parser
 
 COUNTS = {"NOE": 100, "OME": 100, "AOM": 80}
 SEEDS = (FIRST_SEED + 10, FIRST_SEED + 11, FIRST_SEED + 12)
@@ -130,21 +131,26 @@ def cases(
     return found
 
 
-def sanity(judges: Judges, folder: Path, workers: int, out: Path | None) -> int:
-    """Print figures of spoilt samples, and whether each fault is noticed; returns 1 where one is not, else 0."""
+def main(arguments: Sequence[str]) -> int:
+    """Print metrics of spoilt samples, and whether each fault is noticed; return 1 where one is not, else 0."""
+    parser = step_parser("sanity", "--judges runs/judges")
+    parser.add_argument("--judges", type=Path, required=True, help="folder that judges wrote")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for all results")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
+    given = parser.parse_args(arguments)
     train, held_out, third = (
-        kept_ears(folder, seed, COUNTS, others, workers=workers)
+        kept_ears(given.judges, seed, COUNTS, others, workers=given.workers)
         for seed, others in zip(SEEDS, ((), (CLEAN,), ()), strict=True)
     )
-    found = cases(train.samples, held_out, third.samples, judges)
+    found = cases(train.samples, held_out, third.samples, Judges.load(given.judges))
     print(table(found))
     print()
     failed = 0
     for line, holds in verdicts(found):
         failed += not holds
         print(f"- {'holds' if holds else 'DOES NOT HOLD'}: {line}")
-    if out is not None:
-        write_json(out, {name: [figure.to_dict() for figure in each.values()] for name, each in found.items()})
+    if given.out is not None:
+        write_json(given.out, {name: [figure.to_dict() for figure in each.values()] for name, each in found.items()})
     return int(failed > 0)
 
 
@@ -156,7 +162,7 @@ def verdicts(found: Mapping[str, Values]) -> list[tuple[str, bool]]:
 def table(found: Mapping[str, Values], names: Sequence[str] | None = None) -> str:
     """Figures of all cases as Markdown; `held out` is what other real samples reach."""
     first = found["real"]
-    rows = ["| figure | held out | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
+    rows = ["| metric | held out | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for name in names or first:
         reached = first[name].real
         cells = ["" if reached is None else f"{reached:.3g}", *(f"{each[name].value:.3g}" for each in found.values())]

@@ -1,12 +1,11 @@
-"""Cohort, judges, trainings of the small recipes, measuring, and the table in README.md, for one seed.
+"""Draw a cohort, train judges and recipes, measure them, and write the tables of README.md.
 
-Run: ``python examples/otitis/reproduce.py --seed 10``. A stage that is already there is not done again, and a training
-that was stopped goes on. The table holds every seed that was measured with the same judges.
+Run: ``python examples/otitis/study reproduce --seed 10``. Stages that are done are skipped, and an interrupted training
+resumes. The tables hold every seed that was measured with the same judges.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,20 +13,18 @@ from rich.console import Console
 
 import multimodal_vae as mv
 from ears import CLASSES
-from judges import Judges
-from measure import Measured, comparison, drawn_pairs, run_and_split, spent_table
-from multimodal_vae.cli import run_command
-from multimodal_vae.report.figures import gallery_figure, pairs_figure
-from scripts import parser_of, run_script
-from trainings import changed, train_all
+from figures import gallery_figure, pairs_figure
+from judges import load_or_train
+from measure import Measured, comparison, drawn_pairs, measure_runs, run_and_split, spent_table
+from steps import add_folders, step_parser, write_cohort
+from trainings import RECIPES, changed, train_all
 
-HERE = Path(__file__).parent
 TRAINED = ("paper-small", "best")
 """Recipes to train."""
 ALSO = ("paper-small:train",)
 """Other densities of the same weights: paper-small's fitted on training patients are those of clean.toml."""
-README = HERE / "README.md"
-BEGIN, END = "<!-- reproduced: written by reproduce.py -->", "<!-- end of what reproduce.py writes -->"
+README = Path(__file__).with_name("README.md")
+BEGIN, END = "<!-- begin: written by the step reproduce -->", "<!-- end: written by the step reproduce -->"
 SHOWN = (
     "purity",
     "fidelity/precision",
@@ -59,38 +56,37 @@ SHOWN = (
 """Figures of the table; all of them are in metrics.json."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Parse the command line and go the whole way."""
-    parser = parser_of(__doc__)
+    parser = step_parser("reproduce", "--seed 10")
+    add_folders(parser)
     parser.add_argument("--seed", type=int, default=10, help="seed of the cohort, below 500 (default 10)")
-    given = parser.parse_args()
-    sys.exit(run_command(lambda: reproduce(given.seed, given.out, given.judges, given.jobs)))
+    given = parser.parse_args(arguments)
+    reproduce(given.seed, given.out, given.judges, given.jobs)
 
 
-def reproduce(seed: int, out: Path, judges: Path, jobs: int) -> None:
+def reproduce(seed: int, out: Path, judges_folder: Path, jobs: int) -> None:
     """Go the whole way for one seed, and write the table of all seeds."""
     console = Console(stderr=True)
     folder = out / f"seed{seed}"
-    workers = ["--workers", str(jobs)]
 
     console.rule("cohort (simulated)")
-    run_script("cohort.py", folder / "cohort", "--seed", seed, *workers)
+    manifest = write_cohort(folder / "cohort", seed, jobs)
 
     console.rule("judges")
-    run_script("judges.py", judges, *workers)
+    judges = load_or_train(judges_folder, jobs)
 
     console.rule(f"training: what is printed goes to {folder}/RECIPE.log")
-    recipes = [HERE / f"{name}.toml" for name in TRAINED]
-    manifest = folder / "cohort/manifest.csv"
+    recipes = [RECIPES / f"{name}.toml" for name in TRAINED]
     train_all({folder / recipe.stem: changed(recipe, manifest, {}) for recipe in recipes}, jobs)
 
     console.rule("measuring")
     names = [str(folder / recipe.stem) for recipe in recipes] + [str(folder / name) for name in ALSO]
-    run_script("measure.py", *names, "--judges", judges, "--out", folder / "metrics.json", *workers)
+    measure_runs(names, judges, judges_folder, folder / "metrics.json", workers=jobs)
     draw(names, folder / "figures")
     console.print(f"pictures: {folder / 'figures'}")
 
-    measured = all_measured(out, Judges.load(judges).sha256)
+    measured = all_measured(out, judges.sha256)
     README.write_text(with_table(README.read_text("utf-8"), measured), "utf-8")
     console.print(f"table of {len(measured)} measured runs: {README}")
 
@@ -142,7 +138,3 @@ def with_table(text: str, measured: Sequence[Measured]) -> str:
         raise mv.RunError(f"README.md has no place for the table: put the lines {BEGIN} and {END} where it belongs")
     tables = f"{spent_table(measured)}\n\n{comparison(measured, SHOWN)}"
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
-
-
-if __name__ == "__main__":
-    main()

@@ -6,10 +6,8 @@ run's own. Held-out ears are a fresh cohort, never a run's test split: a density
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,15 +22,15 @@ import multimodal_vae as mv
 from ear_figures import own_figures
 from ears import CLASSES, CLEAN, Ears, kept_ears
 from judges import FIRST_SEED, Judges
-from multimodal_vae.cli import run_command
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult, combine
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import read_json, write_json
 from simulator import identity
+from steps import step_parser
+from trainings import RECIPES
 
-HERE = Path(__file__).parent
 OTHER_SEEDS = 500
 """The held-out cohort's seed is so much higher than that of the run's cohort."""
 HELD_OUT = {"NOE": 300, "OME": 300, "AOM": 200}
@@ -197,9 +195,9 @@ def run_and_split(name: str) -> tuple[Path, str | None]:
 
 
 def recipe_of(configuration: mv.Configuration, fitted_on: str) -> str | None:
-    """The recipe beside this file that a configuration is, whatever its seeds and place of data; None if it is none."""
+    """The recipe of the example that a configuration is, whatever its seeds and place of data; None if it is none."""
     ours = _settings(configuration, fitted_on)
-    for path in sorted(HERE.glob("*.toml")):
+    for path in sorted(RECIPES.glob("*.toml")):
         recipe = mv.Configuration.read(path)
         if _settings(recipe, recipe.density.fit_on) == ours:
             return path.stem
@@ -269,7 +267,7 @@ def comparison(measured: Sequence[Measured], names: Sequence[str] = ()) -> str:
         recipe: {f.name: f for f in combine([each.figures for each in runs])} for recipe, runs in groups.items()
     }
     columns = [column for recipe in groups for column in (recipe, "interval")]
-    rows = [["figure", "real", "baseline", *columns], ["---"] * (3 + len(columns))]
+    rows = [["metric", "real", "baseline", *columns], ["---"] * (3 + len(columns))]
     names = names or list(dict.fromkeys(name for figures in combined.values() for name in figures))
     for name in names:
         found = [figures.get(name) for figures in combined.values()]
@@ -305,10 +303,8 @@ def _shown(value: float) -> str:
 
 def spent_table(measured: Sequence[Measured]) -> str:
     """A Markdown table of what the runs are, and what they cost."""
-    rows = [
-        "| recipe | cohort's seeds | densities fitted on | steps | training, seconds | held out | generated, a class |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = "recipe", "cohort seeds", "densities fitted on", "steps", "training, seconds", "held-out ears"
+    rows = [f"| {' | '.join(head)} | generated per class |", "|---" * 7 + "|"]
     for recipe, runs in by_recipe(measured).items():
         seeds = ", ".join(str(each.facts["cohort_seed"]) for each in runs)
         seconds = sum(each.facts["seconds"] for each in runs) / len(runs)
@@ -321,40 +317,29 @@ def spent_table(measured: Sequence[Measured]) -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
-    """Measure runs and print a table; or show what the measures themselves are worth."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0],
-        epilog="example: python measure.py runs/paper-small runs/paper-small:train --judges runs/judges",
-    )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="folder of a run; RUN:train for densities of that split")
-    parser.add_argument("--judges", type=Path, required=True, help="folder that judges.py wrote")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for all figures together")
-    parser.add_argument("--count", type=int, default=COUNT, help=f"pairs to generate of each class (default {COUNT})")
+def measure_runs(
+    names: Sequence[str], judges: Judges, folder: Path, out: Path | None, count: int = COUNT, workers: int = 2
+) -> list[Measured]:
+    """Measure several runs, and write all results to one JSON file where one is named."""
+    measured = []
+    with Console(stderr=True).status("measuring") as status:
+        for name in names:
+            status.update(f"measuring {name}")
+            measured.append(measure_run(name, judges, folder, count, workers=workers))
+    if out:
+        write_json(out, [each.written() for each in measured])
+    return measured
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure runs and print a table."""
+    parser = step_parser("measure", "runs/paper-small runs/paper-small:train --judges runs/judges")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; RUN:train for densities of that split")
+    parser.add_argument("--judges", type=Path, required=True, help="folder that judges wrote")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for all results together")
+    parser.add_argument("--count", type=int, default=COUNT, help=f"pairs to generate per class (default {COUNT})")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
-    parser.add_argument("--sanity", action="store_true", help="measure spoilt real ears, whose faults must be noticed")
-    given = parser.parse_args()
-    if bool(given.runs) == given.sanity:
-        parser.error("give runs, or --sanity")
-
-    def command() -> int:
-        judges = Judges.load(given.judges)
-        if given.sanity:
-            from sanity import sanity
-
-            return sanity(judges, given.judges, given.workers, given.out)
-        measured = []
-        with Console(stderr=True).status("measuring") as status:
-            for name in given.runs:
-                status.update(f"measuring {name}")
-                measured.append(measure_run(name, judges, given.judges, given.count, workers=given.workers))
-        if given.out:
-            write_json(given.out, [each.written() for each in measured])
-        print(f"{spent_table(measured)}\n\n{comparison(measured)}")
-        return 0
-
-    sys.exit(run_command(command))
-
-
-if __name__ == "__main__":
-    main()
+    given = parser.parse_args(arguments)
+    judges = Judges.load(given.judges)
+    measured = measure_runs(given.runs, judges, given.judges, given.out, given.count, given.workers)
+    print(f"{spent_table(measured)}\n\n{comparison(measured)}")

@@ -14,6 +14,9 @@ import tomli_w
 
 import multimodal_vae as mv
 
+RECIPES = Path(__file__).parent.parent
+"""Folder of the recipes."""
+
 
 def changed(recipe: Path, manifest: Path, settings: Mapping[str, Any]) -> str:
     """A recipe's TOML with another manifest, and with settings by dotted key; a value None removes the key."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from multimodal_vae.modalities.base import Modality
+from multimodal_vae import Modality
 
 Samples = Mapping[str, Tensor]
 """(N, *shape) by modality."""

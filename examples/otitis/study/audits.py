@@ -1,43 +1,39 @@
 """What the recipes give away of their patients: ``mmvae audit`` of each, and a table beside one another.
 
-Run: ``python examples/otitis/audits.py --seed 10``, after ``reproduce.py``. The patients that nothing learned from are
+Run: ``python examples/otitis/study audits --seed 10``, after ``reproduce``. The patients that nothing learned from are
 a cohort of another seed. The table goes to ``PRIVACY.md`` beside this file, and all figures into each run's folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 import multimodal_vae as mv
 from measure import OTHER_SEEDS
-from multimodal_vae.cli import run_command
 from multimodal_vae.files import write_bytes
 from multimodal_vae.privacy.audit import Audit
 from multimodal_vae.privacy.of_run import audit_run
-from scripts import run_script
+from steps import step_parser, write_cohort
 
-HERE = Path(__file__).parent
-PAGE = HERE / "PRIVACY.md"
+PAGE = Path(__file__).with_name("PRIVACY.md")
 AUDITED = {"clean": ("paper-small", "train"), "paper-small": ("paper-small", "test"), "best": ("best", "train")}
 """Recipe, its run, and the split that densities are fitted on; a run's own comes last, and stays in its folder."""
 PEOPLE = {"train": "trained on", "fitted on": "densities fitted on"}
 LEFT_OUT = ("membership/blind", "recognized/blind", "copies/near")
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Parse the command line, audit, and write the page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = step_parser("audits", "--seed 10")
     parser.add_argument("--seed", type=int, default=10, help="the cohort (default 10)")
-    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of reproduce.py")
-    given = parser.parse_args()
-    sys.exit(run_command(lambda: audits(given.seed, given.out)))
+    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of reproduce")
+    given = parser.parse_args(arguments)
+    audits(given.seed, given.out)
 
 
 def audits(seed: int, out: Path) -> None:
@@ -55,9 +51,9 @@ def audits(seed: int, out: Path) -> None:
 
 def other_patients(folder: Path, seed: int) -> Path:
     """The manifest of a cohort whose patients have other names than those of any other cohort."""
-    run_script("cohort.py", folder, "--seed", seed)
+    manifest = write_cohort(folder, seed)
     renamed = folder / "others.csv"
-    write_bytes(renamed, with_prefix((folder / "manifest.csv").read_text("utf-8"), f"{seed}-").encode())
+    write_bytes(renamed, with_prefix(manifest.read_text("utf-8"), f"{seed}-").encode())
     return renamed
 
 
@@ -77,7 +73,7 @@ def page(found: Mapping[str, Audit], seed: int) -> str:
         "# What the recipes give away",
         "",
         f"Written by `audits.py`; the (simulated) cohort of seed {seed}, a training each; the holdout is the cohort of",
-        f"seed {seed + OTHER_SEEDS}. [Privacy](../../docs/concepts/privacy.md) says what each measure is. In brackets:",
+        f"seed {seed + OTHER_SEEDS}. [Privacy](../../../docs/concepts/privacy.md) says what each measure is. In brackets:",
         "the interval, by bootstrap over patients. *Usual* is what a generator reaches that gives nothing away; where it",
         "differs, it stands behind a stroke. Figures of single modalities are in each run's `privacy.json`.",
         "",
@@ -105,7 +101,3 @@ def _cell(audit: Audit, who: str, space: str, measure: str) -> tuple[str, str]:
             between = " ({:.2f} to {:.2f})".format(*figure.interval) if figure.interval else ""
             return f"{figure.value:.2f}{between}", "" if figure.real is None else f"{figure.real:.2f}"
     return "", ""
-
-
-if __name__ == "__main__":
-    main()

@@ -88,7 +88,7 @@ def test_spoilt_samples_are_what_they_are_called() -> None:
 
 def test_the_table_has_a_column_a_case_and_what_stands_beside() -> None:
     lines = sanity.table(figures(), ["purity", sanity.COPIES]).splitlines()
-    assert lines[0] == "| figure | held out | real | shuffled | copied | repeated | blurred | noise |"
+    assert lines[0] == "| metric | held out | real | shuffled | copied | repeated | blurred | noise |"
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| purity", "| purity, spread otoscopy", "| purity, spread wbt", "| copying/closest record",
     ]  # fmt: skip

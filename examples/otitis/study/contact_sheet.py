@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +14,19 @@ from simulator.camera import HEIGHT, WIDTH
 from simulator.causes import CONDITIONS
 from simulator.cohort import draw_cohort, sample_rng
 from simulator.otoscope import cameras, render
+from steps import step_parser
 
 LARGE, SMALL = 6, 18
 """Pictures in a row, as recorded and as read."""
 SIDE = 64
 
 
-def main() -> None:
-    """Writes the sheet."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: python contact_sheet.py sheet.jpg --seed 0")
+def main(arguments: Sequence[str]) -> None:
+    """Write the sheet."""
+    parser = step_parser("contact_sheet", "sheet.jpg --seed 0")
     parser.add_argument("out", type=Path, help="picture to write, .jpg or .png")
     parser.add_argument("--seed", type=int, default=0, help="of the cohort (default 0)")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     visits = draw_cohort(given.seed)
     width, otoscopy = SMALL * SIDE, Otoscopy(size=SIDE)
     large: list[np.ndarray] = []
@@ -49,7 +50,3 @@ def _as_read(frame: Image.Image, otoscopy: Otoscopy) -> np.ndarray:
         frame.save(Path(folder) / "one.png")
         read = otoscopy.read(Path(folder) / "one.png")
     return np.rint(255 * read).astype(np.uint8).transpose(1, 2, 0)
-
-
-if __name__ == "__main__":
-    main()

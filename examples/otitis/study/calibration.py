@@ -14,11 +14,10 @@ the next seed's, so that no patient is in both. On one core, five seeds take som
 
 from __future__ import annotations
 
-import argparse
 import csv
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -39,6 +38,7 @@ from simulator.causes import CONDITIONS, Visit
 from simulator.cohort import draw_cohort, sample_rng, write_cohort
 from simulator.middle_ear import Network
 from simulator.tympanometer import FREQUENCIES, Measurement, measure, probes
+from steps import step_parser
 
 Real = NDArray[np.float64]
 Row = tuple[str, float, float, float]
@@ -264,14 +264,12 @@ def verdict(low: float, high: float, values: Real) -> str:
     return "on average" if low <= values.mean() <= high else "no"
 
 
-def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], epilog="example: python calibration.py --seeds 5"
-    )
+def main(arguments: Sequence[str]) -> None:
+    """Print the table."""
+    parser = step_parser("calibration", "--seeds 5")
     parser.add_argument("--seeds", type=int, default=5, help="cohorts, of seeds 0, 1, ... (default 5, at least 2)")
     parser.add_argument("--folder", type=Path, help="where cohorts are kept and found again; otherwise they are not")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.seeds < 2:
         parser.error("give at least 2 seeds: what is learned on one cohort is judged on the next")
     console = Console(width=120)
@@ -295,7 +293,3 @@ def main() -> None:
     facts = identity()
     console.print(f"seeds 0 to {given.seeds - 1}, targets met: {counts}")
     console.print(f"simulator version {facts['simulator_version']}, sources {facts['simulator_sha256'][:16]}")
-
-
-if __name__ == "__main__":
-    main()

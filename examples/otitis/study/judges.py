@@ -6,9 +6,7 @@ fourth looks for landmarks in images. What each is worth is measured on another 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +24,6 @@ from typing_extensions import TypedDict
 from ears import CLASSES, Ears, draw_ears
 from landmark_judge import LandmarkJudge, lessons, marks, train_landmark_judge
 from landmarks import LANDMARKS, LEAST_PIXELS, REMOVED
-from multimodal_vae.cli import run_command
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.class_maps import class_maps
 from multimodal_vae.evaluation.individuality import within_class
@@ -35,6 +32,7 @@ from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.files import read_json, read_tensors, write_json, write_tensors
 from multimodal_vae_otoscopy import Otoscopy
 from simulator import identity
+from steps import step_parser
 
 VERSION = 2
 """Raised when the judges learn in another way."""
@@ -281,23 +279,17 @@ def _sha256(path: Path) -> str:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def main() -> None:
+def load_or_train(folder: Path, workers: int) -> Judges:
+    """Load the judges of a folder, or train them where there are none."""
+    return Judges.load(folder) if (folder / "judges.json").exists() else train_judges(folder, workers=workers)
+
+
+def main(arguments: Sequence[str]) -> None:
     """Train the judges, unless they are there, and print what they are worth."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], epilog="example: python judges.py runs/judges"
-    )
+    parser = step_parser("judges", "runs/judges")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the judges")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
-    given = parser.parse_args()
-
-    def command() -> None:
-        there = (given.out / "judges.json").exists()
-        judges = Judges.load(given.out) if there else train_judges(given.out, workers=given.workers)
-        show_worth(judges.facts, Console(width=120))
-        print(f"{given.out}: {'already there' if there else 'trained'}, {judges.sha256[:16]}")
-
-    sys.exit(run_command(command))
-
-
-if __name__ == "__main__":
-    main()
+    given = parser.parse_args(arguments)
+    judges = load_or_train(given.out, given.workers)
+    show_worth(judges.facts, Console(width=120))
+    print(f"{given.out}: {judges.sha256[:16]}")

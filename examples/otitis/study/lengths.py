@@ -1,12 +1,11 @@
 """Recipes trained for longer and for less long than the ten minutes they are made for, and a table of what came out.
 
-Run: ``python examples/otitis/lengths.py --seed 10``. Cohort and judges are those of ``reproduce.py``, and so is what it
+Run: ``python examples/otitis/study lengths --seed 10``. Cohort and judges are those of ``reproduce``, and so is what it
 trained. What is there is not done again. The table goes to ``LENGTHS.md`` beside this file.
 """
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,23 +14,22 @@ from rich.console import Console
 
 from judges import Judges
 from measure import Measured, measure_run
-from multimodal_vae.cli import run_command
 from screen import EXPLAINED, head, row
-from scripts import parser_of
-from trainings import changed, train_all
+from steps import add_folders, step_parser
+from trainings import RECIPES, changed, train_all
 
-HERE = Path(__file__).parent
-PAGE = HERE / "LENGTHS.md"
+PAGE = Path(__file__).with_name("LENGTHS.md")
 EPOCHS: Mapping[str, Sequence[int]] = {"best": (27, 68, 135, 810), "paper-small": (25, 75, 225)}
 """Lengths of each recipe. `best` lowers its rate along a cosine, so that each length is a training of its own."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Parse the command line, train, measure, and write the page."""
-    parser = parser_of(__doc__)
+    parser = step_parser("lengths", "--seed 10")
+    add_folders(parser)
     parser.add_argument("--seed", type=int, default=10, help="the cohort (default 10)")
-    given = parser.parse_args()
-    sys.exit(run_command(lambda: lengths(given.seed, given.out, given.judges, given.jobs)))
+    given = parser.parse_args(arguments)
+    lengths(given.seed, given.out, given.judges, given.jobs)
 
 
 def lengths(seed: int, out: Path, judges_folder: Path, jobs: int) -> None:
@@ -42,7 +40,7 @@ def lengths(seed: int, out: Path, judges_folder: Path, jobs: int) -> None:
     longest_first = sorted(runs, key=lambda key: -key[1])
     train_all(
         {
-            runs[recipe, epochs]: changed(HERE / f"{recipe}.toml", manifest, {"training.epochs": epochs})
+            runs[recipe, epochs]: changed(RECIPES / f"{recipe}.toml", manifest, {"training.epochs": epochs})
             for recipe, epochs in longest_first
         },
         jobs,
@@ -60,7 +58,7 @@ def place(folder: Path, recipe: str, epochs: int) -> Path:
 
 def own_epochs(recipe: str) -> int:
     """The length that a recipe names, which is that of ten minutes of one core."""
-    epochs: int = tomllib.loads((HERE / f"{recipe}.toml").read_text("utf-8"))["training"]["epochs"]
+    epochs: int = tomllib.loads((RECIPES / f"{recipe}.toml").read_text("utf-8"))["training"]["epochs"]
     return epochs
 
 
@@ -85,7 +83,3 @@ def page(measured: Mapping[tuple[str, int], Measured], seed: int) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

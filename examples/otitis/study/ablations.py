@@ -1,12 +1,11 @@
 """One choice of the recipe changed at a time, at an equal budget, over several cohorts; and tables of what came out.
 
-Run: ``python examples/otitis/ablations.py --seeds 10 11 12``. Cohorts and judges are those of ``reproduce.py``. What is
+Run: ``python examples/otitis/study ablations --seeds 10 11 12``. Cohorts and judges are those of ``reproduce``. What is
 there is not done again. The tables go to ``ABLATIONS.md`` beside this file.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +15,16 @@ from rich.console import Console
 
 from judges import Judges
 from measure import Measured, measure_run
-from multimodal_vae.cli import run_command
 from multimodal_vae.evaluation.bootstrap import over_seeds
 from screen import EXPLAINED, SCREEN, digits, head, row, value
-from scripts import parser_of
-from trainings import changed, train_all
+from steps import add_folders, step_parser
+from trainings import RECIPES, changed, train_all
 
-HERE = Path(__file__).parent
-BASE = HERE / "best.toml"
+BASE = RECIPES / "best.toml"
 EPOCHS = 10
 HELD_OUT, COUNT = {"NOE": 120, "OME": 120, "AOM": 100}, 240
 """Ears to measure against, and pairs to generate of a class: fewer than for the recipes, for there are many runs."""
-PAGE = HERE / "ABLATIONS.md"
+PAGE = Path(__file__).with_name("ABLATIONS.md")
 
 
 @dataclass(frozen=True)
@@ -119,12 +116,13 @@ def claims(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
         yield f"- *{name}*: {', '.join(named) if named else 'no difference that the cohorts agree on'}."
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Parse the command line, train, measure, and write the page."""
-    parser = parser_of(__doc__)
+    parser = step_parser("ablations", "--seeds 10 11 12")
+    add_folders(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12], help="cohorts (default 10 11 12)")
-    given = parser.parse_args()
-    sys.exit(run_command(lambda: ablate(given.seeds, given.out, given.judges, given.jobs)))
+    given = parser.parse_args(arguments)
+    ablate(given.seeds, given.out, given.judges, given.jobs)
 
 
 def ablate(seeds: Sequence[int], out: Path, judges_folder: Path, jobs: int) -> None:
@@ -172,7 +170,3 @@ def page(found: Mapping[str, Sequence[Measured]], seeds: Sequence[int]) -> str:
         rows = [row([name], runs) for name, runs in asked.items()]
         lines += [f"## {question}", "", *head(""), *rows, "", *claims(asked), ""]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()
