@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from multimodal_vae.loggers.base import Logger as Logger
     from multimodal_vae.loggers.console import Console as Console
     from multimodal_vae.loggers.jsonl import JSONLines as JSONLines
-    from multimodal_vae.loggers.mlflow import MLflow as MLflow
     from multimodal_vae.loggers.tensorboard import TensorBoard as TensorBoard
     from multimodal_vae.metric_losses.base import MetricLoss as MetricLoss
     from multimodal_vae.metric_losses.center import Center as Center
@@ -90,7 +89,6 @@ _HOME = {
     "loggers.base": ["Logger"],
     "loggers.console": ["Console"],
     "loggers.jsonl": ["JSONLines"],
-    "loggers.mlflow": ["MLflow"],
     "loggers.tensorboard": ["TensorBoard"],
     "metric_losses.base": ["MetricLoss"],
     "metric_losses.center": ["Center"],
