@@ -106,7 +106,7 @@ $(MULTIVAE)/.run: pyproject.toml constraints.txt
 test-multivae: $(MULTIVAE)/.run  ## the fusions' objectives against MultiVae's, on the same weights and noise
 	OMP_NUM_THREADS=1 $(MULTIVAE)/bin/python tests/check_multivae.py
 
-benchmarks: $(VENV)/.dev  ## how fast it is, into docs/performance.md; on an idle machine, some twenty minutes
+benchmarks: $(VENV)/.dev  ## how fast it is, into benchmarks/PERFORMANCE.md; on an idle machine, some twenty minutes
 	$(MAKE) $(MULTIVAE)/.run || rm -rf $(MULTIVAE)
 	$(BIN)/python benchmarks/run.py --multivae $(MULTIVAE)/bin/python
 

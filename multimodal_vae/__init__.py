@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from multimodal_vae.errors import TrainingError as TrainingError
     from multimodal_vae.errors import TrainingInterrupted as TrainingInterrupted
     from multimodal_vae.fusions.base import Fusion as Fusion
-    from multimodal_vae.fusions.base import Subsets as Subsets
     from multimodal_vae.fusions.concat import Concat as Concat
     from multimodal_vae.fusions.jmvae import JMVAE as JMVAE
     from multimodal_vae.fusions.mmvaeplus import MMVAEPlus as MMVAEPlus
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from multimodal_vae.fusions.mopoe import MoPoE as MoPoE
     from multimodal_vae.fusions.mvtcae import MVTCAE as MVTCAE
     from multimodal_vae.fusions.poe import PoE as PoE
+    from multimodal_vae.fusions.subsets import Subsets as Subsets
     from multimodal_vae.loggers.base import Logger as Logger
     from multimodal_vae.loggers.console import Console as Console
     from multimodal_vae.loggers.jsonl import JSONLines as JSONLines
@@ -78,7 +78,8 @@ _HOME = {
         "TrainingError",
         "TrainingInterrupted",
     ],
-    "fusions.base": ["Fusion", "Subsets"],
+    "fusions.base": ["Fusion"],
+    "fusions.subsets": ["Subsets"],
     "fusions.concat": ["Concat"],
     "fusions.jmvae": ["JMVAE"],
     "fusions.mmvaeplus": ["MMVAEPlus"],
