@@ -168,15 +168,16 @@ class Run:
 
     Attributes:
         path: where it is.
-        configuration: as it was trained.
+        configuration: settings of the training.
+        environment: versions, parts and hashes of the data when the training began.
         status: ``state`` (``training``, ``interrupted``, ``failed`` or ``done``), ``epochs_done`` and ``epochs``.
     """
 
     def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
         if not (path / "config.toml").is_file():
             raise RunError(f"{path} is no run folder: it has no config.toml")
-        self._environment = read_json(path / "environment.json", EnvironmentRecord)
-        recorded, where = self._environment["parts"], f"the run {path}"
+        self.environment = read_json(path / "environment.json", EnvironmentRecord)
+        recorded, where = self.environment["parts"], f"the run {path}"
         register_passed(parts, recorded, where)
         require(recorded, where)
         self.path = path
@@ -226,7 +227,7 @@ class Run:
             RunError: if the data has changed since.
         """
         ids = read_json(self.path / "split.json", _SplitIds)
-        hashes = self._environment["data"]
+        hashes = self.environment["data"]
         row_of = {name: row for row, name in enumerate(self.data.ids)}
         parts: dict[str, MultimodalDataset] = {}
         for split in SPLITS:

@@ -42,8 +42,10 @@ class Fingerprint(TypedDict):
 
 
 class EnvironmentRecord(TypedDict):
-    """What is read back of ``environment.json``; the rest is for people."""
+    """The keys of ``environment.json`` that are read back; people read the others."""
 
+    date: str
+    distributions: dict[str, str]
     parts: list[PartRecord]
     data: dict[str, Fingerprint]
 

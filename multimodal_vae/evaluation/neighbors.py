@@ -27,13 +27,8 @@ class Neighbors:
 
     def metrics(self) -> dict[str, float]:
         """Return precision, recall, density and coverage."""
-        columns = {
-            "precision": self.precise,
-            "recall": self.recalled,
-            "density": self.density,
-            "coverage": self.covered,
-        }
-        return {name: float(x.double().mean()) for name, x in values.items()}
+        named = {"precision": self.precise, "recall": self.recalled, "density": self.density, "coverage": self.covered}
+        return {name: float(x.double().mean()) for name, x in named.items()}
 
 
 def neighbors(real: Tensor, generated: Tensor, k: int = 5) -> Neighbors:
