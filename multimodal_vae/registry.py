@@ -172,7 +172,7 @@ def check(entry: PartEntry) -> str:
         return entry.fault
     program = (
         "import sys; from multimodal_vae.discovery import shield; shield()\n"
-        "from multimodal_vae.part import report; report(*sys.argv[1:])"
+        "from multimodal_vae.part import write_state; write_state(*sys.argv[1:])"
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # In files: what a plugin prints is none of our words, and what it leaves running would keep a pipe open.

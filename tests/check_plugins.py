@@ -145,7 +145,7 @@ BROKEN = [
     N(
         "mv-constructor",
         LOSS.replace("super().__init__()", "raise RuntimeError('no license')"),
-        says=["could not be made by mv_constructor:Thing", "RuntimeError: no license"],
+        says=["could not be constructed by mv_constructor:Thing", "RuntimeError: no license"],
     ),
     N("mv-hint", LOSS.replace("float", "'Unheard'"), says=["NameError", "Unheard"]),
     N("mv-leaves", LOSS.replace("super().__init__()", "raise SystemExit(0)"), says=["SystemExit: 0"]),

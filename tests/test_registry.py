@@ -561,7 +561,7 @@ def test_a_constructor_that_ends_the_process_does_not():
             raise SystemExit
 
     mv.register(Leaving)
-    with pytest.raises(mv.PluginError, match=r"'leaving' of this session could not be made by .*: SystemExit"):
+    with pytest.raises(mv.PluginError, match=r"'leaving' of this session could not be constructed by .*: SystemExit"):
         mv.MetricLoss.of("leaving")
 
 
@@ -616,7 +616,7 @@ atexit.register(lambda: 1 / 0)
         ("raise RuntimeError('one\\ntwo Error: three')", "a_thing: RuntimeError: one two Error: three$"),
         (
             LOSS.replace("super().__init__()", "raise OSError('no license')"),
-            "could not be made by a_thing:Thing: OSErr",
+            "could not be constructed by a_thing:Thing: OSErr",
         ),
         (LOSS.replace("float = 1.0", "'Unheard'"), "^NameError: .*Unheard"),
     ],
