@@ -87,9 +87,9 @@ class Part(metaclass=_PartMeta):
         except (MultimodalVAEError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a plugin's constructor may even exit; the error names its distribution
-            entry = registry.owner_of(part)
+            entry = registry.entry_of(part)
             raise PluginError(
-                f"{cls.kind} {spec['name']!r} of {entry.owner if entry else 'this session'} could not be constructed "
+                f"{cls.kind} {spec['name']!r} of {entry.release if entry else 'this session'} could not be constructed "
                 f"by {part.__module__}:{part.__qualname__}: {one_line(error)}"
             ) from error
         return instance

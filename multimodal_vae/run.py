@@ -25,7 +25,7 @@ from multimodal_vae.errors import (
 from multimodal_vae.files import read_json, read_tensors, require_vacant
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
-from multimodal_vae.provenance import register_handed_over, register_passed, require
+from multimodal_vae.provenance import register_classes, register_instances, require
 from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, is_begun
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOut, held_out_likelihood
@@ -178,7 +178,7 @@ class Run:
             raise RunError(f"{path} is no run folder: it has no config.toml")
         self.environment = read_json(path / "environment.json", EnvironmentRecord)
         recorded, where = self.environment["parts"], f"the run {path}"
-        register_passed(parts, recorded, where)
+        register_classes(parts, recorded, where)
         require(recorded, where)
         self.path = path
         self.configuration = Configuration.read(path / "config.toml")
@@ -247,7 +247,7 @@ class Run:
             fit_on: ``train``, ``validation`` or ``test``; the configuration's where it is None.
         """
         wanted = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
-        register_handed_over(wanted)
+        register_instances(wanted)
         split = self._split(fit_on)
         suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
         name = wanted.name.replace(":", "-")  # which not every file system takes

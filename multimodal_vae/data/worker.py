@@ -40,7 +40,7 @@ class Worker:
 
     def __init__(self, modality: Modality) -> None:
         self.modality = modality
-        owner = registry.owner_of(type(modality))
+        owner = registry.entry_of(type(modality))
         name = f"{owner.distribution}:{owner.name}" if owner else modality.name
         table = json.dumps(modality.configuration | {"name": name})
         self._process = subprocess.Popen(
