@@ -19,11 +19,14 @@ OUTSIDE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/PERFORMANCE.md": "performance.md",
     "benchmarks/MISSING.md": "missing-cells.md",
     "examples/otitis/README.md": "otitis.md",
-    "examples/otitis/ABLATIONS.md": "otitis-ablations.md",
-    "examples/otitis/LENGTHS.md": "otitis-lengths.md",
-    "examples/otitis/PRIVACY.md": "otitis-privacy.md",
+    "examples/otitis/COHORT.md": "otitis-cohort.md",
+    "examples/otitis/study/README.md": "otitis-study.md",
+    "examples/otitis/study/ABLATIONS.md": "otitis-ablations.md",
+    "examples/otitis/study/LENGTHS.md": "otitis-lengths.md",
+    "examples/otitis/study/PRIVACY.md": "otitis-privacy.md",
     "examples/ecg/README.md": "ecg.md",
 }
 """Path in the repository: path in the site."""

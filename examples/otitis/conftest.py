@@ -1,6 +1,7 @@
-"""Lets tests and doctests import the example as its scripts do."""
+"""Make the example's modules importable in tests and doctests, as they are when it runs."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "study")]

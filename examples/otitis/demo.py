@@ -13,16 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 import multimodal_vae as mv
+from figures import gallery_figure, latent_figure, mean_difference, means_figure, pairs_figure
 from multimodal_vae.cli import run_command
-from multimodal_vae.report.figures import (
-    gallery_figure,
-    latent_figure,
-    mean_difference,
-    means_figure,
-    pairs_figure,
-)
 from multimodal_vae.run import train_run
-from multimodal_vae.synthesis.files import write_samples
 
 HERE = Path(__file__).parent
 
@@ -60,7 +53,7 @@ def demo(recipe: Path, out: Path, seed: int, count: int, for_cohort: list[str]) 
     console.rule("new pairs")
     synthesizer = run.synthesizer()
     if not (out / "generated").exists():
-        write_samples(
+        mv.write_samples(
             out / "generated", synthesizer, dict.fromkeys(run.model.classes, count), seed, {"run": str(run.path)}
         )
     console.print(f"{count} pairs of each class: {out / 'generated'}")

@@ -95,7 +95,7 @@ def cores() -> int:
 
 def _read_in_workers(modality: Modality, sources: Sequence[Source], count: int) -> Iterator[ReadResult]:
     """Read cells in turn by pools of one process each, so that a broken pool identifies the cell at fault."""
-    owner = registry.owner_of(type(modality))
+    owner = registry.entry_of(type(modality))
     name = f"{owner.distribution}:{owner.name}" if owner else modality.name
     settings = json.dumps(modality.configuration | {"name": name})
     pending: deque[tuple[Source, Future[ReadResult | None]]] = deque()
@@ -139,7 +139,7 @@ def _result(modality: Modality, source: Source, future: "Future[ReadResult | Non
             f"the process that read {source} ended, by a crash or for lack of memory; set workers = 0 to read in this "
             "process"
         ) from error
-    return read(modality.anew(), source) if result is None else result
+    return read(modality.clone(), source) if result is None else result
 
 
 def _read_in_worker(settings: str, source: Source) -> ReadResult | None:

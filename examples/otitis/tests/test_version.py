@@ -19,7 +19,7 @@ RECORDED = {
 def test_the_sources_are_those_recorded_for_the_version() -> None:
     assert RECORDED.get(SIMULATOR_VERSION) == sources_sha256(), (
         f"the simulator's sources are not those of version {SIMULATOR_VERSION}: raise SIMULATOR_VERSION, run "
-        f"calibration.py anew, and record {sources_sha256()}"
+        f"the study's step calibration anew, and record {sources_sha256()}"
     )
 
 

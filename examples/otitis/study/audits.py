@@ -1,0 +1,103 @@
+"""What the recipes give away of their patients: ``mmvae audit`` of each, and a table beside one another.
+
+Run: ``python examples/otitis/study audits --seed 10``, after ``reproduce``. The patients that nothing learned from are
+a cohort of another seed. The table goes to ``PRIVACY.md`` beside this file, and all figures into each run's folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import multimodal_vae as mv
+from measure import OTHER_SEEDS
+from multimodal_vae.files import write_bytes
+from multimodal_vae.privacy.audit import Audit
+from multimodal_vae.privacy.of_run import audit_run
+from steps import step_parser, write_cohort
+
+PAGE = Path(__file__).with_name("PRIVACY.md")
+AUDITED = {"clean": ("paper-small", "train"), "paper-small": ("paper-small", "test"), "best": ("best", "train")}
+"""Recipe, its run, and the split that densities are fitted on; a run's own comes last, and stays in its folder."""
+PEOPLE = {"train": "trained on", "fitted on": "densities fitted on"}
+LEFT_OUT = ("membership/blind", "recognized/blind", "copies/near")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line, audit, and write the page."""
+    parser = step_parser("audits", "--seed 10")
+    parser.add_argument("--seed", type=int, default=10, help="the cohort (default 10)")
+    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="folder of reproduce")
+    given = parser.parse_args(arguments)
+    audits(given.seed, given.out)
+
+
+def audits(seed: int, out: Path) -> None:
+    """Audit all, and write the page."""
+    console = Console(stderr=True)
+    folder = out / f"seed{seed}"
+    others = other_patients(folder / "others", seed + OTHER_SEEDS)
+    found = {}
+    for name, (run, fit_on) in AUDITED.items():
+        console.print(f"audit of {name}")
+        found[name], _ = audit_run(mv.open_run(folder / run), None, fit_on, others)
+    PAGE.write_text(page(found, seed), "utf-8")
+    console.print(f"{PAGE}")
+
+
+def other_patients(folder: Path, seed: int) -> Path:
+    """The manifest of a cohort whose patients have other names than those of any other cohort."""
+    manifest = write_cohort(folder, seed)
+    renamed = folder / "others.csv"
+    write_bytes(renamed, with_prefix(manifest.read_text("utf-8"), f"{seed}-").encode())
+    return renamed
+
+
+def with_prefix(manifest: str, prefix: str) -> str:
+    """A manifest whose patients' names begin so."""
+    rows = list(csv.DictReader(io.StringIO(manifest)))
+    text = io.StringIO()
+    table = csv.DictWriter(text, rows[0], lineterminator="\n")
+    table.writeheader()
+    table.writerows({**row, "patient_id": prefix + row["patient_id"]} for row in rows)
+    return text.getvalue()
+
+
+def page(found: Mapping[str, Audit], seed: int) -> str:
+    """The page with the table, and each verdict."""
+    lines = [
+        "# What the recipes give away",
+        "",
+        f"Written by `audits.py`; the (simulated) cohort of seed {seed}, a training each; the holdout is the cohort of",
+        f"seed {seed + OTHER_SEEDS}. [Privacy](../../../docs/concepts/privacy.md) describes each measure. Brackets:",
+        "the interval, by bootstrap over patients. *Usual* is what a generator reaches that gives nothing away;",
+        "where it differs, it stands behind a stroke. Figures of single modalities are in each run's `privacy.json`.",
+        "",
+        f"| who | space | measure | usual | {' | '.join(found)} |",
+        "|---" * (4 + len(found)) + "|",
+    ]
+    keys = {(each.who, each.space, each.measure): None for audit in found.values() for each in audit.findings}
+    for who, space, measure in sorted(keys, key=lambda key: (key[0] != "train", list(keys).index(key))):
+        if "/" in space or measure in LEFT_OUT:
+            continue
+        cells = [_cell(audit, who, space, measure) for audit in found.values()]
+        usual = {usual for _, usual in cells if usual}
+        common = usual.pop() if len(usual) == 1 else ""
+        values = [value if common or not own else f"{value} / {own}" for value, own in cells]
+        lines.append(f"| {PEOPLE[who]} | {space} | {measure} | {common} | {' | '.join(values)} |")
+    for name, audit in found.items():
+        lines += ["", f"## {name}", "", *(f"- {sentence}" for sentence in audit.verdict.found)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(audit: Audit, who: str, space: str, measure: str) -> tuple[str, str]:
+    for each in audit.findings:
+        if (each.who, each.space, each.measure) == (who, space, measure):
+            figure = each.figure
+            between = " ({:.2f} to {:.2f})".format(*figure.interval) if figure.interval else ""
+            return f"{figure.value:.2f}{between}", "" if figure.real is None else f"{figure.real:.2f}"
+    return "", ""

@@ -1,0 +1,173 @@
+"""Whether the measures can be trusted: real ears, spoilt in known ways, stand in the place of generated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ear_figures import own_figures
+from ears import CLEAN, Ears, kept_ears
+from judges import FIRST_SEED, Judges
+from landmarks import blurred
+from multimodal_vae.evaluation.coherence import shuffled_within
+from multimodal_vae.evaluation.protocol import evaluate
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.files import write_json
+from steps import step_parser
+
+COUNTS = {"NOE": 100, "OME": 100, "AOM": 80}
+SEEDS = (FIRST_SEED + 10, FIRST_SEED + 11, FIRST_SEED + 12)
+"""Of the ears that stand for training, for held-out, and for generated ones."""
+
+Values = Mapping[str, MetricResult]
+
+
+def shuffled(real: LabeledSamples) -> LabeledSamples:
+    """Each image with the tympanogram of another ear of its class."""
+    order = shuffled_within(real.labels, 0)
+    return LabeledSamples({**real.values, "wbt": real.values["wbt"][order]}, real.labels)
+
+
+def repeated(real: LabeledSamples) -> LabeledSamples:
+    """One sample of each class, again and again, with a trace of noise lest it have no covariance at all."""
+    first = {int(label): int((real.labels == label).nonzero()[0]) for label in real.labels.unique()}
+    rows = torch.tensor([first[label] for label in real.labels.tolist()])
+    rng = torch.Generator().manual_seed(0)
+    values = {name: x[rows] + 1e-3 * torch.randn(x.shape, generator=rng) for name, x in real.values.items()}
+    return LabeledSamples(values, real.labels)
+
+
+def smoothed(real: LabeledSamples) -> LabeledSamples:
+    """Images blurred by 3 pixels; tympanograms as they are."""
+    return LabeledSamples({**real.values, "otoscopy": blurred(real.values["otoscopy"], 3.0)}, real.labels)
+
+
+def noise(real: LabeledSamples) -> LabeledSamples:
+    """Nothing but noise, of the same mean and spread."""
+    rng = torch.Generator().manual_seed(0)
+    values = {
+        name: (x.mean() + x.std() * torch.randn(x.shape, generator=rng)).clamp(0, 1) for name, x in real.values.items()
+    }
+    return LabeledSamples(values, real.labels)
+
+
+def in_place_of_generated(train: LabeledSamples, real: LabeledSamples) -> dict[str, LabeledSamples]:
+    """What is measured: real samples as they are, copies of the training samples, and real ones that were spoilt."""
+    return {
+        "real": real,
+        "shuffled": shuffled(real),
+        "copied": LabeledSamples(train.values, train.labels),
+        "repeated": repeated(real),
+        "blurred": smoothed(real),
+        "noise": noise(real),
+    }
+
+
+WITHIN = "coherence/within class/otoscopy+wbt"
+PRESSURE = "coherence/cause pressure/otoscopy+wbt"
+COPIES = "copying/closest record"
+SHARP = "drum/sharpness/0.1-0.2"
+MALLEUS = "landmark/malleus in NOE"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must be seen in spoilt samples, if the measures are to be believed."""
+
+    case: str
+    says: str
+    holds: Callable[[Values, Values], bool]
+    """Of the case's figures, and of the real samples'."""
+
+
+def _near(name: str, within: float) -> Callable[[Values, Values], bool]:
+    return lambda case, real: abs(case[name].value - (real[name].real or 0)) <= within
+
+
+def _below(name: str, share: float) -> Callable[[Values, Values], bool]:
+    return lambda case, real: case[name].value < share * (real[name].real or 0)
+
+
+EXPECTED = (
+    Expectation("real", "as pure as real samples", _near("purity", 0.05)),
+    Expectation("real", "covers as real samples do", _near("fidelity/coverage", 0.1)),
+    Expectation("real", "as near to training records as real ones", _near(COPIES, 0.1)),
+    Expectation("shuffled", "no coherence within a class", lambda case, _: abs(case[WITHIN].value) < 0.12),
+    Expectation("shuffled", "no coherence of middle-ear pressure", lambda case, _: abs(case[PRESSURE].value) < 0.12),
+    Expectation("shuffled", "purity does not notice much", _near("purity", 0.15)),
+    Expectation("copied", "covers as real samples do", _near("fidelity/coverage", 0.1)),
+    Expectation("copied", "caught by the closest record", lambda case, _: case[COPIES].value == 0),
+    Expectation("repeated", "pure or nearly", lambda case, _: case["purity"].value > 0.95),
+    Expectation("repeated", "no spread", lambda case, _: max(case["purity"].beside.values()) < 0.1),
+    Expectation("repeated", "next to no coverage", _below("fidelity/coverage", 0.3)),
+    Expectation("blurred", "purity hardly notices", _near("purity", 0.15)),
+    Expectation("blurred", "no detail", _below(SHARP, 0.1)),
+    Expectation("blurred", "fewer handles of the malleus", _below(MALLEUS, 0.5)),
+    Expectation("blurred", "fewer vessels", _below("landmark/vessels in AOM", 0.5)),
+    Expectation("noise", "no better than chance", lambda case, _: case["purity"].value < 0.45),
+    Expectation("noise", "no precision", lambda case, _: case["fidelity/precision"].value < 0.1),
+    Expectation("noise", "no coverage", lambda case, _: case["fidelity/coverage"].value < 0.1),
+    Expectation("noise", "no coherence within a class", lambda case, _: abs(case[WITHIN].value) < 0.12),
+    Expectation("noise", "of no use", _below("utility/synthetic alone", 0.75)),
+)
+
+
+def cases(
+    train: LabeledSamples, held_out: Ears, real: LabeledSamples, judges: Judges
+) -> dict[str, dict[str, MetricResult]]:
+    """Figures by name, of each way to spoil."""
+    found = {}
+    for name, spoilt in in_place_of_generated(train, real).items():
+        clean = held_out.others[CLEAN]
+        figures = [
+            *evaluate(train, held_out.samples, spoilt, [judges.joint, judges.image, judges.wbt]),
+            *own_figures(spoilt, held_out.samples, clean, judges.landmarks, judges.wbt_means),
+        ]
+        found[name] = {figure.name: figure for figure in figures}
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print metrics of spoilt samples, and whether each fault is noticed; return 1 where one is not, else 0."""
+    parser = step_parser("sanity", "--judges runs/judges")
+    parser.add_argument("--judges", type=Path, required=True, help="folder that judges wrote")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for all results")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
+    given = parser.parse_args(arguments)
+    train, held_out, third = (
+        kept_ears(given.judges, seed, COUNTS, others, workers=given.workers)
+        for seed, others in zip(SEEDS, ((), (CLEAN,), ()), strict=True)
+    )
+    found = cases(train.samples, held_out, third.samples, Judges.load(given.judges))
+    print(table(found))
+    print()
+    failed = 0
+    for line, holds in verdicts(found):
+        failed += not holds
+        print(f"- {'holds' if holds else 'DOES NOT HOLD'}: {line}")
+    if given.out is not None:
+        write_json(given.out, {name: [figure.to_dict() for figure in each.values()] for name, each in found.items()})
+    return int(failed > 0)
+
+
+def verdicts(found: Mapping[str, Values]) -> list[tuple[str, bool]]:
+    """Each expectation in words, and whether it holds."""
+    return [(f"{each.case}: {each.says}", each.holds(found[each.case], found["real"])) for each in EXPECTED]
+
+
+def table(found: Mapping[str, Values], names: Sequence[str] | None = None) -> str:
+    """Figures of all cases as Markdown; `held out` is what other real samples reach."""
+    first = found["real"]
+    rows = ["| metric | held out | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
+    for name in names or first:
+        reached = first[name].real
+        cells = ["" if reached is None else f"{reached:.3g}", *(f"{each[name].value:.3g}" for each in found.values())]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+        for what in first[name].beside:
+            values = " | ".join(f"{each[name].beside[what]:.3g}" for each in found.values())
+            rows.append(f"| {name}, {what} | | {values} |")
+    return "\n".join(rows)
