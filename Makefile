@@ -4,6 +4,8 @@ VENV ?= .venv
 SEED ?= 10
 BIN = $(VENV)/bin
 PLUGINS = otoscopy wbt ecg
+# Its packages are too many for every environment: test-mlflow installs it.
+HEAVY_PLUGINS = mlflow
 MULTIVAE = .venv-multivae
 DOCS = .venv-docs
 FLOORS = .venv-floors
@@ -43,7 +45,7 @@ lint: $(VENV)/.dev  ## style and types
 
 wheels: $(VENV)/.dev  ## every distribution, in dist/
 	rm -rf dist
-	for each in . $(PLUGINS:%=plugins/%); do $(BIN)/python -m build -q -o dist $$each || exit 1; done
+	for each in . $(PLUGINS:%=plugins/%) $(HEAVY_PLUGINS:%=plugins/%); do $(BIN)/python -m build -q -o dist $$each || exit 1; done
 
 test-wheels: wheels  ## the wheels, installed into an environment of their own, away from the checkout
 	$(BIN)/python tests/check_wheels.py dist constraints.txt
@@ -60,9 +62,9 @@ test-interruptions: $(VENV)/.dev  ## trainings that are killed, and lose their d
 test-strangers: $(VENV)/.dev  ## damaged files of every kind, thrown at their readers
 	$(BIN)/python tests/check_fuzz.py --count 20000
 
-test-mlflow: $(VENV)/.dev  ## the logger mlflow, whose packages are too many to come with every environment
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[mlflow]'
-	$(PYTEST) tests/loggers/test_mlflow.py tests/testing/test_shipped_parts.py -k mlflow
+test-mlflow: $(VENV)/.dev  ## the plugin mlflow, installed for it
+	$(BIN)/python -m pip install -q -c constraints.txt -e plugins/mlflow
+	$(PYTEST) plugins/mlflow
 
 test-combinations: $(VENV)/.dev  ## every fusion with every metric loss and every sampler
 	$(PYTEST) tests/test_combinations.py -m combinations
@@ -104,7 +106,7 @@ $(MULTIVAE)/.run: pyproject.toml constraints.txt
 test-multivae: $(MULTIVAE)/.run  ## the fusions' objectives against MultiVae's, on the same weights and noise
 	OMP_NUM_THREADS=1 $(MULTIVAE)/bin/python tests/check_multivae.py
 
-benchmarks: $(VENV)/.dev  ## how fast it is, into docs/performance.md; on an idle machine, some twenty minutes
+benchmarks: $(VENV)/.dev  ## how fast it is, into benchmarks/PERFORMANCE.md; on an idle machine, some twenty minutes
 	$(MAKE) $(MULTIVAE)/.run || rm -rf $(MULTIVAE)
 	$(BIN)/python benchmarks/run.py --multivae $(MULTIVAE)/bin/python
 

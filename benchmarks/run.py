@@ -1,6 +1,6 @@
 """Run all benchmarks one after another, and write what came out as a page.
 
-Usage: python benchmarks/run.py [--out docs/performance.md] [--only NAME ...] [--multivae PYTHON]
+Usage: python benchmarks/run.py [--out benchmarks/PERFORMANCE.md] [--only NAME ...] [--multivae PYTHON]
 
 What each came to is kept in build/benchmarks; with ``--only`` the page takes the others from there.
 """
@@ -172,7 +172,7 @@ def main() -> int:
     """Run, write, and fail if any of them did."""
     names = [script.name for script in SCRIPTS]
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
+    arguments.add_argument("--out", type=Path, default=HERE / "PERFORMANCE.md")
     arguments.add_argument("--only", nargs="+", choices=names, default=names)
     arguments.add_argument("--multivae", metavar="PYTHON", help="of an environment that has MultiVae as well")
     given = arguments.parse_args()

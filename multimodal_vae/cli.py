@@ -55,12 +55,12 @@ def plugins(
     faulty = False
     if check:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            states = list(pool.map(registry.check, entries))
+            states = list(pool.map(registry.state_of, entries))
         rows = [[*row, state] for row, state in zip(rows, ["state", *states], strict=True)]
-        unreadable = registry.unreadable()
+        unreadable = registry.unreadable_distributions()
         rows += [["-", "-", each.distribution, each.version, each.fault] for each in unreadable]
         faulty = any(state not in (registry.WORKS, registry.RESTRICTED) for state in states) or any(
-            each.ours for each in unreadable
+            each.offers_parts for each in unreadable
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

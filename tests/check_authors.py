@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent / "tools"))
 import documents
 from fresh import Fresh, fresh
 
-TUTORIAL = Path(__file__).parent.parent / "docs" / "write-a-modality.md"
+TUTORIAL = Path(__file__).parent.parent / "docs" / "how-to" / "write-a-modality.md"
 MOST_LINES = 40
 NETWORKS = ("encoder", "decoder")
 

@@ -11,6 +11,7 @@ from multimodal_vae import registry
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+PAGES = ("*.md", "docs/**/*.md", "benchmarks/*.md", "examples/**/*.md", "plugins/*/*.md")
 BLOCKS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)
 
 
@@ -36,10 +37,12 @@ def test_the_list_of_plugins_is_what_is_installed() -> None:
     shown = re.search(r"\$ mmvae plugins\n(.*?)```", README, re.DOTALL)
     assert shown
     listed = {tuple(line.split()) for line in shown[1].splitlines()[1:]}
-    assert listed == {(e.kind, e.name, e.distribution, e.version) for e in registry.entries()}
+    heavy = "multimodal-vae-mlflow"  # installed by `make test-mlflow` alone
+    installed = {(e.kind, e.name, e.distribution, e.version) for e in registry.entries() if e.distribution != heavy}
+    assert listed == installed
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
-    for text in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]:
+    for text in (page for pattern in PAGES for page in ROOT.glob(pattern)):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", text.read_text("utf-8")):
             assert (text.parent / link).exists(), f"{text.name}: {link}"

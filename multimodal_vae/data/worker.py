@@ -40,7 +40,7 @@ class Worker:
 
     def __init__(self, modality: Modality) -> None:
         self.modality = modality
-        owner = registry.owner_of(type(modality))
+        owner = registry.entry_of(type(modality))
         name = f"{owner.distribution}:{owner.name}" if owner else modality.name
         table = json.dumps(modality.configuration | {"name": name})
         self._process = subprocess.Popen(
@@ -78,7 +78,7 @@ class Worker:
         if line.endswith(b"\n"):
             answer: dict[str, Any] = json.loads(line)
             if "raised" in answer:  # a mistake of the modality's: let it be raised here, as if there were no worker
-                return read(self.modality.anew(), source)
+                return read(self.modality.clone(), source)
             if answer["fault"]:
                 return ReadResult(None, {}, answer["fault"])
             content = answers.read(math.prod(shape) * 4)

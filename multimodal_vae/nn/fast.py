@@ -1,6 +1,6 @@
 """The same mathematics in less time: equal to the plain forms but for rounding.
 
-What pays was measured; ``docs/performance.md`` says how much.
+What pays was measured; ``benchmarks/PERFORMANCE.md`` says how much.
 """
 
 import math

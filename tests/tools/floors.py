@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 EXTRAS = ("flow", "tensorboard", "metric-learning")
-"""Those that the tests ask for; MLflow's packages are too many to come with every environment."""
+"""Extras that the tests need; the others name plugins."""
 
 
 def floors(files: Iterable[Path]) -> dict[str, Version]:
