@@ -5,6 +5,8 @@ REPORT ?= runs/demo/run/report.html
 # Version of torch for test-floors. On Linux, the lowest declared one comes with CUDA only, which is several gigabytes.
 TORCH ?=
 PLUGINS = otoscopy wbt ecg
+# Its dependencies are too many for every environment.
+HEAVY_PLUGINS = mlflow
 METADATA = pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 CONSTRAINTS = -c constraints.txt
@@ -14,25 +16,27 @@ BIN = .venv/bin
 PYTEST_ARGS = -m pytest -n 2 --dist worksteal -q
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
-.PHONY: help demo reproduce test test-all lint docs pictures benchmarks wheels test-wheels test-plugins test-authors \
-	test-interruptions test-strangers test-mlflow test-combinations test-floors test-multivae test-report clean
+SLOW = wheels plugins authors interruptions strangers mlflow combinations multivae
+
+.PHONY: help demo reproduce test test-all lint docs pictures benchmarks wheels clean $(SLOW:%=test-%) test-floors test-report
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 
 # One rule makes every environment: from this project's packages and from the lists in requirements/ that it depends on.
-ENVIRONMENTS = .venv .venv-multivae .venv-browser .venv-floors
+ENVIRONMENTS = .venv .venv-browser .venv-floors .venv-mlflow .venv-multivae
 .venv/.installed: requirements/dev.txt requirements/tests.txt
-.venv-multivae/.installed: requirements/multivae.txt
 .venv-browser/.installed: requirements/browser.txt
 .venv-floors/.installed: requirements/floors.txt requirements/tests.txt
 .venv-floors/.installed: CONSTRAINTS =
+.venv-mlflow/.installed: requirements/mlflow.txt requirements/tests.txt
+.venv-multivae/.installed: requirements/multivae.txt
 $(ENVIRONMENTS:%=%/.installed): constraints.txt $(METADATA)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q $(CONSTRAINTS) $(PACKAGES) $(patsubst %,-r %,$(filter requirements/%,$^))
 	touch $@
 
-demo: $(DEV)  ## simulate a cohort, train, generate 1,500 pairs: runs/demo
+demo: $(DEV)  ## simulate a cohort, train, generate 1,500 pairs
 	$(BIN)/python examples/otitis/demo.py --out runs/demo
 
 reproduce: $(DEV)  ## repeat the otitis study; SEED=10
@@ -41,15 +45,14 @@ reproduce: $(DEV)  ## repeat the otitis study; SEED=10
 test: $(DEV) lint  ## check style and types, run all tests
 	$(PYTEST)
 
-test-all: test test-wheels test-plugins test-authors test-interruptions test-strangers test-mlflow test-combinations \
-	test-multivae  ## run the slower checks below, too
+test-all: test $(SLOW:%=test-%)  ## run the slower tests below as well
 
 lint: $(DEV)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(DEV)  ## build the documentation in site/, run its code, check its links
+docs: $(DEV)  ## build site/, run its code, check its links
 	$(PYTEST) tests/test_documents.py tests/test_readme.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 	$(BIN)/python docs/tools/check_site.py site
@@ -58,13 +61,13 @@ pictures: $(DEV)  ## redraw the concepts' pictures, rewrite the notebook
 	$(BIN)/python docs/tools/pictures.py docs/images/concepts
 	$(BIN)/python docs/tools/notebook.py docs/quickstart.md docs/quickstart.ipynb
 
-benchmarks: $(DEV)  ## measure speed into benchmarks/PERFORMANCE.md, 20 minutes
+benchmarks: $(DEV)  ## measure speed; 20 minutes
 	$(MAKE) .venv-multivae/.installed || rm -rf .venv-multivae
 	$(BIN)/python benchmarks/run.py --multivae .venv-multivae/bin/python
 
 wheels: $(DEV)  ## build every distribution in dist/
 	rm -rf dist
-	for each in . $(PLUGINS:%=plugins/%); do $(BIN)/python -m build -q -o dist $$each || exit 1; done
+	for each in . $(PLUGINS:%=plugins/%) $(HEAVY_PLUGINS:%=plugins/%); do $(BIN)/python -m build -q -o dist $$each || exit 1; done
 
 test-wheels: wheels  ## use the wheels in a new environment
 	$(BIN)/python tests/check_wheels.py dist constraints.txt
@@ -72,7 +75,7 @@ test-wheels: wheels  ## use the wheels in a new environment
 test-plugins: wheels  ## install broken and hostile plugins beside good ones
 	$(BIN)/python tests/check_plugins.py dist constraints.txt
 
-test-authors: wheels  ## follow the tutorial and `mmvae new` in a new environment
+test-authors: wheels  ## run the tutorial in a new environment
 	$(BIN)/python tests/check_authors.py dist constraints.txt
 
 test-interruptions: $(DEV)  ## kill trainings, fill their disk, resume them
@@ -81,16 +84,15 @@ test-interruptions: $(DEV)  ## kill trainings, fill their disk, resume them
 test-strangers: $(DEV)  ## read damaged files of every kind
 	$(BIN)/python tests/check_fuzz.py --count 20000
 
-test-mlflow: $(DEV)  ## test the logger mlflow; installs MLflow into .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[mlflow]'
-	$(PYTEST) tests/loggers/test_mlflow.py tests/testing/test_shipped_parts.py -k mlflow
+test-mlflow: .venv-mlflow/.installed  ## test the plugin mlflow
+	OMP_NUM_THREADS=1 .venv-mlflow/bin/python $(PYTEST_ARGS) plugins/mlflow
 
 test-combinations: $(DEV)  ## train every fusion with every loss and sampler
 	$(PYTEST) tests/test_combinations.py -m combinations
 
 # Newer versions deprecate what the lowest ones need, so warnings are not errors here.
 NOT_FLOORS = tests/test_documents.py tests/test_site.py tests/test_readme.py tests/test_benchmarks.py tests/scaffold
-test-floors:  ## test with the lowest declared versions; TORCH=2.13.0 for torch
+test-floors:  ## test the lowest declared versions; TORCH=2.13.0
 	rm -rf .venv-floors
 	$(PYTHON) tests/tools/floors.py $(METADATA) $(TORCH:%=torch=%) > requirements/floors.txt
 	$(MAKE) .venv-floors/.installed
@@ -105,7 +107,7 @@ test-multivae: .venv-multivae/.installed  ## compare the fusions with MultiVae's
 	npm install --silent --no-save --prefix .venv-browser axe-core@4
 	touch $@
 
-test-report: .venv-browser/node_modules  ## open a report in a browser; REPORT=runs/demo/run/report.html
+test-report: .venv-browser/node_modules  ## test a report in a browser; REPORT=report.html
 	.venv-browser/bin/python tests/check_report.py $(REPORT) --axe $</axe-core/axe.min.js --out .venv-browser/screenshots
 
 clean:  ## remove environments and build results

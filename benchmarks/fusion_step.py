@@ -35,7 +35,7 @@ modality.
 def asked(spec: Mapping[str, object], modalities: int) -> str:
     """How many subsets of a complete sample a step asks, and how many reconstructions they make."""
     subsets = Fusion.of(spec).subsets(torch.ones(1, modalities, dtype=torch.bool))
-    counted = subsets.weights > 0
+    counted = subsets.weight > 0
     return f"{int(counted.sum())}, {int((subsets.reconstruction_weight[counted] > 0).sum())}"
 
 

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import entrypoints
 
 from multimodal_vae.errors import one_line
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 KINDS = {
     "modality": "multimodal_vae.modalities",
@@ -217,13 +221,33 @@ def version_of(distribution: str) -> str:
         return ""
 
 
-def requirements_of(distribution: str) -> list[str]:
-    """What it asks for, nothing where its metadata do not tell."""
-    found = _installed(distribution)
+def requirements_of(distribution: str, extra: str | None = None) -> list["Requirement"]:
+    """Return what a distribution requires; requirements that cannot be parsed are left out.
+
+    Args:
+        distribution: its name; one that is not installed requires nothing.
+        extra: None for all requirements, ``""`` for those without any extra, or the name of one extra for what it adds.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    installed = _installed(distribution)
+    requirements = []
     try:
-        return list((found and found.requires) or [])
+        lines = list((installed and installed.requires) or [])
     except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
         return []
+    for line in lines:
+        try:
+            requirements.append(Requirement(line))
+        except InvalidRequirement:
+            continue
+    if extra is None:
+        return requirements
+    return [each for each in requirements if _applies(each, extra) and not (extra and _applies(each, ""))]
+
+
+def _applies(requirement: "Requirement", extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def canonical(distribution: str) -> str:

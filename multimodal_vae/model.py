@@ -1,4 +1,4 @@
-"""The multi-modal variational autoencoder: an encoder and a decoder a modality, one latent."""
+"""The multi-modal variational autoencoder."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
-from multimodal_vae.fusions.base import Fusion, Subsets
+from multimodal_vae.fusions.base import Fusion
+from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.nn import Standardize
@@ -26,31 +27,32 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "bfloat16"]
 Given: TypeAlias = "Mapping[str, Tensor] | MultimodalDataset"
-"""Samples that a model is asked about: tensors by modality, or a data set."""
+"""Samples to encode: tensors by modality, or a data set."""
 
 CALIBRATION_BYTES = 1 << 28
-"""Most of a modality's training samples that it measures: 256 MiB, or 16,384 pictures of 64 x 64 of float32."""
+"""Maximum bytes of training samples that calibrate a modality (256 MiB)."""
 
 
 class MultimodalVAE(nn.Module):
-    """Encoders, a fusion into one latent, and decoders that see all of it, but for what is another modality's own.
+    """One encoder and decoder per modality, one fusion, one latent.
+
+    Every decoder takes the shared latent and, with some fusions, its modality's private dimensions.
 
     Args:
-        modalities: a modality by name: an instance, the name of a registered one, or a table.
-        classes: names of the classes; a label is an index into them.
-        fusion: how features become one latent.
-        metric_loss: what draws the classes apart.
-        latent_dim: length of the latent; 128 is the paper's.
+        modalities: modalities by name, each an instance, a registered name or a table with a ``name``.
+        classes: names of the classes; a label is an index into this list.
+        fusion: maps features to the posterior of the latent.
+        metric_loss: separates the classes in the latent.
+        latent_dim: number of latent dimensions; the paper uses 128.
         objective: weights of the terms, an :class:`~multimodal_vae.objective.Objective` or a table.
-        seed: of the initial weights; torch's present state where it is None.
+        seed: seed of the initial weights. Default: torch's current random state.
 
     Attributes:
-        shared_dim: how many of the latent's first dimensions all modalities share; all, with most fusions.
-        precision: in which encoders and decoders train; ``"float32"`` but for the length of a training that says
-            otherwise.
+        shared_dim: number of leading latent dimensions that all modalities share; all of them with most fusions.
+        precision: precision in which encoders and decoders train; only a training changes it from ``"float32"``.
 
     Raises:
-        ConfigurationError: if a part's settings are wrong, or a modality's networks and loss do not fit its shape.
+        ConfigurationError: if settings are invalid, or a modality's networks and loss do not fit its shape.
 
     Example:
         >>> from multimodal_vae import Vector
@@ -71,9 +73,9 @@ class MultimodalVAE(nn.Module):
     ) -> None:
         super().__init__()
         if not modalities:
-            raise ConfigurationError("a model needs at least one modality")
+            raise ConfigurationError("modalities is empty; a model needs at least one")
         if latent_dim < 1:
-            raise ConfigurationError(f"latent_dim is {latent_dim}, and a latent has at least one dimension")
+            raise ConfigurationError(f"latent_dim is {latent_dim}; give at least 1")
         self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
         self.classes = list(classes)
         self.latent_dim = latent_dim
@@ -83,33 +85,33 @@ class MultimodalVAE(nn.Module):
         self.shared_dim = latent_dim - len(self.modalities) * self.fusion.private
         if self.shared_dim < 1:
             raise ConfigurationError(
-                f"{len(self.modalities)} modalities with private = {self.fusion.private} dimensions each leave nothing "
-                f"to share of a latent of {latent_dim}; make latent_dim larger, or private smaller"
+                f"{len(self.modalities)} modalities with private = {self.fusion.private} leave no shared dimension of "
+                f"latent_dim = {latent_dim}. Raise latent_dim, or lower private"
             )
         self.objective = _objective(objective or {}, self.modalities, self.shared_dim)
         self.metric_loss = MetricLoss.of(metric_loss)
         with seeded(seed):
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
-            seen = self.shared_dim + self.fusion.private
-            self.decoders = nn.ModuleList(modality.decoder(seen) for modality in self.modalities.values())
-            self.sizes = self._sizes(seen)
+            decoder_dim = self.shared_dim + self.fusion.private
+            self.decoders = nn.ModuleList(modality.decoder(decoder_dim) for modality in self.modalities.values())
+            self.sizes = self._probe(decoder_dim)
             self.fusion.build(self.sizes, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     @property
-    def figures(self) -> list[str]:
-        """Names of what a batch comes to: ``loss``, then the terms of :meth:`forward` in their order."""
+    def metric_names(self) -> list[str]:
+        """Names of a batch's metrics: ``loss``, then the terms of :meth:`forward` in order."""
         return ["loss", *map(reconstruction, self.modalities), KL, METRIC]
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """All settings but the seed, defaults included, as a table that makes the same model anew."""
+        """All settings but the seed, with defaults, as a table that builds the same model."""
         return {
             "modalities": {name: modality.configuration for name, modality in self.modalities.items()},
             "classes": self.classes,
@@ -128,71 +130,70 @@ class MultimodalVAE(nn.Module):
         """Compute the terms of the objective.
 
         Args:
-            batch: what is to be reconstructed.
-            inputs: what the encoders see in its place, such as the same samples with parts erased.
-            gather: brings together the rows of all processes that share a batch, for the metric loss, which belongs to
-                the batch as a whole.
+            batch: samples to reconstruct.
+            inputs: samples to encode instead of the batch's own, such as corrupted ones.
+            gather: concatenates rows over all processes that share a batch, for the metric loss.
 
         Returns:
-            ``reconstruction.<modality>`` and ``kl``, (N,) each; and ``metric``, a scalar.
+            ``reconstruction.<modality>`` and ``kl``, (N,) each, and ``metric``, a scalar.
         """
-        _require_something(batch)
+        _require_modalities(batch)
         features = self.features(inputs or batch.samples, batch.present)
         subsets = SubsetBatch(self.fusion.subsets(batch.present))
-        features = {name: subsets.of(x) for name, x in features.items()}
-        posterior: Gaussian = self.fusion(features, subsets.asked)
+        features = {name: subsets.expand(x) for name, x in features.items()}
+        posterior: Gaussian = self.fusion(features, subsets.mask)
         latents = posterior.rsample()
         elements = {name: modality.elements for name, modality in self.modalities.items()}
         terms = {}
         for column, name in enumerate(self.modalities):
             loss = self._reconstruction(column, latents, subsets, batch)
-            # A loss is a mean over its sample's elements; sums are asked of the objective, not of each author.
+            # Authors write a mean over elements; the objective may rescale it to a sum.
             terms[reconstruction(name)] = loss * self.objective.elements(name, elements)
-        present = subsets.of(batch.present)
-        divergence = self.fusion.divergence(posterior, latents, features, subsets.asked, present)
-        terms[KL] = subsets.summed(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
+        present = subsets.expand(batch.present)
+        divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, present)
+        terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
         terms[METRIC] = self._metric(posterior.mean, subsets, batch.labels, gather)
         return terms
 
-    def _reconstruction(self, column: int, latents: Tensor, subsets: "SubsetBatch", batch: Batch) -> Tensor:
-        """How far a modality is from being rebuilt, (N,), over all subsets that have to; zero where it is absent."""
+    def _reconstruction(self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch) -> Tensor:
+        """Return one modality's reconstruction loss, (N,), weighted over subsets; zero where it is absent."""
         name, modality = list(self.modalities.items())[column]
-        decoder, counts = self.decoders[column], subsets.reconstruction_weight[:, column]
+        decoder, weight = self.decoders[column], subsets.reconstruction_weight[:, column]
 
         def loss(latents: Tensor, rows: Tensor) -> Tensor:
             decoded = self._run(decoder, latents)
             target, present = (subsets.take(x, rows) for x in (batch.samples[name], batch.present[:, column]))
-            # Absent rows are decoded all the same, lest batch norm be left with a single one.
+            # Decode absent rows too: batch norm needs more than one row.
             return _where_present(modality.reconstruction_loss, present, (), decoded, target)
 
-        lost = _where_present(loss, counts > 0, (), self._seen(latents, column), subsets.rows)
-        return subsets.summed(lost * counts)
+        losses = _where_present(loss, weight > 0, (), self._decoder_input(latents, column), subsets.rows)
+        return subsets.weighted_sum(losses * weight)
 
     def _metric(
-        self, means: Tensor, subsets: "SubsetBatch", labels: Tensor, gather: Callable[[Tensor], Tensor]
+        self, means: Tensor, subsets: SubsetBatch, labels: Tensor, gather: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        """The metric loss of the shared latent, once for each of a sample's subsets, averaged by their weights."""
-        shaped = subsets.spread(means[:, : self.objective.metric_dimensions or self.shared_dim])
-        everyone, weights, labels = gather(shaped), gather(subsets.weights.T), gather(labels)
+        """Return the metric loss of the shared latent, averaged over subsets by their weights."""
+        by_subset = subsets.scatter(means[:, : self.objective.metric_dimensions or self.shared_dim])
+        means, weights, labels = gather(by_subset), gather(subsets.weight.T), gather(labels)
         total, whole = means.new_zeros(()), weights.sum()
-        for number in range(everyone.shape[1]):
+        for number in range(means.shape[1]):
             known = (labels >= 0) & (weights[:, number] > 0)
             share = weights[:, number].sum() / whole
-            total = total + share * self.metric_loss(everyone[known, number], labels[known])
+            total = total + share * self.metric_loss(means[known, number], labels[known])
         return total
 
     def posterior(self, samples: Mapping[str, Tensor], present: Tensor) -> Gaussian:
-        """Encode and fuse.
+        """Return the posterior given the present modalities.
 
         Args:
             samples: (N, *shape) by modality.
-            present: (N, M) of bool; encoders run on present rows only.
+            present: (N, M) of bool; each encoder runs on its present rows only.
         """
         posterior: Gaussian = self.fusion(self.features(samples, present), present)
         return posterior
 
     def features(self, samples: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
-        """What each encoder tells of its modality, (N, size) by name; zero where it is absent."""
+        """Return each encoder's features, (N, size) by modality; zero where the modality is absent."""
         return {
             name: _where_present(
                 partial(self._run, nn.Sequential(encoder, nn.Flatten())),
@@ -204,49 +205,49 @@ class MultimodalVAE(nn.Module):
         }
 
     def decode(self, latents: Tensor) -> dict[str, Tensor]:
-        """Map latents (N, latent_dim) to each decoder's own output."""
+        """Return each decoder's raw output for latents (N, latent_dim)."""
         return {
-            name: self._run(decoder, self._seen(latents, column))
+            name: self._run(decoder, self._decoder_input(latents, column))
             for column, (name, decoder) in enumerate(zip(self.modalities, self.decoders, strict=True))
         }
 
-    def _seen(self, latents: Tensor, column: int) -> Tensor:
-        """What the decoder of a modality sees of latents: what is shared, and its own."""
+    def _decoder_input(self, latents: Tensor, column: int) -> Tensor:
+        """Return the shared dimensions and the private ones of one modality."""
         if not self.fusion.private:
             return latents
         start = self.shared_dim + column * self.fusion.private
         return torch.cat([latents[:, : self.shared_dim], latents[:, start : start + self.fusion.private]], 1)
 
     def _run(self, network: nn.Module, x: Tensor) -> Any:
-        """Apply an encoder or decoder, in training in the precision of the run; all around them is float32."""
+        """Apply an encoder or decoder: in training in :attr:`precision`, otherwise in float32."""
         reduced = self.training and self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16) if reduced else nullcontext():
             y = network(x)
         return y.to(torch.promote_types(x.dtype, y.dtype)) if isinstance(y, Tensor) else y
 
     def augment(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
-        """Each modality's augmentation of input and target alike; rows that are absent, if it is said, are zero."""
-        return self._changed(samples, present, lambda modality: modality.augment)
+        """Augment samples that serve as input and target; absent rows, if ``present`` is given, become zero."""
+        return self._transform(samples, present, lambda modality: modality.augment)
 
     def corrupt(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
-        """Each modality's corruption of the input alone; rows that are absent, if it is said, are zero."""
-        return self._changed(samples, present, lambda modality: modality.corrupt)
+        """Corrupt samples that serve as input only; absent rows, if ``present`` is given, become zero."""
+        return self._transform(samples, present, lambda modality: modality.corrupt)
 
-    def _changed(
+    def _transform(
         self,
         samples: Mapping[str, Tensor],
         present: Tensor | None,
-        change: Callable[[Modality], Callable[[Tensor], Tensor]],
+        method: Callable[[Modality], Callable[[Tensor], Tensor]],
     ) -> dict[str, Tensor]:
         if present is None:
-            return {name: change(modality)(samples[name]) for name, modality in self.modalities.items()}
+            return {name: method(modality)(samples[name]) for name, modality in self.modalities.items()}
         return {
-            name: _where_present(change(modality), present[:, column], modality.shape, samples[name])
+            name: _where_present(method(modality), present[:, column], modality.shape, samples[name])
             for column, (name, modality) in enumerate(self.modalities.items())
         }
 
     def calibrate(self, data: "MultimodalDataset") -> None:
-        """Let each modality that measures anything measure the training data, or evenly spaced samples of it."""
+        """Let each modality measure its training samples, at most :data:`CALIBRATION_BYTES` of them, evenly spaced."""
         for (name, modality), encoder, decoder in zip(
             self.modalities.items(), self.encoders, self.decoders, strict=True
         ):
@@ -254,16 +255,16 @@ class MultimodalVAE(nn.Module):
             most = max(1, CALIBRATION_BYTES // (4 * math.prod(modality.shape)))
             if len(rows) > most:
                 rows = rows[torch.arange(most) * len(rows) // most]
-            if len(rows) and _measures(modality, encoder, decoder):
+            if len(rows) and _needs_calibration(modality, encoder, decoder):
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
 
     def embed(self, data: "MultimodalDataset", batch_size: int = 256) -> Tensor:
-        """The posterior's mean of every sample, (N, latent_dim), on the CPU."""
+        """Return the posterior mean of every sample, (N, latent_dim), on the CPU."""
         return self.encode(data, batch_size).mean
 
     def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
-        """Decode latents (N, latent_dim) into samples of every modality, on the CPU."""
+        """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU."""
         with evaluating(self):
             parts = [
                 {
@@ -275,77 +276,77 @@ class MultimodalVAE(nn.Module):
         return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
 
     def reconstruct(self, samples: Given) -> dict[str, Tensor]:
-        """Each sample through the mean of its posterior and back, (N, *shape) by modality; also those it lacks.
+        """Decode the posterior means of samples: (N, *shape) by modality, absent modalities included.
 
         Args:
-            samples: as :meth:`encode` takes them.
+            samples: as for :meth:`encode`.
         """
         return self.generate(self.encode(samples).mean)
 
     def translate(
         self, samples: Given, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
     ) -> Tensor:
-        """Tell one modality from others: through the posterior given only those, and back.
+        """Predict one modality from the given ones.
 
         Args:
-            samples: as :meth:`encode` takes them.
-            to: the modality that is wanted.
-            batch_size: how many are encoded at once.
-            draws: how many latents are drawn from each posterior; only its mean is taken where it is None.
-            seed: of the draws; torch's default generator goes on where it is None.
+            samples: as for :meth:`encode`.
+            to: modality to predict.
+            batch_size: number of samples per batch.
+            draws: number of latents to draw from each posterior. Default: decode the posterior mean.
+            seed: seed of the draws. Default: torch's current random state.
 
         Returns:
-            The wanted modality on the CPU, (N, *shape); (N, draws, *shape) where there are draws.
+            The predicted modality on the CPU, (N, *shape), or (N, draws, *shape) with ``draws``.
 
         Raises:
-            ConfigurationError: if there is less than one draw.
-            DataError: if a name is no modality, the samples do not fit, or the fusion cannot do without the others.
+            ConfigurationError: if ``draws`` is below 1.
+            DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
         self._require_modality(to)
         if draws is not None and draws < 1:
-            raise ConfigurationError(f"draws is {draws}; it must be at least 1, or left out for the posterior's mean")
+            raise ConfigurationError(f"draws is {draws}; give at least 1, or leave it out to decode the posterior mean")
         posterior = self.encode(samples, batch_size)
         if draws is None:
             return self.generate(posterior.mean, batch_size)[to]
         with seeded(seed):
             latents = posterior.sample(draws)
-        told = self.generate(latents.flatten(0, 1), batch_size)[to]
-        return told.reshape(*latents.shape[:2], *told.shape[1:])
+        predicted = self.generate(latents.flatten(0, 1), batch_size)[to]
+        return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
     def interpolate(self, pair: Given, steps: int = 8) -> dict[str, Tensor]:
-        """The way from one sample to another: a straight line between their posterior means, decoded at equal steps.
+        """Decode equal steps on the line between the posterior means of two samples.
 
         Args:
-            pair: two samples, as :meth:`encode` takes them; they need not have the same modalities.
-            steps: how many, both ends included.
+            pair: two samples, as for :meth:`encode`; their modalities may differ.
+            steps: number of steps, both ends included.
 
         Returns:
-            (steps, *shape) by modality; the first and the last are the two samples' reconstructions.
+            (steps, *shape) by modality; the first and last are the reconstructions of the two samples.
 
         Raises:
-            ConfigurationError: if there are fewer than two steps.
-            DataError: if there are not two samples, or as :meth:`encode` raises it.
+            ConfigurationError: if ``steps`` is below 2.
+            DataError: if there are not two samples, or as for :meth:`encode`.
         """
         if steps < 2:
-            raise ConfigurationError(f"steps is {steps}; it must be at least 2, since both ends are counted")
+            raise ConfigurationError(f"steps is {steps}; give at least 2, since both ends count")
         means = self.encode(pair).mean
         if len(means) != 2:
-            raise DataError(f"{len(means)} samples are given to interpolate between, and two are wanted")
+            raise DataError(f"interpolate takes 2 samples, not {len(means)}")
         return self.generate(torch.lerp(means[0], means[1], torch.linspace(0, 1, steps)[:, None]))
 
     def encode(self, samples: Given, batch_size: int = 256) -> Gaussian:
-        """The posterior given some of the modalities, or all: the mean and the log-variance of the latent.
+        """Return the posterior given some or all modalities: mean and log-variance of the latent.
 
         Args:
-            samples: (N, *shape) by modality, one or several; or a data set, each of whose samples has what it has.
-                :meth:`~multimodal_vae.data.dataset.MultimodalDataset.only` leaves out the rest of one.
-            batch_size: how many are encoded at once.
+            samples: (N, *shape) by modality, one or several; or a data set, whose samples may lack modalities.
+                :meth:`~multimodal_vae.data.dataset.MultimodalDataset.only` selects modalities of a data set.
+            batch_size: number of samples per batch.
 
         Returns:
-            (N, latent_dim), on the CPU.
+            Mean and log-variance, (N, latent_dim) each, on the CPU.
 
         Raises:
-            DataError: if a name is no modality, the samples do not fit, or the fusion cannot do without the others.
+            DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
         if not isinstance(samples, Mapping):
             self.check(samples)
@@ -353,28 +354,26 @@ class MultimodalVAE(nn.Module):
         for name in samples:
             self._require_modality(name)
         if not samples:
-            raise DataError(
-                f"nothing is given to encode: give samples of one of {list(self.modalities)}, or of several"
-            )
+            raise DataError(f"there are no samples to encode; give samples of one or more of {list(self.modalities)}")
         counts = {name: len(x) for name, x in samples.items()}
         if len(set(counts.values())) > 1:
             raise DataError(f"the modalities have different numbers of samples: {counts}")
         for name, x in samples.items():
             check_samples(name, self.modalities[name], x)
         count = next(iter(counts.values()))
-        return self._posteriors(self._partial(samples, count, batch_size))
+        return self._posteriors(self._batches(samples, count, batch_size))
 
     def _require_modality(self, name: str) -> None:
         if name not in self.modalities:
             raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
 
-    def _partial(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
-        """Batches in which some modalities are absent altogether."""
+    def _batches(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
+        """Yield batches of the given modalities; the others are absent."""
         present = torch.tensor([name in samples for name in self.modalities])
         for rows in torch.split(torch.arange(count), batch_size):
             yield Batch(
                 {
-                    # Of single precision, as data sets have them.
+                    # Data sets hold float32.
                     name: samples[name][rows].float() if name in samples else torch.zeros(len(rows), *modality.shape)
                     for name, modality in self.modalities.items()
                 },
@@ -384,11 +383,11 @@ class MultimodalVAE(nn.Module):
             )
 
     def _posteriors(self, batches: Iterable[Batch]) -> Gaussian:
-        """The posteriors, (N, latent_dim), on the CPU."""
+        """Return the posteriors of all batches, (N, latent_dim), on the CPU."""
         means, logvars = [torch.zeros(0, self.latent_dim)], [torch.zeros(0, self.latent_dim)]
         with evaluating(self):
             for batch in batches:
-                _require_something(batch)
+                _require_modalities(batch)
                 moved = batch.to(self.device)
                 posterior = self.posterior(moved.samples, moved.present)
                 means.append(posterior.mean.cpu())
@@ -396,14 +395,14 @@ class MultimodalVAE(nn.Module):
         return Gaussian(torch.cat(means), torch.cat(logvars))
 
     def check(self, data: "MultimodalDataset") -> None:
-        """Refuse data with other modalities or classes than the model's."""
+        """Raise DataError if the data has other modalities or classes than the model."""
         if list(data.modalities) != list(self.modalities):
             raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
         if data.classes != self.classes:
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
 
-    def _sizes(self, seen_dim: int) -> dict[str, int]:
-        """Number of features of each encoder, found on two blank samples, with every shape checked on the way."""
+    def _probe(self, decoder_dim: int) -> dict[str, int]:
+        """Run two blank samples through each modality, check all shapes, return the number of features."""
         sizes = {}
         with torch.no_grad():
             for (name, modality), encoder, decoder in zip(
@@ -412,79 +411,39 @@ class MultimodalVAE(nn.Module):
                 blank = torch.zeros(2, *modality.shape)
                 with evaluating(encoder), evaluating(decoder):
                     features = encoder(blank)
-                    decoded = decoder(torch.zeros(2, seen_dim))
+                    decoded = decoder(torch.zeros(2, decoder_dim))
                     observed, loss = modality.observe(decoded), modality.reconstruction_loss(decoded, blank)
-                for what, seen, wanted in (
+                for what, shape, expected in (
                     ("encoder gives", features.shape[:1], (2,)),
                     ("observe gives", observed.shape, blank.shape),
                     ("reconstruction loss gives", loss.shape, (2,)),
                 ):
-                    if tuple(seen) != tuple(wanted):
+                    if tuple(shape) != tuple(expected):
                         raise ConfigurationError(
-                            f"modality {name!r}: for 2 samples of {modality.shape} the {what} the shape {tuple(seen)}, "
-                            f"and {tuple(wanted)} is wanted"
+                            f"modality {name!r}: for 2 samples of {modality.shape}, {what} the shape {tuple(shape)}, "
+                            f"not {tuple(expected)}"
                         )
                 sizes[name] = features[0].numel()
         return sizes
 
 
-class SubsetBatch:
-    """The subsets that a step asks, folded into one axis of R rows: a row is one subset of one sample.
-
-    What counts nothing is left out, and of one question a sample nothing is copied.
-
-    Attributes:
-        asked: (R, M), the subsets.
-        reconstruction_weight: (R, M), how much each modality's reconstruction counts.
-        rows: (R,), which sample each is of.
-        weights: (K, N), how much each counts.
-    """
-
-    def __init__(self, subsets: Subsets) -> None:
-        wanted = subsets.weights > 0
-        self.weights = subsets.weights
-        self.asked, self.reconstruction_weight = subsets.asked[wanted], subsets.reconstruction_weight[wanted]
-        self._slots, self.rows = wanted.nonzero(as_tuple=True)
-        self._single = len(wanted) == 1
-
-    def take(self, x: Tensor, rows: Tensor) -> Tensor:
-        """What the samples (N, ...) have, for some of the subsets' rows."""
-        return x if self._single and len(rows) == len(x) else x[rows]
-
-    def of(self, x: Tensor) -> Tensor:
-        """What the samples (N, ...) have, for each of their subsets, (R, ...)."""
-        return self.take(x, self.rows)
-
-    def spread(self, x: Tensor) -> Tensor:
-        """What the subsets (R, ...) have, by sample and subset, (N, K, ...); zero where nothing was asked."""
-        count, samples = self.weights.shape
-        whole = x.new_zeros(samples, count, *x.shape[1:])
-        return whole.index_put((self.rows, self._slots), x)
-
-    def summed(self, x: Tensor) -> Tensor:
-        """The weighted sum over a sample's subsets of what they came to (R,), (N,)."""
-        return (self.spread(x) * self.weights.T).sum(1)
-
-
-def _require_something(batch: Batch) -> None:
-    """Refuse, by name, a sample of which there is nothing."""
+def _require_modalities(batch: Batch) -> None:
+    """Raise DataError if a sample has no modality."""
     empty = ~batch.present.any(1)
     if bool(empty.any()):
-        raise DataError(
-            f"the sample {batch.ids[int(empty.nonzero()[0])]!r} has no modality at all; leave it out, or give it one"
-        )
+        raise DataError(f"the sample {batch.ids[int(empty.nonzero()[0])]!r} has no modality; give it one, or remove it")
 
 
-def _measures(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
-    """Whether calibrating it would look at the samples at all; if not, none need be read."""
+def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
+    """Return whether calibration would use the samples; if not, none are read."""
     own = type(modality).calibrate is not Modality.calibrate
     return own or any(isinstance(layer, Standardize) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _where_present(function: Callable[..., Tensor], present: Tensor, tail: tuple[int, ...], *tensors: Tensor) -> Tensor:
-    """Apply a function to the present rows only; the others are zero in what it gives, (N, *tail).
+    """Apply a function to present rows only; absent rows of the result (N, *tail) are zero.
 
-    An absent row must not so much as pass through: batch norm would count it, and NaN would spread from it.
+    Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them.
     """
     if bool(present.all()):
         return function(*tensors)
@@ -501,10 +460,10 @@ def _objective(spec: Objective | Mapping[str, Any], modalities: Mapping[str, Mod
         raise ConfigurationError(f"objective: {explain_settings(error, Objective)}") from error
     for name in objective.weights:
         if name not in modalities:
-            raise ConfigurationError(f"objective: weights names {name!r}, which is no modality of {list(modalities)}")
+            raise ConfigurationError(f"objective: weights names {name!r}; the modalities are {list(modalities)}")
     if (objective.metric_dimensions or 0) > shared_dim:
         raise ConfigurationError(
-            f"objective: metric_dimensions is {objective.metric_dimensions}, and the latent has {shared_dim} that are "
-            "shared"
+            f"objective: metric_dimensions is {objective.metric_dimensions}, but the latent has only {shared_dim} "
+            "shared dimensions"
         )
     return objective

@@ -49,8 +49,6 @@ def code_of(value: object) -> dict[str, Any] | None:
         where that cannot be told: for a class of the session, and where a source has changed since the session began,
         of which nobody knows whether it was imported before.
     """
-    from packaging.requirements import InvalidRequirement, Requirement
-
     parts = [type(part) for part in parts_within(value)]
     owners = {owner.distribution for owner in map(registry.owner_of, parts) if owner}
     packages = {each.__module__.partition(".")[0] for part in parts for each in part.__mro__ if issubclass(each, Part)}
@@ -62,12 +60,9 @@ def code_of(value: object) -> dict[str, Any] | None:
             if source.stat().st_mtime >= STARTED:
                 return None
             digest.update(f"{source}".encode() + source.read_bytes())
-    required = set()
-    for line in [line for owner in (CORE, *owners) for line in requirements_of(owner)]:
-        try:
-            required.add(Requirement(line).name)
-        except InvalidRequirement:
-            continue  # whoever installs it has to complain
+    # The core's extras are left out: a plugin that is installed later changes nothing here.
+    required = {each.name for each in requirements_of(CORE, extra="")}
+    required |= {each.name for owner in owners - {CORE} for each in requirements_of(owner)}
     return {
         "parts": records(value),
         "sources": digest.hexdigest(),

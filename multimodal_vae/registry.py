@@ -32,7 +32,6 @@ __all__ = [
     "CORE",
     "KINDS",
     "RESTRICTED",
-    "SHIPPED",
     "WORKS",
     "PartEntry",
     "check",
@@ -47,13 +46,6 @@ __all__ = [
     "register",
     "unreadable",
 ]
-
-# So that a run which needs one of our plugins can say what to install.
-SHIPPED = {
-    ("modality", "otoscopy"): "multimodal-vae-otoscopy",
-    ("modality", "wbt"): "multimodal-vae-wbt",
-    ("modality", "ecg"): "multimodal-vae-ecg",
-}
 
 WORKS, RESTRICTED = "works", "not to be loaded: MMVAE_PLUGINS does not name its distribution"
 _PATIENCE = 120  # seconds that a part may take to import when it is checked
@@ -260,19 +252,12 @@ def _allowed(distribution: str) -> bool:
 
 
 def _require_this_core(entry: PartEntry, what: str) -> None:
-    """Refuse a part whose distribution asks for another version of the core than is installed."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
+    """Refuse a part whose distribution requires another version of the core than is installed."""
     if entry.distribution == CORE:
         return
     installed = version_of(CORE)
-    for line in requirements_of(entry.distribution):
-        try:
-            each = Requirement(line)
-        except InvalidRequirement:
-            continue  # whoever installs it has to complain
-        applies = each.marker is None or each.marker.evaluate({"extra": ""})
-        if canonical(each.name) == CORE and applies and not each.specifier.contains(installed, prereleases=True):
+    for each in requirements_of(entry.distribution, extra=""):
+        if canonical(each.name) == CORE and not each.specifier.contains(installed, prereleases=True):
             raise PluginError(
                 f"{what} needs {CORE}{each.specifier}, and {installed} is installed; install a version of one that "
                 f"suits the other, for example: pip install --upgrade {CORE} {entry.distribution}"
@@ -280,12 +265,20 @@ def _require_this_core(entry: PartEntry, what: str) -> None:
 
 
 def _unknown(kind: str, name: str) -> str:
-    shipped = SHIPPED.get((kind, name))
-    if shipped:
-        return f"{kind} {name!r} is not installed; it comes with the distribution {shipped}: pip install {shipped}"
+    """Explain why there is no part of this name, and what to do."""
+    plugin = _plugin_of_extra(name)
+    if plugin:
+        return f"{kind} {name!r} is not installed; install it: pip install {plugin}"
     known = {entry.name for entry in entries(kind)} | {known for known_kind, known in _registered if known_kind == kind}
     if "." in name and ":" not in name:
         return f"{kind} {name!r} was a class of another session; pass it to multimodal_vae.register first"
     silent = [f"{each.distribution} {each.version}" for each in unreadable() if each.ours]
     perhaps = f"; {' and '.join(silent)} may have it, but cannot be read: mmvae plugins --check" if silent else ""
     return f"there is no {kind} {name!r}; {did_you_mean(name, known)}{perhaps}"
+
+
+def _plugin_of_extra(name: str) -> str | None:
+    """Return the plugin that the core's extra of this name requires, unless it is installed."""
+    installed = {entry.distribution for entry in entries()}
+    plugins = [canonical(each.name) for each in requirements_of(CORE, extra=name)]
+    return next((each for each in plugins if each.startswith(f"{CORE}-") and each not in installed), None)

@@ -1,7 +1,7 @@
 """Holds the fusions' training objectives against MultiVae's, on the same weights, samples and noise, in float64.
 
-Run: ``python tests/check_multivae.py`` in the environment that ``make .venv-multivae/.run`` makes; it says what it
-does, and ends with the count of what held.
+Run: ``python tests/check_multivae.py`` in the environment that ``make .venv-multivae/.installed`` makes.
+It prints each check and ends with their number.
 
 Both packages share one set of modules, so that gradients fall on the same weights. Where definitions agree, value and
 gradient are compared as they are. Where one differs, a fusion of ours with that one thing changed (``Their...``) has to
@@ -36,8 +36,8 @@ import multimodal_vae as mv
 from fresh import Held
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.distributions import Gaussian, product
-from multimodal_vae.fusions.base import Subsets
 from multimodal_vae.fusions.mvtcae import kl_to_experts
+from multimodal_vae.fusions.subsets import Subsets
 from multimodal_vae.nn.losses import bce
 
 Hold = Callable[..., None]
@@ -166,7 +166,7 @@ class Pair:
         subsets, fusion = self.ours.fusion.subsets(self.present), self.ours.objective
         sizes = {name: modality.elements for name, modality in self.ours.modalities.items()}
         each = torch.tensor([LIKELIHOODS[name][4] * fusion.elements(name, sizes) for name in self.names])
-        rebuilt = subsets.weights[..., None] * subsets.reconstruction_weight * self.present
+        rebuilt = subsets.weight[..., None] * subsets.reconstruction_weight * self.present
         return (rebuilt @ each).sum(0).mean()
 
     def their_loss(self, kind: str, noise: Tensor, prior: bool = False, **settings: object) -> Tensor:
@@ -250,8 +250,8 @@ class TheirMVAE(mv.PoE):
 
     def subsets(self, present):
         found = super().subsets(present)
-        counts = (found.weights > 0).sum(1, keepdim=True).clamp(min=1)
-        return replace(found, weights=found.weights * len(present) / counts)
+        counts = (found.weight > 0).sum(1, keepdim=True).clamp(min=1)
+        return replace(found, weight=found.weight * len(present) / counts)
 
 
 class FlooredMVTCAE(mv.MVTCAE):
@@ -268,8 +268,8 @@ class TheirMVTCAE(FlooredMVTCAE):
         found = Subsets.whole(present)
         return replace(found, reconstruction_weight=found.reconstruction_weight * (1 - self.alpha / present.shape[1]))
 
-    def divergence(self, posterior, latents, features, asked, present):
-        spread = kl_to_experts(posterior, self.experts(features, asked), asked) / asked.shape[1]
+    def divergence(self, posterior, latents, features, mask, present):
+        spread = kl_to_experts(posterior, self.experts(features, mask), mask) / mask.shape[1]
         return (1 - self.alpha) * posterior.kl_to_standard_normal().sum(1) + self.alpha * spread
 
 
@@ -320,7 +320,7 @@ def mvae(hold: Hold) -> None:
     numbers = torch.tensor(chosen)[:, None].expand(-1, COUNT)
     pair, drawn = Pair(3, mv.PoE(random_subsets=2)), noise(COUNT * 6)
     with (
-        mock.patch("multimodal_vae.fusions.poe.drawn", return_value=numbers),
+        mock.patch("multimodal_vae.fusions.poe.draw_numbers", return_value=numbers),
         mock.patch("multivae.models.mvae.mvae_model.choice", return_value=[0, 2]),
     ):
         same = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, k=2, **settings))

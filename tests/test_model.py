@@ -209,11 +209,11 @@ def test_an_authors_wrong_shape_is_found_before_any_data(where, words):
     ("arguments", "words"),
     [
         ({"objective": {"kl_wieght": 1.0}}, "objective.*kl_wieght.*did you mean 'kl_weight'"),
-        ({"objective": {"weights": {"blod": 1.0}}}, "'blod', which is no modality"),
-        ({"objective": {"metric_dimensions": 9}}, "metric_dimensions is 9, and the latent has 3"),
+        ({"objective": {"weights": {"blod": 1.0}}}, "'blod'; the modalities are"),
+        ({"objective": {"metric_dimensions": 9}}, "metric_dimensions is 9, but the latent has only 3"),
         ({"fusion": "concta"}, "did you mean 'concat'"),
         ({"metric_loss": {"name": "triplet", "margin": -1}}, "'margin'"),
-        ({"modalities": {}}, "at least one modality"),
+        ({"modalities": {}}, "a model needs at least one"),
         ({"latent_dim": 0}, "latent_dim"),
     ],
 )
@@ -266,7 +266,7 @@ def test_telling_from_all_modalities_is_reconstruction(make_data, make_model):
         ({"blood": torch.zeros(2, 4)}, "gait", r"'blood': a sample has the shape \(4,\)"),
         ({"blood": torch.full((2, 3), float("nan"))}, "gait", "'blood'.*not finite"),
         ({"blood": torch.zeros(2, 3), "gait": torch.zeros(3, 2)}, "gait", "different numbers.*'blood': 2.*'gait': 3"),
-        ({}, "gait", "nothing is given"),
+        ({}, "gait", "there are no samples to encode"),
         ({"blood": torch.zeros(2, 3)}, "gait", "lacks 'gait'.*dropout"),
     ],
 )

@@ -47,7 +47,6 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("logger", "jsonl"): {},
     ("logger", "console"): {},
     ("logger", "tensorboard"): {},
-    ("logger", "mlflow"): {"store": "runs/mlflow.db", "experiment": "ears"},
     ("sampler", "gmm"): {"components": 2, "covariance": "full", "regularization": 0.01, "seed": 4},
 }
 BASES: dict[str, Any] = {
@@ -111,7 +110,7 @@ def test_configuration_holds_every_default(kind, name):
     short = BASES[kind].of({"name": name, **required}).configuration
     from_class = type(BASES[kind].of({"name": name, **required}))(**required).configuration
     assert short == from_class
-    settings = PARTS[kind, name].keys() - {"bandwidths", "store", "miner", "shrinkage"}  # None, so left out
+    settings = PARTS[kind, name].keys() - {"bandwidths", "miner", "shrinkage"}  # None, so left out
     assert settings <= short.keys()
 
 

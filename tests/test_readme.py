@@ -37,7 +37,9 @@ def test_the_list_of_plugins_is_what_is_installed() -> None:
     shown = re.search(r"\$ mmvae plugins\n(.*?)```", README, re.DOTALL)
     assert shown
     listed = {tuple(line.split()) for line in shown[1].splitlines()[1:]}
-    assert listed == {(e.kind, e.name, e.distribution, e.version) for e in registry.entries()}
+    heavy = "multimodal-vae-mlflow"  # installed by `make test-mlflow` alone
+    installed = {(e.kind, e.name, e.distribution, e.version) for e in registry.entries() if e.distribution != heavy}
+    assert listed == installed
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

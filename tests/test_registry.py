@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ CORE = {
     "fusion": {"concat"},
     "metric_loss": {"triplet", "supcon", "proxy_anchor", "center", "pytorch_metric_learning"},
     "sampler": {"kde", "gaussian", "gmm", "flow", "prior", "interpolation"},
-    "logger": {"jsonl", "console", "tensorboard", "mlflow"},
+    "logger": {"jsonl", "console", "tensorboard"},
 }
 
 
@@ -94,11 +95,36 @@ def test_an_unknown_name_is_answered_with_the_near_one():
         mv.MetricLoss.of("tripelt")
 
 
-@pytest.mark.parametrize(("kind", "name"), registry.SHIPPED)
-def test_a_shipped_plugin_that_is_missing_is_named_with_its_distribution(kind, name, monkeypatch):
+PLUGINS = [("modality", "otoscopy"), ("modality", "wbt"), ("modality", "ecg"), ("logger", "mlflow")]
+
+
+@pytest.mark.parametrize(("kind", "name"), PLUGINS)
+def test_a_plugin_that_is_missing_is_named_with_its_distribution(kind, name, monkeypatch):
     monkeypatch.setattr(registry, "discover", lambda: ())
-    with pytest.raises(mv.PluginError, match=f"pip install multimodal-vae-{name}"):
+    with pytest.raises(mv.PluginError, match=f"{kind} '{name}' is not installed.*pip install multimodal-vae-{name}$"):
         registry.load(kind, name)
+
+
+@pytest.mark.parametrize("name", ["flow", "tensorboard", "metric-learning"])
+def test_an_extra_that_is_no_plugin_answers_for_no_name(name):
+    with pytest.raises(mv.PluginError, match=f"there is no modality '{name}'"):
+        registry.load("modality", name)
+
+
+def test_the_name_of_an_installed_plugin_is_unknown_among_other_kinds():
+    with pytest.raises(mv.PluginError, match="there is no fusion 'wbt'"):
+        registry.load("fusion", "wbt")
+
+
+@pytest.mark.parametrize("folder", sorted(Path(__file__).parent.parent.glob("plugins/*/pyproject.toml")), ids=str)
+def test_every_plugin_has_an_extra_of_its_name(folder):
+    project = tomllib.loads(folder.read_text("utf-8"))["project"]
+    (points,) = project["entry-points"].values()
+    extras = tomllib.loads((folder.parents[2] / "pyproject.toml").read_text("utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    for name in points:
+        assert [line.partition(">")[0] for line in extras[name]] == [project["name"]]
 
 
 def test_a_registered_class_is_known_by_its_name():

@@ -1,59 +1,29 @@
-"""The door for a fusion of your own."""
+"""Base class of all fusions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from multimodal_vae.distributions import Gaussian
+from multimodal_vae.fusions.subsets import Subsets
 from multimodal_vae.part import Part
 
 LOGVAR = 20.0
-"""Greatest size of an expert's log-variance: exp(-20) and exp(20) are still far from float32's ends, and no posterior
-of use lies beyond."""
-
-
-@dataclass(frozen=True)
-class Subsets:
-    """Which subsets of its modalities a step of training asks of each sample, K of them.
-
-    Attributes:
-        asked: (K, N, M) of bool, what each subset consists of; never more than is present.
-        weights: (K, N), how much each counts in the loss; one with weight zero is never asked.
-        reconstruction_weight: (K, N, M), how much each modality's reconstruction from it counts; an absent
-            one's never does.
-    """
-
-    asked: Tensor
-    weights: Tensor
-    reconstruction_weight: Tensor
-
-    @classmethod
-    def whole(cls, present: Tensor) -> "Subsets":
-        """Ask for all that is present, once, and have it rebuild everything.
-
-        Example:
-            >>> Subsets.whole(torch.tensor([[True, False]])).asked
-            tensor([[[ True, False]]])
-        """
-        ones = torch.ones(1, *present.shape, device=present.device)
-        return cls(present[None], ones[..., 0], ones)
+"""Bound on the absolute log-variance of an expert. exp(-20) and exp(20) are well within float32's range."""
 
 
 class Fusion(Part, nn.Module, ABC):
-    """Answers one question: given these modalities, which Gaussian is the latent's?
+    """Map the features of the present modalities to the Gaussian posterior of the latent.
 
-    Which subsets of the modalities a step of training asks, and what the answer costs, a fusion may say besides;
-    without a word, it is all that is present, and the KL divergence from the prior N(0, I).
-
-    Sizes are not known when a fusion is made, so its layers are made in :meth:`build`.
+    Subclasses write :meth:`build` and :meth:`forward`. They may also choose the subsets that a training step encodes
+    (:meth:`subsets`; default: all present modalities) and the divergence of a posterior (:meth:`divergence`; default:
+    the KL divergence from the prior N(0, I)).
 
     Attributes:
-        private: how many dimensions of the latent are each modality's own. The latent is ``[z | w_1 | ... | w_M]``,
-            z shared by all and w_m of ``private`` dimensions; the decoder of modality m sees ``[z | w_m]``, the metric
-            loss z.
+        private: number of latent dimensions that belong to each modality alone. The latent is
+            ``[z | w_1 | ... | w_M]``: all modalities share z, and each w_m has ``private`` dimensions. The decoder of
+            modality m takes ``[z | w_m]``; the metric loss takes z.
     """
 
     kind = "fusion"
@@ -64,28 +34,28 @@ class Fusion(Part, nn.Module, ABC):
 
     @abstractmethod
     def build(self, sizes: Mapping[str, int], latent_dim: int) -> None:
-        """Make the layers.
+        """Make the layers. The model calls this once, when it knows the sizes.
 
         Args:
             sizes: number of features of each modality, in the model's order.
-            latent_dim: length of the latent, private dimensions included.
+            latent_dim: number of latent dimensions, private ones included.
         """
 
     @abstractmethod
     def forward(self, features: Mapping[str, Tensor], present: Tensor) -> Gaussian:
-        """Fuse.
+        """Return the posterior given the present modalities.
 
         Args:
-            features: (N, size) by modality, in the order of ``sizes``; what stands in the rows of what is absent
-                must have no say, were it NaN.
-            present: (N, M) of bool, a column a modality: what is to be fused, be it all there is or a part of it.
+            features: (N, size) by modality, in the order of ``sizes``. Rows of absent modalities must not change the
+                result, even if they hold NaN.
+            present: (N, M) of bool, one column per modality: the modalities to fuse.
 
         Raises:
-            DataError: if the fusion cannot do without a modality that is absent.
+            DataError: if the fusion needs a modality that is absent.
         """
 
     def subsets(self, present: Tensor) -> Subsets:
-        """The subsets that a step of training asks; all that is present, unless a fusion says otherwise.
+        """Return the subsets that a training step encodes. Default: all present modalities.
 
         Args:
             present: (N, M) of bool.
@@ -93,20 +63,20 @@ class Fusion(Part, nn.Module, ABC):
         return Subsets.whole(present)
 
     def divergence(
-        self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], asked: Tensor, present: Tensor
+        self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], mask: Tensor, present: Tensor
     ) -> Tensor:
-        """What an answer costs, in nats, summed over dimensions; the KL divergence from N(0, I) unless told otherwise.
+        """Return the divergence of each posterior, in nats, summed over dimensions. Default: KL from N(0, I).
 
-        A row is one subset of one sample.
+        Each row is one subset of one sample.
 
         Args:
-            posterior: the answers, (R, latent_dim).
-            latents: (R, latent_dim), drawn from them.
-            features: (R, size) by modality, of the samples.
-            asked: (R, M) of bool, the subsets.
-            present: (R, M) of bool, all that is present of the samples.
+            posterior: posteriors, (R, latent_dim).
+            latents: (R, latent_dim), one draw from each posterior.
+            features: (R, size) by modality.
+            mask: (R, M) of bool, the modalities of each subset.
+            present: (R, M) of bool, the modalities of each sample.
 
         Returns:
-            (R,); for a divergence that is estimated from ``latents``, right in its expectation.
+            (R,); an estimate from ``latents`` must be unbiased.
         """
         return posterior.kl_to_standard_normal().sum(1)

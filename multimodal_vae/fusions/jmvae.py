@@ -1,4 +1,4 @@
-"""A joint encoder, and an expert a modality near it: JMVAE (Suzuki et al. 2016)."""
+"""A joint encoder with one expert per modality: JMVAE (Suzuki et al. 2016)."""
 
 from collections.abc import Mapping
 
@@ -13,18 +13,18 @@ from multimodal_vae.fusions.mvtcae import kl_to_experts
 
 
 class JMVAE(Experts):
-    """All features joined where all are present, as in ``concat``; else experts, learned from the joint answer.
+    """Encode all features jointly, as ``concat`` does, if all are present; otherwise multiply experts.
 
-    Training adds to the KL divergence from the prior that of the joint Gaussian from the answer for each modality
-    alone, ``alpha`` times (JMVAE-kl; Suzuki et al. 2016, section 3.3). The answer for a part is the product of its
-    experts. A sample that lacks a modality trains the answer for what it has.
+    Training adds ``alpha`` times the KL divergence of the joint posterior from each single-modality posterior to the
+    KL divergence from the prior (JMVAE-kl; Suzuki et al. 2016, section 3.3). The posterior of a subset is the product
+    of its experts. A sample that lacks a modality trains the posterior of the subset it has.
 
     Args:
-        alpha: how much the single modalities' divergence counts; 0.1 is the paper's.
-        prior: whether the prior is an expert in every answer for a part. Without it, the answer for one modality is
-            its expert itself, as in the paper, which has two modalities; but each expert has already the prior in
-            it, so that a product of several is too sure. With it, answers for several have the form of the true
-            posterior, and none is wider than the prior; with two modalities that translates worse.
+        alpha: weight of the divergence from the single-modality posteriors; the paper uses 0.1.
+        prior: whether the prior is an expert in the posterior of a subset. Without it, the posterior of one modality is
+            its expert, as in the paper, which has two modalities; a product of several such experts is too narrow,
+            since each already contains the prior. With it, products have the form of the true posterior and are never
+            wider than the prior, but two modalities translate worse.
     """
 
     def __init__(self, alpha: NonNegativeFloat = 0.1, prior: bool = False) -> None:
@@ -33,12 +33,12 @@ class JMVAE(Experts):
         self.prior = prior
 
     def build(self, sizes: Mapping[str, int], latent_dim: int) -> None:
-        """Make the experts, and one layer more on all features."""
+        """Make the experts and a linear layer on all features."""
         super().build(sizes, latent_dim)
         self.joint = nn.Linear(sum(sizes.values()), 2 * latent_dim)
 
     def forward(self, features: Mapping[str, Tensor], present: Tensor) -> Gaussian:
-        """The joint answer for all modalities, or the experts' for a part of them."""
+        """Return the joint posterior if all modalities are present, else the product of experts."""
         part = product(self.experts(features, present), present, self.prior)
         all_here = present.all(1, keepdim=True)
         joined = torch.where(all_here, torch.cat(list(features.values()), 1), 0)
@@ -48,12 +48,12 @@ class JMVAE(Experts):
         )
 
     def divergence(
-        self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], asked: Tensor, present: Tensor
+        self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], mask: Tensor, present: Tensor
     ) -> Tensor:
-        """From the prior, and, where all modalities are asked, from the answer for each."""
-        experts = self.experts(features, asked)
-        # Each a product of one: a place of its own among the axes makes M rows of what would be multiplied.
+        """Return the KL from the prior plus, for the joint posterior, its weighted KL from each expert."""
+        experts = self.experts(features, mask)
+        # A new axis makes each expert a product of one.
         each = Gaussian(experts.mean[:, :, None], experts.logvar[:, :, None])
-        singles = product(each, torch.ones_like(asked)[..., None], self.prior)
-        apart = torch.where(asked.all(1), kl_to_experts(posterior, singles, asked), 0)
-        return posterior.kl_to_standard_normal().sum(1) + self.alpha * apart
+        singles = product(each, torch.ones_like(mask)[..., None], self.prior)
+        from_singles = torch.where(mask.all(1), kl_to_experts(posterior, singles, mask), 0)
+        return posterior.kl_to_standard_normal().sum(1) + self.alpha * from_singles

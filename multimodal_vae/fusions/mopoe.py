@@ -9,26 +9,26 @@ from torch import Tensor
 
 from multimodal_vae.distributions import Gaussian, product
 from multimodal_vae.errors import ConfigurationError
-from multimodal_vae.fusions.base import Subsets
-from multimodal_vae.fusions.experts import Experts, count_subsets, drawn, numbered
+from multimodal_vae.fusions.experts import Experts, count_subsets, draw_numbers, masks_of_numbers
+from multimodal_vae.fusions.subsets import Subsets
 
-_ALL, _DRAWN = 7, 5  # subsets of three modalities, and as many as are drawn of more
-_MOST_SUMMED = 10  # modalities whose 1023 products a sampled divergence still sums up
+_MAX_EXHAUSTIVE, _RANDOM = 7, 5  # with draws = "auto": encode all subsets up to 7 (three modalities), else 5 at random
+_MAX_MODALITIES = 10  # the sampled divergence sums over at most 1023 products
 
 
 class MoPoE(Experts):
     """A mixture of the products of experts of all subsets (Sutter et al. 2021, section 3).
 
-    Training asks every subset of what is present, and each has to rebuild everything. Asked about a subset, the
-    fusion answers with its product.
+    Training encodes every subset of the present modalities and reconstructs all modalities from each. The posterior
+    of a subset is its product.
 
     Args:
-        draws: how many subsets of a sample a step asks at most; where there are more, as many are drawn, with the same
-            loss in expectation. ``"auto"`` is all 7 of up to three modalities, and 5 of more: each is decoded by
-            every modality, so that with eight a step takes about two and a half times that of ``poe``.
-        kl: as for :class:`~multimodal_vae.fusions.moe.MoE`; ``"bound"`` is the paper's.
-        prior: whether the prior is an expert in every product. The paper has none; with it, the true posterior has
-            the products' form, as in MVAE.
+        draws: maximum number of subsets per sample and step. If there are more, that many are drawn at random; the
+            expected loss is the same. ``"auto"`` takes all 7 subsets of up to three modalities, and 5 of more. Every
+            decoder runs on each subset: with eight modalities a step takes about 2.5 times that of ``poe``.
+        kl: as for :class:`~multimodal_vae.fusions.moe.MoE`; the paper uses ``"bound"``.
+        prior: whether the prior is an expert in every product, as in MVAE, where products then have the form of the
+            true posterior. The paper has no prior.
     """
 
     def __init__(
@@ -44,40 +44,40 @@ class MoPoE(Experts):
 
     def build(self, sizes: Mapping[str, int], latent_dim: int) -> None:
         """Make the experts."""
-        if self.kl == "sampled" and len(sizes) > _MOST_SUMMED:
+        if self.kl == "sampled" and len(sizes) > _MAX_MODALITIES:
             raise ConfigurationError(
-                f"the fusion 'mopoe' with kl = 'sampled' sums over all subsets of {len(sizes)} modalities; it does so "
-                f"for {_MOST_SUMMED} at most: use kl = 'bound'"
+                f"the fusion 'mopoe' with kl = 'sampled' sums over all subsets and takes at most {_MAX_MODALITIES} "
+                f"modalities, not {len(sizes)}. Use kl = 'bound'"
             )
         super().build(sizes, latent_dim)
 
     def forward(self, features: Mapping[str, Tensor], present: Tensor) -> Gaussian:
-        """The product of the experts that are present."""
+        """Return the product of the present experts."""
         return product(self.experts(features, present), present, self.prior)
 
     def subsets(self, present: Tensor) -> Subsets:
-        """Every subset that is not empty, or as many of them, drawn."""
-        every = count_subsets(present)
-        there_are = 2 ** present.shape[1] - 1
-        wanted = self.draws if self.draws != "auto" else _ALL if there_are <= _ALL else _DRAWN
-        most = min(wanted, there_are)
+        """Return all non-empty subsets, or ``draws`` of them at random."""
+        count = count_subsets(present)
+        total = 2 ** present.shape[1] - 1
+        auto = total if total <= _MAX_EXHAUSTIVE else _RANDOM
+        most = min(auto if self.draws == "auto" else self.draws, total)
         slot = torch.arange(most, device=present.device)[:, None]
-        few = every <= most
-        asked = numbered(torch.where(few, slot + 1, drawn(most, present)), present)
-        weights = torch.where(few, (slot < every) / every.clamp(min=1), 1 / most)
-        return Subsets(asked & (slot < every)[..., None], weights, torch.ones_like(asked, dtype=weights.dtype))
+        exhaustive = count <= most
+        mask = masks_of_numbers(torch.where(exhaustive, slot + 1, draw_numbers(most, present)), present)
+        weight = torch.where(exhaustive, (slot < count) / count.clamp(min=1), 1 / most)
+        return Subsets(mask & (slot < count)[..., None], weight, torch.ones_like(mask, dtype=weight.dtype))
 
     def divergence(
-        self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], asked: Tensor, present: Tensor
+        self, posterior: Gaussian, latents: Tensor, features: Mapping[str, Tensor], mask: Tensor, present: Tensor
     ) -> Tensor:
-        """That of the component, or log q(z) - log p(z) under the mixture of all subsets of what is present."""
+        """Return the component's KL, or log q(z) - log p(z) with the mixture of all subsets as q."""
         if self.kl == "bound":
             return posterior.kl_to_standard_normal().sum(1)
-        experts, every = self.experts(features, present), count_subsets(present)
+        experts, count = self.experts(features, present), count_subsets(present)
         joint = []
         for number in range(1, 2 ** present.shape[1]):
-            subset = numbered(torch.full_like(every, number)[None], present)[0]
+            subset = masks_of_numbers(torch.full_like(count, number)[None], present)[0]
             log_prob = product(experts, subset, self.prior).log_prob(latents)
-            joint.append(torch.where(number <= every, log_prob, -torch.inf))
-        mixture = torch.stack(joint).logsumexp(0) - every.log()
+            joint.append(torch.where(number <= count, log_prob, -torch.inf))
+        mixture = torch.stack(joint).logsumexp(0) - count.log()
         return mixture - Gaussian.standard_like(latents).log_prob(latents)

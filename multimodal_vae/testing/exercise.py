@@ -84,9 +84,9 @@ def asked_of(
 ) -> tuple[Gaussian, Tensor, dict[str, Tensor], Tensor, Tensor]:
     """What the core makes of a batch in training: the arguments of :meth:`Fusion.divergence`, a row a question."""
     subsets = part.subsets(present)
-    wanted = subsets.weights > 0
+    wanted = subsets.weight > 0
     rows = wanted.nonzero(as_tuple=True)[1]
-    folded, asked = {name: x[rows] for name, x in features.items()}, subsets.asked[wanted]
+    folded, asked = {name: x[rows] for name, x in features.items()}, subsets.mask[wanted]
     posterior = part(folded, asked)
     return posterior, posterior.rsample(), folded, asked, present[rows]
 

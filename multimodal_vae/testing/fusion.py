@@ -139,16 +139,16 @@ def subsets_are_of_what_is_present(part: Fusion) -> None:
     _built(part)
     for _, present, absent in _absences():
         subsets = part.subsets(present)
-        count = len(subsets.asked)
-        shapes = [tuple(x.shape) for x in (subsets.asked, subsets.weights, subsets.reconstruction_weight)]
+        count = len(subsets.mask)
+        shapes = [tuple(x.shape) for x in (subsets.mask, subsets.weight, subsets.reconstruction_weight)]
         wanted = [(count, *present.shape), (count, len(present)), (count, *present.shape)]
         expect(shapes == wanted, f"subsets, weights and counts of {shapes}", f"{wanted}")
         there = f"where {absent} are absent"
-        taken = subsets.weights > 0
-        proper = bool(subsets.weights.isfinite().all() and (subsets.weights >= 0).all() and taken.any(0).all())
-        expect(proper, f"weights {subsets.weights.tolist()} {there}", "none negative, and some positive of each sample")
-        expect(not bool((subsets.asked & ~present).any()), f"a subset with what is not there, {there}", "present only")
-        expect(bool(subsets.asked.any(2)[taken].all()), f"an empty subset that counts, {there}", "something in each")
+        taken = subsets.weight > 0
+        proper = bool(subsets.weight.isfinite().all() and (subsets.weight >= 0).all() and taken.any(0).all())
+        expect(proper, f"weights {subsets.weight.tolist()} {there}", "none negative, and some positive of each sample")
+        expect(not bool((subsets.mask & ~present).any()), f"a subset with what is not there, {there}", "present only")
+        expect(bool(subsets.mask.any(2)[taken].all()), f"an empty subset that counts, {there}", "something in each")
         rebuilt = (taken[..., None] & (subsets.reconstruction_weight > 0)).any(0)
         expect(bool(rebuilt[present].all()), f"a present modality that nothing rebuilds, {there}", "all are rebuilt")
 

@@ -282,16 +282,16 @@ def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size:
     """
     batches = torch.split(torch.arange(len(data)), batch_size)
     # A row a batch, each filled by one process: their sum is exact, and whatever is made of it the same for all.
-    table = torch.zeros(len(batches), len(vae.figures), dtype=torch.float64)
+    table = torch.zeros(len(batches), len(vae.metric_names), dtype=torch.float64)
     with evaluating(vae), seeded(seed):
         for number in distributed.share(torch.arange(len(batches))).tolist():
             torch.manual_seed(seed + number)
             terms = vae(data.batch(batches[number]).to(vae.device))
             found = _figures(vae.objective.total(terms), terms)
-            table[number] = torch.tensor([found[name] for name in vae.figures], dtype=torch.float64)
+            table[number] = torch.tensor([found[name] for name in vae.metric_names], dtype=torch.float64)
     sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
     means = (sizes / len(data)) @ distributed.summed(table, vae.device)
-    return dict(zip(vae.figures, means.tolist(), strict=True))
+    return dict(zip(vae.metric_names, means.tolist(), strict=True))
 
 
 def _figures(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:

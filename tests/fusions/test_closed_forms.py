@@ -93,10 +93,10 @@ def evidence(x, subset):
 def answers(fusion, samples):
     """What the core asks in training, and each question's expected log-likelihoods and divergence, by sample."""
     subsets = fusion.subsets(PRESENT)
-    wanted = subsets.weights > 0
+    wanted = subsets.weight > 0
     rows = wanted.nonzero(as_tuple=True)[1]
     features = {name: x[rows] for name, x in columns(samples).items()}
-    asked, rebuilt, x = subsets.asked[wanted], subsets.reconstruction_weight[wanted], samples[rows]
+    asked, rebuilt, x = subsets.mask[wanted], subsets.reconstruction_weight[wanted], samples[rows]
     posterior = fusion(features, asked)
     a, s = torch.tensor(LOADINGS), torch.tensor(NOISES)
     means, spreads = posterior.mean[:, :1] * a, posterior.logvar[:, :1].exp() * a**2
@@ -105,7 +105,7 @@ def answers(fusion, samples):
     expected = -0.5 * ((2 * math.pi * s**2).log() + ((x - means) ** 2 + spreads) / s**2)
     gained = (torch.where(PRESENT[rows], expected, 0) * rebuilt).sum(1)
     lost = fusion.divergence(posterior, posterior.mean, features, asked, PRESENT[rows])
-    return torch.zeros(len(samples)).index_add(0, rows, subsets.weights[wanted] * (gained - lost))
+    return torch.zeros(len(samples)).index_add(0, rows, subsets.weight[wanted] * (gained - lost))
 
 
 OWN = 0.6
@@ -248,8 +248,8 @@ def test_a_mixture_answers_with_its_own_mean_and_variance(samples):
 @pytest.mark.parametrize(("modalities", "asked"), [(1, 1), (2, 3), (3, 7), (4, 5), (8, 5)])
 def test_all_subsets_of_three_modalities_are_asked_and_some_of_more(modalities, asked):
     subsets = mv.MoPoE().subsets(torch.ones(2, modalities, dtype=torch.bool))
-    assert len(subsets.asked) == asked
-    torch.testing.assert_close(subsets.weights.sum(0), torch.ones(2))
+    assert len(subsets.mask) == asked
+    torch.testing.assert_close(subsets.weight.sum(0), torch.ones(2))
 
 
 def test_subsets_that_are_drawn_have_the_objective_of_all_in_expectation(samples):
@@ -280,8 +280,8 @@ def test_gradients_are_those_of_finite_differences(samples, make):
     fusion = built(fusion, latent_dim=1 + 3 * fusion.private)
     names, weights = zip(*fusion.named_parameters(), strict=True)
     subsets = fusion.subsets(PRESENT)
-    wanted = subsets.weights > 0
-    rows, asked = wanted.nonzero(as_tuple=True)[1], subsets.asked[wanted]
+    wanted = subsets.weight > 0
+    rows, asked = wanted.nonzero(as_tuple=True)[1], subsets.mask[wanted]
 
     class Whole(torch.nn.Module):
         def __init__(self):

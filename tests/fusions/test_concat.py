@@ -67,7 +67,7 @@ def test_a_stand_in_takes_the_place_of_what_is_absent(forgiving):
 
 def test_training_hides_each_modality_as_often_as_is_said_but_never_all_of_them(forgiving):
     present = torch.ones(4000, 2, dtype=torch.bool)
-    shown = forgiving.train()._shown(present)
+    shown = forgiving.train()._hide(present)
     assert shown.any(1).all()
     # Both would be hidden in 1/4 of the samples, which then keep both: each is hidden in 1/4. Five standard deviations.
     assert (~shown).float().mean(0).tolist() == pytest.approx([0.25, 0.25], abs=5 * (0.25 * 0.75 / 4000) ** 0.5)
@@ -75,7 +75,7 @@ def test_training_hides_each_modality_as_often_as_is_said_but_never_all_of_them(
 
 def test_training_shows_nothing_that_is_absent(forgiving):
     present = torch.rand(1000, 2) < 0.5
-    assert not (forgiving.train()._shown(present) & ~present).any()
+    assert not (forgiving.train()._hide(present) & ~present).any()
 
 
 def test_without_dropout_there_is_nothing_to_stand_in():

@@ -241,13 +241,13 @@ class posterior_normalizes(Good):
 class subsets_are_of_what_is_present(Good):
     def subsets(self, present):
         whole = mv.Subsets.whole(present)
-        return mv.Subsets(torch.ones_like(whole.asked), whole.weights, whole.reconstruction_weight)
+        return mv.Subsets(torch.ones_like(whole.mask), whole.weight, whole.reconstruction_weight)
 
 
 @mutant()
 class divergence_has_a_row_a_question(Good):
-    def divergence(self, posterior, latents, features, asked, present):
-        divergence = super().divergence(posterior, latents, features, asked, present)
+    def divergence(self, posterior, latents, features, mask, present):
+        divergence = super().divergence(posterior, latents, features, mask, present)
         return divergence.mean().expand_as(divergence)
 
 

@@ -63,15 +63,11 @@ PARTS = [
     mv.JSONLines(),
     mv.Console(),
     mv.TensorBoard(),
-    mv.MLflow(),
 ]
 
 
 @parametrize_with_checks(PARTS)
 def test_laws(part, check):
-    if isinstance(part, mv.MLflow):  # too heavy to come with every environment
-        pytest.importorskip("mlflow")
-        pytest.importorskip("alembic")
     if isinstance(part, mv.Flow):  # an extra
         pytest.importorskip("zuko")
     check(part)

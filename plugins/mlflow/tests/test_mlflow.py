@@ -6,9 +6,13 @@ import sys
 import tomllib
 
 import pytest
+import torch
+from mlflow.tracking import MlflowClient
 
 import multimodal_vae as mv
-from multimodal_vae.loggers.mlflow import flat
+from multimodal_vae_mlflow import MLflow
+from multimodal_vae_mlflow import logger as module
+from multimodal_vae_mlflow.logger import flat
 
 CONFIGURATION = {
     "training": {"epochs": 2, "loggers": [{"name": "mlflow"}, {"name": "jsonl"}]},
@@ -24,10 +28,6 @@ QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "show": False}
 def client(monkeypatch):
     """Opens a store as anybody would who reads it."""
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    pytest.importorskip("mlflow")
-    pytest.importorskip("alembic")
-    from mlflow.tracking import MlflowClient
-
     opened = []
 
     def read(path):
@@ -58,7 +58,7 @@ def logged(logger, folder, begun, figures):
 
 
 def test_mlflow_reads_back_every_figure_and_setting(client, tmp_path):
-    logger = mv.MLflow()
+    logger = MLflow()
     logger.open(tmp_path, CONFIGURATION)
     logger.log(10, VALUES)
     logger.log(20, VALUES | {"epoch": 2, "training.loss": math.nan})
@@ -83,17 +83,17 @@ def test_mlflow_reads_back_every_figure_and_setting(client, tmp_path):
 
 def test_more_settings_than_mlflow_takes_at_once_are_all_kept(client, tmp_path):
     many = {"training": {"epochs": 1}} | {f"setting {number}": number for number in range(250)}
-    logger = mv.MLflow()
+    logger = MLflow()
     logger.open(tmp_path, many)
     logger.close()
     assert only_run(client(tmp_path / "mlflow.db")).data.params == {name: str(value) for name, value in flat(many)}
 
 
 def test_a_training_that_goes_on_goes_on_in_the_same_run(client, tmp_path):
-    logged(mv.MLflow(), tmp_path, 0, {10: 1})
+    logged(MLflow(), tmp_path, 0, {10: 1})
     before = only_run(client(tmp_path / "mlflow.db"))
     assert before.info.status == "KILLED"
-    logged(mv.MLflow(), tmp_path, 10, {20: 2})
+    logged(MLflow(), tmp_path, 10, {20: 2})
     after = only_run(client(tmp_path / "mlflow.db"))
     assert after.info.run_id == before.info.run_id
     assert after.info.status == "FINISHED"
@@ -101,16 +101,16 @@ def test_a_training_that_goes_on_goes_on_in_the_same_run(client, tmp_path):
 
 
 def test_what_was_logged_after_the_checkpoint_is_gone(client, tmp_path):
-    logged(mv.MLflow(), tmp_path, 0, {10: 1, 20: 9, 30: 9})
-    logged(mv.MLflow(), tmp_path, 10, {20: 1.5})
+    logged(MLflow(), tmp_path, 0, {10: 1, 20: 9, 30: 9})
+    logged(MLflow(), tmp_path, 10, {20: 1.5})
     found = client(tmp_path / "mlflow.db")
     assert points(found, only_run(found), "epoch") == [(10, 1), (20, 1.5)]
     assert only_run(found).data.metrics == {"epoch": 1.5}
 
 
 def test_it_is_running_until_it_is_closed(client, tmp_path):
-    logged(mv.MLflow(), tmp_path, 0, {10: 2})
-    logger = mv.MLflow()
+    logged(MLflow(), tmp_path, 0, {10: 2})
+    logger = MLflow()
     logger.open(tmp_path, CONFIGURATION)
     assert only_run(client(tmp_path / "mlflow.db")).info.status == "RUNNING"
     logger.close()
@@ -119,7 +119,7 @@ def test_it_is_running_until_it_is_closed(client, tmp_path):
 def test_where_early_stopping_may_have_ended_it_it_counts_as_finished(client, tmp_path):
     stopping = {"training": {"epochs": 9, "early_stopping": {"figure": "validation.loss"}}}
     for epochs, status in ((0, "KILLED"), (1, "FINISHED")):
-        logger = mv.MLflow()
+        logger = MLflow()
         logger.open(tmp_path, stopping)
         if epochs:
             logger.log(10, {"epoch": 1})
@@ -132,7 +132,7 @@ def test_runs_share_a_store_and_each_finds_its_own_again(client, tmp_path, monke
     for begun, figures in ((0, {10: 1}), (10, {20: 2})):
         for name in ("first", "second"):
             (tmp_path / name).mkdir(exist_ok=True)
-            logged(mv.MLflow(store="all/shared.db", experiment="ears"), tmp_path / name, begun, figures)
+            logged(MLflow(store="all/shared.db", experiment="ears"), tmp_path / name, begun, figures)
     found = client(tmp_path / "all/shared.db")
     ears = found.get_experiment_by_name("ears")
     assert ears.artifact_location.startswith(str(tmp_path / "all"))
@@ -144,40 +144,38 @@ def test_runs_share_a_store_and_each_finds_its_own_again(client, tmp_path, monke
 
 
 def test_a_run_whose_store_or_folder_was_deleted_begins_anew(client, tmp_path):
-    logged(mv.MLflow(), tmp_path, 0, {10: 1})
+    logged(MLflow(), tmp_path, 0, {10: 1})
     old = json.loads((tmp_path / "mlflow.json").read_text())["run_id"]
     (tmp_path / "mlflow.db").unlink()
-    logged(mv.MLflow(), tmp_path, 10, {20: 2})
+    logged(MLflow(), tmp_path, 10, {20: 2})
     found = client(tmp_path / "mlflow.db")
     assert points(found, only_run(found), "epoch") == [(20, 2)]
     assert only_run(found).info.run_id != old
     found.delete_run(only_run(found).info.run_id)
-    logged(mv.MLflow(), tmp_path, 20, {30: 2})
+    logged(MLflow(), tmp_path, 20, {30: 2})
     assert points(found, only_run(found), "epoch") == [(30, 2)]
 
 
 @pytest.mark.usefixtures("client")
 def test_a_store_that_is_none_is_named(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"no database, as anybody sees " * 100)
-    logger = mv.MLflow()
-    with pytest.raises(mv.RunError, match=r"mlflow\.db cannot be used as a store of MLflow's") as caught:
+    logger = MLflow()
+    with pytest.raises(mv.RunError, match=r"mlflow\.db cannot be used as an MLflow store") as caught:
         logger.open(tmp_path, CONFIGURATION)
     assert "\n" not in str(caught.value)
     logger.close()
 
 
 def test_a_store_that_another_process_made_meanwhile_is_kept(client, tmp_path, monkeypatch):
-    from multimodal_vae.loggers import mlflow
-
-    make = mlflow._make_store
+    make = module._create_store
 
     def be_late(path):
-        monkeypatch.setattr(mlflow, "_make_store", make)
-        logged(mv.MLflow(store=str(path)), None, 0, {10: 1})
+        monkeypatch.setattr(module, "_create_store", make)
+        logged(MLflow(store=str(path)), None, 0, {10: 1})
         make(path)
 
-    monkeypatch.setattr(mlflow, "_make_store", be_late)
-    logged(mv.MLflow(store=str(tmp_path / "shared.db")), None, 0, {10: 2})
+    monkeypatch.setattr(module, "_create_store", be_late)
+    logged(MLflow(store=str(tmp_path / "shared.db")), None, 0, {10: 2})
     found = client(tmp_path / "shared.db")
     runs = found.search_runs([found.get_experiment_by_name("multimodal_vae").experiment_id])
     assert sorted(run.data.metrics["epoch"] for run in runs) == [1, 2]
@@ -189,14 +187,17 @@ def test_where_files_have_no_links_a_store_is_made_all_the_same(client, tmp_path
         raise PermissionError("no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    logged(mv.MLflow(), tmp_path, 0, {10: 2})
+    logged(MLflow(), tmp_path, 0, {10: 2})
     assert only_run(client(tmp_path / "mlflow.db")).info.status == "FINISHED"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.json"]
 
 
-def test_a_whole_training_is_there(client, make_data, make_model, tmp_path):
-    data = make_data()
-    mv.fit(make_model(data), data, data, loggers=["jsonl", "mlflow"], out=tmp_path / "run", **QUICK)
+def test_a_whole_training_is_there(client, tmp_path):
+    labels = ["ill", "well"] * 6
+    parts = {"blood": mv.Vector(size=3, hidden=8)}
+    data = mv.MultimodalDataset.from_tensors({"blood": torch.randn(12, 3)}, labels, parts)
+    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=3, seed=0)
+    mv.fit(vae, data, data, loggers=["jsonl", "mlflow"], out=tmp_path / "run", **QUICK)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text("utf-8").splitlines()]
     found = client(tmp_path / "run/mlflow.db")
     run = only_run(found)
@@ -216,7 +217,8 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from pathlib import Path
 import multimodal_vae as mv
 before = dict(os.environ), logging.getLogger().level, list(logging.getLogger().handlers), threading.active_count()
-logger = mv.MLflow()
+from multimodal_vae_mlflow import MLflow
+logger = MLflow()
 logger.open(Path({str(tmp_path)!r}), {{"training": {{"epochs": 1}}}})
 logger.log(1, {{"epoch": 1}})
 logger.close()
@@ -242,14 +244,4 @@ assert not mlflow.is_tracking_uri_set()
 @pytest.mark.parametrize("address", ["http://localhost:5000", "sqlite:///mlflow.db"])
 def test_an_address_is_no_store(address):
     with pytest.raises(mv.ConfigurationError, match="the path of a file"):
-        mv.MLflow(store=address)
-
-
-def test_without_mlflow_the_logger_says_what_to_install_before_anything_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    monkeypatch.setitem(sys.modules, "mlflow.store.tracking.sqlalchemy_store", None)
-    logger = mv.MLflow()
-    with pytest.raises(mv.ConfigurationError, match=r"pip install 'multimodal-vae\[mlflow\]'"):
-        logger.open(tmp_path, CONFIGURATION)
-    logger.close()
-    assert not list(tmp_path.iterdir())
+        MLflow(store=address)
