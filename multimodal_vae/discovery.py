@@ -1,6 +1,7 @@
-"""What package metadata says of parts: read without importing any, whatever state the neighbors' metadata are in.
+"""Read from package metadata which parts are installed, without importing them.
 
-Discovery is by the `entrypoints` package, and by the standard library where one malformed file costs that everything.
+The `entrypoints` package reads all distributions in one pass, but fails as a whole on one malformed file. Then the
+standard library reads them one by one.
 """
 
 import configparser
@@ -28,23 +29,24 @@ KINDS = {
     "sampler": "multimodal_vae.samplers",
     "logger": "multimodal_vae.loggers",
 }
-"""The kinds of part, and the entry point group of each."""
+"""Entry point group of each kind of part."""
 
 CORE = "multimodal-vae"
+"""Distribution of this package."""
 
 
 @dataclass(frozen=True, order=True)
 class PartEntry:
-    """Where a part comes from, as package metadata tells it.
+    """An installed part, as package metadata describes it.
 
     Attributes:
         kind: a key of :data:`KINDS`.
         name: the name users write.
-        module: the module that defines the part.
+        module: module that defines the part.
         attribute: the class in that module.
-        distribution: the distribution that owns the entry point, as pip spells it.
-        version: its version.
-        fault: what is wrong with the entry point itself; empty where it can be read.
+        distribution: distribution that declares the entry point, in pip's spelling.
+        version: version of the distribution.
+        fault: what is wrong with the entry point; empty if nothing is.
     """
 
     kind: str
@@ -56,142 +58,145 @@ class PartEntry:
     fault: str = ""
 
     @property
-    def owner(self) -> str:
-        """The distribution and its version, as an error names them."""
+    def release(self) -> str:
+        """Distribution and version, as errors name them."""
         return f"{self.distribution} {self.version}"
 
 
 @dataclass(frozen=True, order=True)
-class Unreadable:
-    """A distribution whose entry points cannot be read, so that nobody knows what it offers.
+class UnreadableDistribution:
+    """A distribution whose entry points cannot be read, so that its parts are unknown.
 
     Attributes:
-        distribution: its name, as pip spells it.
+        distribution: its name, in pip's spelling.
         version: its version.
         fault: what is wrong.
-        ours: whether it speaks of a group of :data:`KINDS`, and so means to offer parts, and may.
+        offers_parts: whether its entry points mention a group of :data:`KINDS`, and it may load.
     """
 
     distribution: str
     version: str
     fault: str
-    ours: bool
+    offers_parts: bool
 
 
-def unreadable() -> list[Unreadable]:
-    """List the distributions whose entry points cannot be read; parts of theirs are not found."""
-    return sorted(each for each in _standard_library() if isinstance(each, Unreadable))
+def unreadable_distributions() -> list[UnreadableDistribution]:
+    """Return the distributions whose entry points cannot be read."""
+    return sorted(each for each in _by_standard_library() if isinstance(each, UnreadableDistribution))
 
 
 _ENTRY_POINTS = importlib.metadata.Distribution.entry_points.fget  # type: ignore[attr-defined]  # a property's getter
 
 
 def shield() -> None:
-    """Let other libraries work beside a stranger whose entry points cannot be read, in a process that is ours.
+    """Ignore malformed entry points in the whole process, for the command line and for programs of one's own.
 
-    Torch, pydantic and what scikit-learn stands on look for plugins of their own by the standard library, which fails
-    as a whole over one malformed file. From here on such a distribution offers nothing.
+    Torch, pydantic and dependencies of scikit-learn look for plugins with the standard library, which fails on one
+    malformed file of any distribution. After this call such a distribution has no entry points.
     """
 
     def entry_points(distribution: importlib.metadata.Distribution) -> importlib.metadata.EntryPoints:
         try:
-            found: importlib.metadata.EntryPoints = _ENTRY_POINTS(distribution)
-        except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
+            points: importlib.metadata.EntryPoints = _ENTRY_POINTS(distribution)
+        except Exception:  # noqa: BLE001  (malformed metadata may raise anything)
             return importlib.metadata.EntryPoints()
-        return found
+        return points
 
     setattr(importlib.metadata.Distribution, "entry_points", property(entry_points))  # noqa: B010
 
 
 @cache
 def discover() -> tuple[PartEntry, ...]:
-    """Every entry point of our groups, once."""
+    """Return every installed part once."""
     try:
-        found = list(_entrypoints())
-    except Exception:  # noqa: BLE001  (one stranger's malformed file costs `entrypoints` all discovery, however)
-        found = [each for each in _standard_library() if not isinstance(each, Unreadable)]
-    # A distribution may be found twice, such as by an egg-info beside its dist-info, under two spellings of its name;
-    # the first on the path is the one that would be imported, and what only the other offers may be long gone.
+        by_distribution = list(_by_entrypoints())
+    except Exception:  # noqa: BLE001  (malformed metadata may raise anything)
+        by_distribution = [each for each in _by_standard_library() if not isinstance(each, UnreadableDistribution)]
+    # A distribution may be listed twice, as by an egg-info beside its dist-info under another spelling. The first on
+    # the path is the one that is imported; what only the other lists may be long gone.
     unique: dict[str, dict[tuple[str, str], PartEntry]] = {}
-    for entries_of_one in found:
+    for entries in by_distribution:
         parts: dict[tuple[str, str], PartEntry] = {}
-        for entry in entries_of_one:
+        for entry in entries:
             parts.setdefault((entry.kind, entry.name), entry)
             unique.setdefault(entry.distribution, parts)
     return tuple(entry for parts in unique.values() for entry in parts.values())
 
 
-def _entrypoints() -> Iterator[list[PartEntry]]:
-    """The entry points of our groups, by distribution, by the `entrypoints` package, in one pass over the path."""
-    for config, distribution in entrypoints.iter_files_distros(_path()):
-        offered = [(kind, group) for kind, group in KINDS.items() if group in config]
-        if offered:
+def _by_entrypoints() -> Iterator[list[PartEntry]]:
+    """Yield the parts of each distribution, read by the `entrypoints` package."""
+    for config, distribution in entrypoints.iter_files_distros(_search_path()):
+        groups = [(kind, group) for kind, group in KINDS.items() if group in config]
+        if groups:
             owner = canonical(distribution.name)
             version = version_of(owner) or distribution.version or "?"
             yield [
                 _entry(kind, name, value, owner, version)
-                for kind, group in offered
+                for kind, group in groups
                 for name, value in config.items(group, raw=True)
             ]
 
 
-def _standard_library() -> Iterator[list[PartEntry] | Unreadable]:
-    """The same by the standard library, or what is wrong where a distribution's entry points cannot be read."""
+def _by_standard_library() -> Iterator[list[PartEntry] | UnreadableDistribution]:
+    """Yield the parts of each distribution, or what is wrong with its entry points."""
     kinds = {group: kind for kind, group in KINDS.items()}
-    for distribution in _in_order(importlib.metadata.distributions(path=_path())):
+    for distribution in _by_precedence(importlib.metadata.distributions(path=_search_path())):
         owner, version, text, fault = _name(distribution), "?", "", ""
-        found: list[PartEntry] = []
+        entries: list[PartEntry] = []
         try:
             text = distribution.read_text("entry_points.txt") or ""
             points = [point for point in _ENTRY_POINTS(distribution) if point.group in kinds]
             version = (version_of(owner) if text else "") or "?"
-            found = [_entry(kinds[point.group], point.name, point.value, owner, version) for point in points]
-        except Exception as error:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
+            entries = [_entry(kinds[point.group], point.name, point.value, owner, version) for point in points]
+        except Exception as error:  # noqa: BLE001  (malformed metadata may raise anything)
             if isinstance(error, UnicodeDecodeError):
                 text = error.object.decode("utf-8", "replace")
-            fault = _why(text, one_line(error))
-        ours = any(f"[{group}" in text for group in KINDS.values())
-        if ours and not found:  # such as where a header is not one for the standard library, which then passes it over
-            fault = fault or _why(text, "they name a group of parts, and none in it")
+            fault = _parser_error(text, one_line(error))
+        offers_parts = any(f"[{group}" in text for group in KINDS.values())
+        if offers_parts and not entries:  # as where the standard library silently skips a malformed header
+            fault = fault or _parser_error(text, "they name a group of parts, but no part")
         if fault:
             version = version_of(owner) or "?"
-            yield Unreadable(owner, version, f"its entry points cannot be read: {fault}", ours)
+            fault = f"its entry points cannot be read: {fault}"
+            yield UnreadableDistribution(owner, version, fault, offers_parts)
         else:
-            yield found
+            yield entries
 
 
-def _why(text: str, otherwise: str) -> str:
-    """What is wrong with entry points: the words of a parser that says where, or else those given."""
+def _parser_error(text: str, default: str) -> str:
+    """Return the error of a parser that names the line of a fault, or a default if it finds none."""
     try:
         entrypoints.CaseSensitiveConfigParser(delimiters=("=",)).read_string(text)
     except configparser.Error as error:
         return one_line(error)
-    return otherwise
+    return default
 
 
-def _in_order(distributions: Iterable[importlib.metadata.Distribution]) -> Iterator[importlib.metadata.Distribution]:
-    """As they stand on the path, within a folder a dist-info before an egg-info, which may be stale."""
-    for _, beside in groupby(distributions, lambda each: str(each.locate_file(""))):
-        yield from sorted(beside, key=lambda each: PurePath(str(_place(each))).suffix != ".dist-info")
+def _by_precedence(
+    distributions: Iterable[importlib.metadata.Distribution],
+) -> Iterator[importlib.metadata.Distribution]:
+    """Yield distributions in path order; in one folder a dist-info before an egg-info, which may be stale."""
+    for _, neighbors in groupby(distributions, lambda each: str(each.locate_file(""))):
+        yield from sorted(neighbors, key=lambda each: PurePath(str(_metadata_path(each))).suffix != ".dist-info")
 
 
-def _path() -> list[str]:
-    """Where Python looks: a neighbor may have put there what is no text, which Python passes over."""
+def _search_path() -> list[str]:
+    """Return sys.path without entries that are no text, which Python ignores as well."""
     path: list[object] = [*sys.path]
     return [folder for folder in path if isinstance(folder, str)]
 
 
-def _place(distribution: importlib.metadata.Distribution) -> object:
-    return getattr(distribution, "_path", "")  # the standard library shows it nowhere else
+def _metadata_path(distribution: importlib.metadata.Distribution) -> object:
+    return getattr(distribution, "_path", "")  # the standard library has no public name for it
 
 
 def _name(distribution: importlib.metadata.Distribution) -> str:
-    """Its name, from the folder of its metadata where these do not tell."""
+    """Return a distribution's name, from the name of its metadata folder if the metadata are unreadable."""
     try:
         name = distribution.metadata["Name"]
-    except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
+    except Exception:  # noqa: BLE001  (malformed metadata may raise anything)
         name = None
-    return canonical(name or PurePath(str(_place(distribution))).stem.partition("-")[0] or "?")
+    return canonical(name or PurePath(str(_metadata_path(distribution))).stem.partition("-")[0] or "?")
 
 
 def _entry(kind: str, name: str, value: str, owner: str, version: str) -> PartEntry:
@@ -202,22 +207,22 @@ def _entry(kind: str, name: str, value: str, owner: str, version: str) -> PartEn
     if point is None or not point.object_name:
         fault = f"its entry point {name} = {value!r} is not of the form module:Class"
     elif ":" in name:
-        fault = f"the name of its entry point {name} = {value} holds a colon, which parts it from its distribution's"
+        fault = f"the name of its entry point {name} = {value} contains a colon, which separates distribution and name"
     else:
         return PartEntry(kind, name, point.module_name, point.object_name, owner, version)
     return PartEntry(kind, name, "", "", owner, version, fault)
 
 
 def _installed(distribution: str) -> importlib.metadata.Distribution | None:
-    return next(_in_order(importlib.metadata.distributions(name=distribution, path=_path())), None)
+    return next(_by_precedence(importlib.metadata.distributions(name=distribution, path=_search_path())), None)
 
 
 def version_of(distribution: str) -> str:
-    """Its version, empty where its metadata do not tell."""
-    found = _installed(distribution)
+    """Return a distribution's version; empty if it is not installed or its metadata are unreadable."""
+    installed = _installed(distribution)
     try:
-        return str((found and found.version) or "")
-    except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
+        return str((installed and installed.version) or "")
+    except Exception:  # noqa: BLE001  (malformed metadata may raise anything)
         return ""
 
 
@@ -234,7 +239,7 @@ def requirements_of(distribution: str, extra: str | None = None) -> list["Requir
     requirements = []
     try:
         lines = list((installed and installed.requires) or [])
-    except Exception:  # noqa: BLE001  (a stranger's metadata may fail in any way at all)
+    except Exception:  # noqa: BLE001  (malformed metadata may raise anything)
         return []
     for line in lines:
         try:
@@ -251,5 +256,5 @@ def _applies(requirement: "Requirement", extra: str) -> bool:
 
 
 def canonical(distribution: str) -> str:
-    """A distribution's name as pip spells it (PEP 503)."""
+    """Return a distribution's name in pip's spelling (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -1,56 +1,56 @@
-"""Errors a user can mend: each message is one sentence that says what is wrong, where, and how to mend it."""
+"""Errors that a user can fix: each message is one line that says what is wrong, where, and what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class MultimodalVAEError(Exception):
-    """Base of every error of the user's input; the command line turns it into one line and exit code 2."""
+    """Base of all errors in the user's input; the command line prints one line and exits with code 2."""
 
 
 class MultimodalVAEWarning(UserWarning):
-    """Something a user should know, and need not mend; the command line prints it as one line."""
+    """Something a user should know but need not fix; the command line prints it as one line."""
 
 
 class ConfigurationError(MultimodalVAEError):
-    """A setting is unknown, missing, or of the wrong type or range."""
+    """A setting is unknown, missing, of the wrong type or out of range."""
 
 
 class PluginError(MultimodalVAEError):
-    """A part cannot be found or loaded."""
+    """A part cannot be found, loaded or constructed."""
 
 
 class DataError(MultimodalVAEError):
-    """A manifest, file or array is not what a modality accepts."""
+    """A manifest, file or array is not valid for its modality."""
 
 
 class RunError(MultimodalVAEError):
-    """A run folder cannot be written, or is not what it should be."""
+    """A run folder cannot be written, is damaged, or does not match the installed code."""
 
 
 class TrainingError(MultimodalVAEError):
-    """Training cannot go on, for example because a loss term is not finite."""
+    """Training cannot continue, for example because a loss term is not finite."""
 
 
 class TrainingInterrupted(Exception):  # noqa: N818  (an interruption is no error)
-    """Training was stopped from outside (Ctrl-C); what had been reached is in the run folder."""
+    """Training was stopped by Ctrl-C or SIGTERM; the run folder holds a checkpoint to resume from."""
 
 
 class SamplerError(MultimodalVAEError):
-    """A density cannot be fitted to, or sampled from, what it was given."""
+    """A sampler cannot be fitted to the given latents, or has not been fitted."""
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one line, its class first."""
+    """Return an exception in one line: its class, then its message."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the tail of a message that helps with a misspelt word.
+    """Return the end of a message about an unknown word: the nearest known word and all of them.
 
     Args:
-        word: what was written.
-        known: what would have been right.
+        word: the unknown word.
+        known: the words that are valid.
 
     Example:
         >>> did_you_mean("epoch", ["epochs", "seed"])

@@ -118,6 +118,12 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     return state.hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 LONGEST_LINE = 2**24
 """Letters of a line of text; a file whose lines are longer is no table, and could ask for any amount of memory."""
 

@@ -1,8 +1,7 @@
-"""What every pluggable part has in common: its constructor's signature is its configuration.
+"""Base class of all parts: the signature of a part's constructor is its configuration.
 
-An author writes an ordinary annotated constructor. Whatever door a part comes by (a call, a name, a table of a TOML
-file), its arguments are checked against those annotations by pydantic, and kept, so that a run can be saved with
-every default written out.
+An author writes an ordinary annotated constructor. pydantic checks its arguments, whether they come from a call or from
+a table of a TOML file, and the part keeps them, so that a run is saved with all defaults.
 """
 
 import copy
@@ -17,57 +16,58 @@ from typing import Any, ClassVar, Self
 
 import pydantic
 import pydantic_core
+from typing_extensions import TypedDict
 
 from multimodal_vae import registry
 from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, PluginError, did_you_mean, one_line
 
 STARTED = time.time()
-"""When the session began, as far as parts go: no class of one was imported before."""
+"""Start of the session: no part's class was imported before."""
 
 
 class _PartMeta(ABCMeta):
-    """Checks a part's arguments before its constructor runs, and keeps them."""
+    """Validate a part's arguments before its constructor runs, and keep them."""
 
     if not typing.TYPE_CHECKING:  # a type checker should see the constructor's own signature
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            settings = _checked(cls, args, kwargs)
+            settings = _validated(cls, args, kwargs)
             part = super().__call__(**settings)
             part.__dict__["_settings"] = settings
             return part
 
 
 class Part(metaclass=_PartMeta):
-    """Base of everything that can be plugged in.
+    """Base of all pluggable classes.
 
-    Every constructor parameter of a subclass needs an annotation, and no subclass takes ``*args`` or ``**kwargs``.
+    A subclass annotates every constructor parameter and has no ``*args`` or ``**kwargs``.
     """
 
     kind: ClassVar[str]
-    """The kind of part, a key of :data:`multimodal_vae.registry.KINDS`."""
+    """Kind of the part, a key of :data:`multimodal_vae.registry.KINDS`."""
 
     behavior_version: ClassVar[int] = 1
-    """Raise it in a release in which the same settings and weights give something else than before: a run that was
-    trained with another behavior then refuses to open, where another version alone is only mentioned."""
+    """Raise it in a release that changes what the same settings and weights compute. A run that was trained with
+    another ``behavior_version`` refuses to open; another version of the distribution alone is a warning."""
 
     _settings: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse, where its author defines it, a class that could not work: see :func:`_check_signatures`."""
+        """Check the subclass's signatures: see :func:`_check_signatures`."""
         super().__init_subclass__(**kwargs)
         _check_signatures(cls)
 
     @classmethod
     def of(cls, spec: Any) -> Self:
-        """Turn an instance, a name or a table with a ``name`` into a part of this kind.
+        """Return the part of this kind that an instance, a name, or a table with a ``name`` describes.
 
         Args:
             spec: ``Triplet(margin=1.0)``, ``"triplet"`` or ``{"name": "triplet", "margin": 1.0}``. An instance is
                 copied, so that two owners never share its state.
 
         Raises:
-            ConfigurationError: if it is none of these, or a setting is wrong.
-            PluginError: if there is no such name.
+            ConfigurationError: if ``spec`` is none of these, or a setting is invalid.
+            PluginError: if the name is unknown, or the part cannot be loaded.
         """
         if isinstance(spec, cls):
             return copy.deepcopy(spec)
@@ -76,36 +76,36 @@ class Part(metaclass=_PartMeta):
         if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
             hint = f"; write {spec.__name__}(...)" if isinstance(spec, type) and issubclass(spec, cls) else ""
             raise ConfigurationError(
-                f"a {cls.kind} is given as an instance, a name or a table with a key 'name', not as {spec!r}{hint}"
+                f"a {cls.kind} must be an instance, a name or a table with a key 'name', not {spec!r}{hint}"
             )
         settings = {str(key): value for key, value in spec.items() if key != "name"}
         part: Any = registry.load(cls.kind, spec["name"])
         if not issubclass(part, cls):
-            raise ConfigurationError(f"{spec['name']!r} is registered as a {cls.kind}, but {part!r} is none")
+            raise ConfigurationError(f"{spec['name']!r} is registered as a {cls.kind}, but {part!r} is no {cls.kind}")
         try:
-            made: Self = part(**settings)
+            instance: Self = part(**settings)
         except (MultimodalVAEError, KeyboardInterrupt):
             raise
-        except BaseException as error:  # whatever a plugin's constructor does, its owner must be named
-            entry = registry.owner_of(part)
+        except BaseException as error:  # a plugin's constructor may even exit; the error names its distribution
+            entry = registry.entry_of(part)
             raise PluginError(
-                f"{cls.kind} {spec['name']!r} of {entry.owner if entry else 'this session'} could not be made by "
-                f"{part.__module__}:{part.__qualname__}: {one_line(error)}"
+                f"{cls.kind} {spec['name']!r} of {entry.release if entry else 'this session'} could not be constructed "
+                f"by {part.__module__}:{part.__qualname__}: {one_line(error)}"
             ) from error
-        return made
+        return instance
 
     @property
     def name(self) -> str:
-        """The name under which this part's class is registered."""
+        """Name under which the part's class is registered."""
         return registry.name_of(type(self))
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The part as a table: its name and every setting, defaults included; settings that are None are left out."""
+        """The part as a table: its name and all settings with their defaults, except those that are None."""
         return {"name": self.name, **plain(self._settings)}
 
-    def anew(self) -> Self:
-        """A new part of the same settings, without anything that was learned."""
+    def clone(self) -> Self:
+        """Return a new part with the same settings and nothing that was learned or fitted."""
         return type(self)(**self._settings)
 
     def __repr__(self) -> str:
@@ -120,7 +120,7 @@ class Part(metaclass=_PartMeta):
 
 
 def parts_within(value: Any) -> Iterator[Part]:
-    """Every part in a value: itself, those among its settings, and those in lists and tables."""
+    """Yield every part in a value: the value itself, and those among its settings, in lists and in tables."""
     if isinstance(value, Part):
         yield value
         value = value._settings
@@ -133,22 +133,23 @@ def parts_within(value: Any) -> Iterator[Part]:
             yield from parts_within(item)
 
 
-def report(kind: str, name: str, path: str) -> None:
-    """Load a part, read its settings, make it where none is required, and write to a file how it is."""
+def write_state(kind: str, name: str, path: str) -> None:
+    """Load a part, construct it if all settings have defaults, and write what is wrong, or ``works``, to a file."""
     try:
         part: Any = registry.load(kind, name)
-        if all(default is not inspect.Parameter.empty for _, default in _fields(part).values()):
+        _, defaults = _schema(part)
+        if inspect.Parameter.empty not in defaults.values():
             part.of(name)
         state = registry.WORKS
     except MultimodalVAEError as error:
         state = " ".join(str(error).split())
-    except Exception as error:  # noqa: BLE001  (whatever it is, it is what is wrong with the part)
+    except Exception as error:  # noqa: BLE001  (any exception says what is wrong with the part)
         state = one_line(error)
     Path(path).write_text(state, "utf-8")
 
 
 def _check_signatures(part: type[Part]) -> None:
-    """Refuse a class whose constructor is no schema, or whose doors do not open as its base's do.
+    """Check that a constructor can serve as schema, and that methods accept the arguments of their base's.
 
     Raises:
         TypeError: naming the class, the method, and what it must take.
@@ -160,94 +161,91 @@ def _check_signatures(part: type[Part]) -> None:
         if parameter.annotation is parameter.empty:
             raise TypeError(f"{part.__name__}.__init__ must annotate {parameter.name!r}: annotations are its schema")
     for name, method in own.items():
-        doors = (vars(base) for base in part.__mro__[1:] if issubclass(base, Part))
-        door = next((base[name] for base in doors if name in base), None)
         if name.startswith("_") or not inspect.isfunction(method):
             continue
-        if isinstance(door, property):
+        bases = (vars(base) for base in part.__mro__[1:] if issubclass(base, Part))
+        overridden = next((base[name] for base in bases if name in base), None)
+        if isinstance(overridden, property):
             raise TypeError(f"{part.__name__}.{name} must be a property: write @property above it")
-        if not inspect.isfunction(door):
+        if not inspect.isfunction(overridden):
             continue
-        wanted = [parameter for parameter in _parameters(door) if parameter.default is parameter.empty]
+        required = [parameter for parameter in _parameters(overridden) if parameter.default is parameter.empty]
         try:
-            inspect.signature(method).bind(None, *wanted)
+            inspect.signature(method).bind(None, *required)
         except TypeError as error:
-            arguments = ", ".join(["self", *(parameter.name for parameter in wanted)])
+            arguments = ", ".join(["self", *(parameter.name for parameter in required)])
             raise TypeError(f"{part.__name__}.{name} must take ({arguments}): {error}") from None
 
 
 def _parameters(method: Any) -> list[inspect.Parameter]:
-    """Those of a method, without self."""
+    """Return the parameters of a method without self; none for anything else."""
     return list(inspect.signature(method).parameters.values())[1:] if inspect.isfunction(method) else []
 
 
 @cache
-def _fields(part: type) -> dict[str, tuple[pydantic.TypeAdapter[Any], Any]]:
-    """Return a checker and the default of each constructor parameter."""
+def _schema(part: type) -> tuple[pydantic.TypeAdapter[dict[str, Any]], dict[str, Any]]:
+    """Return the validator of a part's settings, and the default of each."""
     author = next(base for base in part.__mro__ if "__init__" in vars(base))
-    if not issubclass(author, Part):  # no constructor of its own, so no settings
-        return {}
-    constructor = vars(author)["__init__"]
-    hints = typing.get_type_hints(constructor, include_extras=True)
-    fields = {}
-    for parameter in _parameters(constructor):
-        hint = hints[parameter.name]
-        try:
-            adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(
-                hint, config=pydantic.ConfigDict(arbitrary_types_allowed=True)
-            )
-        except pydantic.PydanticUserError:  # a pydantic model brings its own configuration
-            adapter = pydantic.TypeAdapter(hint)
-        fields[parameter.name] = (adapter, parameter.default)
-    return fields
+    constructor = vars(author)["__init__"] if issubclass(author, Part) else None
+    defaults = {parameter.name: parameter.default for parameter in _parameters(constructor)}
+    hints = typing.get_type_hints(constructor, include_extras=True) if constructor else {}
+    # Not create_model: a model warns about settings with the names of its methods, such as "copy" and "json".
+    typed_dict: Any = TypedDict
+    table = typed_dict(part.__name__, {name: hints[name] for name in defaults})
+    table.__pydantic_config__ = pydantic.ConfigDict(arbitrary_types_allowed=True)
+    return pydantic.TypeAdapter(table), defaults
 
 
-def _checked(part: type[Part], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    fields = _fields(part)
-    if len(args) > len(fields):
-        raise ConfigurationError(f"{_label(part)} takes {len(fields)} settings, not {len(args)}")
-    given = dict(zip(fields, args, strict=False))
-    twice = given.keys() & kwargs.keys()
-    if twice:
-        raise ConfigurationError(f"{_label(part)} got {sorted(twice)[0]!r} twice")
-    given |= kwargs
-    for key in given:
-        if key not in fields:
-            raise ConfigurationError(f"{_label(part)} has no setting {key!r}; {did_you_mean(key, fields)}")
-    settings = {}
-    for key, (adapter, default) in fields.items():
-        if key not in given and default is inspect.Parameter.empty:
+def _validated(part: type[Part], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return all settings of a part, validated and in order, from the arguments of a call."""
+    validator, defaults = _schema(part)
+    if len(args) > len(defaults):
+        raise ConfigurationError(f"{_label(part)} takes {len(defaults)} settings, not {len(args)}")
+    positional = dict(zip(defaults, args, strict=False))
+    for key in kwargs:
+        if key in positional:
+            raise ConfigurationError(f"{_label(part)} got {key!r} twice")
+        if key not in defaults:
+            raise ConfigurationError(f"{_label(part)} has no setting {key!r}; {did_you_mean(key, defaults)}")
+    settings = {key: copy.copy(default) for key, default in defaults.items()} | positional | kwargs
+    for key, value in settings.items():
+        if value is inspect.Parameter.empty:
             raise ConfigurationError(f"{_label(part)} needs the setting {key!r}")
-        try:
-            settings[key] = adapter.validate_python(given.get(key, copy.copy(default)))
-        except pydantic.ValidationError as error:
-            raise ConfigurationError(f"{_label(part)}, setting {key!r}: {explain(error)}") from error
-    return settings
+    try:
+        return validator.validate_python(settings)
+    except pydantic.ValidationError as error:
+        setting = error.errors()[0]["loc"][0]
+        raise ConfigurationError(f"{_label(part)}, setting {setting!r}: {explain(error, within=1)}") from error
 
 
 def _label(part: type[Part]) -> str:
-    """What an error calls a part; looked up only then, since it reads the installed metadata."""
+    """Return how an error names a part; called on errors only, because it reads the installed metadata."""
     return f"{part.kind} {registry.name_of(part)!r}" if hasattr(part, "kind") else part.__name__
 
 
-def explain(error: pydantic.ValidationError) -> str:
-    """Say in one line what pydantic found wrong first, with the place and the value."""
+def explain(error: pydantic.ValidationError, within: int = 0) -> str:
+    """Return the first fault that pydantic found, with its place and value, in one line.
+
+    Args:
+        error: from pydantic.
+        within: number of leading steps of the place that the caller names itself.
+    """
     first = error.errors()[0]
-    # pydantic names the branch of a union among the steps, as in tuple[float, float] or function-plain.
-    place = ".".join(step for step in map(str, first["loc"]) if "[" not in step and "-" not in step)
+    # pydantic's steps include branches of a union, such as tuple[float, float] or function-plain.
+    place = ".".join(step for step in map(str, first["loc"][within:]) if "[" not in step and "-" not in step)
     message = first["msg"].removeprefix("Value error, ")
     return f"{place + ': ' if place else ''}{message[0].lower()}{message[1:]}, not {_short(first['input'])}"
 
 
 def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
-    """Like :func:`explain`, for a pydantic model: a misspelt key, the commonest mistake, gets a sentence of its own."""
+    """Return the first fault of a pydantic model's settings in one line, with a near key for a misspelled one."""
     first = error.errors()[0]
     if first["type"] != "extra_forbidden":
         return explain(error)
     *section, key = (str(step) for step in first["loc"])
     for step in section:
         annotation = model.model_fields[step].annotation
-        # Where a section may be left out it is "Section | None".
+        # The annotation of an optional section is "Section | None".
         model = next(each for each in (annotation, *typing.get_args(annotation)) if hasattr(each, "model_fields"))
     where = f"[{'.'.join(section)}] has" if section else "there is"
     return f"{where} no key {key!r}; {did_you_mean(key, model.model_fields)}"
@@ -259,7 +257,7 @@ def _short(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Turn settings into what TOML and JSON can hold."""
+    """Return settings as values that TOML and JSON can hold."""
     if isinstance(value, Part):
         return value.configuration
     if isinstance(value, pydantic.BaseModel):

@@ -1,4 +1,4 @@
-"""Which code each part of a run was, so that a run is opened with the code that trained it."""
+"""Record the code of a run's parts, and check on opening that the installed code is the same."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from multimodal_vae.part import STARTED, Part, explain, parts_within
 
 
 class PartRecord(TypedDict):
-    """What a run keeps of a part's class; distribution and version are None for a class of the session."""
+    """Record of a part's class; distribution and version are None for a class of the session."""
 
     kind: str
     name: str
@@ -29,30 +29,30 @@ class PartRecord(TypedDict):
 
 
 _RECORDS = pydantic.TypeAdapter(list[PartRecord])
-_mentioned: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 def records(value: object) -> list[PartRecord]:
-    """Record every part within a value, once each, in their order."""
-    found: dict[str, PartRecord] = {}
+    """Return the records of all parts within a value, each once, in their order."""
+    unique: dict[str, PartRecord] = {}
     for part in parts_within(value):
         record = _record(type(part), part.name)
-        found.setdefault(json.dumps(record), record)
-    return list(found.values())
+        unique.setdefault(json.dumps(record), record)
+    return list(unique.values())
 
 
 def code_of(value: object) -> dict[str, Any] | None:
-    """All code that decides what the parts within a value do.
+    """Identify the code that decides what the parts within a value do.
 
     Returns:
-        Their records, a hash of their packages' sources, and the versions of what their distributions require. None
-        where that cannot be told: for a class of the session, and where a source has changed since the session began,
-        of which nobody knows whether it was imported before.
+        Their records, a hash of their packages' sources, and the versions of what their distributions require. None if
+        the code is unknown: for a class of the session, and where a source has changed since the session started.
     """
     parts = [type(part) for part in parts_within(value)]
-    owners = {owner.distribution for owner in map(registry.owner_of, parts) if owner}
+    entries = [registry.entry_of(part) for part in parts]
+    owners = {entry.distribution for entry in entries if entry}
     packages = {each.__module__.partition(".")[0] for part in parts for each in part.__mro__ if issubclass(each, Part)}
-    if not all(map(registry.owner_of, parts)):
+    if None in entries:
         return None
     digest = hashlib.sha256()
     for package in sorted(packages):
@@ -71,14 +71,19 @@ def code_of(value: object) -> dict[str, Any] | None:
 
 
 def _sources(package: str) -> list[Path]:
-    """A package's files of Python, or the one of a module."""
+    """Return the Python files of a package, or of a module."""
     module = sys.modules[package]
     folders = [Path(folder) for folder in getattr(module, "__path__", [])]
     return sorted(each for folder in folders for each in folder.rglob("*.py")) or [Path(str(module.__file__))]
 
 
-def register_passed(parts: Iterable[type[Part]], recorded: Iterable[PartRecord], where: str) -> None:
-    """Register classes of this session under the names that a run knows them by.
+def register_classes(parts: Iterable[type[Part]], recorded: Iterable[PartRecord], where: str) -> None:
+    """Register classes of this session under the names that a run has recorded for them.
+
+    Args:
+        parts: the classes.
+        recorded: the run's records.
+        where: the run, for messages.
 
     Raises:
         PluginError: if the run used no class of that name.
@@ -97,54 +102,56 @@ def register_passed(parts: Iterable[type[Part]], recorded: Iterable[PartRecord],
             registry.register(part, each)
 
 
-def register_handed_over(value: object) -> None:
-    """Let the classes of instances that were handed over be known by their names, where none is installed."""
+def register_instances(value: object) -> None:
+    """Register the classes of all part instances within a value that no distribution provides, under their names."""
     for part in parts_within(value):
-        if registry.owner_of(type(part)) is None:
+        if registry.entry_of(type(part)) is None:
             registry.register(type(part), part.name)
 
 
 def require(recorded: Iterable[PartRecord], where: str) -> None:
-    """Compare what a run recorded with what is installed; a plain name means, from here on, what the run meant by it.
+    """Check that the installed parts are those that a run recorded; ambiguous names then resolve as in the run.
 
     Args:
         recorded: by :func:`records`.
-        where: what the parts belong to, for the messages.
+        where: what the parts belong to, for messages.
 
     Raises:
-        PluginError: if a part is not to be had; the message says what to install or to pass.
-        RunError: if a part is of another distribution, its class declares another behavior, or the record is damaged.
+        PluginError: if a part is missing. The message says what to install or to pass.
+        RunError: if a part now belongs to another distribution or has another behavior version, or the record is
+            damaged.
 
     Warns:
-        MultimodalVAEWarning: once a session for each distribution of another version than the run was trained with.
+        MultimodalVAEWarning: once per session and distribution, if its version differs from the run's.
     """
     try:
         recorded = _RECORDS.validate_python(list(recorded))
     except pydantic.ValidationError as error:
-        raise RunError(f"what {where} keeps of its parts is damaged: {explain(error)}") from error
-    others: dict[str, str] = {}
+        raise RunError(f"the record of the parts of {where} is damaged: {explain(error)}") from error
+    differing: dict[str, str] = {}
     for record in recorded:
         part = _load(record, where)
         now = _record(part, record["name"])
-        what = f"{where} was trained with {record['kind']} {record['name']!r} of {_owner(record)}"
+        trained = f"{where} was trained with {record['kind']} {record['name']!r} of {_release(record)}"
         passed = not record["distribution"] and registry.is_registered(part)
         if now["distribution"] not in (record["distribution"], None) and not passed:
-            mend = "" if record["distribution"] else f"; pass the class: {_pass(record)}"
-            raise RunError(f"{what}, and what is installed under that name is of {_owner(now)}{mend}")
+            fix = "" if record["distribution"] else f"; pass the class: {_pass(record)}"
+            raise RunError(f"{trained}, but the installed one is of {_release(now)}{fix}")
         if now["behavior_version"] != record["behavior_version"]:
-            mend = f"install {record['distribution']}=={record['version']}" if record["distribution"] else "train anew"
+            requirement = f"{record['distribution']}=={record['version']}"
+            fix = f"pip install {requirement}" if record["distribution"] else "train the run again"
             raise RunError(
-                f"{what}, whose behavior version was {record['behavior_version']}, and that of {_owner(now)} is "
-                f"{now['behavior_version']}: the same weights would mean something else; {mend}"
+                f"{trained} (behavior_version {record['behavior_version']}), but {_release(now)} has behavior_version "
+                f"{now['behavior_version']}, which computes something else: {fix}"
             )
         if record["distribution"] and now["version"] != record["version"]:
-            others[_owner(record)] = f"{now['version']} is installed" if now["version"] else "a class was passed"
-    for owner, instead in others.items():
-        if (owner, instead) in _mentioned:  # as by the run, whose densities are compared as well
+            differing[_release(record)] = f"{now['version']} is installed" if now["version"] else "a class was passed"
+    for release, instead in differing.items():
+        if (release, instead) in _warned:  # as by the run, before its densities
             continue
-        _mentioned.add((owner, instead))
+        _warned.add((release, instead))
         warnings.warn(
-            f"{where} was trained with {owner}, and {instead}; the parts it uses declare no change of behavior",
+            f"{where} was trained with {release}, but {instead}; the parts it uses have the same behavior version",
             MultimodalVAEWarning,
             stacklevel=2,
         )
@@ -157,18 +164,18 @@ def _load(record: PartRecord, where: str) -> type:
     try:
         return registry.load(kind, name)
     except PluginError as error:
-        what = f"{where} was trained with {kind} {name!r}"
+        trained = f"{where} was trained with {kind} {name!r}"
         if distribution is None:
             raise PluginError(
-                f"{what}, the class {record['path']}, which belongs to no installed distribution; pass it: "
+                f"{trained}, the class {record['path']}, which belongs to no installed distribution; pass it: "
                 f"{_pass(record)}"
             ) from error
         installed = [entry for entry in registry.entries() if entry.distribution == distribution]
         if any((entry.kind, entry.name) == (kind, name.rpartition(":")[2]) for entry in installed):
             raise
-        lacks = f"and {installed[0].owner} has none of that name" if installed else "which is not installed"
+        fault = f"but {installed[0].release} has no such part" if installed else "which is not installed"
         raise PluginError(
-            f"{what} of {_owner(record)}, {lacks}: pip install {distribution}=={record['version']}"
+            f"{trained} of {_release(record)}, {fault}: pip install {distribution}=={record['version']}"
         ) from error
 
 
@@ -177,16 +184,16 @@ def _pass(record: PartRecord) -> str:
 
 
 def _record(part: type[Part], name: str) -> PartRecord:
-    owner = registry.owner_of(part)
+    entry = registry.entry_of(part)
     return {
         "kind": part.kind,
         "name": name,
         "path": f"{part.__module__}.{part.__qualname__}",
-        "distribution": owner.distribution if owner else None,
-        "version": owner.version if owner else None,
+        "distribution": entry.distribution if entry else None,
+        "version": entry.version if entry else None,
         "behavior_version": part.behavior_version,
     }
 
 
-def _owner(record: PartRecord) -> str:
+def _release(record: PartRecord) -> str:
     return f"{record['distribution']} {record['version']}" if record["distribution"] else "its session"

@@ -1,7 +1,6 @@
-"""Finding parts by name: every part, the core's own included, is an entry point of an installed distribution.
+"""Find parts by name: every part, also of the core, is an entry point of an installed distribution.
 
-Listing reads package metadata only; nothing is imported before :func:`load` is asked for one part. This module imports
-neither torch nor any plugin.
+Listing parts reads package metadata only; :func:`load` imports one part. This module imports neither torch nor plugins.
 """
 
 import importlib
@@ -20,7 +19,7 @@ from multimodal_vae.discovery import (
     CORE,
     KINDS,
     PartEntry,
-    Unreadable,
+    UnreadableDistribution,
     canonical,
     discover,
     requirements_of,
@@ -34,21 +33,22 @@ __all__ = [
     "RESTRICTED",
     "WORKS",
     "PartEntry",
-    "check",
     "entries",
+    "entry_of",
     "find",
     "is_registered",
     "load",
     "name_of",
-    "owner_of",
     "prefer",
     "refresh",
     "register",
-    "unreadable",
+    "state_of",
+    "unreadable_distributions",
 ]
 
-WORKS, RESTRICTED = "works", "not to be loaded: MMVAE_PLUGINS does not name its distribution"
-_PATIENCE = 120  # seconds that a part may take to import when it is checked
+WORKS = "works"
+RESTRICTED = "not allowed: MMVAE_PLUGINS does not name its distribution"
+_TIMEOUT = 120  # seconds for the import of one part in :func:`state_of`
 
 C = TypeVar("C", bound=Any)
 
@@ -58,35 +58,35 @@ _preferred: dict[tuple[str, str], str] = {}
 
 
 def entries(kind: str | None = None) -> list[PartEntry]:
-    """List the installed parts, sorted by kind and name, without importing any.
+    """Return the installed parts, sorted by kind and name, without importing any.
 
     Args:
-        kind: one key of :data:`KINDS`, or None for all.
+        kind: a key of :data:`KINDS`; None for all kinds.
     """
     return sorted(entry for entry in discover() if kind in (None, entry.kind))
 
 
 def refresh() -> None:
-    """Forget what was discovered, so that the next look-up reads the installed metadata anew."""
+    """Clear the cache of installed parts, so that the next lookup reads their metadata again."""
     discover.cache_clear()
 
 
 def register(part: C, name: str | None = None) -> C:
-    """Make a class of this session known by a name, for notebooks; installed parts need no registration.
+    """Register a class of this session under a name, as in a notebook; installed parts need no registration.
 
     Args:
         part: a subclass of one of the kinds of part.
-        name: the name; the class's own in lower case where it is None.
+        name: the name; default the class's name in lower case.
 
     Returns:
-        The same class, so that this serves as a decorator.
+        The class, so that this also serves as a decorator.
 
     Raises:
-        PluginError: if it is no such class.
+        PluginError: if ``part`` is no such class.
     """
     kind = getattr(part, "kind", None)
     if not isinstance(part, type) or kind not in KINDS:
-        raise PluginError(f"{part!r} is not a part: register takes a class that derives from one of {', '.join(KINDS)}")
+        raise PluginError(f"{part!r} is not a part: register takes a subclass of one of the kinds {', '.join(KINDS)}")
     _registered[(kind, name or part.__name__.lower())] = part
     return part
 
@@ -96,21 +96,20 @@ def load(kind: str, name: str) -> type:
 
     Args:
         kind: a key of :data:`KINDS`.
-        name: the part's name; or ``distribution:name``, where two distributions have one of that name; or, for a
-            registered class, its full dotted name, under which a run keeps a class that was never registered.
+        name: the part's name; ``distribution:name`` where two distributions have a part of that name; or the full
+            dotted name of a registered class, as runs record classes that were not registered when they were trained.
 
     Raises:
-        PluginError: if the name is unknown, has two owners, is not allowed by the environment variable
-            ``MMVAE_PLUGINS``, needs another version of the core, or cannot be imported; the message names the
-            distribution to install or the one at fault.
+        PluginError: if the name is unknown or ambiguous, the environment variable ``MMVAE_PLUGINS`` excludes it, or it
+            requires another version of the core or cannot be imported. The message names the distribution.
     """
     registered = _of_this_session(kind, name)
     if registered is not None:
         return registered
     entry = find(kind, name)
-    what = f"{kind} {name!r} of {entry.owner}"
+    what = f"{kind} {name!r} of {entry.release}"
     if not _allowed(entry.distribution):
-        raise PluginError(f"{kind} {name!r} comes with {entry.distribution}, which MMVAE_PLUGINS does not name")
+        raise PluginError(f"{what} is not allowed: add {entry.distribution} to the environment variable MMVAE_PLUGINS")
     if entry.fault:
         raise PluginError(f"{what} cannot be loaded: {entry.fault}")
     _require_this_core(entry, what)
@@ -118,50 +117,50 @@ def load(kind: str, name: str) -> type:
         part: Any = operator.attrgetter(entry.attribute)(importlib.import_module(entry.module))
     except KeyboardInterrupt:
         raise
-    # A plugin's import may fail in any way at all, also by ending the process, and its owner must be named.
+    # A plugin's import may even exit; the error names its distribution.
     except BaseException as error:
         raise PluginError(f"{what} could not be loaded from {entry.module}: {one_line(error)}") from error
     if not isinstance(part, type) or getattr(part, "kind", None) != kind:
         raise PluginError(f"{what} is {entry.module}:{entry.attribute}, which is no {kind}")
-    lacking = ", ".join(sorted(getattr(part, "__abstractmethods__", ())))
-    if lacking:
-        raise PluginError(f"{what} is {entry.module}:{entry.attribute}, which lacks {lacking}")
+    missing = ", ".join(sorted(getattr(part, "__abstractmethods__", ())))
+    if missing:
+        raise PluginError(f"{what} is {entry.module}:{entry.attribute}, which lacks {missing}")
     loaded: type = part
     return loaded
 
 
 def find(kind: str, name: str) -> PartEntry:
-    """Look one installed part up, importing nothing.
+    """Return the entry of one installed part, without importing it.
 
-    A plain name is the core's where the core has it, so that no plugin can take the name of a default away.
+    A plain name of the core is always the core's, so that no plugin can take over a default.
 
     Raises:
-        PluginError: if the name is unknown or has two owners.
+        PluginError: if the name is unknown or ambiguous.
     """
     owner, _, plain = name.rpartition(":")
-    found = [each for each in entries(kind) if each.name == plain and canonical(owner) in ("", each.distribution)]
-    if not found:
+    matches = [each for each in entries(kind) if each.name == plain and canonical(owner) in ("", each.distribution)]
+    if not matches:
         raise PluginError(_unknown(kind, name))
     for first in (_preferred.get((kind, plain)), CORE):
-        found = [each for each in found if each.distribution == first] or found
-    if len(found) > 1:
-        owners = " and ".join(each.distribution for each in found)
+        matches = [each for each in matches if each.distribution == first] or matches
+    if len(matches) > 1:
+        owners = " and ".join(each.distribution for each in matches)
         raise PluginError(
-            f"{kind} {name!r} is registered by {owners}; write '{found[0].distribution}:{plain}', or uninstall "
+            f"{kind} {name!r} is registered by {owners}; write '{matches[0].distribution}:{plain}', or uninstall "
             "one of them"
         )
-    return found[0]
+    return matches[0]
 
 
 def prefer(kind: str, name: str, distribution: str) -> None:
-    """Let a plain name that several distributions have mean one's, for this session, as an opened run means it."""
-    namesakes = {entry.distribution for entry in entries(kind) if entry.name == name}
-    if distribution in namesakes and len(namesakes) > 1:
+    """Resolve an ambiguous name to this distribution for the rest of the session."""
+    owners = {entry.distribution for entry in entries(kind) if entry.name == name}
+    if distribution in owners and len(owners) > 1:
         _preferred[kind, name] = distribution
 
 
-def check(entry: PartEntry) -> str:
-    """Import one part in a process of its own, make it if it has no required settings, and say how it is.
+def state_of(entry: PartEntry) -> str:
+    """Import one part in a separate process and construct it if all its settings have defaults.
 
     Returns:
         :data:`WORKS`, :data:`RESTRICTED`, or what is wrong.
@@ -172,40 +171,40 @@ def check(entry: PartEntry) -> str:
         return entry.fault
     program = (
         "import sys; from multimodal_vae.discovery import shield; shield()\n"
-        "from multimodal_vae.part import report; report(*sys.argv[1:])"
+        "from multimodal_vae.part import write_state; write_state(*sys.argv[1:])"
     )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        # In files: what a plugin prints is none of our words, and what it leaves running would keep a pipe open.
+        # Files, not pipes: a plugin may print anything, and a process that it starts would keep a pipe open.
         state, errors = Path(folder, "state"), Path(folder, "errors")
         command = [sys.executable, "-P", "-c", program, entry.kind, f"{entry.distribution}:{entry.name}", str(state)]
         with open(errors, "wb") as file:
             quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": file}
             try:
-                ran = subprocess.run(command, timeout=_PATIENCE, **quiet)
+                finished = subprocess.run(command, timeout=_TIMEOUT, **quiet)
             except subprocess.TimeoutExpired:
-                return f"has not finished importing after {_PATIENCE} s"
+                return f"has not finished importing after {_TIMEOUT} s"
         if state.is_file():
             return state.read_text("utf-8")
-        said = errors.read_text("utf-8", "replace").split("\n")
-        last = next((f": {line.strip()}" for line in reversed(said) if line.strip()), "")
-        return f"ended the process ({ran.returncode}){last}"
+        lines = errors.read_text("utf-8", "replace").split("\n")
+        last = next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
+        return f"ended the process ({finished.returncode}){last}"
 
 
-def unreadable() -> list[Unreadable]:
-    """List the distributions whose entry points cannot be read; parts of theirs are not found.
-
-    One that ``MMVAE_PLUGINS`` keeps out is not counted as ours.
-    """
-    return [replace(each, ours=each.ours and _allowed(each.distribution)) for each in discovery.unreadable()]
+def unreadable_distributions() -> list[UnreadableDistribution]:
+    """Return the distributions whose entry points cannot be read; none that ``MMVAE_PLUGINS`` excludes offers parts."""
+    return [
+        replace(each, offers_parts=each.offers_parts and _allowed(each.distribution))
+        for each in discovery.unreadable_distributions()
+    ]
 
 
 def name_of(part: type) -> str:
-    """Return the name under which a class is registered, or its full dotted name where it is not."""
+    """Return the name under which a class is registered or installed, otherwise its full dotted name."""
     kind = getattr(part, "kind", "")
     for (registered_kind, name), registered in _registered.items():
         if registered is part and registered_kind == kind:
             return name
-    entry = owner_of(part)
+    entry = entry_of(part)
     if entry is None:
         return f"{part.__module__}.{part.__qualname__}"
     try:
@@ -214,30 +213,29 @@ def name_of(part: type) -> str:
         return f"{entry.distribution}:{entry.name}"
 
 
-def owner_of(part: type) -> PartEntry | None:
-    """Return the entry of an installed part, or None for a class of this session.
+def entry_of(part: type) -> PartEntry | None:
+    """Return the entry of an installed part; None for a class of this session.
 
-    An entry may name the module that defines the class, or one that is imported already and shows it too, such as the
-    package around it. Of several entries of one class the core's comes first: a plugin that lists a class of the core
-    does not own it.
+    An entry may name the module that defines the class, or an imported one that also contains it, such as its package.
+    Of several entries of one class the core's comes first: a plugin that lists a class of the core does not own it.
     """
     place = (part.__module__, part.__qualname__)
 
-    def offers(entry: PartEntry) -> bool:
-        shown = vars(sys.modules[entry.module]).get(entry.attribute) if entry.module in sys.modules else None
-        return (entry.module, entry.attribute) == place or shown is part
+    def leads_to_part(entry: PartEntry) -> bool:
+        imported = vars(sys.modules[entry.module]).get(entry.attribute) if entry.module in sys.modules else None
+        return (entry.module, entry.attribute) == place or imported is part
 
-    owners = [each for each in entries(getattr(part, "kind", None)) if offers(each)]
-    return min(owners, key=lambda each: (each.distribution != CORE, each), default=None)
+    matches = [each for each in entries(getattr(part, "kind", None)) if leads_to_part(each)]
+    return min(matches, key=lambda each: (each.distribution != CORE, each), default=None)
 
 
 def is_registered(part: type) -> bool:
-    """Whether a class was registered in this session."""
+    """Return whether a class was registered in this session."""
     return any(registered is part for registered in _registered.values())
 
 
 def _of_this_session(kind: str, name: str) -> type | None:
-    """Find a registered class, also by the dotted name that it has while nobody registers it."""
+    """Return a registered class by its name, or by the dotted name that a run has recorded for it."""
     if (kind, name) in _registered:
         return _registered[(kind, name)]
     for (registered_kind, _), part in _registered.items():
@@ -259,8 +257,8 @@ def _require_this_core(entry: PartEntry, what: str) -> None:
     for each in requirements_of(entry.distribution, extra=""):
         if canonical(each.name) == CORE and not each.specifier.contains(installed, prereleases=True):
             raise PluginError(
-                f"{what} needs {CORE}{each.specifier}, and {installed} is installed; install a version of one that "
-                f"suits the other, for example: pip install --upgrade {CORE} {entry.distribution}"
+                f"{what} needs {CORE}{each.specifier}, but {installed} is installed: "
+                f"pip install --upgrade {CORE} {entry.distribution}"
             )
 
 
@@ -269,11 +267,11 @@ def _unknown(kind: str, name: str) -> str:
     plugin = _plugin_of_extra(name)
     if plugin:
         return f"{kind} {name!r} is not installed; install it: pip install {plugin}"
-    known = {entry.name for entry in entries(kind)} | {known for known_kind, known in _registered if known_kind == kind}
     if "." in name and ":" not in name:
-        return f"{kind} {name!r} was a class of another session; pass it to multimodal_vae.register first"
-    silent = [f"{each.distribution} {each.version}" for each in unreadable() if each.ours]
-    perhaps = f"; {' and '.join(silent)} may have it, but cannot be read: mmvae plugins --check" if silent else ""
+        return f"{kind} {name!r} is a class of another session; pass it to multimodal_vae.register first"
+    known = {entry.name for entry in entries(kind)} | {known for known_kind, known in _registered if known_kind == kind}
+    unread = " and ".join(f"{d.distribution} {d.version}" for d in unreadable_distributions() if d.offers_parts)
+    perhaps = f"; {unread} may have it, but cannot be read: mmvae plugins --check" if unread else ""
     return f"there is no {kind} {name!r}; {did_you_mean(name, known)}{perhaps}"
 
 

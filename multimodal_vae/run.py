@@ -25,7 +25,7 @@ from multimodal_vae.errors import (
 from multimodal_vae.files import read_json, read_tensors, require_vacant
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
-from multimodal_vae.provenance import register_handed_over, register_passed, require
+from multimodal_vae.provenance import register_classes, register_instances, require
 from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, is_begun
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOut, held_out_likelihood
@@ -168,16 +168,17 @@ class Run:
 
     Attributes:
         path: where it is.
-        configuration: as it was trained.
+        configuration: settings of the training.
+        environment: versions, parts and hashes of the data when the training began.
         status: ``state`` (``training``, ``interrupted``, ``failed`` or ``done``), ``epochs_done`` and ``epochs``.
     """
 
     def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
         if not (path / "config.toml").is_file():
             raise RunError(f"{path} is no run folder: it has no config.toml")
-        self._environment = read_json(path / "environment.json", EnvironmentRecord)
-        recorded, where = self._environment["parts"], f"the run {path}"
-        register_passed(parts, recorded, where)
+        self.environment = read_json(path / "environment.json", EnvironmentRecord)
+        recorded, where = self.environment["parts"], f"the run {path}"
+        register_classes(parts, recorded, where)
         require(recorded, where)
         self.path = path
         self.configuration = Configuration.read(path / "config.toml")
@@ -226,7 +227,7 @@ class Run:
             RunError: if the data has changed since.
         """
         ids = read_json(self.path / "split.json", _SplitIds)
-        hashes = self._environment["data"]
+        hashes = self.environment["data"]
         row_of = {name: row for row, name in enumerate(self.data.ids)}
         parts: dict[str, MultimodalDataset] = {}
         for split in SPLITS:
@@ -246,7 +247,7 @@ class Run:
             fit_on: ``train``, ``validation`` or ``test``; the configuration's where it is None.
         """
         wanted = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
-        register_handed_over(wanted)
+        register_instances(wanted)
         split = self._split(fit_on)
         suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
         name = wanted.name.replace(":", "-")  # which not every file system takes

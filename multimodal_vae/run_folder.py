@@ -19,7 +19,7 @@ from multimodal_vae.data.manifest import SplitName
 from multimodal_vae.errors import RunError, one_line
 from multimodal_vae.files import read_json, require_vacant, write_bytes, write_json, write_tensors
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.provenance import PartRecord, records, register_handed_over, require
+from multimodal_vae.provenance import PartRecord, records, register_instances, require
 
 Parts = Mapping[SplitName, MultimodalDataset | None]
 """The training, validation and test samples, by the name of the split."""
@@ -42,8 +42,10 @@ class Fingerprint(TypedDict):
 
 
 class EnvironmentRecord(TypedDict):
-    """What is read back of ``environment.json``; the rest is for people."""
+    """The keys of ``environment.json`` that are read back; people read the others."""
 
+    date: str
+    distributions: dict[str, str]
     parts: list[PartRecord]
     data: dict[str, Fingerprint]
 
@@ -142,7 +144,7 @@ class RunFolder:
 
     def _require_same_data(self, configuration: Configuration, parts: Parts) -> None:
         recorded = read_json(self.path / "environment.json", EnvironmentRecord)
-        register_handed_over(configuration)
+        register_instances(configuration)
         require(recorded["parts"], f"the run {self.path}")
         for name, part in parts.items():
             before = recorded["data"].get(name)

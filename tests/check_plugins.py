@@ -145,12 +145,12 @@ BROKEN = [
     N(
         "mv-constructor",
         LOSS.replace("super().__init__()", "raise RuntimeError('no license')"),
-        says=["could not be made by mv_constructor:Thing", "RuntimeError: no license"],
+        says=["could not be constructed by mv_constructor:Thing", "RuntimeError: no license"],
     ),
     N("mv-hint", LOSS.replace("float", "'Unheard'"), says=["NameError", "Unheard"]),
     N("mv-leaves", LOSS.replace("super().__init__()", "raise SystemExit(0)"), says=["SystemExit: 0"]),
     N("mv-exit", "import sys; sys.exit('enough')", says=["SystemExit: enough"]),
-    N("mv-newer", LOSS, needs=["multimodal-vae>=99"], says=["needs multimodal-vae>=99, and", "is installed"]),
+    N("mv-newer", LOSS, needs=["multimodal-vae>=99"], says=["needs multimodal-vae>=99, but", "is installed"]),
     N(
         "mv-odd",
         points="multimodal_vae.fusions thing = not a module!",
@@ -158,7 +158,7 @@ BROKEN = [
     ),
     N("mv-empty", points="multimodal_vae.fusions thing =", says=["thing = '' is not of the form module:Class"]),
     N("mv-percent", points="multimodal_vae.fusions thing = 50%", says=["thing = '50%' is not of the form"]),
-    N("mv-colon", LOSS, "multimodal_vae.metric_losses a:thing = MODULE:Thing", ["holds a colon"]),
+    N("mv-colon", LOSS, "multimodal_vae.metric_losses a:thing = MODULE:Thing", ["contains a colon"]),
 ]
 ABORTS = N("mv-aborts", "import os; os._exit(0)", state="ended the process (0)")
 GOOD_ONE = N(
@@ -218,7 +218,7 @@ vae = mv.MultimodalVAE(data.modalities, data.classes, fusion, loss, latent_dim=2
 mv.fit(vae, data, epochs=1, per_class=4, device="cpu", show=False, loggers=loggers, out=out)
 run = mv.open_run(out, data)
 drawn = run.synthesizer(sampler).sample("1", 5, seed=0)["x"]
-records = {(each["kind"], each["name"], each["distribution"]) for each in run._environment["parts"]}
+records = {(each["kind"], each["name"], each["distribution"]) for each in run.environment["parts"]}
 print(json.dumps({"shape": list(drawn.shape), "finite": bool(drawn.isfinite().all()), "parts": sorted(records)}))
 """
 ALONE = """
@@ -395,7 +395,11 @@ def main(dist: Path, constraints: Path) -> None:
         code = f"{ALONE}\nassert not {{'mv_slow', 'mv_import'}} & set(sys.modules)"
         asked = json.dumps([("metric_loss", "mv-slow:thing"), ("metric_loss", "mild"), ("metric_loss", "triplet")])
         said = json.loads(run(python, "-c", code, asked, MMVAE_PLUGINS="x, Mv_Good").stdout)
-        hold("MMVAE_PLUGINS keeps others out", "which MMVAE_PLUGINS does not name" in said["mv-slow:thing"][1], said)
+        hold(
+            "MMVAE_PLUGINS keeps others out",
+            "to the environment variable MMVAE_PLUGINS" in said["mv-slow:thing"][1],
+            said,
+        )
         hold("and lets the named one and the core in", [said["mild"][0], said["triplet"][0]] == ["made"] * 2, said)
 
         pip("uninstall", "-y", "mv-good", "mv-twin-one")

@@ -40,8 +40,8 @@ def test_plugins_lists_kind_name_distribution_and_version_of_every_part(mmvae):
 
 
 def test_plugins_check_says_how_each_part_is(mmvae, monkeypatch):
-    monkeypatch.setattr(registry, "check", lambda entry: "no license" if entry.name == "kde" else "works")
-    monkeypatch.setattr(registry, "unreadable", lambda: [])
+    monkeypatch.setattr(registry, "state_of", lambda entry: "no license" if entry.name == "kde" else "works")
+    monkeypatch.setattr(registry, "unreadable_distributions", lambda: [])
     status, out, err = mmvae("plugins", "--check")
     assert (status, err) == (1, "")
     states = {line.split()[1]: line.split(maxsplit=4)[4] for line in out.splitlines()}
@@ -52,10 +52,10 @@ def test_plugins_check_says_how_each_part_is(mmvae, monkeypatch):
 
 def test_plugins_check_ends_well_where_only_strangers_or_what_may_not_load_are_broken(mmvae, monkeypatch):
     states = {"kde": registry.RESTRICTED}
-    monkeypatch.setattr(registry, "check", lambda entry: states.get(entry.name, registry.WORKS))
+    monkeypatch.setattr(registry, "state_of", lambda entry: states.get(entry.name, registry.WORKS))
     for ours in (False, True):
-        stranger = registry.Unreadable("stranger", "0.1", "its entry points cannot be read: why", ours)
-        monkeypatch.setattr(registry, "unreadable", lambda stranger=stranger: [stranger])
+        stranger = registry.UnreadableDistribution("stranger", "0.1", "its entry points cannot be read: why", ours)
+        monkeypatch.setattr(registry, "unreadable_distributions", lambda stranger=stranger: [stranger])
         status, out, err = mmvae("plugins", "--check")
         assert (status, err) == (int(ours), "")
         assert out.splitlines()[-1].split(maxsplit=4) == ["-", "-", "stranger", "0.1", stranger.fault]

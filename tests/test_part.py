@@ -241,6 +241,19 @@ def test_two_parts_never_share_a_mutable_default():
     assert second.loss == {"bce": 1.0}
 
 
+def test_a_setting_may_have_any_name():
+    class Odd(MetricLoss):
+        def __init__(self, copy: int = 1, json: str = "", model_config: float = 2.0, _hidden: bool = True) -> None:
+            super().__init__()
+
+        def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
+            return latents.sum()
+
+    assert list(Odd(copy="3")._settings.items()) == [
+        ("copy", 3), ("json", ""), ("model_config", 2.0), ("_hidden", True),
+    ]  # fmt: skip
+
+
 def test_an_author_must_annotate_and_name_each_setting():
     with pytest.raises(TypeError, match=r"Loose.__init__ must annotate 'margin'"):
 
@@ -295,7 +308,9 @@ def test_a_constructor_that_fails_names_its_owner(monkeypatch):
 
     monkeypatch.setattr(registry, "_registered", {})
     mv.register(Failing)
-    with pytest.raises(mv.PluginError, match=r"'failing' of this session could not be made.*RuntimeError: no license"):
+    with pytest.raises(
+        mv.PluginError, match=r"'failing' of this session could not be constructed.*RuntimeError: no license"
+    ):
         mv.MetricLoss.of("failing")
 
 

@@ -49,7 +49,7 @@ def _clean():
     def clean():
         registry._registered.clear()
         registry._preferred.clear()
-        provenance._mentioned.clear()
+        provenance._warned.clear()
         registry.refresh()
 
     clean()
@@ -140,7 +140,7 @@ def test_a_class_that_bore_another_name_opens_its_run(leave_run, again):
         mv.register(Quiet)  # under its own name, which is not the run's
     opened = mv.open_run(run, parts=[Quiet])
     assert type(opened.model.metric_loss) is Quiet
-    assert opened._environment["parts"][-4]["name"] == "hush"
+    assert opened.environment["parts"][-4]["name"] == "hush"
 
 
 @pytest.mark.parametrize("passed", [mv.Triplet, Cloud, 3, "quiet"])
@@ -153,7 +153,7 @@ def test_what_the_run_did_not_use_is_refused(leave_run, passed):
 def test_of_two_classes_of_one_name_each_is_known_by_its_module(leave_run, make_data, make_model, tmp_path):
     namesake = type("Quiet", (Quiet,), {"__module__": "elsewhere", "__qualname__": "Quiet", "other": True})
     recorded = provenance.records([Quiet(), namesake()])
-    provenance.register_passed([namesake, Quiet], recorded, "it")
+    provenance.register_classes([namesake, Quiet], recorded, "it")
     assert [registry.load("metric_loss", each["name"]) for each in recorded] == [Quiet, namesake]
 
 
@@ -212,7 +212,7 @@ def test_a_class_of_a_session_is_not_taken_for_an_installed_one_of_its_name(leav
     assert type(mv.open_run(run, parts=[Quiet]).model.metric_loss) is Quiet
 
 
-def test_another_version_is_mentioned_once_for_each_distribution(leave_run, installed):
+def test_another_version_is_warned_once_for_each_distribution(leave_run, installed):
     installed(entry())
     mv.register(Quiet)
     run, data = leave_run("quiet")
@@ -225,11 +225,11 @@ def test_another_version_is_mentioned_once_for_each_distribution(leave_run, inst
     said = [str(warning.message) for warning in caught]
     assert len(said) == 2
     assert all(str(run) in message for message in said)
-    assert f"multimodal-vae 0.0.1, and {mv.__version__} is installed" in said[0]
-    assert "my-dist 0.9, and 1.0 is installed" in said[1]
+    assert f"multimodal-vae 0.0.1, but {mv.__version__} is installed" in said[0]
+    assert "my-dist 0.9, but 1.0 is installed" in said[1]
 
 
-def test_the_same_version_is_not_mentioned(leave_run, installed):
+def test_the_same_version_is_not_warned(leave_run, installed):
     installed(entry())
     mv.register(Quiet)
     run, _ = leave_run("quiet")
@@ -238,12 +238,12 @@ def test_the_same_version_is_not_mentioned(leave_run, installed):
         mv.open_run(run)
 
 
-def test_a_class_in_place_of_an_installed_one_is_mentioned(leave_run, installed):
+def test_a_class_in_place_of_an_installed_one_is_warned(leave_run, installed):
     installed(entry())
     mv.register(Quiet)
     run, _ = leave_run("quiet")
     installed()
-    with pytest.warns(mv.MultimodalVAEWarning, match=r"my-dist 1\.0, and a class was passed"):
+    with pytest.warns(mv.MultimodalVAEWarning, match=r"my-dist 1\.0, but a class was passed"):
         mv.open_run(run, parts=[Quiet])
 
 
@@ -265,13 +265,13 @@ def test_another_behavior_refuses_to_open(leave_run, installed, monkeypatch):
     monkeypatch.setattr(Quiet, "behavior_version", 2)
     with pytest.raises(mv.RunError) as caught:
         mv.open_run(run)
-    refused(caught, "was 1", "is 2", "install my-dist==1.0")
+    refused(caught, "behavior_version 1", "has behavior_version 2", "pip install my-dist==1.0")
 
 
 def test_another_behavior_of_a_class_of_the_session_says_to_train_anew(leave_run, monkeypatch):
     run, _ = leave_run(Quiet())
     monkeypatch.setattr(Quiet, "behavior_version", 2)
-    with pytest.raises(mv.RunError, match=r"was 1, .*is 2.*train anew"):
+    with pytest.raises(mv.RunError, match=r"behavior_version 1.*has behavior_version 2.*train the run again"):
         mv.open_run(run, parts=[Quiet])
 
 
@@ -294,7 +294,7 @@ def test_a_distribution_that_offers_the_part_no_more_is_named_with_the_version_t
     change(trained, name="tripelt", version="0.0.1")
     with pytest.raises(mv.PluginError) as caught:
         mv.open_run(trained)
-    refused(caught, f"multimodal-vae {mv.__version__} has none of that name", "pip install multimodal-vae==0.0.1")
+    refused(caught, f"multimodal-vae {mv.__version__} has no such part", "pip install multimodal-vae==0.0.1")
 
 
 def test_a_second_owner_of_the_name_does_not_keep_a_run_from_opening(leave_run, installed):
@@ -363,7 +363,7 @@ def test_a_part_within_a_part_is_required(leave_run, tmp_path):
 @pytest.mark.parametrize(
     ("facts", "error", "words"),
     [
-        ({"behavior_version": 7}, mv.RunError, "was 7"),
+        ({"behavior_version": 7}, mv.RunError, "behavior_version 7"),
         ({"distribution": "my-dist"}, mv.RunError, "'kde' of my-dist"),
         ({"name": "kdf", "distribution": "my-dist", "version": "2"}, mv.PluginError, "pip install my-dist==2"),
         ({"parts": [{}]}, mv.RunError, "damaged"),

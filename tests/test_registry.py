@@ -77,7 +77,7 @@ def test_every_core_part_is_found_and_owned():
     for kind, names in CORE.items():
         for name in names:
             part = registry.load(kind, name)
-            entry = registry.owner_of(part)
+            entry = registry.entry_of(part)
             assert entry is not None
             assert (entry.kind, entry.name, entry.distribution) == (kind, name, "multimodal-vae")
             assert registry.name_of(part) == name
@@ -135,7 +135,7 @@ def test_a_registered_class_is_known_by_its_name():
     assert isinstance(mv.MetricLoss.of({"name": "hush"}), Quiet)
     with pytest.raises(mv.PluginError, match="did you mean 'hush'"):
         mv.MetricLoss.of("hushh")
-    assert registry.owner_of(Quiet) is None
+    assert registry.entry_of(Quiet) is None
 
 
 def test_a_class_of_another_session_says_so():
@@ -267,7 +267,7 @@ def test_which_distributions_may_load_can_be_restricted(twins, monkeypatch, allo
     if loads:
         assert mv.MetricLoss.of("one-dist:twin")
     else:
-        with pytest.raises(mv.PluginError, match="one-dist, which MMVAE_PLUGINS does not name"):
+        with pytest.raises(mv.PluginError, match="not allowed: add one-dist to the environment variable MMVAE_PLUGINS"):
             mv.MetricLoss.of("one-dist:twin")
 
 
@@ -290,7 +290,7 @@ def test_each_part_is_checked_in_a_process_of_its_own(install, tmp_path, monkeyp
     install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": text})
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
     (entry,) = [each for each in registry.entries("metric_loss") if each.name == "thing"]
-    found = registry.check(entry)
+    found = registry.state_of(entry)
     assert re.search(state, found), found
     assert "a_thing" not in sys.modules
 
@@ -308,7 +308,7 @@ def test_register_serves_as_a_decorator_and_refuses_an_instance():
     assert type(mv.MetricLoss.of("loud")) is Loud
     assert registry.is_registered(Loud)
     assert not registry.is_registered(Quiet)
-    with pytest.raises(mv.PluginError, match=r"Loud\(\) is not a part: register takes a class"):
+    with pytest.raises(mv.PluginError, match=r"Loud\(\) is not a part: register takes a subclass"):
         mv.register(Loud())
 
 
@@ -326,7 +326,7 @@ def test_an_entry_is_found_without_an_import(install):
     wanted = PartEntry("sampler", "thing", "no_such_module", "Outer.Thing", "big-dist-name", "2")
     for spelling in ("thing", "big-dist-name:thing", "Big.Dist_name:thing", "BIG__DIST-.NAME:thing"):
         assert registry.find("sampler", spelling) == wanted
-    assert wanted.owner == "big-dist-name 2"
+    assert wanted.release == "big-dist-name 2"
     with pytest.raises(mv.PluginError, match="no fusion 'big-dist-name:thing'"):
         registry.find("fusion", "big-dist-name:thing")
 
@@ -345,7 +345,7 @@ def test_a_class_within_a_class_is_loaded_and_knows_its_name(install):
         ("odd = 50%", "odd = '50%' is not of the form module:Class"),
         ("odd = %(x)s:Y", "odd = '%(x)s:Y' is not of the form module:Class"),
         ("odd = a_module", "odd = 'a_module' is not of the form module:Class"),
-        ("o:dd = a:B", "holds a colon"),
+        ("o:dd = a:B", "contains a colon"),
     ],
 )
 def test_an_entry_point_that_cannot_be_read_is_listed_with_what_is_wrong(install, line, fault):
@@ -353,9 +353,9 @@ def test_an_entry_point_that_cannot_be_read_is_listed_with_what_is_wrong(install
     fine, odd = [entry for entry in registry.entries("sampler") if entry.distribution == "odd-dist"]
     assert (fine.name, fine.fault) == ("fine", "")
     assert fault in odd.fault
-    assert registry.check(odd) == odd.fault
-    assert list(discovery._entrypoints())  # it took no falling back to read them
-    assert registry.unreadable() == []
+    assert registry.state_of(odd) == odd.fault
+    assert list(discovery._by_entrypoints())  # it took no falling back to read them
+    assert registry.unreadable_distributions() == []
     if ":" not in odd.name:
         with pytest.raises(mv.PluginError, match=r"'odd' of odd-dist 1\.0 cannot be loaded") as caught:
             registry.load("sampler", "odd")
@@ -376,19 +376,19 @@ def test_an_entry_point_that_cannot_be_read_is_listed_with_what_is_wrong(install
 )
 def test_a_distribution_whose_entry_points_cannot_be_read_is_said(install, monkeypatch, text, ours, words):
     install("stranger", text, version="0.1")
-    (found,) = registry.unreadable()
-    assert (found.distribution, found.version, found.ours) == ("stranger", "0.1", ours)
+    (found,) = registry.unreadable_distributions()
+    assert (found.distribution, found.version, found.offers_parts) == ("stranger", "0.1", ours)
     assert all(word in found.fault for word in words), found.fault
     assert "\n" not in found.fault
     with pytest.raises(mv.PluginError) as caught:
         registry.load("sampler", "lost")
     assert ("stranger 0.1 may have it" in str(caught.value)) == ours
     monkeypatch.setenv("MMVAE_PLUGINS", "another")
-    assert not registry.unreadable()[0].ours
+    assert not registry.unreadable_distributions()[0].offers_parts
 
 
 def test_nobody_is_unreadable_where_all_is_well():
-    assert registry.unreadable() == []
+    assert registry.unreadable_distributions() == []
 
 
 NEIGHBORS = """[console_scripts]
@@ -409,7 +409,7 @@ def test_a_malformed_stranger_costs_its_neighbors_no_entry(install):
     install("stranger", b"[console_scripts]\ncaf\xe9 = a:b\n")
     assert registry.entries() == before
     with pytest.raises(UnicodeError):  # what discovery fell back from
-        list(discovery._entrypoints())
+        list(discovery._by_entrypoints())
 
 
 fragments = st.sampled_from(
@@ -441,7 +441,7 @@ def test_no_bytes_of_a_strangers_cost_the_core_anything(stranger, content):
         assert type(mv.MetricLoss.of("triplet")) is mv.Triplet
         assert mv.Triplet().name == "triplet"
         assert registry.load("fusion", "concat") is mv.Concat
-        assert {each.distribution for each in registry.unreadable()} <= {"stranger"}
+        assert {each.distribution for each in registry.unreadable_distributions()} <= {"stranger"}
         assert len(found) == len({(each.kind, each.name, each.distribution) for each in found})
 
 
@@ -451,7 +451,7 @@ def test_nobody_takes_a_name_of_the_core_nor_a_class(install):
     install("thief-dist", f"[multimodal_vae.metric_losses]\n{points}", {"thief_part": text})
     assert type(mv.MetricLoss.of("triplet")) is mv.Triplet
     assert mv.Triplet().name == "triplet"
-    owner = registry.owner_of(mv.Triplet)
+    owner = registry.entry_of(mv.Triplet)
     assert owner is not None
     assert (owner.name, owner.distribution) == ("triplet", "multimodal-vae")
     theirs = mv.MetricLoss.of("thief-dist:triplet")
@@ -502,7 +502,7 @@ def test_what_an_installer_left_behind_is_nobody(tmp_path, monkeypatch, name):
     monkeypatch.syspath_prepend(tmp_path)
     registry.refresh()
     assert core_is_found()
-    assert registry.unreadable() == []
+    assert registry.unreadable_distributions() == []
 
 
 @pytest.mark.parametrize(
@@ -561,7 +561,7 @@ def test_a_constructor_that_ends_the_process_does_not():
             raise SystemExit
 
     mv.register(Leaving)
-    with pytest.raises(mv.PluginError, match=r"'leaving' of this session could not be made by .*: SystemExit"):
+    with pytest.raises(mv.PluginError, match=r"'leaving' of this session could not be constructed by .*: SystemExit"):
         mv.MetricLoss.of("leaving")
 
 
@@ -616,7 +616,7 @@ atexit.register(lambda: 1 / 0)
         ("raise RuntimeError('one\\ntwo Error: three')", "a_thing: RuntimeError: one two Error: three$"),
         (
             LOSS.replace("super().__init__()", "raise OSError('no license')"),
-            "could not be made by a_thing:Thing: OSErr",
+            "could not be constructed by a_thing:Thing: OSErr",
         ),
         (LOSS.replace("float = 1.0", "'Unheard'"), "^NameError: .*Unheard"),
     ],
@@ -624,7 +624,7 @@ atexit.register(lambda: 1 / 0)
 def test_a_check_hears_what_a_part_says_and_nothing_else(install, tmp_path, monkeypatch, typed, text, state):
     install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": text})
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
-    found = registry.check(entry_of("metric_loss", "thing"))
+    found = registry.state_of(entry_of("metric_loss", "thing"))
     assert re.search(state, found), found
 
 
@@ -637,25 +637,25 @@ def test_a_check_does_not_wait_for_what_a_part_leaves_running(install, tmp_path,
     )
     install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": left + LOSS})
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
-    assert registry.check(entry_of("metric_loss", "thing")) == registry.WORKS
+    assert registry.state_of(entry_of("metric_loss", "thing")) == registry.WORKS
     os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)  # it is still there
 
 
 def test_a_check_does_not_see_the_modules_of_the_folder_it_is_called_in(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("raise RuntimeError('not that one')")
     monkeypatch.chdir(tmp_path)
-    assert registry.check(registry.find("metric_loss", "triplet")) == registry.WORKS
+    assert registry.state_of(registry.find("metric_loss", "triplet")) == registry.WORKS
 
 
 def test_a_check_gives_up_after_a_while(monkeypatch):
-    monkeypatch.setattr(registry, "_PATIENCE", 0.01)
-    assert registry.check(registry.find("metric_loss", "triplet")) == "has not finished importing after 0.01 s"
+    monkeypatch.setattr(registry, "_TIMEOUT", 0.01)
+    assert registry.state_of(registry.find("metric_loss", "triplet")) == "has not finished importing after 0.01 s"
 
 
 def test_what_may_not_load_is_not_checked(twins, monkeypatch):
     monkeypatch.setenv("MMVAE_PLUGINS", "one-dist")
     monkeypatch.setattr(registry.subprocess, "run", None)
-    assert registry.check(registry.find("metric_loss", "other-dist:twin")) == registry.RESTRICTED
+    assert registry.state_of(registry.find("metric_loss", "other-dist:twin")) == registry.RESTRICTED
 
 
 def test_listing_is_done_in_one_thread_or_in_many(install):
@@ -679,7 +679,7 @@ def test_everything_works_behind_a_shield_beside_a_stranger_that_cannot_be_read(
         "from multimodal_vae import discovery\n"
         "discovery.shield()\n"
         "assert importlib.metadata.entry_points(group='console_scripts')\n"
-        "print([each.distribution for each in discovery.unreadable()])\n"
+        "print([each.distribution for each in discovery.unreadable_distributions()])\n"
         "import torch, multimodal_vae as mv\n"
         "print(tuple(mv.GMM().fit(torch.randn(20, 2))().sample((3,)).shape))\n"
     )
@@ -699,4 +699,4 @@ def test_a_class_that_is_offered_by_the_package_around_it_knows_its_owner(instal
 
     mild = importlib.import_module("mild_package.loss").Mild  # not by way of its name
     assert mild().name == "mild"
-    assert registry.owner_of(mild).owner == "mild-dist 1.0"
+    assert registry.entry_of(mild).release == "mild-dist 1.0"

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
 import multimodal_vae as mv
+from multimodal_vae.distances import nearest
 from multimodal_vae.distributions import product
-from multimodal_vae.privacy.distances import nearest
 from multimodal_vae.privacy.membership import Attack
 
 BLUE, ORANGE, GREEN, GRAY = "#3b6fb6", "#d9822b", "#3a8f5c", "#8a8f98"

@@ -1,6 +1,5 @@
 """A small network that learns to say what samples are, for the judgment of others."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing_extensions import TypedDict
 
 from multimodal_vae.errors import DataError, RunError
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import read_json, read_tensors, write_json, write_tensors
+from multimodal_vae.files import file_sha256, read_json, read_tensors, write_json, write_tensors
 from multimodal_vae.scopes import evaluating, seeded
 
 VERSION = 2
@@ -122,7 +121,7 @@ class Judge(nn.Module):
             path.with_suffix(".json"),
             _Facts(
                 version=VERSION,
-                sha256=_hash(path),
+                sha256=file_sha256(path),
                 shapes=self.shapes,
                 classes=self.classes,
                 causes=self.causes,
@@ -142,7 +141,7 @@ class Judge(nn.Module):
         if facts["version"] != VERSION:
             raise RunError(f"{path} is a judge of version {facts['version']}, and this is {VERSION}; train it anew")
         tensors, _ = read_tensors(path)
-        if facts["sha256"] != _hash(path):
+        if facts["sha256"] != file_sha256(path):
             raise RunError(f"{path} and its .json do not belong together: the checksum is another")
         judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
         try:
@@ -292,7 +291,3 @@ def _or_one(deviation: Tensor) -> Tensor:
 
 def _as_it_is(x: Tensor) -> Tensor:
     return x
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

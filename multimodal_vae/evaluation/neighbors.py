@@ -1,25 +1,23 @@
-"""Precision, recall, density and coverage: whose neighborhoods hold whom."""
+"""Precision, recall, density and coverage of generated samples."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from multimodal_vae.distances import BLOCK, exact_distances
 from multimodal_vae.errors import DataError
-
-_BLOCK = 1024
-"""Rows whose distances are in memory at one time."""
 
 
 @dataclass(frozen=True)
 class Neighbors:
-    """What holds for each sample; the mean of each is the figure.
+    """Neighborhood membership per sample; each metric is a mean.
 
     Attributes:
-        precise: (M,), whether a generated sample lies in a real one's neighborhood.
-        density: (M,), in how many of them it lies, over k; its mean may exceed one.
-        recalled: (N,), whether a real sample lies in a generated one's neighborhood.
-        covered: (N,), whether a real sample has a generated one in its own.
+        precise: (M,), whether a generated sample lies in the neighborhood of a real one.
+        density: (M,), number of real neighborhoods a generated sample lies in, over k; the mean may exceed one.
+        recalled: (N,), whether a real sample lies in the neighborhood of a generated one.
+        covered: (N,), whether the neighborhood of a real sample holds a generated one.
     """
 
     precise: Tensor
@@ -27,35 +25,35 @@ class Neighbors:
     recalled: Tensor
     covered: Tensor
 
-    def figures(self) -> dict[str, float]:
-        """Precision, recall, density and coverage."""
+    def metrics(self) -> dict[str, float]:
+        """Return precision, recall, density and coverage."""
         named = {"precision": self.precise, "recall": self.recalled, "density": self.density, "coverage": self.covered}
         return {name: float(x.double().mean()) for name, x in named.items()}
 
 
 def neighbors(real: Tensor, generated: Tensor, k: int = 5) -> Neighbors:
-    """Compare two clouds of features by the balls that reach from each sample to its k-th nearest neighbor.
+    """Compare two sets of features by balls from each sample to its k-th nearest neighbor.
 
-    Precision and recall ask whether generated samples lie in the real cloud, and real ones in the generated cloud; an
-    outlier's large ball flatters both. Density counts the balls, and coverage asks whether each real ball holds a
-    generated sample. All hang on k, on the features, and on how many samples there are: take as many of each,
-    and put real against real beside it. Distances are computed block by block.
+    Precision is the share of generated samples in a real ball; recall is the share of real samples in a generated
+    ball. An outlier's large ball raises both. Density counts the real balls that hold a generated sample; coverage is
+    the share of real balls that hold one. All depend on k, the features and the number of samples: use equally many of
+    both, and compare with real against real. Distances are computed in blocks.
 
     Args:
         real: (N, D), N above k.
         generated: (M, D), M above k.
-        k: which neighbor.
+        k: rank of the neighbor that sets the radius of a ball.
 
     Raises:
         DataError: if there are too few samples.
 
     Source: precision and recall: Kynkäänniemi et al., *Improved precision and recall metric for assessing generative
         models* (2019), equation 1; density and coverage: Naeem et al., *Reliable fidelity and diversity metrics for
-        generative models* (2020), section 3. Boundaries are outside, as in the latter's code.
+        generative models* (2020), section 3. Boundaries count as outside, as in the latter's code.
 
     Example:
         >>> x = torch.randn(100, 4)
-        >>> neighbors(x, x).figures()["recall"], neighbors(x, x + 100).figures()["recall"]
+        >>> neighbors(x, x).metrics()["recall"], neighbors(x, x + 100).metrics()["recall"]
         (1.0, 0.0)
     """
     if min(len(real), len(generated)) <= k:
@@ -66,9 +64,9 @@ def neighbors(real: Tensor, generated: Tensor, k: int = 5) -> Neighbors:
     real_radius, radius = _radii(x, k), _radii(y, k)
     count = torch.zeros(len(y), dtype=torch.int64, device=y.device)
     recalled, covered = [], []
-    for start in range(0, len(x), _BLOCK):
-        distance = _distances(x[start : start + _BLOCK], y)
-        inside = distance < real_radius[start : start + _BLOCK, None]
+    for start in range(0, len(x), BLOCK):
+        distance = exact_distances(x[start : start + BLOCK], y)
+        inside = distance < real_radius[start : start + BLOCK, None]
         count += inside.sum(0)
         covered.append(inside.any(1))
         recalled.append((distance < radius).any(1))
@@ -76,11 +74,6 @@ def neighbors(real: Tensor, generated: Tensor, k: int = 5) -> Neighbors:
 
 
 def _radii(x: Tensor, k: int) -> Tensor:
-    """The distance of each row to its k-th nearest neighbor; the row itself is the nearest of all."""
-    starts = range(0, len(x), _BLOCK)
-    return torch.cat([_distances(x[start : start + _BLOCK], x).kthvalue(k + 1, 1).values for start in starts])
-
-
-def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """By differences: products would lose digits far from zero, and give equal rows a distance."""
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    """Return the distance of each row to its k-th nearest neighbor, without the row itself."""
+    starts = range(0, len(x), BLOCK)
+    return torch.cat([exact_distances(x[start : start + BLOCK], x).kthvalue(k + 1, 1).values for start in starts])

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from multimodal_vae.distances import nearest
 from multimodal_vae.errors import DataError
-from multimodal_vae.privacy.distances import nearest
 
 
 @dataclass(frozen=True)

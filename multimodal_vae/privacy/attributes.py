@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from multimodal_vae.privacy.distances import nearest
+from multimodal_vae.distances import nearest
 
 
 def guessed(x: Tensor, known: Tensor, attribute: Tensor, k: int = 5) -> Tensor:

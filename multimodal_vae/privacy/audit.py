@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multimodal_vae.distances import nearest
 from multimodal_vae.errors import DataError, SamplerError
 from multimodal_vae.evaluation.bootstrap import interval
 from multimodal_vae.evaluation.judge import Judge
@@ -19,7 +20,6 @@ from multimodal_vae.privacy.adversarial import adversarial
 from multimodal_vae.privacy.attributes import guessed, risk
 from multimodal_vae.privacy.closest import copies, distance_ratio, nearer, quantile
 from multimodal_vae.privacy.density_ratio import density_ratio
-from multimodal_vae.privacy.distances import nearest
 from multimodal_vae.privacy.membership import Attack
 from multimodal_vae.privacy.records import Records, require_disjoint
 from multimodal_vae.privacy.result import PrivacyResult, Sizes, Who

@@ -1,7 +1,6 @@
 """What a run is worth: its held-out samples and new ones of it, put through the evaluation."""
 
 import datetime
-import hashlib
 import importlib.metadata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,14 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import TypedDict
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import read_json
+from multimodal_vae.files import digest, file_sha256
 from multimodal_vae.part import plain
 from multimodal_vae.report.metrics import (
     VERSION,
@@ -27,7 +25,7 @@ from multimodal_vae.report.metrics import (
     MetricRecord,
     Metrics,
     RunRecord,
-    Splitercord,
+    SplitRecord,
     SubgroupRecord,
     metric_record,
 )
@@ -130,7 +128,7 @@ def measure(
         fitted_on=run.configuration.density.fit_on,
         seed=seed,
         resamples=resamples,
-        judges_sha256=[_weights(each) for each in with_judges],
+        judges_sha256=[digest(each.state_dict(), {}) for each in with_judges],
         with_version=importlib.metadata.version("multimodal-vae"),
     )
     metrics = Metrics(
@@ -262,23 +260,16 @@ def _subgroup(column: str, value: str, groups: Sequence[str], evidence: Evidence
     return record
 
 
-class _Environment(TypedDict, total=False):
-    date: str
-    distributions: dict[str, str]
-    parts: list[dict[str, Any]]
-
-
 def _run(run: Run) -> RunRecord:
-    environment = read_json(run.path / "environment.json", _Environment)
     return RunRecord(
         name=run.path.resolve().name,
         state=run.status["state"],
         epochs_done=run.status["epochs_done"],
         epochs=run.status["epochs"],
-        weights_sha256=hashlib.sha256((run.path / "model.safetensors").read_bytes()).hexdigest(),
-        trained_on=environment.get("date", ""),
-        distributions=environment.get("distributions", {}),
-        parts=environment.get("parts", []),
+        weights_sha256=file_sha256(run.path / "model.safetensors"),
+        trained_on=run.environment["date"],
+        distributions=run.environment["distributions"],
+        parts=[dict(part) for part in run.environment["parts"]],
         configuration=without_places(plain(dict(run.configuration))),
     )
 
@@ -294,19 +285,11 @@ def without_places(configuration: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _split(part: MultimodalDataset) -> Splitercord:
+def _split(part: MultimodalDataset) -> SplitRecord:
     counts = Counter(part.labels.tolist())
-    return Splitercord(
+    return SplitRecord(
         samples=len(part),
         patients=len({*part.patients}),
         classes={name: counts[index] for index, name in enumerate(part.classes)},
         sha256=part.fingerprint(),
     )
-
-
-def _weights(judge: Judge) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(judge.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -43,7 +43,7 @@ class RunRecord(TypedDict):
     configuration: dict[str, Any]
 
 
-class Splitercord(TypedDict):
+class SplitRecord(TypedDict):
     """One side of the data."""
 
     samples: int
@@ -86,7 +86,7 @@ class Metrics(TypedDict):
     version: int
     date: str
     run: RunRecord
-    data: dict[str, Splitercord]
+    data: dict[str, SplitRecord]
     evaluated: EvaluatedRecord
     figures: list[MetricRecord]
     subgroups: list[SubgroupRecord]

@@ -1,46 +1,34 @@
-"""``privacy.json``, as an audit leaves it in a run's folder; its form is read, and what else it holds passed over."""
-
-from pathlib import Path
+"""Read ``privacy.json``, which an audit writes into the folder of a run."""
 
 from typing_extensions import TypedDict
 
 from multimodal_vae.files import read_json
+from multimodal_vae.privacy.verdict import Verdict
+from multimodal_vae.report.metrics import MetricRecord
 from multimodal_vae.run import Run
 
 FILE = "privacy.json"
 
 
-class Finding(TypedDict):
-    """One figure of an audit."""
+class PrivacyRecord(MetricRecord):
+    """A :class:`~multimodal_vae.privacy.result.PrivacyResult`; values that are not finite are None."""
 
     who: str
     space: str
-    name: str
-    value: float | None
-    interval: tuple[float | None, float | None] | None
-    real: float | None
-
-
-class Verdict(TypedDict):
-    """What the figures come to, in words."""
-
-    leak: bool
-    found: list[str]
-    not_shown: list[str]
 
 
 class Privacy(TypedDict):
-    """What is read of an audit."""
+    """The part of ``privacy.json`` that a report shows; other keys are ignored."""
 
-    findings: list[Finding]
+    findings: list[PrivacyRecord]
     verdict: Verdict
 
 
 def read_privacy(run: Run) -> Privacy | None:
-    """The audit of a run; None where there was none.
+    """Return the audit of a run, or None if there is none.
 
     Raises:
         RunError: if its file is damaged.
     """
-    path: Path = run.path / FILE
+    path = run.path / FILE
     return read_json(path, Privacy) if path.is_file() else None

@@ -176,7 +176,7 @@ def cautions(metrics: Metrics, privacy: Privacy | None) -> list[str]:
     left = ", ".join(f"{count} {why}" for why, count in evaluated["left_out"].items())
     if left:
         said.append(f"Held-out samples that were not measured: {left}.")
-    said += privacy["verdict"]["found"] if privacy and privacy["verdict"]["leak"] else []
+    said += privacy["verdict"].found if privacy and privacy["verdict"].leak else []
     if privacy is None:
         said.append(f"Whether samples give training patients away was not audited: mmvae audit {run['name']}.")
     said.append(

@@ -8,6 +8,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from multimodal_vae.distances import nearest
 from multimodal_vae.samplers.base import DensitySampler, require_spread
 
 
@@ -45,9 +46,8 @@ class Interpolation(DensitySampler):
         require_spread(latents, self.name)
         points = latents.detach().to("cpu", torch.float64)
         count = min(self.neighbors, len(points) - 1)
-        parts = torch.split(torch.arange(len(points)), max(1, WideSegments._chunk // len(points)))
         self.points = latents.detach().clone()
-        self.nearest = torch.cat([_nearest(points, rows, count) for rows in parts]).to(latents.device)
+        self.nearest = nearest(points, points, count, itself=True)[1].to(latents.device)
         self.chosen = latents.new_tensor(self.width * float(points.var(0, correction=0).mean().sqrt()))
         return self
 
@@ -56,13 +56,6 @@ class Interpolation(DensitySampler):
         self.state()
         starts = self.points.repeat_interleave(self.nearest.shape[1], 0)
         return WideSegments(starts, self.points[self.nearest.flatten()], self.chosen)
-
-
-def _nearest(points: Tensor, rows: Tensor, count: int) -> Tensor:
-    """The nearest others of some of the points, (len(rows), count), nearest first."""
-    distances = torch.cdist(points[rows], points, compute_mode="donot_use_mm_for_euclid_dist")
-    distances[torch.arange(len(rows)), rows] = math.inf
-    return distances.topk(count, largest=False).indices
 
 
 class WideSegments(Distribution):

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 from torch.distributions import Distribution
 
+from multimodal_vae.distances import exact_distances
 from multimodal_vae.distributions import GaussianMixture
 from multimodal_vae.samplers.base import DensitySampler, require_spread
 
@@ -144,16 +145,11 @@ def cross_validated_log_likelihood(
 _CHUNK = 2**22  # distances that are held at once, 32 MiB, a few times over
 
 
-def _squared_distances(some: Tensor, points: Tensor) -> Tensor:
-    """Exact even where they are small, (len(some), N)."""
-    return torch.cdist(some, points, compute_mode="donot_use_mm_for_euclid_dist").square()
-
-
 def _plain_scores(points: Tensor, fold: Tensor, rows: Tensor, bandwidths: list[float]) -> Tensor:
     """Summed log density of some latents under kernels on those of other folds, (B,)."""
     same_fold = fold[rows, None] == fold
     others = (~same_fold).sum(1).to(points)
-    squared = _squared_distances(points[rows], points).masked_fill_(same_fold, math.inf)
+    squared = exact_distances(points[rows], points).square().masked_fill_(same_fold, math.inf)
     nearest = squared.amin(1)
     squared.sub_(nearest[:, None])
     widths = points.new_tensor(bandwidths)[:, None].expand(-1, len(rows))
@@ -168,7 +164,7 @@ def _shrunk_scores(
     # together follows from |a - c b|^2 = (1 - c) |a|^2 - c (1 - c) |b|^2 + c |a - b|^2.
     same_fold = fold[rows, None] == fold
     others = (~same_fold).sum(1).to(points)
-    squared, from_mean = _squared_distances(points[rows], points), _squared_distances(means, points)
+    squared, from_mean = exact_distances(points[rows], points).square(), exact_distances(means, points).square()
     own = (points[rows] - means).square().sum(1)[:, None]
     scores = []
     for h in bandwidths:

@@ -193,7 +193,7 @@ def gradient_reaches_every_encoder(part: Fusion) -> None:
 def modalities_may_have_any_name(part: Fusion) -> None:
     """Names are free text, and one modality alone is enough."""
     for names in (["type"], ["half", "1.0", "a.b", "", "ECG, lead II"]):
-        fresh = part.anew()
+        fresh = part.clone()
         sizes = dict.fromkeys(names, 3)
         fresh.build(sizes, latent_of(fresh, sizes))
         rows = len(fresh.eval()({name: torch.randn(2, 3) for name in names}, torch.ones(2, len(names)).bool()).mean)
@@ -203,7 +203,7 @@ def modalities_may_have_any_name(part: Fusion) -> None:
 @law("fusion")
 def state_comes_back_from_a_file(part: Fusion) -> None:
     """A new fusion with the saved state gives the same posterior."""
-    again = part.anew()
+    again = part.clone()
     _built(part)
     again.build(SIZES, latent_of(again))
     again.eval().load_state_dict(through_a_file(part.state_dict()))

@@ -127,7 +127,7 @@ def takes_equal_latents(part: MetricLoss) -> None:
 def state_comes_back_from_a_file(part: MetricLoss) -> None:
     """A new loss with the saved state gives the same values."""
     latents, labels = _batch()
-    again = part.anew()
+    again = part.clone()
     for each in (part, again):
         each.build(LATENT, CLASSES)
     stir(part)

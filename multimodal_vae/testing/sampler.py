@@ -105,7 +105,7 @@ def draws_repeat_under_a_seed(part: DensitySampler) -> None:
 def state_comes_back_from_a_file(part: DensitySampler) -> None:
     """A new sampler with the saved state gives the same density."""
     latents = _latents()
-    again = part.anew().restore(through_a_file(part.fit(latents).state()))
+    again = part.clone().restore(through_a_file(part.fit(latents).state()))
     first, second = (_log_prob(each(), latents) for each in (part, again))
     if first is None or second is None:  # no density to compare, so draws
         torch.manual_seed(5)
@@ -143,7 +143,7 @@ def fitting_leaves_latents_and_generator_alone(part: DensitySampler) -> None:
 def fitting_again_forgets(part: DensitySampler) -> None:
     """Fitted to other latents, also of another number and length, it is as if it were new."""
     latents = _latents()
-    fresh = part.anew().fit(latents)
+    fresh = part.clone().fit(latents)
     again = part.fit(100 + _latents(25, 2)).fit(latents)
     first, second = fresh.state(), again.state()
     expect(list(first) == list(second), f"{list(second)} in its state", f"{list(first)}")
@@ -155,7 +155,7 @@ def fitting_again_forgets(part: DensitySampler) -> None:
 def takes_few_latents(part: DensitySampler) -> None:
     """Fewer latents than dimensions give a density, or a SamplerError."""
     for count in (2, 3, 5):
-        _expect_density(part.anew(), _latents(count, 8))
+        _expect_density(part.clone(), _latents(count, 8))
 
 
 @law("sampler")
@@ -167,10 +167,10 @@ def takes_one_latent(part: DensitySampler) -> None:
 @law("sampler")
 def takes_equal_latents(part: DensitySampler) -> None:
     """Latents that are all equal give a density, or a SamplerError; so do those that are equal in one dimension."""
-    _expect_density(part.anew(), torch.ones(6, _DIMENSIONS))
+    _expect_density(part.clone(), torch.ones(6, _DIMENSIONS))
     flat = _latents(12)
     flat[:, 0] = 1
-    _expect_density(part.anew(), flat)
+    _expect_density(part.clone(), flat)
 
 
 @law("sampler")
@@ -186,7 +186,7 @@ def refuses_latents_that_are_not_finite(part: DensitySampler) -> None:
         latents = _latents(10)
         latents[3, 1] = bad
         try:
-            density = part.anew().fit(latents)()
+            density = part.clone().fit(latents)()
             drawn = density.sample((100,))
         except SamplerError:
             continue

@@ -64,19 +64,19 @@ def test_the_spread_ratio_is_the_scale_and_no_class_mean_moves_it(generator):
 def test_neighbors_are_those_of_prdc(generator, monkeypatch, block, shift, scale, k):
     from prdc import compute_prdc
 
-    monkeypatch.setattr(neighbors_module, "_BLOCK", block)
+    monkeypatch.setattr(neighbors_module, "BLOCK", block)
     real, generated = randn(generator, 83, 6), scale * randn(generator, 61, 6) + shift
     with contextlib.redirect_stdout(io.StringIO()):  # it prints
         expected = compute_prdc(real.numpy(), generated.numpy(), k)
-    assert neighbors(real, generated, k).figures() == pytest.approx({key: float(v) for key, v in expected.items()})
+    assert neighbors(real, generated, k).metrics() == pytest.approx({key: float(v) for key, v in expected.items()})
 
 
 def test_each_falls_with_what_it_is_there_to_notice(generator):
     real = randn(generator, 300, 4)
-    same = neighbors(real, randn(generator, 300, 4)).figures()
-    collapsed = neighbors(real, 0.1 * randn(generator, 300, 4)).figures()
-    away = neighbors(real, randn(generator, 300, 4) + 5).figures()
-    scattered = neighbors(real, 3 * randn(generator, 300, 4)).figures()
+    same = neighbors(real, randn(generator, 300, 4)).metrics()
+    collapsed = neighbors(real, 0.1 * randn(generator, 300, 4)).metrics()
+    away = neighbors(real, randn(generator, 300, 4) + 5).metrics()
+    scattered = neighbors(real, 3 * randn(generator, 300, 4)).metrics()
     assert collapsed["recall"] < 0.1 < 0.7 < same["recall"]
     assert collapsed["coverage"] < 0.5 < 0.9 < same["coverage"]
     assert collapsed["density"] > 1.2  # the middle of the cloud is in many balls
@@ -87,12 +87,12 @@ def test_each_falls_with_what_it_is_there_to_notice(generator):
 
 def test_they_do_not_move_with_the_place_of_the_origin(generator):
     real, generated = randn(generator, 50, 3), randn(generator, 50, 3)
-    assert neighbors(real + 1e6, generated + 1e6).figures() == neighbors(real, generated).figures()
+    assert neighbors(real + 1e6, generated + 1e6).metrics() == neighbors(real, generated).metrics()
 
 
 def test_equal_rows_have_no_distance_so_nothing_lies_inside_their_balls():
     rows = torch.full((9, 40), 0.1, dtype=torch.float64)
-    assert set(neighbors(rows, rows).figures().values()) == {0}
+    assert set(neighbors(rows, rows).metrics().values()) == {0}
 
 
 def test_too_few_neighbors_are_refused():

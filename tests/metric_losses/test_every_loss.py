@@ -27,7 +27,7 @@ each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{loss.nam
 @pytest.mark.parametrize("members", [(4, 4, 4), (0, 1, 2, 5), (5, 0, 0), (1, 1, 1), (2, 2, 0, 1)], ids=str)
 def test_gradients_are_those_of_finite_differences(loss, members):
     torch.manual_seed(3)
-    loss = loss.anew()
+    loss = loss.clone()
     loss.build(4, len(members))
     labels = torch.arange(len(members)).repeat_interleave(torch.tensor(members))
     latents = torch.randn(len(labels), 4, dtype=torch.float64, requires_grad=True)
@@ -45,7 +45,7 @@ def test_gradients_are_those_of_finite_differences(loss, members):
 @pytest.mark.parametrize("loss", [each for each in LOSSES if "triplets_per_anchor" not in repr(each)], ids=repr)
 def test_value_and_gradient_do_not_depend_on_the_order(loss):
     torch.manual_seed(0)
-    loss = loss.anew()
+    loss = loss.clone()
     loss.build(4, 4)
     loss.double()
     labels, found = torch.tensor([1, 2, 2, 3, 3, 3, 3, 3]), []

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from multimodal_vae.distances import nearest, product_distances
 from multimodal_vae.errors import DataError
 from multimodal_vae.privacy.adversarial import adversarial
 from multimodal_vae.privacy.attributes import guessed, risk
 from multimodal_vae.privacy.closest import copies, distance_ratio, nearer
-from multimodal_vae.privacy.distances import distances, nearest
 from multimodal_vae.privacy.membership import Attack
 
 
@@ -36,7 +36,7 @@ def test_nearest_finds_what_scikit_learn_finds(seed, k, itself):
 
 def test_distances_are_those_of_differences():
     x, y = normal(0, 20, 5), normal(1, 30, 5)
-    torch.testing.assert_close(distances(x, y), (x[:, None] - y).square().sum(2).sqrt())
+    torch.testing.assert_close(product_distances(x, y), (x[:, None] - y).square().sum(2).sqrt())
 
 
 def test_a_copy_is_at_no_distance_however_far_from_the_origin():

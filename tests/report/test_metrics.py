@@ -17,7 +17,7 @@ REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").re
 RECORDS = {
     "the file": schema.Metrics,
     "run": schema.RunRecord,
-    "data": schema.Splitercord,
+    "data": schema.SplitRecord,
     "evaluated": schema.EvaluatedRecord,
     "figures": schema.MetricRecord,
     "subgroups": schema.SubgroupRecord,

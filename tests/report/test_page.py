@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import multimodal_vae as mv
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.privacy.result import PrivacyResult
 from multimodal_vae.report import page
 from multimodal_vae.report.pictures import BASE64, BYTES_A_PIXEL, as_many, data_uri, sheet, tile
 from multimodal_vae.report.privacy import read_privacy
@@ -132,7 +134,7 @@ def test_without_an_audit_the_page_says_which_command_runs_one(html, evaluated):
 
 AUDIT = {
     "sizes": {},
-    "findings": [{"who": "train", "space": "data", "name": "nearer", "value": 0.6, "interval": None, "real": 0.5}],
+    "findings": [PrivacyResult("train", "data", MetricResult("nearer", 0.6, real=0.5)).to_dict()],
     "verdict": {"leak": True, "found": ["Something <of> theirs shows."], "not_shown": ["All else."]},
 }
 

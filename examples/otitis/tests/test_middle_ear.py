@@ -69,8 +69,8 @@ def test_low_frequencies_see_the_sum_of_compliances() -> None:
 
 def test_absorbance_is_one_minus_reflectance() -> None:
     impedance = np.array([120 - 300j, 133.0, 10 + 1000j])
-    characteriztic = middle_ear.AIR_DENSITY * middle_ear.SPEED_OF_SOUND / 0.3
-    reflectance = (impedance - characteriztic) / (impedance + characteriztic)
+    characteristic = middle_ear.AIR_DENSITY * middle_ear.SPEED_OF_SOUND / 0.3
+    reflectance = (impedance - characteristic) / (impedance + characteristic)
     np.testing.assert_allclose(energy_absorbance(impedance, 0.3), 1 - np.abs(reflectance) ** 2)
 
 
