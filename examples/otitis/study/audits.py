@@ -15,7 +15,6 @@ from rich.console import Console
 
 import multimodal_vae as mv
 from measure import OTHER_SEEDS
-from multimodal_vae.files import write_bytes
 from multimodal_vae.privacy.audit import Audit
 from multimodal_vae.privacy.of_run import audit_run
 from steps import step_parser, write_cohort
@@ -53,7 +52,7 @@ def other_patients(folder: Path, seed: int) -> Path:
     """The manifest of a cohort whose patients have other names than those of any other cohort."""
     manifest = write_cohort(folder, seed)
     renamed = folder / "others.csv"
-    write_bytes(renamed, with_prefix(manifest.read_text("utf-8"), f"{seed}-").encode())
+    renamed.write_text(with_prefix(manifest.read_text("utf-8"), f"{seed}-"), "utf-8")
     return renamed
 
 

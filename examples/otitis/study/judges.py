@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -28,7 +28,6 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.class_maps import class_maps
 from multimodal_vae.evaluation.individuality import within_class
 from multimodal_vae.evaluation.judge import Judge, train_judge
-from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.files import read_json, read_tensors, write_json, write_tensors
 from multimodal_vae_otoscopy import Otoscopy
 from simulator import identity
@@ -197,7 +196,7 @@ def worth(judges: Mapping[str, Judge], ears: Ears) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in ("joint", "image", "wbt"):
         reading = judges[name].read(samples.values)
-        found[f"accuracy/{name}"] = balanced_accuracy(reading.labels, samples.labels)
+        found[f"accuracy/{name}"] = float(balanced_accuracy_score(samples.labels, reading.labels))
         for cause, truth in samples.causes.items():
             pair = truth[:, None], reading.causes[cause][:, None]
             found[f"R2/{cause}/{name}"] = within_class(*pair, torch.zeros_like(samples.labels)).r2()

@@ -21,7 +21,6 @@ from landmarks import LANDMARKS, LEAST_PIXELS, REMOVED, blurred, changed_pixels
 from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.nn import random_flip, random_rotation
-from multimodal_vae.scopes import evaluating, seeded
 
 BLURS = (1.0, 1.5, 3.0)
 """Pixels, standard deviation. Of a blurred picture, too, it is known what can be seen: its other one is blurred too."""
@@ -96,8 +95,9 @@ class LandmarkJudge(nn.Module):
         return F.pixel_shuffle(self._marks(x), 2)
 
     def mark(self, pictures: Tensor, batch: int = 128) -> Tensor:
-        """Probabilities (N, landmarks, size, size)."""
-        with evaluating(self):
+        """Return probabilities (N, landmarks, size, size), in evaluation mode."""
+        self.eval()
+        with torch.no_grad():
             return torch.cat([self(some).sigmoid() for some in pictures.split(batch)])
 
     def likelihood(self, pictures: Tensor) -> Mapping[str, Tensor]:
@@ -141,7 +141,8 @@ def train_landmark_judge(taught: Lessons, epochs: int, batch: int = 64, seed: in
     Marked pixels are few, so that an error there counts as much more as they are rarer, by the root of that.
     """
     joined = torch.cat([taught.pictures, taught.marks], 1)
-    with seeded(seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
         judge = LandmarkJudge()
         share = taught.marks.mean((0, 2, 3)).clamp(min=1e-4)
         weight = ((1 - share) / share).sqrt()[:, None, None]
@@ -158,7 +159,7 @@ def train_landmark_judge(taught: Lessons, epochs: int, batch: int = 64, seed: in
                 optimizer.step()
                 schedule.step()
     judge.calibrate(taught)
-    return judge.eval()
+    return judge
 
 
 def _enough(pixels: Tensor) -> Tensor:

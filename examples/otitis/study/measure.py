@@ -22,7 +22,6 @@ import multimodal_vae as mv
 from ear_figures import own_figures
 from ears import CLASSES, CLEAN, Ears, kept_ears
 from judges import FIRST_SEED, Judges
-from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult, combine
 from multimodal_vae.evaluation.samples import LabeledSamples
@@ -31,6 +30,7 @@ from simulator import identity
 from steps import step_parser
 from trainings import RECIPES
 
+SPLITS = ("train", "validation", "test")
 OTHER_SEEDS = 500
 """The held-out cohort's seed is so much higher than that of the run's cohort."""
 HELD_OUT = {"NOE": 300, "OME": 300, "AOM": 200}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+import sysconfig
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +58,7 @@ def _start(folder: Path, recipe: str) -> subprocess.Popen[bytes]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     written = folder.parent / f"{folder.name}.toml"
     written.write_text(recipe, "utf-8")
-    program = [sys.executable, "-c", "from multimodal_vae.cli import main; main()", "train", written]
+    program = [Path(sysconfig.get_path("scripts")) / "mmvae", "train", written]
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
         return subprocess.Popen(
             [*program, "--out", folder, "--quiet"], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}

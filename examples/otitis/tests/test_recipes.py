@@ -3,13 +3,13 @@
 import csv
 import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import multimodal_vae as mv
-from multimodal_vae import cli
 
 HERE = Path(__file__).parent.parent
 
@@ -121,8 +121,9 @@ def test_a_mistake_in_a_clinics_files_is_one_line(mistake, clinic, tmp_path, mon
     make(tmp_path)
     words_given = ["train", HERE / "quick.toml", "--manifest", tmp_path / "manifest.csv", "--out", tmp_path / "run"]
     monkeypatch.setattr(sys, "argv", ["mmvae", *map(str, words_given)])
+    (mmvae,) = entry_points(group="console_scripts", name="mmvae")
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        mmvae.load()()
     said = capsys.readouterr().err
     assert stopped.value.code == 2
     assert said.count("\n") == 1
