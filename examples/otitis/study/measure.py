@@ -19,8 +19,8 @@ from rich.console import Console
 from typing_extensions import TypedDict
 
 import multimodal_vae as mv
-from ear_figures import own_figures
-from ears import CLASSES, CLEAN, Ears, kept_ears
+from ear_metrics import ear_metrics
+from ears import CLASSES, CLEAN, Ears, load_or_draw_ears
 from judges import FIRST_SEED, Judges
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult, combine
@@ -131,7 +131,7 @@ def measure_run(
     kept = path / ("-".join(["measured", *others, *another]) + ".json")
     if kept.is_file() and (before := Measured.read(kept)).facts == facts:
         return before
-    ears = kept_ears(folder, facts["held_out_seed"], held_out, workers=workers)
+    ears = load_or_draw_ears(folder, facts["held_out_seed"], held_out, workers=workers)
     measured = Measured(facts, figures_of(run, fitted_on, ears, judges, count, sampler))
     write_json(kept, measured.written())
     return measured
@@ -162,7 +162,7 @@ def figures_of(
         embeddings,
         {**real.values, "otoscopy": clean},
     )
-    return [*figures, *own_figures(generated, real, clean, judges.landmarks, judges.wbt_means, reconstructions)]
+    return [*figures, *ear_metrics(generated, real, clean, judges.landmarks, judges.wbt_means, reconstructions)]
 
 
 def drawn_pairs(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ear_figures import own_figures
-from ears import CLEAN, Ears, kept_ears
+from ear_metrics import ear_metrics
+from ears import CLEAN, Ears, load_or_draw_ears
 from judges import FIRST_SEED, Judges
 from landmarks import blurred
 from multimodal_vae.evaluation.coherence import shuffled_within
@@ -125,7 +125,7 @@ def cases(
         clean = held_out.others[CLEAN]
         figures = [
             *evaluate(train, held_out.samples, spoilt, [judges.joint, judges.image, judges.wbt]),
-            *own_figures(spoilt, held_out.samples, clean, judges.landmarks, judges.wbt_means),
+            *ear_metrics(spoilt, held_out.samples, clean, judges.landmarks, judges.wbt_means),
         ]
         found[name] = {figure.name: figure for figure in figures}
     return found
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
     given = parser.parse_args(arguments)
     train, held_out, third = (
-        kept_ears(given.judges, seed, COUNTS, others, workers=given.workers)
+        load_or_draw_ears(given.judges, seed, COUNTS, others, workers=given.workers)
         for seed, others in zip(SEEDS, ((), (CLEAN,), ()), strict=True)
     )
     found = cases(train.samples, held_out, third.samples, Judges.load(given.judges))
