@@ -109,7 +109,7 @@ def test_check_says_what_is_broken_and_exits_with_1(mmvae, monkeypatch):
     status, out, err = mmvae("check", "metric-loss", "sour")
     assert (status, err) == (1, "")
     (line,) = [line for line in out.splitlines() if line.startswith("BROKEN")]
-    assert line.startswith("BROKEN  least_where_classes_collapse_apart: seen: ")
+    assert line.startswith("BROKEN  lowest_for_collapsed_distant_classes: actual: ")
     assert "; expected: " in line
 
 
