@@ -37,7 +37,7 @@ def new_distribution(kind: str, name: str, out: Path | None = None) -> Path:
         raise PluginError(f"there is no template for a {kind!r}; {did_you_mean(kind, TEMPLATES)}")
     plain = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", plain) or keyword.iskeyword(plain):
-        raise PluginError(f"{name!r} is no name for a {kind}: use lower-case letters and digits, joined by single dashes")
+        raise PluginError(f"{name!r} is no name for a {kind}: use lower-case letters, digits and single dashes")
     for entry in registry.entries(kind):
         if entry.name == name:
             raise PluginError(f"{kind} {name!r} exists already, in {entry.distribution}; choose another name")
