@@ -1,43 +1,47 @@
-"""From manifest cells to arrays: in this process, and in several once it shows that it takes long."""
+"""Read manifest cells into arrays: in this process, and in several once reading proves slow."""
 
+import json
 import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
+from functools import lru_cache
+from itertools import cycle
+from multiprocessing import current_process
 from pathlib import Path
-from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from multimodal_vae import registry
+from multimodal_vae.data.worker import start
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality
 
 Source = str | Path
-"""What a modality's ``read`` takes: a path, or a cell's text."""
+"""Argument of a modality's ``read``: a path, or a cell's text."""
 
-WORTH = 10.0
-"""Seconds that the rest must be expected to take here before other processes are started, of some 3 s each."""
+WORTHWHILE = 10.0
+"""Expected seconds of further reading above which worker processes are started; each takes about 3 s to start."""
 
-_SAMPLED = 0.5
-"""Seconds of reading that the expectation is made from."""
+_TRIAL = 0.5
+"""Seconds of reading after which that expectation is computed."""
 
-_AT_ONCE = 16
-"""Cells that a process is asked for at once."""
+_QUEUED = 32
+"""Cells per worker process that are read ahead."""
 
 
 class ReadResult(NamedTuple):
-    """What came of one cell.
+    """Result of reading one cell.
 
     Attributes:
-        sample: (*shape); None where there is a fault.
-        notes: what reading did to the values, counted.
-        fault: what is wrong with the cell, in a sentence without its subject; else empty.
+        sample: (*shape); None if the cell cannot be read.
+        notes: counts of the changes that reading made to values.
+        fault: why the cell cannot be read, as a predicate without its subject; empty if it can.
     """
 
     sample: NDArray[np.float32] | None
@@ -46,10 +50,10 @@ class ReadResult(NamedTuple):
 
 
 def read(modality: Modality, source: Source) -> ReadResult:
-    """Read one cell and check it."""
+    """Read one cell and check its sample."""
     modality.notes.clear()
     try:
-        with np.errstate(over="ignore"):  # what is too large for float32 is refused as not finite
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite, which check refuses
             sample = np.array(modality.read(source), dtype=np.float32)
         modality.check(torch.as_tensor(sample)[None])
     except FileNotFoundError:
@@ -62,54 +66,90 @@ def read(modality: Modality, source: Source) -> ReadResult:
 
 
 def read_all(modality: Modality, sources: Sequence[Source], workers: int) -> Generator[ReadResult, None, None]:
-    """Read cells in their order.
+    """Yield the result of each cell, in order.
 
     Args:
-        modality: whose cells they are.
+        modality: the modality of the cells.
         sources: the cells.
-        workers: processes to read with, once it is worth their start; 0 or 1 for this one alone.
+        workers: number of worker processes, started only if reading proves slow; with 0 or 1, or in a process that
+            may not have children, this process reads all cells.
+
+    Raises:
+        DataError: if a worker process ends; the message names the cell that it was reading.
     """
+    if current_process().daemon:
+        workers = 0
     began = time.monotonic()
     for done, source in enumerate(sources, start=1):
         yield read(modality, source)
         spent, left = time.monotonic() - began, len(sources) - done
-        if workers > 1 and left and spent >= min(_SAMPLED, WORTH) and spent / done * left >= WORTH:
-            yield from _read_elsewhere(modality, sources[done:], workers)
+        if workers > 1 and left and spent >= min(_TRIAL, WORTHWHILE) and spent / done * left >= WORTHWHILE:
+            yield from _read_in_workers(modality, sources[done:], workers)
             return
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read_elsewhere(modality: Modality, sources: Sequence[Source], count: int) -> Iterator[ReadResult]:
-    """Read with several processes, with as many chunks on their way as keep them busy and no more."""
-    from multimodal_vae.data.worker import Worker
-
-    with ExitStack() as opened:
-        idle: SimpleQueue[Worker] = SimpleQueue()
-        threads = opened.enter_context(ThreadPoolExecutor(count))  # left last, so that no thread waits for an answer
-        for worker in [opened.enter_context(Worker(modality)) for _ in range(count)]:
-            idle.put(worker)
-
-        def ask(chunk: Sequence[Source]) -> list[ReadResult]:
-            worker = idle.get()
-            try:
-                return worker.read(chunk)
-            finally:
-                idle.put(worker)
-
-        rest = iter(sources)
-        pending = deque(threads.submit(ask, chunk) for chunk in _chunks(rest, 2 * count))
+def _read_in_workers(modality: Modality, sources: Sequence[Source], count: int) -> Iterator[ReadResult]:
+    """Read cells in turn by pools of one process each, so that a broken pool identifies the cell at fault."""
+    owner = registry.entry_of(type(modality))
+    name = f"{owner.distribution}:{owner.name}" if owner else modality.name
+    settings = json.dumps(modality.configuration | {"name": name})
+    pending: deque[tuple[Source, Future[ReadResult | None]]] = deque()
+    with ExitStack() as stack:
+        pools = [stack.enter_context(_pool()) for _ in range(count)]
+        stack.callback(lambda: [future.cancel() for _, future in pending])  # if the caller stops early
+        for source, pool in zip(sources, cycle(pools), strict=False):
+            pending.append((source, _submit(pool, settings, source)))
+            if len(pending) >= count * _QUEUED:
+                yield _result(modality, *pending.popleft())
         while pending:
-            readings = pending.popleft().result()
-            pending.extend(threads.submit(ask, chunk) for chunk in _chunks(rest, 1))
-            yield from readings
+            yield _result(modality, *pending.popleft())
 
 
-def _chunks(rest: Iterator[Source], count: int) -> Iterator[list[Source]]:
-    for _ in range(count):
-        chunk = list(islice(rest, _AT_ONCE))
-        if chunk:
-            yield chunk
+def _pool() -> ProcessPoolExecutor:
+    """Return a pool whose process does not import the caller's ``__main__``."""
+    from joblib.externals.loky import ProcessPoolExecutor as LokyPool
+
+    pool: ProcessPoolExecutor = LokyPool(1, initializer=start, env={"OMP_NUM_THREADS": "1"})
+    return pool
+
+
+def _submit(pool: ProcessPoolExecutor, settings: str, source: Source) -> "Future[ReadResult | None]":
+    from joblib.externals.loky import BrokenProcessPool
+
+    try:
+        return pool.submit(_read_in_worker, settings, source)
+    except BrokenProcessPool as error:  # raised in its turn: an earlier cell may be the one at fault
+        future: Future[ReadResult | None] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _result(modality: Modality, source: Source, future: "Future[ReadResult | None]") -> ReadResult:
+    from joblib.externals.loky import BrokenProcessPool
+
+    try:
+        result = future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"the process that read {source} ended, by a crash or for lack of memory; set workers = 0 to read in this "
+            "process"
+        ) from error
+    return read(modality.clone(), source) if result is None else result
+
+
+def _read_in_worker(settings: str, source: Source) -> ReadResult | None:
+    """Read one cell; None if the modality raises anything but a fault of the cell, so that the caller meets it."""
+    try:
+        return read(_modality(settings), source)
+    except Exception:  # noqa: BLE001  (raised again where the caller reads the cell itself)
+        return None
+
+
+@lru_cache(maxsize=1)
+def _modality(settings: str) -> Modality:
+    return Modality.of(json.loads(settings))

@@ -9,9 +9,6 @@ import sys
 import time
 import warnings
 from collections import Counter
-from io import BytesIO
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +19,7 @@ from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae import provenance
-from multimodal_vae.data import cache, intake, reading, worker
+from multimodal_vae.data import cache, intake
 
 
 @pytest.fixture(autouse=True)
@@ -301,66 +298,6 @@ def test_killed_within_the_first_pass_what_was_read_stays_read(manifest, columns
     data = load(manifest, photo)
     assert sum(reads.values()) <= 200 - was_read + 10  # what fifty milliseconds had not put on the disk yet
     same(data, load(manifest, photo, cache=False))
-
-
-def test_several_processes_read_what_one_would(manifest, columns, reads, monkeypatch, capfd):
-    monkeypatch.setattr(reading, "WORTH", 0.0)
-    rotten = manifest.parent / "pictures" / "20.png"
-    rotten.write_bytes(b"no picture")
-    data = load(manifest, columns, workers=2, unreadable="skip")
-    assert 0 < sum(reads.values()) < 12  # the first of each column shows how long it takes
-    same(data, load(manifest, columns, cache=False, unreadable="skip"))
-    assert data.notes == {"photo": {intake.SKIPPED: 1}}
-    with pytest.raises(mv.DataError) as elsewhere:
-        load(manifest, columns, workers=2)
-    with pytest.raises(mv.DataError) as here:
-        load(manifest, columns, cache=False)
-    assert str(elsewhere.value) == str(here.value)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_worker_that_dies_is_not_waited_for(manifest):
-    picture = manifest.parent / "pictures" / "1.png"
-    with worker.Worker(mv.Image(size=(8, 8), channels=1, width=4)) as reader:
-        assert reader.read([picture])[0].sample.shape == (1, 8, 8)
-        reader._process.kill()
-        with pytest.raises(mv.DataError, match=r"1\.png ended \(-9\); set workers = 0"):
-            reader.read([picture])
-
-
-def test_what_a_modality_raises_elsewhere_is_raised_here(monkeypatch):
-    def raising(self, cell):
-        raise ZeroDivisionError
-
-    with worker.Worker(mv.Vector(size=1)) as reader, monkeypatch.context() as patched:
-        patched.setattr(reader, "_process", SimpleNamespace(stdin=BytesIO(), stdout=BytesIO(b'{"raised": true}\n')))
-        patched.setattr(mv.Vector, "read", raising)
-        with pytest.raises(ZeroDivisionError):
-            reader.read(["1"])
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_worker_ends_with_its_caller(manifest):
-    code = (
-        "import sys, multimodal_vae as mv; from multimodal_vae.data.worker import Worker; "
-        "w = Worker(mv.Vector(size=1)); w.read(['1']); print(w._process.pid, flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as caller:
-        pid = int(caller.stdout.readline())
-        caller.kill()
-    for _ in range(500):
-        try:
-            state = (
-                Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] if sys.platform == "linux" else ""
-            )
-        except FileNotFoundError:
-            return
-        if state == "Z":
-            return
-        if not state:
-            pytest.skip("needs /proc")
-        time.sleep(0.02)
-    pytest.fail("it still runs")
 
 
 def test_every_unreadable_file_is_named_and_only_a_few_of_many(manifest, columns):
