@@ -385,7 +385,7 @@ def check(
             law(part)
         except LawBroken as error:
             broken += 1
-            typer.echo(f"BROKEN  {law.name}: seen: {error.seen}; expected: {error.expected}")
+            typer.echo(f"BROKEN  {law.name}: actual: {error.actual}; expected: {error.expected}")
         else:
             typer.echo(f"holds   {law.name}: {law.statement}")
     typer.echo(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")

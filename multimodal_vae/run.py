@@ -117,7 +117,7 @@ def _train_in(
 ) -> None:
     """Train, with what happens noted in the run's folder, if any, by the first of the processes that train."""
     first = distributed.rank() == 0
-    loggers = [logger for logger in configuration.training.loggers if first and (show or not logger.shows)]
+    loggers = [logger for logger in configuration.training.loggers if first and (show or not logger.displays_progress)]
     begun = read_position(folder.checkpoint) if folder else Position()
     done = begun.epoch - 1
 
