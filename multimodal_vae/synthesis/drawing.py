@@ -55,9 +55,7 @@ def require_in_range(temperature: float, min_quantile: float) -> None:
     if not 0 <= temperature < math.inf:
         raise ConfigurationError(f"temperature is {temperature:g}; give a finite number of at least 0")
     if not 0 <= min_quantile < 1:
-        raise ConfigurationError(
-            f"min_quantile is {min_quantile:g}; give at least 0 and less than 1"
-        )
+        raise ConfigurationError(f"min_quantile is {min_quantile:g}; give at least 0 and less than 1")
 
 
 def log_density_quantile(density: Distribution, quantile: float) -> float:
