@@ -1,4 +1,4 @@
-"""The objective: the paper's equation 1, for any number of modalities."""
+"""The objective: equation 1 of the paper for any number of modalities."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,31 +9,30 @@ from torch import Tensor
 
 KL = "kl"
 METRIC = "metric"
-_RECONSTRUCTION = "reconstruction."  # a prefix, since a modality may be called anything, "kl" included
+_RECONSTRUCTION = "reconstruction."  # a modality may have any name, also "kl"
 
 
 def reconstruction(modality: str) -> str:
-    """Name of a modality's reconstruction term."""
+    """Return the name of a modality's reconstruction term."""
     return _RECONSTRUCTION + modality
 
 
 class Objective(BaseModel):
-    """How the terms of a training step become one loss.
+    """Weights that combine the terms of a training step into one loss.
 
     ``loss = sum of weights[m] * reconstruction of m + kl_weight * KL + metric_weight * metric loss``, each a mean over
-    the batch. With the defaults and two modalities this is the paper's equation 1.
+    the batch. With the defaults and two modalities this is equation 1 of the paper.
 
     Attributes:
-        weights: of each modality's reconstruction; 1 where none is given.
-        kl_weight: of the KL divergence.
-        metric_weight: of the metric loss.
-        metric_dimensions: how many of the latent's first dimensions the metric loss shapes; all where None. The rest
-            keep what tells individuals of a class apart.
-        reduction: ``"mean"`` takes the mean over a sample's elements and over latent dimensions, as the paper's
-            lineage does; ``"sum"`` takes sums in both places, which is the evidence lower bound where the
-            reconstruction loss is a negative log-likelihood; ``"balanced"`` takes sums too, and weighs each modality
-            inversely to its number of elements, the largest with 1, lest it drown the others (Shi et al. 2019,
-            likelihood scaling).
+        weights: weight of each modality's reconstruction loss; 1 if not given.
+        kl_weight: weight of the KL divergence.
+        metric_weight: weight of the metric loss.
+        metric_dimensions: number of leading latent dimensions that the metric loss takes. Default: all. The others are
+            free to encode differences within a class.
+        reduction: ``"mean"`` averages over elements of a sample and over latent dimensions, as the paper does.
+            ``"sum"`` sums both: the evidence lower bound, if the reconstruction loss is a negative log-likelihood.
+            ``"balanced"`` sums too, and weighs each modality inversely to its number of elements, the largest with 1
+            (Shi et al. 2019, likelihood scaling).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,17 +44,17 @@ class Objective(BaseModel):
     reduction: Literal["mean", "sum", "balanced"] = "mean"
 
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
-        """Add up the terms of :meth:`MultimodalVAE.forward` into the loss, a scalar.
+        """Return the weighted sum of the terms of :meth:`MultimodalVAE.forward`, a scalar.
 
         Args:
-            terms: by name.
-            kl_share: of the KL divergence's weight that counts yet, while it is warmed up.
+            terms: terms by name, as :meth:`MultimodalVAE.forward` returns them.
+            kl_share: factor on the KL weight, below 1 during warm-up.
         """
         shares = {KL: kl_share}
         return torch.stack([shares.get(name, 1.0) * self.weight(name) * x.mean() for name, x in terms.items()]).sum()
 
     def elements(self, modality: str, sizes: Mapping[str, int]) -> int:
-        """How many times a modality's mean loss over its elements is taken, given every modality's elements.
+        """Return the factor on a modality's mean loss over elements, given all numbers of elements.
 
         Example:
             >>> [Objective(reduction=r).elements("age", {"age": 1, "scan": 100}) for r in ("mean", "sum", "balanced")]
@@ -66,7 +65,7 @@ class Objective(BaseModel):
         return sizes[modality] if self.reduction == "sum" else max(sizes.values())
 
     def weight(self, term: str) -> float:
-        """The weight of a term by its name: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""
+        """Return the weight of a term: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""
         if term == KL:
             return self.kl_weight
         if term == METRIC:

@@ -1,4 +1,4 @@
-"""The door for a metric loss of your own."""
+"""Base class of all metric losses."""
 
 from abc import ABC, abstractmethod
 
@@ -8,7 +8,7 @@ from multimodal_vae.part import Part
 
 
 class MetricLoss(Part, nn.Module, ABC):
-    """Maps a batch's latents and labels to one scalar that is small where classes are clusters."""
+    """Map the latents and labels of a batch to a scalar that is small if classes form separate clusters."""
 
     kind = "metric_loss"
 
@@ -16,7 +16,7 @@ class MetricLoss(Part, nn.Module, ABC):
         super().__init__()
 
     def build(self, latent_dim: int, classes: int) -> None:
-        """Make parameters, if there are any, once the length of the latent and the number of classes are known."""
+        """Make the parameters, if there are any. The model calls this once, when it knows the sizes."""
 
     @abstractmethod
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -24,8 +24,8 @@ class MetricLoss(Part, nn.Module, ABC):
 
         Args:
             latents: (N, latent_dim).
-            labels: (N,) of int64, none negative: the core drops unlabeled samples.
+            labels: (N,) of int64, never negative: the core drops unlabeled samples.
 
         Returns:
-            A scalar; zero, with a gradient, where the batch has nothing to compare.
+            A scalar with a gradient; zero if the batch has nothing to compare.
         """

@@ -9,17 +9,17 @@ from multimodal_vae.metric_losses.base import MetricLoss
 
 
 class SupCon(MetricLoss):
-    r"""Each sample should tell its own class from all else in the batch (Khosla et al. 2020, equation 2).
+    r"""Contrast each sample with its own class against the rest of the batch (Khosla et al. 2020, equation 2).
 
     .. math:: \frac{1}{|A|} \sum_{i \in A} \frac{-1}{|P(i)|} \sum_{p \in P(i)}
         \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \neq i} \exp(z_i \cdot z_a / \tau)}
 
-    with latents *z* of unit length, *P(i)* the others of *i*'s class, and *A* the samples that have any; the equation's
-    sum is a mean here, as in its authors' code. A batch of one class, which leaves nothing to be told apart, and one
-    without two samples of a class contribute zero.
+    with latents *z* of unit length, *P(i)* the other samples of *i*'s class, and *A* the samples with a non-empty
+    *P(i)*. The equation's sum is a mean here, as in the authors' code. A batch of one class, or without two samples of
+    any class, gives zero.
 
     Args:
-        temperature: :math:`\tau`, 0.1 as the authors found best.
+        temperature: :math:`\tau`; the authors found 0.1 best.
 
     Example:
         >>> SupCon(temperature=1.0)(torch.eye(3)[[0, 0, 1]], torch.tensor([0, 0, 1]))  # log(1 + exp(-1))
@@ -38,7 +38,7 @@ class SupCon(MetricLoss):
         positive = (alike & ~itself)[anchors]
         unit = F.normalize(latents, dim=1)
         similarity = (unit[anchors] @ unit.T / self.temperature).masked_fill(itself[anchors], -torch.inf)
-        # What is -inf is no positive, so it is set to zero rather than multiplied by zero.
+        # Entries of -inf are no positives: set them to zero, since zero times infinity is NaN.
         log_share = (similarity - similarity.logsumexp(1, keepdim=True)).masked_fill(~positive, 0)
         losses = -log_share.sum(1) / positive.sum(1)
         return losses.sum() / max(1, len(losses))

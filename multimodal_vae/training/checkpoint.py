@@ -11,6 +11,7 @@ from pathlib import Path
 import pydantic
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from multimodal_vae import distributed
 from multimodal_vae.data.batches import BalancedBatches
@@ -18,7 +19,6 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import explain
-from multimodal_vae.training.averaging import WeightAverage
 
 
 @dataclass
@@ -63,7 +63,7 @@ class TrainingState:
     vae: MultimodalVAE
     optimizer: torch.optim.Optimizer
     batches: BalancedBatches
-    average: WeightAverage | None = None
+    average: AveragedModel | None = None
     position: Position = field(default_factory=Position)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ class TrainingState:
             return
         tensors |= {f"model.{name}": x for name, x in self.vae.state_dict().items()}
         tensors |= {f"best.{name}": x for name, x in self.best.items()}
-        tensors |= {f"average.{name}": x for name, x in (self.average.state() if self.average else {}).items()}
+        tensors |= {f"average.{name}": x for name, x in (self.average.state_dict() if self.average else {}).items()}
         tensors |= {f"batches.{name}": x for name, x in self.batches.state().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(x) for name, x in moments.items()}
@@ -104,7 +104,7 @@ class TrainingState:
             self.vae.load_state_dict(_below("model.", tensors))
             self.best = _below("best.", tensors)
             if self.average:
-                self.average.restore(_below("average.", tensors))
+                self.average.load_state_dict(_below("average.", tensors))
             self.batches.restore(_below("batches.", tensors))
             moments: dict[int, dict[str, Tensor]] = {}
             for name, x in _below("optimizer.", tensors).items():

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, 
 from multimodal_vae.loggers.base import MEMORY
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import evaluating, seeded
-from multimodal_vae.training.averaging import WeightAverage
+from multimodal_vae.training.averaging import averaged_model, weight_average
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import interruption
@@ -105,7 +104,7 @@ def train(
             torch.manual_seed(settings.seed + _APART * distributed.rank())
         vae.to(device).train()
         module = distributed.wrapped(vae)
-        average = WeightAverage(vae, settings.average) if settings.average else None
+        average = weight_average(vae, settings.average) if settings.average else None
         state = TrainingState(vae, adam(vae, settings.learning_rate), batches, average)
         if checkpoint and checkpoint.exists():
             state.restore(checkpoint)
@@ -129,7 +128,7 @@ def train(
                         saved = time.monotonic()
                     if stop:
                         raise KeyboardInterrupt
-            vae.load_state_dict(state.best or _weights(state, data, settings.seed))
+            vae.load_state_dict(state.best or _evaluated_model(state, data, settings.seed).state_dict())
         finally:
             vae.to("cpu").eval()
 
@@ -175,7 +174,7 @@ def _advance(
         display.batch(position.epoch, figures)
     position.steps += 1
     if state.average:
-        state.average.update(position.steps)
+        state.average.update_parameters(state.vae)
 
 
 def _finish_epoch(
@@ -188,13 +187,14 @@ def _finish_epoch(
 ) -> None:
     """Evaluate, hand the figures on, keep the best weights, and begin another epoch."""
     position, watched = state.position, settings.early_stopping
-    wanted = validation is not None or watched is not None
-    with state.average.applied(data, settings.seed) if state.average and wanted else nullcontext():
-        checked = {}
+    checked, weights = dict[str, float](), dict[str, Tensor]()
+    if validation is not None or watched is not None:
+        model = _evaluated_model(state, data, settings.seed)
         if validation:
-            distributed.share_statistics(state.vae)  # of batch norm, which each process has its own of by now
-            checked = evaluate(state.vae, validation, settings.seed)
-        weights = _copied(state.vae) if watched else {}
+            distributed.share_statistics(model)  # of batch norm, which each process has its own of by now
+            checked = evaluate(model, validation, settings.seed)
+        if watched is not None:
+            weights = {name: x.detach().cpu().clone() for name, x in model.state_dict().items()}
     epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds, peak_gib(state.vae.device))
     on_epoch(epoch)
     if watched is not None:
@@ -208,14 +208,9 @@ def _finish_epoch(
     position.next_epoch()
 
 
-def _weights(state: TrainingState, data: MultimodalDataset, seed: int) -> dict[str, Tensor]:
-    """What the model is to end with: its weights as they are, or their average."""
-    with state.average.applied(data, seed) if state.average else nullcontext():
-        return _copied(state.vae)
-
-
-def _copied(vae: MultimodalVAE) -> dict[str, Tensor]:
-    return {name: x.detach().cpu().clone() for name, x in vae.state_dict().items()}
+def _evaluated_model(state: TrainingState, data: MultimodalDataset, seed: int) -> MultimodalVAE:
+    """Return the model to evaluate and to end with: the trained one, or the average of its weights."""
+    return averaged_model(state.average, state.vae, data, seed) if state.average else state.vae
 
 
 def _exhausted(position: Position, watched: EarlyStopping | None) -> bool:

@@ -63,7 +63,7 @@ def test_a_class_that_cannot_be_fitted_says_why_and_costs_the_others_nothing(coh
     labels = [2 if row == 0 else label for row, label in enumerate(labels)]
     result = held_out_likelihood(mv.KDE(bandwidth=1.0), latents, labels, patients, ["ill", "well", "rare", "none"])
     assert list(result.classes) == ["ill", "well"]
-    assert "at least 2 latents, and there are 0" in result.refused["rare"]
+    assert "at least 2 latents, not 0" in result.refused["rare"]
     assert result.refused["none"] == "there are no latents"
     assert result.mean is None
     table = as_table([result])
