@@ -1,4 +1,4 @@
-"""Trainings that are asked to stop, as by Ctrl-C, but after a known step."""
+"""Interrupt a training, as Ctrl-C does, after a given number of steps."""
 
 import contextlib
 
@@ -7,16 +7,16 @@ from multimodal_vae.training import loop
 
 @contextlib.contextmanager
 def stopped_after(steps, monkeypatch):
-    """Ask to stop once so many steps are done."""
-    asked = iter([False] * (steps - 1) + [True] * 99)
+    """Interrupt the training in this block after so many steps."""
+    flags = iter([False] * (steps - 1) + [True] * 99)
 
-    class Asked:
+    class Interrupted:
         def __bool__(self):
-            return next(asked)
+            return next(flags)
 
     @contextlib.contextmanager
     def interruption():
-        yield Asked()
+        yield Interrupted()
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "interruption", interruption)
