@@ -106,10 +106,10 @@ def sample(
 
     require_vacant(out)
     opened = _open(run)
-    with distributed.joined(torch.device("cpu"), patience=_WEEK):  # machines may differ much in speed
+    with distributed.join_processes(torch.device("cpu"), timeout=_WEEK):  # machines may differ much in speed
         # torchrun sends SIGTERM when a process is lost. Set here, since Python cannot answer while processes join.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with distributed.first_goes_first():  # it fits the densities that are missing
+        with distributed.main_process_first():  # it fits the densities that are missing
             synthesizer = opened.synthesizer(sampler)
         counts = dict.fromkeys(label or synthesizer.densities, count)
         write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile)
@@ -385,7 +385,7 @@ def check(
             law(part)
         except LawBroken as error:
             broken += 1
-            typer.echo(f"BROKEN  {law.name}: seen: {error.seen}; expected: {error.expected}")
+            typer.echo(f"BROKEN  {law.name}: actual: {error.actual}; expected: {error.expected}")
         else:
             typer.echo(f"holds   {law.name}: {law.statement}")
     typer.echo(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")

@@ -45,7 +45,7 @@ def write_samples(
 
     Memory does not grow with the counts, but for the latents of one class. The folder appears when it is whole. Until
     then it is a hidden one beside its place, from which the same call goes on if it was stopped, and to which every
-    process within :func:`multimodal_vae.distributed.joined` adds its share.
+    process within :func:`multimodal_vae.distributed.join_processes` adds its share.
 
     Args:
         out: a place that is empty or does not exist.
@@ -166,7 +166,7 @@ def _fill(partial: _Partial, synthesizer: Synthesizer, request: Mapping[str, Any
     vae = synthesizer.vae
     stems = distinct(vae.classes, LONGEST)
     label, latents = None, None
-    for chunk in chunks[distributed.rank() % distributed.world() :: distributed.world()]:
+    for chunk in chunks[distributed.rank() % distributed.world_size() :: distributed.world_size()]:
         if partial.part(chunk.number).exists():
             continue
         if latents is None or label != chunk.label:

@@ -1,4 +1,4 @@
-"""Interrupt a training, as Ctrl-C does, after a given number of steps."""
+"""Trainings that stop after a known step, as if by Ctrl-C."""
 
 import contextlib
 
@@ -7,17 +7,17 @@ from multimodal_vae.training import loop
 
 @contextlib.contextmanager
 def stopped_after(steps, monkeypatch):
-    """Interrupt the training in this block after so many steps."""
-    flags = iter([False] * (steps - 1) + [True] * 99)
+    """Request a stop after so many steps."""
+    answers = iter([False] * (steps - 1) + [True] * 99)
 
-    class Interrupted:
+    class Request:
         def __bool__(self):
-            return next(flags)
+            return next(answers)
 
     @contextlib.contextmanager
-    def interruption():
-        yield Interrupted()
+    def catch_signals():
+        yield Request()
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "interruption", interruption)
+        patched.setattr(loop, "catch_signals", catch_signals)
         yield
