@@ -1,6 +1,6 @@
 """What missing modalities cost, ours and MultiVae's; MISSING.md is the protocol.
 
-Wants the environment that ``make .venv-multivae/.run`` makes.
+Wants the environment that ``make .venv-multivae/.installed`` makes.
 
 Usage: OMP_NUM_THREADS=1 .venv-multivae/bin/python benchmarks/missing.py
            [--data digits] [--models ...] [--steps 600] [--seeds 0 1 2] [--rates 0 0.3 0.6]

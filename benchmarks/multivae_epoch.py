@@ -1,11 +1,6 @@
 """An epoch of training, ours and MultiVae's, on the same pairs with the same networks.
 
-Wants an environment of its own, with this package and MultiVae 1.0.3 in it; ``make .venv-multivae/.run`` makes it:
-
-    python -m venv .venv-multivae
-    .venv-multivae/bin/python -m pip install -c constraints.txt -e . -e plugins/otoscopy -e plugins/wbt \
-        multivae==1.0.3 pytorch-msssim
-    .venv-multivae/bin/python -m pip install --no-deps torchvision==0.28.0
+Needs the environment with MultiVae 1.0.3 that ``make .venv-multivae/.installed`` makes.
 
 Usage: .venv-multivae/bin/python benchmarks/multivae_epoch.py [--widths 32 16] [--batches 8] [--rounds 9]
 """

@@ -16,7 +16,7 @@ from multimodal_vae.data.batch import Batch
 from multimodal_vae.model import Precision
 from multimodal_vae.training.loop import train_step
 from multimodal_vae.training.optimizer import adam
-from multimodal_vae.training.precision import training_in
+from multimodal_vae.training.precision import train_precision
 
 RATE = 4e-4
 SMOOTHED = 10
@@ -47,7 +47,7 @@ def ours(width: int, precision: Precision) -> Step:
     optimizer = adam(vae, RATE)
 
     def step(given: Batch) -> float:
-        with training_in(vae, precision):
+        with train_precision(vae, precision):
             return train_step(vae, [given], optimizer)[0]["loss"]
 
     return step

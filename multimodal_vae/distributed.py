@@ -1,7 +1,7 @@
-"""Several processes that train one model or generate together, by torch's distributed engine; on one, nothing.
+"""Several processes that train one model or generate together, by ``torch.distributed``; without effect on one process.
 
-Started as ``torchrun --nproc-per-node 2 --no-python mmvae train ...``. Every process holds the whole model and draws
-the same class-balanced batches, of which each takes its share; gradients are averaged over all.
+Started as ``torchrun --nproc-per-node 2 --no-python mmvae train ...``. Every process holds the whole model, draws the
+same class-balanced batches and computes its shard of each; gradients are averaged over all processes.
 """
 
 import os
@@ -16,25 +16,25 @@ from torch import Tensor, nn
 from multimodal_vae.errors import ConfigurationError, TrainingError
 
 
-def world() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0; the first one writes."""
-    return dist.get_rank() if world() > 1 else int(os.environ.get("RANK", "0"))
+    """Return the number of this process, from 0; process 0 writes the files."""
+    return dist.get_rank() if world_size() > 1 else int(os.environ.get("RANK", "0"))
 
 
 def wait() -> None:
-    """Go on when all processes have come this far."""
-    if world() > 1:
+    """Wait until all processes have reached this call."""
+    if world_size() > 1:
         dist.barrier()
 
 
 @contextmanager
-def first_goes_first() -> Iterator[None]:
-    """A block that the other processes enter when the first one has left it."""
+def main_process_first() -> Iterator[None]:
+    """Run a block in process 0, and then in the others."""
     if rank() > 0:
         wait()
     yield
@@ -43,43 +43,43 @@ def first_goes_first() -> Iterator[None]:
 
 
 @contextmanager
-def joined(device: torch.device, patience: timedelta | None = None) -> Iterator[None]:
-    """Join the other processes that ``torchrun`` started, for the length of a block.
+def join_processes(device: torch.device, timeout: timedelta | None = None) -> Iterator[None]:
+    """Connect the processes that ``torchrun`` started, within a block.
 
     Args:
-        device: what they compute on.
-        patience: how long one may wait for another; torch's own where it is None, half an hour or less.
+        device: device on which they compute.
+        timeout: how long one process may wait for another. Default: torch's, at most half an hour.
 
     Raises:
-        TrainingError: if one of them is lost.
+        TrainingError: if a process is lost.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
     try:
         yield
     except RuntimeError as error:
         if "peer" not in str(error) and "Gloo" not in str(error) and "NCCL" not in str(error):
             raise
-        raise TrainingError("another of the processes was lost; start them again to go on") from error
+        raise TrainingError("another process was lost; rerun the command to resume") from error
     finally:
         dist.destroy_process_group()
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The accelerator of this process, where a machine has several."""
+    """Return this process's own accelerator on a machine that has several."""
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device
 
 
-def wrapped(vae: nn.Module) -> nn.Module:
-    """The module whose forward averages gradients over all processes in its backward; itself on one process.
+def wrap_model(vae: nn.Module) -> nn.Module:
+    """Return a module whose backward pass averages gradients over all processes; on one process, the model itself.
 
-    Batch norm takes the statistics of each process's own share, and the first process's running ones are everyone's.
+    Batch norm normalizes by each process's own shard; the running statistics are those of process 0.
     """
-    if world() == 1:
+    if world_size() == 1:
         return vae
     device = next(vae.parameters()).device
     # A hidden or absent modality may leave parameters without a gradient in one process and not in another.
@@ -88,30 +88,30 @@ def wrapped(vae: nn.Module) -> nn.Module:
     )
 
 
-def require_shares(size: int) -> None:
-    """Refuse batches that cannot be shared out evenly, since the mean of unequal shares' means is not the batch's.
+def require_even_shards(size: int) -> None:
+    """Refuse a batch size that does not divide evenly, since the mean over unequal shards is not the batch's.
 
     Raises:
-        ConfigurationError: with both numbers.
+        ConfigurationError: naming both numbers.
     """
-    if size % world():
+    if size % world_size():
         raise ConfigurationError(
-            f"batches of {size} samples cannot be shared out evenly among {world()} processes; change per_class"
+            f"batches of {size} samples cannot be divided evenly among {world_size()} processes; change per_class"
         )
 
 
-def share(rows: Tensor) -> Tensor:
-    """This process's share of a batch, which has as many samples of each class as any other's, or one more."""
-    return rows[rank() :: world()]
+def shard(rows: Tensor) -> Tensor:
+    """Return this process's rows of a batch; numbers of samples per class differ between processes by at most one."""
+    return rows[rank() :: world_size()]
 
 
-def gathered(x: Tensor) -> Tensor:
-    """All processes' rows, with gradients that reach whoever they come from; on one process, x itself.
+def gather(x: Tensor) -> Tensor:
+    """Concatenate the rows of all processes, with gradients back to each; on one process, return ``x`` itself.
 
-    Each process computes the same loss of them, so the gradients that arrive are summed over all; averaging them over
-    processes then gives those of one loss.
+    Every process computes the same loss from the result, and the gradients of all are summed; averaging them over
+    processes then yields the gradient of one loss.
     """
-    if world() == 1:
+    if world_size() == 1:
         return x
     from torch.distributed.nn.functional import all_gather
 
@@ -119,44 +119,44 @@ def gathered(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def averaged(figures: Mapping[str, float], device: torch.device) -> dict[str, float]:
-    """The mean of each figure over all processes."""
-    if world() == 1:
-        return dict(figures)
-    values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
+def average(metrics: Mapping[str, float], device: torch.device) -> dict[str, float]:
+    """Return the mean of each metric over all processes."""
+    if world_size() == 1:
+        return dict(metrics)
+    values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=device)
     dist.all_reduce(values)
-    return dict(zip(figures, (values / world()).tolist(), strict=True))
+    return dict(zip(metrics, (values / world_size()).tolist(), strict=True))
 
 
-def any_of(truths: Sequence[bool], device: torch.device) -> list[bool]:
-    """Of each whether it is true in any process."""
-    if world() == 1:
-        return list(truths)
-    values = torch.tensor([float(truth) for truth in truths], device=device)
+def any_process(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """Return for each flag whether it is set in any process."""
+    if world_size() == 1:
+        return list(flags)
+    values = torch.tensor([float(flag) for flag in flags], device=device)
     dist.all_reduce(values, dist.ReduceOp.MAX)
     return [bool(value) for value in values.tolist()]
 
 
-def summed(x: Tensor, device: torch.device) -> Tensor:
-    """The sum over all processes."""
-    if world() == 1:
+def sum_over_processes(x: Tensor, device: torch.device) -> Tensor:
+    """Return the sum over all processes."""
+    if world_size() == 1:
         return x
     total = x.to(device, copy=True)
     dist.all_reduce(total)
     return total.to(x.device)
 
 
-def share_statistics(vae: nn.Module) -> None:
-    """Give every process the first one's running statistics, as the next step of :func:`wrapped` would."""
-    if world() > 1:
+def broadcast_buffers(vae: nn.Module) -> None:
+    """Copy the running statistics of process 0 to all processes, as the next step of :func:`wrap_model` would."""
+    if world_size() > 1:
         for buffer in vae.buffers():
             dist.broadcast(buffer, 0)
 
 
-def each(state: Tensor, device: torch.device) -> list[Tensor]:
-    """Every process's tensor of one shape, by rank."""
-    if world() == 1:
+def gather_list(state: Tensor, device: torch.device) -> list[Tensor]:
+    """Return the tensors of all processes, by rank; all must have one shape."""
+    if world_size() == 1:
         return [state]
-    parts = [torch.empty_like(state, device=device) for _ in range(world())]
+    parts = [torch.empty_like(state, device=device) for _ in range(world_size())]
     dist.all_gather(parts, state.to(device))
     return [part.cpu() for part in parts]

@@ -1,39 +1,42 @@
-"""The objective: the paper's equation 1, for any number of modalities."""
+"""The objective: equation 1 of the paper, for any number of modalities."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, ValidationError
 from torch import Tensor
+
+from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.part import explain_settings
 
 KL = "kl"
 METRIC = "metric"
-_RECONSTRUCTION = "reconstruction."  # a prefix, since a modality may be called anything, "kl" included
+_RECONSTRUCTION = "reconstruction."  # a prefix, since a modality may be named "kl"
 
 
 def reconstruction(modality: str) -> str:
-    """Name of a modality's reconstruction term."""
+    """Return the name of a modality's reconstruction term."""
     return _RECONSTRUCTION + modality
 
 
 class Objective(BaseModel):
-    """How the terms of a training step become one loss.
+    """Weights of the loss terms.
 
-    ``loss = sum of weights[m] * reconstruction of m + kl_weight * KL + metric_weight * metric loss``, each a mean over
-    the batch. With the defaults and two modalities this is the paper's equation 1.
+    ``loss = sum of weights[m] * reconstruction of m + kl_weight * KL + metric_weight * metric loss``; each term is a
+    mean over the batch. With the defaults and two modalities, this is equation 1 of the paper.
 
     Attributes:
-        weights: of each modality's reconstruction; 1 where none is given.
-        kl_weight: of the KL divergence.
-        metric_weight: of the metric loss.
-        metric_dimensions: how many of the latent's first dimensions the metric loss shapes; all where None. The rest
-            keep what tells individuals of a class apart.
-        reduction: ``"mean"`` takes the mean over a sample's elements and over latent dimensions, as the paper's
-            lineage does; ``"sum"`` takes sums in both places, which is the evidence lower bound where the
-            reconstruction loss is a negative log-likelihood; ``"balanced"`` takes sums too, and weighs each modality
-            inversely to its number of elements, the largest with 1, lest it drown the others (Shi et al. 2019,
-            likelihood scaling).
+        weights: weight of each modality's reconstruction loss. Default: 1 each.
+        kl_weight: weight of the KL divergence.
+        metric_weight: weight of the metric loss.
+        metric_dimensions: number of leading latent dimensions that the metric loss takes; the others stay free to
+            encode differences within a class. Default: all shared dimensions.
+        reduction: ``"mean"`` averages over the elements of a sample and over latent dimensions, as the paper's code
+            base does. ``"sum"`` sums over both: with a negative log-likelihood as reconstruction loss, this is the
+            negative evidence lower bound. ``"balanced"`` also sums, but multiplies each reconstruction loss by the
+            largest number of elements over its own, so that all modalities weigh alike (likelihood scaling, Shi et
+            al. 2019).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,18 +47,43 @@ class Objective(BaseModel):
     metric_dimensions: PositiveInt | None = None
     reduction: Literal["mean", "sum", "balanced"] = "mean"
 
+    @classmethod
+    def of(cls, spec: "Objective | Mapping[str, Any]", modalities: Collection[str], shared_dim: int) -> "Objective":
+        """Return the objective of a model, from an objective or a table.
+
+        Raises:
+            ConfigurationError: if settings are invalid, or do not fit the modalities or the shared dimensions.
+        """
+        try:
+            objective = spec if isinstance(spec, Objective) else cls(**spec)
+        except ValidationError as error:
+            raise ConfigurationError(f"objective: {explain_settings(error, cls)}") from error
+        for name in objective.weights:
+            if name not in modalities:
+                raise ConfigurationError(f"objective: weights names {name!r}; the modalities are {list(modalities)}")
+        if (objective.metric_dimensions or 0) > shared_dim:
+            raise ConfigurationError(
+                f"objective: metric_dimensions is {objective.metric_dimensions}, but the latent has only {shared_dim} "
+                "shared dimensions"
+            )
+        return objective
+
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
-        """Add up the terms of :meth:`MultimodalVAE.forward` into the loss, a scalar.
+        """Return the loss, a scalar: the weighted sum of the terms' batch means.
 
         Args:
-            terms: by name.
-            kl_share: of the KL divergence's weight that counts yet, while it is warmed up.
+            terms: the result of :meth:`MultimodalVAE.forward`.
+            kl_share: factor on ``kl_weight``; below 1 during KL warm-up.
         """
         shares = {KL: kl_share}
         return torch.stack([shares.get(name, 1.0) * self.weight(name) * x.mean() for name, x in terms.items()]).sum()
 
     def elements(self, modality: str, sizes: Mapping[str, int]) -> int:
-        """How many times a modality's mean loss over its elements is taken, given every modality's elements.
+        """Return the factor that turns a modality's mean loss over elements into its reduced loss.
+
+        Args:
+            modality: name of the modality.
+            sizes: number of elements by modality.
 
         Example:
             >>> [Objective(reduction=r).elements("age", {"age": 1, "scan": 100}) for r in ("mean", "sum", "balanced")]
@@ -66,7 +94,7 @@ class Objective(BaseModel):
         return sizes[modality] if self.reduction == "sum" else max(sizes.values())
 
     def weight(self, term: str) -> float:
-        """The weight of a term by its name: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""
+        """Return the weight of a term: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""
         if term == KL:
             return self.kl_weight
         if term == METRIC:

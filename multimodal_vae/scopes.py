@@ -1,4 +1,4 @@
-"""What holds for the length of a block only: a seed, evaluation mode."""
+"""Context managers for a seed and for evaluation mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import nn
 
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Seed torch's generators, and give them their old states back afterwards; do nothing where the seed is None."""
+    """Seed torch's generators and restore their states on exit; do nothing if the seed is None."""
     if seed is None:
         yield
         return
@@ -20,7 +20,7 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients, for the length of a block."""
+    """Set a module to evaluation mode, without gradients, and restore its mode on exit."""
     training = module.training
     module.eval()
     try:

@@ -37,7 +37,7 @@ fusion = { name = "concat", dropout = 0.2 }
 weights = { blood = 2.0 }
 [training]
 epochs = 3
-early_stopping = { figure = "training.loss", patience = 2 }
+early_stopping = { metric = "training.loss", patience = 2 }
 [density]
 sampler = { name = "gmm", components = 2 }
 """

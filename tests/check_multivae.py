@@ -1,7 +1,7 @@
 """Holds the fusions' training objectives against MultiVae's, on the same weights, samples and noise, in float64.
 
-Run: ``python tests/check_multivae.py`` in the environment that ``make .venv-multivae/.run`` makes; it says what it
-does, and ends with the count of what held.
+Run: ``python tests/check_multivae.py`` in the environment that ``make .venv-multivae/.installed`` makes.
+It prints each check and ends with their number.
 
 Both packages share one set of modules, so that gradients fall on the same weights. Where definitions agree, value and
 gradient are compared as they are. Where one differs, a fusion of ours with that one thing changed (``Their...``) has to
@@ -251,7 +251,7 @@ class TheirMVAE(mv.PoE):
     def subsets(self, present):
         found = super().subsets(present)
         counts = (found.weight > 0).sum(1, keepdim=True).clamp(min=1)
-        return replace(found, weights=found.weight * len(present) / counts)
+        return replace(found, weight=found.weight * len(present) / counts)
 
 
 class FlooredMVTCAE(mv.MVTCAE):
@@ -320,7 +320,7 @@ def mvae(hold: Hold) -> None:
     numbers = torch.tensor(chosen)[:, None].expand(-1, COUNT)
     pair, drawn = Pair(3, mv.PoE(random_subsets=2)), noise(COUNT * 6)
     with (
-        mock.patch("multimodal_vae.fusions.poe.drawn", return_value=numbers),
+        mock.patch("multimodal_vae.fusions.poe.draw_numbers", return_value=numbers),
         mock.patch("multivae.models.mvae.mvae_model.choice", return_value=[0, 2]),
     ):
         same = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, k=2, **settings))

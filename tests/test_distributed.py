@@ -24,10 +24,10 @@ import torch
 import multimodal_vae as mv
 from multimodal_vae import distributed
 from multimodal_vae.files import write_tensors
-from multimodal_vae.synthesis import files
+from multimodal_vae.synthesis import generation
 from multimodal_vae.training import loop
 
-files._AT_ONCE = 2
+generation.CHUNK_SIZE = 2
 
 torch.set_num_threads(1)
 rng = torch.Generator().manual_seed(0)
@@ -43,12 +43,12 @@ mv.Concat.forward = without_noise
 vae = mv.MultimodalVAE(data.modalities, data.classes, metric_loss=mv.Triplet(margin=2.0), latent_dim=4, seed=0)
 new = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=4, seed=1).eval()
 density = mv.Synthesizer(new).fit(data)
-with distributed.joined(torch.device("cpu")):
-    module = distributed.wrapped(vae)
+with distributed.join_processes(torch.device("cpu")):
+    module = distributed.wrap_model(vae)
     batches = loop.BalancedBatches(data.labels, data.classes, 4, torch.Generator().manual_seed(0))
     optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.5), []
     for _ in range(3):
-        batch = data.batch(distributed.share(batches.draw()))
+        batch = data.batch(distributed.shard(batches.draw()))
         found += loop.train_step(vae, [batch], optimizer, module=module)
     mv.Concat.forward = fuse
     evaluated = loop.evaluate(new, data, 0, batch_size=5)
@@ -94,7 +94,7 @@ def generated(folder):
 def test_two_processes_train_evaluate_and_generate_as_one_does(tmp_path):
     lost = run(TWO, tmp_path / "lost", "lose")
     assert lost.returncode
-    assert lost.stderr.count("TrainingError: another of the processes was lost; start them again to go on") == 1
+    assert lost.stderr.count("TrainingError: another process was lost; rerun the command to resume") == 1
     assert not (tmp_path / "lost-samples").exists()
     assert len(list((tmp_path / ".lost-samples.partial" / "parts").iterdir())) == 6
     weights, figures, evaluated = steps([sys.executable], tmp_path / "one")
@@ -157,26 +157,26 @@ def test_the_command_line_trains_on_two_processes_loses_one_and_goes_on_on_one(l
 
 
 def test_batches_that_cannot_be_shared_evenly_are_refused(monkeypatch):
-    monkeypatch.setattr(distributed, "world", lambda: 4)
-    distributed.require_shares(60)
-    with pytest.raises(mv.ConfigurationError, match="of 30 samples cannot be shared out evenly among 4 processes"):
-        distributed.require_shares(30)
+    monkeypatch.setattr(distributed, "world_size", lambda: 4)
+    distributed.require_even_shards(60)
+    with pytest.raises(mv.ConfigurationError, match="of 30 samples cannot be divided evenly among 4 processes"):
+        distributed.require_even_shards(30)
 
 
 def test_on_one_process_nothing_happens():
     x = torch.randn(3, requires_grad=True)
-    assert distributed.gathered(x) is x
-    assert torch.equal(distributed.share(torch.arange(5)), torch.arange(5))
-    assert (distributed.world(), distributed.rank()) == (1, 0)
+    assert distributed.gather(x) is x
+    assert torch.equal(distributed.shard(torch.arange(5)), torch.arange(5))
+    assert (distributed.world_size(), distributed.rank()) == (1, 0)
     vae = mv.MultimodalVAE({"x": mv.Vector(size=2)}, ["a"], latent_dim=2)
-    assert distributed.wrapped(vae) is vae
+    assert distributed.wrap_model(vae) is vae
 
 
 def test_shares_are_disjoint_and_together_the_batch(monkeypatch):
     rows, seen = torch.randperm(12), []
-    monkeypatch.setattr(distributed, "world", lambda: 3)
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
     for rank in range(3):
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        seen.append(distributed.share(rows))
+        seen.append(distributed.shard(rows))
     assert [len(part) for part in seen] == [4, 4, 4]
     assert torch.equal(torch.cat(seen).sort().values, torch.arange(12))

@@ -69,7 +69,7 @@ def test_a_class_of_one_is_trained_on_and_has_no_density(prepare, mmvae):
     assert mmvae("sample", "run", "--count", 2, "--out", "new")[:2] == (0, "generated: new, ill 2\n")
     code, _, err = mmvae("sample", "run", "--label", "rare", "--out", "rare")
     assert code == 2
-    assert err.startswith("mmvae: class 'rare': 'kde' needs at least 2 latents, and there are 1")
+    assert err.startswith("mmvae: class 'rare': 'kde' needs at least 2 latents, not 1")
     assert mmvae("sample", "run", "--label", "rare", "--count", 2, "--sampler", "prior", "--out", "rare")[0] == 0
 
 

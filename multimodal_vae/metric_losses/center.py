@@ -1,4 +1,4 @@
-"""The center loss: a learned center a class, near which its samples should be."""
+"""The center loss: one learned center per class."""
 
 import torch
 from torch import Tensor, nn
@@ -7,16 +7,15 @@ from multimodal_vae.metric_losses.base import MetricLoss
 
 
 class Center(MetricLoss):
-    r"""Half the squared distance of a sample from the center of its class, a mean over the batch.
+    r"""Return half the squared distance of samples from the center of their class, averaged over the batch.
 
     .. math:: \frac{1}{2N} \sum_i \lVert z_i - c_{y_i} \rVert^2
 
-    (Wen et al. 2016, equation 2, whose sum is a mean here, so that the batch's size is no weight.)
+    (Wen et al. 2016, equation 2, with a mean instead of a sum, so that the loss does not depend on the batch size.)
 
-    It draws each class together and none apart: its authors put it beside a classifier's loss, and here it is the
-    reconstruction that keeps the centers from falling into one. The centers are weights like any other; the authors'
-    rule of their own for moving them (equation 4) is a gradient step of another length. A batch of one class, and a
-    class of one sample, count as any other; an empty batch contributes zero.
+    The loss pulls classes together but does not separate them: its authors add it to a classification loss, and here
+    the reconstruction losses keep the centers apart. Centers are ordinary weights; the authors' update rule (equation
+    4) is a gradient step of another length. An empty batch gives zero.
 
     Example:
         >>> loss = Center()
@@ -28,10 +27,10 @@ class Center(MetricLoss):
     """
 
     def build(self, latent_dim: int, classes: int) -> None:
-        """Draw the centers, (classes, latent_dim), from the latent's prior."""
+        """Draw the centers, (classes, latent_dim), from the prior N(0, I)."""
         self.centers = nn.Parameter(torch.randn(classes, latent_dim))
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss; time and memory grow with the samples."""
+        """Compute the loss; time and memory grow linearly with N."""
         squared = (latents - self.centers[labels]).square().sum(1)
         return 0.5 * squared.sum() / max(1, len(labels))

@@ -1,4 +1,4 @@
-"""Any loss and miner of the library pytorch-metric-learning, by name and options."""
+"""Losses and miners of the library pytorch-metric-learning, by name and options."""
 
 import importlib
 import inspect
@@ -22,25 +22,24 @@ _OPTIONS = {
     "embedding_regularizer": _REGULARIZER,
     "weight_regularizer": _REGULARIZER,
 }
-"""Options that are objects themselves: where their classes are, and which base they have."""
+"""Options that are objects: the module and the base class of each."""
 
 
 class PyTorchMetricLearning(MetricLoss):
-    """A loss of pytorch-metric-learning, with a miner where wanted; needs the extra ``metric-learning``.
+    """A loss of pytorch-metric-learning, optionally with a miner; needs the extra ``metric-learning``.
 
-    A loss that cannot do without ``num_classes`` and ``embedding_size`` is told both; its weights are saved with the
-    run. What the library makes of a batch of one class or of a class of one sample is its own affair; an empty batch
-    contributes zero. Its distances normalize latents unless they are told ``normalize_embeddings=False``.
+    Losses with the required parameters ``num_classes`` or ``embedding_size`` get them from the model; weights of a loss
+    are saved with the run. An empty batch contributes zero; all else is as in the library. Its distances normalize
+    latents by default: set ``normalize_embeddings = false`` to measure them as they are.
 
     Args:
-        loss: the name of a class in ``pytorch_metric_learning.losses``, or a table of it as ``name`` and its options;
-            the options ``distance``, ``reducer``, ``embedding_regularizer`` and ``weight_regularizer`` are names or
-            tables themselves.
-        miner: the same, of ``pytorch_metric_learning.miners``; none where it is None.
+        loss: name of a class in ``pytorch_metric_learning.losses``, or a table of ``name`` and options. The options
+            ``distance``, ``reducer``, ``embedding_regularizer`` and ``weight_regularizer`` are names or tables too.
+        miner: name or table of a class in ``pytorch_metric_learning.miners``. Default: no miner.
 
     Raises:
-        ConfigurationError: if the library is not installed, has no such class, or the class does not take the options.
-            The options of a loss are tried when the model is made.
+        ConfigurationError: if the library is not installed or has no such class, or if options do not fit; those of
+            the loss are checked when the model is built.
 
     Example:
         >>> latents, labels = torch.tensor([[0.0], [1.0], [1.1]]), torch.tensor([0, 0, 1])
@@ -55,68 +54,73 @@ class PyTorchMetricLearning(MetricLoss):
         super().__init__()
         self.loss = loss
         self.miner = miner
-        _find(loss, *_LOSS)  # so that what is misspelt is said before any data is read
+        _find(loss, *_LOSS)  # report a misspelled name before data is read
         self._miner = None if miner is None else _make(miner, *_MINER)
 
     def build(self, latent_dim: int, classes: int) -> None:
-        """Make the loss, with its parameters if it has any."""
+        """Make the loss with its parameters."""
         sizes = {"num_classes": classes, "embedding_size": latent_dim, "descriptors_dim": latent_dim}
         self._loss = _make(self.loss, *_LOSS, sizes)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss of what the miner picks, or of all."""
+        """Return the loss of the mined tuples, or of the whole batch without a miner."""
         if not len(labels):
             return 0 * latents.sum()
         mined = None if self._miner is None else self._miner(latents, labels)
         loss = self._loss(latents, labels, mined)
         if not isinstance(loss, Tensor) or loss.dim():
-            raise ConfigurationError(f"{_split(self.loss)[0]} with this reducer gives no single number; take another")
-        # Where it compares nothing, some of the library's losses are constants.
+            raise ConfigurationError(
+                f"{_split(self.loss)[0]} with this reducer returns no scalar; set the reducer to 'MeanReducer'"
+            )
+        # Some losses are constants, without a gradient, if a batch has nothing to compare.
         return loss if loss.requires_grad or not torch.is_grad_enabled() else loss + 0 * latents.sum()
 
 
 def _split(spec: Spec) -> tuple[str, dict[str, Any]]:
-    """The name and the options."""
+    """Split a specification into name and options."""
     table = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = table.pop("name", None)
     if not isinstance(name, str):
         raise ConfigurationError(
-            f"a class of pytorch-metric-learning is given as a name or a table with one, not {spec!r}"
+            f"{spec!r} names no class of pytorch-metric-learning; give a name, or a table with a name"
         )
     return name, table
 
 
 def _find(spec: Spec, module: str, base: str) -> type:
-    """The class that is meant: found by its name among the module's, and of the right base, so that no code is run."""
+    """Return the class with this name, if it is in the module and derives from the base."""
     name, _ = _split(spec)
     try:
-        found = importlib.import_module(f"pytorch_metric_learning.{module}")
+        imported = importlib.import_module(f"pytorch_metric_learning.{module}")
     except ImportError as error:
         raise ConfigurationError(
             "the metric loss 'pytorch_metric_learning' needs its library: pip install 'multimodal-vae[metric-learning]'"
         ) from error
-    common = getattr(found, base)
-    classes = {key: each for key, each in vars(found).items() if isinstance(each, type) and each is not common}
-    known = {key: each for key, each in classes.items() if issubclass(each, common)}
-    if name not in known:
-        raise ConfigurationError(f"pytorch_metric_learning.{module} has no {name!r}; {did_you_mean(name, known)}")
-    return known[name]
+    parent = getattr(imported, base)
+    classes = {
+        key: value
+        for key, value in vars(imported).items()
+        if isinstance(value, type) and issubclass(value, parent) and value is not parent
+    }
+    if name not in classes:
+        raise ConfigurationError(f"pytorch_metric_learning.{module} has no {name!r}; {did_you_mean(name, classes)}")
+    return classes[name]
 
 
 def _make(spec: Spec, module: str, base: str, sizes: Mapping[str, int] | None = None) -> Any:
-    """Make an object, telling its constructor the sizes that it cannot do without."""
-    found, (name, options) = _find(spec, module, base), _split(spec)
-    told = {key: value for key, value in (sizes or {}).items() if key in _needed(found)}
-    made = {key: _make(value, *_OPTIONS[key], sizes) if key in _OPTIONS else value for key, value in options.items()}
+    """Make an object from its specification; required parameters named in ``sizes`` are added to its options."""
+    cls, (name, options) = _find(spec, module, base), _split(spec)
+    required = {key: value for key, value in (sizes or {}).items() if key in _required_parameters(cls)}
+    options = {key: _make(value, *_OPTIONS[key], sizes) if key in _OPTIONS else value for key, value in options.items()}
     try:
-        return found(**{**told, **made})
+        return cls(**{**required, **options})
     except (TypeError, ValueError, AssertionError) as error:
-        where = f"pytorch_metric_learning.{module}.{name}"
-        raise ConfigurationError(f"{where} cannot be made: {one_line(error)}") from error
+        path = f"pytorch_metric_learning.{module}.{name}"
+        raise ConfigurationError(f"{path} does not accept these options: {one_line(error)}") from error
 
 
-def _needed(found: type) -> set[str]:
-    """Names of what the constructors of a class and of its bases, which get what it does not know, ask for."""
-    constructors = [vars(each)["__init__"] for each in found.__mro__ if inspect.isfunction(vars(each).get("__init__"))]
-    parameters = [each for one in constructors for each in inspect.signature(one).parameters.values()]
-    return {each.name for each in parameters if each.default is each.empty}
+def _required_parameters(cls: type) -> set[str]:
+    """Return names of required parameters of a class's constructor and its bases', which get its keyword arguments."""
+    constructors = [vars(base)["__init__"] for base in cls.__mro__ if inspect.isfunction(vars(base).get("__init__"))]
+    parameters = [parameter for init in constructors for parameter in inspect.signature(init).parameters.values()]
+    return {parameter.name for parameter in parameters if parameter.default is parameter.empty}

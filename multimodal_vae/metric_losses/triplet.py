@@ -1,4 +1,4 @@
-"""The triplet loss; with semi-hard mining, the paper's."""
+"""Triplet loss; with semi-hard mining, the loss of the paper."""
 
 from typing import Literal
 
@@ -9,27 +9,25 @@ from torch import Tensor
 
 from multimodal_vae.metric_losses.base import MetricLoss
 
-_CHUNK = 2**22  # pairs that are looked at together
+_CHUNK = 2**22  # pairs per chunk of anchors
 
 Distance = Literal["euclidean", "squared", "cosine"]
 Mining = Literal["semi-hard", "hard", "all"]
 
 
 class Triplet(MetricLoss):
-    r"""Mean of :math:`d_{ap} - d_{an} + \alpha` over the triplets of a batch that are mined.
+    r"""Mean of :math:`d_{ap} - d_{an} + \alpha` over the mined triplets of a batch.
 
-    A triplet is an anchor *a*, a positive *p* of its class and a negative *n* of another; it asks for something where
-    :math:`d_{an} < d_{ap} + \alpha` (Schroff et al. 2015, equation 3). A batch in which none is mined contributes
-    zero.
+    A triplet is an anchor *a*, a positive *p* of its class and a negative *n* of another class. Its loss is positive if
+    :math:`d_{an} < d_{ap} + \alpha` (Schroff et al. 2015, equation 3). Batches without a mined triplet contribute zero.
 
     Args:
-        margin: :math:`\alpha`, in units of the distance. The paper names none; 0.2 is FaceNet's.
-        distance: ``"euclidean"`` between the latents as they are, since densities are fitted to them as they are;
-            its square; or ``"cosine"``, one minus the cosine similarity.
-        mining: ``"semi-hard"``, the paper's, takes the triplets whose negative is farther than the positive, but by
-            less than the margin, :math:`d_{ap} < d_{an} < d_{ap} + \alpha` (ibid., equation 4); ``"hard"`` those whose
-            negative is no farther than the positive; ``"all"`` both of these, the "batch all" of Hermans et al. 2017,
-            section 2, its mean taken over what is not zero.
+        margin: :math:`\alpha`, in units of the distance. The paper gives none; 0.2 is that of Schroff et al.
+        distance: ``"euclidean"``, without normalization, like the latents to which densities are fitted;
+            ``"squared"``, its square; or ``"cosine"``, one minus the cosine similarity.
+        mining: ``"semi-hard"``, as in the paper, takes triplets with :math:`d_{ap} < d_{an} < d_{ap} + \alpha` (ibid.,
+            equation 4); ``"hard"`` takes those with :math:`d_{an} \le d_{ap}`; ``"all"`` takes both ("batch all" of
+            Hermans et al. 2017, section 2, averaged over losses that are not zero).
 
     Example:
         >>> latents, labels = torch.tensor([[0.0], [1.0], [1.1]]), torch.tensor([0, 0, 1])
@@ -48,46 +46,45 @@ class Triplet(MetricLoss):
         self.mining = mining
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss; time grows with N squared log N, and memory with N squared."""
+        """Return the loss; time grows with N squared log N, memory with N squared."""
         distances = pairwise_distances(latents, self.distance)
-        weights, triplets = _mined(distances.detach(), labels, self.margin, self.mining)
-        # Each triplet adds +1 to the weight of its pair (a, p) and -1 to that of (a, n): the sum over triplets is a
-        # sum over pairs.
+        weights, triplets = _pair_weights(distances.detach(), labels, self.margin, self.mining)
+        # The sum over triplets is a weighted sum over pairs: each triplet counts (a, p) once and (a, n) minus once.
         return (weights * distances).sum() / max(triplets, 1) + (self.margin if triplets else 0.0)
 
 
 def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
-    """Distances between all rows, (N, N)."""
+    """Return the distances between all rows, (N, N)."""
     if distance == "cosine":
         unit = F.normalize(latents, dim=1)
         return 1 - unit @ unit.T
-    # The matrix-product form of cdist is faster from 26 rows on, and wrong by some 1e-3 for near neighbors.
+    # With more than 25 rows, cdist would use matrix products, whose error for near neighbors is about 1e-3.
     euclidean = torch.cdist(latents, latents, compute_mode="donot_use_mm_for_euclid_dist")
     return euclidean.square() if distance == "squared" else euclidean
 
 
-def _mined(distances: Tensor, labels: Tensor, margin: float, mining: Mining) -> tuple[Tensor, int]:
-    """Count, for each pair, the mined triplets in which it is (a, p) less those in which it is (a, n).
+def _pair_weights(distances: Tensor, labels: Tensor, margin: float, mining: Mining) -> tuple[Tensor, int]:
+    """Return the weight of each pair, (N, N), and the number of mined triplets.
 
-    Among an anchor's negatives, sorted by distance, those of a positive are a run: a search finds its ends, and there
-    never is a tensor of all triplets.
+    The weight is the number of triplets in which the pair is (a, p) minus the number in which it is (a, n). Sorted by
+    distance, the negatives of (a, p) are consecutive: binary search finds both ends without a tensor of all triplets.
     """
     negative = labels[:, None] != labels
     positive = ~negative & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     weights = torch.zeros_like(distances)
     triplets = 0
-    everyone = torch.arange(len(labels), device=labels.device)
-    for anchors in torch.split(everyone, max(1, _CHUNK // max(1, len(labels)))):
-        near = distances[anchors]
-        others, order = near.masked_fill(~negative[anchors], torch.inf).sort(1)
-        nearer = torch.searchsorted(others, near, right=True)
+    rows = torch.arange(len(labels), device=labels.device)
+    for anchors in torch.split(rows, max(1, _CHUNK // max(1, len(labels)))):
+        to_all = distances[anchors]
+        to_negatives, order = to_all.masked_fill(~negative[anchors], torch.inf).sort(1)
+        nearer = torch.searchsorted(to_negatives, to_all, right=True)
         first = nearer if mining == "semi-hard" else torch.zeros_like(nearer)
-        last = nearer if mining == "hard" else torch.maximum(nearer, torch.searchsorted(others, near + margin))
+        last = nearer if mining == "hard" else torch.maximum(nearer, torch.searchsorted(to_negatives, to_all + margin))
         count = (last - first) * positive[anchors]
-        # A negative is in as many triplets as runs have begun before it and not ended.
-        ends = torch.zeros(len(anchors), len(labels) + 1, dtype=torch.int64, device=labels.device)
-        ends.scatter_add_(1, first, positive[anchors].long()).scatter_add_(1, last, -positive[anchors].long())
-        runs = torch.zeros_like(count).scatter_(1, order, ends.cumsum(1)[:, :-1])
-        weights[anchors] = (count - runs).to(weights)
+        # A negative is in one triplet per range [first, last) that contains it: a cumulative sum of starts minus ends.
+        steps = torch.zeros(len(anchors), len(labels) + 1, dtype=torch.int64, device=labels.device)
+        steps.scatter_add_(1, first, positive[anchors].long()).scatter_add_(1, last, -positive[anchors].long())
+        as_negative = torch.zeros_like(count).scatter_(1, order, steps.cumsum(1)[:, :-1])
+        weights[anchors] = (count - as_negative).to(weights)
         triplets += int(count.sum())
     return weights, triplets

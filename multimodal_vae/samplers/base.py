@@ -1,4 +1,4 @@
-"""The door for a density sampler of your own."""
+"""Base class of all density samplers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from multimodal_vae.part import Part
 
 
 class DensitySampler(Part, nn.Module, ABC):
-    """Learns the density of one class's latents; called, it is an ordinary ``torch.distributions`` object.
+    """Fit the density of the latents of one class; calling the sampler returns a ``torch.distributions`` object.
 
-    What is fitted lives in buffers, declared in the constructor as ``self.register_buffer("means", None)``; they are
-    saved with the model and come back by :meth:`restore` whatever their size.
+    Keep fitted values in buffers, declared in the constructor as ``self.register_buffer("means", None)``. They are
+    saved with the model, and :meth:`restore` loads them with any shape.
     """
 
     kind = "sampler"
@@ -26,32 +26,32 @@ class DensitySampler(Part, nn.Module, ABC):
 
     @abstractmethod
     def fit(self, latents: Tensor) -> Self:
-        """Fit to latents (N, D) of one class, and return itself.
+        """Fit to the latents (N, D) of one class and return self.
 
         Raises:
-            SamplerError: if there are too few latents, or they are all equal.
+            SamplerError: if there are too few latents, or all are equal.
         """
 
     def prepare(self, classes: Sequence[Tensor]) -> Self:
-        """Return the sampler of which a copy is to be fitted to each class, having seen all of them: here, itself.
+        """Return the sampler to copy and fit per class. Default: self.
 
-        For what the classes share. The answer is a sampler with other settings rather than with something learned, so
-        that what is fitted to a class is still told by its settings and that class's latents.
+        Override this for settings that depend on all classes. Return a sampler with other settings and store nothing
+        fitted, so that each class's density follows from the settings and that class's latents.
 
         Args:
-            classes: the latents of each class, (N, D); also those that :meth:`fit` will refuse.
+            classes: latents of each class, (N, D), including classes that :meth:`fit` will refuse.
         """
         return self
 
     @abstractmethod
     def forward(self) -> Distribution:
-        """Return the fitted density, over vectors (D,)."""
+        """Return the fitted density over vectors (D,)."""
 
     def state(self) -> dict[str, Tensor]:
         """Return the fitted buffers and parameters by name.
 
         Raises:
-            SamplerError: if nothing has been fitted.
+            SamplerError: if the sampler is not fitted.
         """
         state = dict(self.state_dict())
         if not state:
@@ -59,7 +59,7 @@ class DensitySampler(Part, nn.Module, ABC):
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
-        """Take back what :meth:`state` gave, and return itself."""
+        """Load the result of :meth:`state` and return self."""
         for name, value in state.items():
             owner, _, leaf = name.rpartition(".")
             module = dict(self.named_modules()).get(owner, nn.Module())
@@ -73,14 +73,14 @@ class DensitySampler(Part, nn.Module, ABC):
 
 
 def require_spread(latents: Tensor, name: str) -> None:
-    """Refuse latents from which no density can be learned: fewer than two, not finite, or all equal."""
+    """Raise SamplerError if latents are fewer than two, not finite, or all equal."""
     if latents.dim() != 2:
         raise SamplerError(f"{name!r} takes latents of shape (N, D), not {tuple(latents.shape)}")
     if len(latents) < 2:
         raise SamplerError(
-            f"{name!r} needs at least 2 latents, and there are {len(latents)}; add samples, or leave the class out"
+            f"{name!r} needs at least 2 latents, not {len(latents)}; add samples, or leave the class out"
         )
     if not torch.isfinite(latents).all():
         raise SamplerError(f"{name!r} got latents that are not finite")
     if bool((latents == latents[0]).all()):
-        raise SamplerError(f"{name!r} got {len(latents)} latents that are all equal, so they have no spread to learn")
+        raise SamplerError(f"{name!r} got {len(latents)} latents that are all equal")

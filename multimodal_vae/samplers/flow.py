@@ -1,4 +1,4 @@
-"""A small normalizing flow."""
+"""A normalizing flow per class."""
 
 import importlib
 import math
@@ -16,29 +16,29 @@ from multimodal_vae.scopes import seeded
 
 
 class Flow(DensitySampler):
-    """A normalizing flow fitted by maximum likelihood; needs the extra ``flow``, which is zuko.
+    """A normalizing flow fitted by maximum likelihood; needs the extra ``flow`` (zuko).
 
-    The latents are standardized by dimension. A share of them is held out, and the weights with the highest likelihood
-    of those are kept. Meant for classes of some hundred samples; fewer than 10 are refused.
+    Latents are standardized per dimension. Part of them is held out, and the weights with the highest held-out
+    likelihood are kept. Use it for classes of some hundred samples; fewer than 10 are refused.
 
     Args:
         transform: ``"spline"``, monotonic rational-quadratic splines (Durkan et al. 2019, *Neural spline flows*); or
             ``"affine"`` (Papamakarios et al. 2017, *Masked autoregressive flow for density estimation*).
-        transforms: how many, one after another.
-        passes: in how many steps a transform is drawn from, each of some dimensions given those before: 2 couples two
-            halves (Dinh et al. 2017, *Density estimation using Real NVP*), as many as there are dimensions is
-            autoregressive. Drawing takes so many times as long, and densities are no slower.
-        hidden: units of the hidden layers of each.
-        bins: of a spline.
-        learning_rate: of Adam.
-        batch: latents a step.
-        epochs: at most.
-        patience: epochs without a higher held-out likelihood after which the fit ends.
-        held_out: share of the latents.
-        seed: of the weights, of what is held out, and of the order of the latents.
+        transforms: number of transforms in sequence.
+        passes: number of steps to draw from a transform, each of some dimensions given the previous ones. 2 couples two
+            halves (Dinh et al. 2017, *Density estimation using Real NVP*); the number of dimensions is autoregressive.
+            The time of a draw grows with it, that of a density does not.
+        hidden: units of the hidden layers of each transform.
+        bins: number of bins of a spline.
+        learning_rate: learning rate of Adam.
+        batch: latents per step.
+        epochs: maximum number of epochs.
+        patience: epochs without a higher held-out likelihood after which fitting ends.
+        held_out: share of the latents to hold out.
+        seed: seed of the weights, the held-out part and the order of the latents.
 
     Raises:
-        ConfigurationError: on fitting or reading back, if zuko is not installed.
+        ConfigurationError: on fitting or loading, if zuko is not installed.
     """
 
     mean: Tensor
@@ -75,20 +75,19 @@ class Flow(DensitySampler):
         self.register_buffer("deviation", None)
 
     def fit(self, latents: Tensor) -> Self:
-        """Train the flow."""
+        """Train the flow on latents (N, D)."""
         require_spread(latents, self.name)
         latents = latents.detach()
         if len(latents) < _FEWEST:
             raise SamplerError(
-                f"{self.name!r} needs at least {_FEWEST} latents, and there are {len(latents)}; add samples, or take "
-                "'kde' or 'gaussian'"
+                f"{self.name!r} needs at least {_FEWEST} latents, not {len(latents)}; add samples, or use 'gaussian'"
             )
         deviation = latents.std(0, correction=0)
         if not bool((deviation > 0).all()):
             dimension = int((deviation > 0).logical_not().nonzero()[0])
             raise SamplerError(
-                f"{self.name!r} finds no spread along dimension {dimension} of {len(latents)} latents; take 'gmm', "
-                "which adds some"
+                f"{self.name!r} finds no spread along dimension {dimension} of {len(latents)} latents; use 'gmm', "
+                "which adds variance"
             )
         self.mean, self.deviation = latents.mean(0), deviation
         with seeded(self.seed), torch.enable_grad():
@@ -97,7 +96,7 @@ class Flow(DensitySampler):
         return self
 
     def _network(self, like: Tensor) -> Any:
-        """A new flow for latents of a length, type and device."""
+        """Return a new flow with the dimensions, dtype and device of ``like``."""
         try:
             flows = importlib.import_module("zuko.flows")
         except ModuleNotFoundError as error:
@@ -110,56 +109,56 @@ class Flow(DensitySampler):
         return (flow or flows.NSF(dimensions, bins=self.bins, **shape)).to(like)
 
     def _train(self, latents: Tensor) -> None:
-        """Maximize the likelihood of standardized latents until that of a held-out part falls."""
+        """Maximize the likelihood of standardized latents with early stopping on a held-out part."""
         order = torch.randperm(len(latents)).to(latents.device)
         held = min(math.ceil(self.held_out * len(latents)), len(latents) - 1)
-        judges, learned = latents[order[:held]], latents[order[held:]]
+        held_out, train = latents[order[:held]], latents[order[held:]]
         optimizer = torch.optim.Adam(self.network.parameters(), self.learning_rate)
 
         def held_out_loss() -> float:
             with torch.no_grad():
-                return float(-self.network().log_prob(judges).mean())
+                return float(-self.network().log_prob(held_out).mean())
 
-        best, since, kept = held_out_loss(), 0, _copy(self.network)
+        best, stale, weights = held_out_loss(), 0, _copy(self.network)
         for _ in range(self.epochs):
-            for rows in torch.split(torch.randperm(len(learned)).to(latents.device), self.batch):
+            for rows in torch.split(torch.randperm(len(train)).to(latents.device), self.batch):
                 optimizer.zero_grad()
-                loss = -self.network().log_prob(learned[rows]).mean()
+                loss = -self.network().log_prob(train[rows]).mean()
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
                 optimizer.step()
             now = held_out_loss()
             if now < best:
-                best, since, kept = now, 0, _copy(self.network)
+                best, stale, weights = now, 0, _copy(self.network)
             else:
-                since += 1  # also where it is no number
-            if since >= self.patience:
+                stale += 1  # also if the loss is NaN
+            if stale >= self.patience:
                 break
-        self.network.load_state_dict(kept)
+        self.network.load_state_dict(weights)
         self.network.requires_grad_(False)
         self.network.zero_grad()
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
-        """Take back what :meth:`state` gave, and return itself."""
+        """Load the result of :meth:`state` and return self."""
         if "mean" in state:
             with seeded(0):
                 self.network = self._network(state["mean"])
         super().restore(state)
         if self.network is not None:
-            lacking = {*self._buffers, *self.state_dict()} - state.keys()
-            if lacking:
-                raise SamplerError(f"the state of the sampler {self.name!r} lacks {min(lacking)!r}")
+            missing = {*self._buffers, *self.state_dict()} - state.keys()
+            if missing:
+                raise SamplerError(f"the state of the sampler {self.name!r} lacks {min(missing)!r}")
             self.network.requires_grad_(False)
         return self
 
     def forward(self) -> Distribution:
-        """The density."""
+        """Return the fitted density."""
         self.state()
         return _Standardized(self.network(), self.mean, self.deviation)
 
 
 _FEWEST = 10
-"""Latents: a held-out part of fewer than two says nothing of when to stop."""
+"""Minimum number of latents, so that at least two are held out for early stopping."""
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
@@ -167,12 +166,12 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
 
 
 class _Standardized(Distribution):
-    """A density of standardized vectors, over the vectors as they were."""
+    """A density over vectors, given the density of the standardized vectors."""
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  (the name and form are torch's)
     support = constraints.real_vector
     has_rsample = False
-    _chunk = 2**13  # elements of vectors that go through the flow at once; it holds hundreds of numbers for each
+    _chunk = 2**13  # elements per pass through the flow, which holds hundreds of numbers per element
 
     def __init__(self, density: Distribution, mean: Tensor, deviation: Tensor) -> None:
         self.density = density
@@ -181,16 +180,16 @@ class _Standardized(Distribution):
         super().__init__(event_shape=mean.shape, validate_args=False)
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
-        """Draw vectors, (*sample_shape, D), with torch's default generator."""
+        """Draw vectors, (*sample_shape, D), from torch's default generator."""
         count = math.prod(sample_shape)
-        drawn = self._center.new_empty(count, len(self._center))
+        draws = self._center.new_empty(count, len(self._center))
         with torch.no_grad():
-            for part in torch.split(drawn, self._rows()):
+            for part in torch.split(draws, self._rows()):
                 part.copy_(self._center + self._deviation * self.density.sample((len(part),)))
-        return drawn.reshape(*sample_shape, len(self._center))
+        return draws.reshape(*sample_shape, len(self._center))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log density in nats, (*sample_shape,)."""
+        """Return the log density in nats, (*sample_shape,)."""
         points = ((value - self._center) / self._deviation).reshape(-1, len(self._center))
         rows = [self.density.log_prob(part) for part in torch.split(points, self._rows())]
         log_density: Tensor = torch.cat(rows) - self._deviation.log().sum()

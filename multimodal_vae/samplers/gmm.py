@@ -1,4 +1,4 @@
-"""A Gaussian mixture, of a size and shape that the latents may choose."""
+"""A Gaussian mixture per class, with selection of components and covariance."""
 
 import itertools
 import warnings
@@ -24,25 +24,25 @@ Points = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 class GMM(DensitySampler):
     """A mixture of a few Gaussians, fitted by scikit-learn.
 
-    Where ``components`` or ``covariance`` is a list, every combination is fitted, and the best by ``selection`` kept.
+    If ``components`` or ``covariance`` is a list, all combinations are fitted and ``selection`` keeps the best.
 
     Args:
-        components: how many; never more than half the latents of the class, so that each has something to learn, nor
-            than there are distinct ones.
-        covariance: ``"spherical"``, one variance a component; ``"diag"``, a variance by dimension; ``"full"``; or
-            ``"tied"``, a full one that all components share.
-        regularization: added to the variances, as a fraction of the latents' mean variance.
-        seed: of the fit's k-means start.
+        components: number of components, or candidates; at most half the latents of the class, and at most the number
+            of distinct latents.
+        covariance: ``"spherical"``, one variance per component; ``"diag"``, one per dimension; ``"full"``; ``"tied"``,
+            a full covariance that all components share; or candidates.
+        regularization: variance to add to each dimension, as a fraction of the latents' mean variance.
+        seed: seed of the k-means initialization.
         selection: ``"bic"``, the lowest Bayesian information criterion (Schwarz 1978); or ``"held_out"``, the highest
             cross-validated likelihood.
-        folds: of ``"held_out"``: contiguous blocks, as scikit-learn's ``KFold`` makes them; never more than there are
-            latents.
+        folds: number of folds for ``"held_out"``, contiguous blocks as in scikit-learn's ``KFold``; at most the number
+            of latents.
         method: ``"em"``, expectation maximization; or ``"variational"``, variational inference with a Dirichlet process
-            over the weights (Blei and Jordan 2006), which empties the components that it does not need. The density
-            then is the mixture at the posterior's means; as no BIC is defined for it, its selection is ``"held_out"``.
+            prior on the weights (Blei and Jordan 2006), which empties unneeded components. Its density is the mixture
+            at the posterior means; it has no BIC, so set ``selection`` to ``"held_out"``.
 
     Raises:
-        ConfigurationError: if a choice among variational fits is to be made by BIC.
+        ConfigurationError: if BIC is to select among variational fits.
 
     Example:
         >>> density = GMM(components=2).fit(torch.randn(50, 3))()
@@ -76,14 +76,12 @@ class GMM(DensitySampler):
         shapes = covariance if isinstance(covariance, list) else [covariance]
         self._candidates = list(itertools.product(numbers, shapes))
         if method == "variational" and selection == "bic" and len(self._candidates) > 1:
-            raise ConfigurationError(
-                "a 'gmm' that is fitted by variational inference has no BIC to choose by; set selection to 'held_out'"
-            )
+            raise ConfigurationError("'gmm' with method = 'variational' has no BIC; set selection to 'held_out'")
         for buffer in ("weights", "means", "scale"):
             self.register_buffer(buffer, None)
 
     def fit(self, latents: Tensor) -> Self:
-        """Fit the mixture, or several and keep the best."""
+        """Fit the mixture, or the best candidate, to latents (N, D)."""
         require_spread(latents, self.name)
         points = latents.detach().to("cpu", torch.float64).numpy()
         added = self.regularization * float(points.var(0).mean())
@@ -94,30 +92,30 @@ class GMM(DensitySampler):
         return self
 
     def _best(self, points: Points, added: float) -> Any:
-        """The fitted mixture that is chosen among the candidates."""
+        """Return the selected mixture, fitted."""
         if len(self._candidates) == 1:
-            return self._fitted(points, *self._candidates[0], added)
+            return self._fit(points, *self._candidates[0], added)
         if self.selection == "bic":
-            fitted = [self._fitted(points, *candidate, added) for candidate in self._candidates]
-            return min(fitted, key=lambda mixture: mixture.bic(points))
+            mixtures = [self._fit(points, *candidate, added) for candidate in self._candidates]
+            return min(mixtures, key=lambda mixture: mixture.bic(points))
         if len(points) < 3:
             raise SamplerError(
-                f"{self.name!r} cannot choose among mixtures by held-out likelihood with {len(points)} latents; set "
-                "one number of components and one covariance"
+                f"{self.name!r} needs at least 3 latents to select by held-out likelihood, not {len(points)}; set one "
+                "number of components and one covariance"
             )
         blocks = np.array_split(np.arange(len(points)), min(self.folds, len(points)))
 
         def held_out(candidate: tuple[int, Covariance]) -> float:
             scores = 0.0
             for block in blocks:
-                density = _as_torch(self._fitted(np.delete(points, block, 0), *candidate, added))
+                density = _as_torch(self._fit(np.delete(points, block, 0), *candidate, added))
                 scores += float(density.log_prob(torch.from_numpy(points[block])).sum())
             return scores
 
-        return self._fitted(points, *max(self._candidates, key=held_out), added)
+        return self._fit(points, *max(self._candidates, key=held_out), added)
 
-    def _fitted(self, points: Points, components: int, covariance: Covariance, added: float) -> Any:
-        """A mixture of scikit-learn's."""
+    def _fit(self, points: Points, components: int, covariance: Covariance, added: float) -> Any:
+        """Fit a mixture by scikit-learn."""
         kind = ExpectationMaximization if self.method == "em" else BayesianGaussianMixture
         mixture = kind(
             n_components=max(1, min(components, len(points) // 2, len(np.unique(points, axis=0)))),
@@ -127,18 +125,18 @@ class GMM(DensitySampler):
             random_state=self.seed,
         )
         with warnings.catch_warnings():
-            # What still moves a little after so many rounds is a density as well, and there is no setting to mend it.
+            # A mixture that has not fully converged after 500 iterations is still a valid density.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return mixture.fit(points)
 
     def forward(self) -> Distribution:
-        """The density."""
+        """Return the fitted mixture."""
         self.state()
         return GaussianMixture(self.weights, self.means, self.scale)
 
 
 def _as_torch(mixture: Any) -> GaussianMixture:
-    """The density of a mixture of scikit-learn's, in float64; of a variational one, at the posterior's means."""
+    """Convert a mixture of scikit-learn to float64 tensors; a variational one is taken at its posterior means."""
     covariances = torch.from_numpy(mixture.covariances_)
     means = torch.from_numpy(mixture.means_)
     match mixture.covariance_type:

@@ -1,4 +1,4 @@
-"""Between neighbors, for classes of very few samples."""
+"""Interpolation between neighbors, for classes of very few samples."""
 
 import math
 from typing import Self
@@ -13,15 +13,15 @@ from multimodal_vae.samplers.base import DensitySampler, require_spread
 
 
 class Interpolation(DensitySampler):
-    r"""A point between a latent and one of its nearest neighbors of the class, and a little noise.
+    r"""Draw points on the line from a latent to one of its nearest neighbors in the class, plus noise.
 
     .. math:: z = z_i + u (z_j - z_i) + w \varepsilon, \quad u \sim U(0, 1),\ \varepsilon \sim \mathcal N(0, I)
 
-    with *j* among the nearest neighbors of *i*: SMOTE (Chawla et al. 2002, *SMOTE: synthetic minority over-sampling
-    technique*), whose points on lines have no density, so each line is given a width. Works from 2 latents on.
+    with *j* among the nearest neighbors of *i*. This is SMOTE (Chawla et al. 2002, *SMOTE: synthetic minority
+    over-sampling technique*) with noise, since points on lines have no density. It needs 2 latents or more.
 
     Args:
-        neighbors: how many; never more than there are others.
+        neighbors: number of neighbors; at most the number of other latents.
         width: *w*, as a share of the latents' standard deviation (the root of their mean variance).
 
     Example:
@@ -42,7 +42,7 @@ class Interpolation(DensitySampler):
             self.register_buffer(buffer, None)
 
     def fit(self, latents: Tensor) -> Self:
-        """Keep the latents and find their neighbors."""
+        """Store the latents (N, D) and the indices of their neighbors."""
         require_spread(latents, self.name)
         points = latents.detach().to("cpu", torch.float64)
         count = min(self.neighbors, len(points) - 1)
@@ -52,14 +52,14 @@ class Interpolation(DensitySampler):
         return self
 
     def forward(self) -> Distribution:
-        """The density, a mixture with one component a pair."""
+        """Return a mixture with one component per pair of neighbors."""
         self.state()
         starts = self.points.repeat_interleave(self.nearest.shape[1], 0)
         return WideSegments(starts, self.points[self.nearest.flatten()], self.chosen)
 
 
 class WideSegments(Distribution):
-    r"""A mixture, in equal parts, of line segments that are widened by a round Gaussian.
+    r"""An equally weighted mixture of line segments, each convolved with an isotropic Gaussian.
 
     A segment's component is a uniform distribution along the line convolved with a Gaussian: along the line, at the
     distance *t* from the start of a segment of length *L*,
@@ -67,7 +67,7 @@ class WideSegments(Distribution):
 
     Args:
         starts: (M, D).
-        ends: (M, D); where one is its start, the component is the Gaussian.
+        ends: (M, D); a component whose end is its start is the Gaussian.
         width: standard deviation *w* of the Gaussian, a scalar.
 
     Example:
@@ -79,7 +79,7 @@ class WideSegments(Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  (the name and form are torch's)
     support = constraints.real_vector
     has_rsample = False
-    _chunk = 2**20  # elements of an intermediate of log_prob, of which there are some twenty: 8 MiB in float64
+    _chunk = 2**20  # elements of each of about twenty intermediates of log_prob: 8 MiB in float64
 
     def __init__(self, starts: Tensor, ends: Tensor, width: Tensor) -> None:
         self.starts = starts
@@ -89,23 +89,23 @@ class WideSegments(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of the segments' middles, (D,)."""
+        """Mean of the midpoints of all segments, (D,)."""
         return (self.starts.mean(0) + self.ends.mean(0)) / 2
 
     def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
-        """Draw vectors, (*sample_shape, D), with torch's default generator."""
+        """Draw vectors, (*sample_shape, D), from torch's default generator."""
         count, like = math.prod(sample_shape), self.starts
         with torch.no_grad():
             segment = torch.randint(len(like), (count,), device=like.device)
             along = torch.rand(count, 1, dtype=like.dtype, device=like.device)
-            drawn = torch.randn(count, like.shape[1], dtype=like.dtype, device=like.device).mul_(self.width)
+            draws = torch.randn(count, like.shape[1], dtype=like.dtype, device=like.device).mul_(self.width)
             rows = max(1, self._chunk // like.shape[1])
-            for part, which, where in zip(*(torch.split(x, rows) for x in (drawn, segment, along)), strict=True):
+            for part, which, where in zip(*(torch.split(x, rows) for x in (draws, segment, along)), strict=True):
                 part.add_(torch.lerp(self.starts[which], self.ends[which], where))
-        return drawn.reshape(*sample_shape, like.shape[1])
+        return draws.reshape(*sample_shape, like.shape[1])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log density in nats, (*sample_shape,), computed in float64, on the CPU where a device has none."""
+        """Return the log density in nats, (*sample_shape,), computed in float64, if need be on the CPU."""
         where = "cpu" if value.device.type == "mps" else value.device
         points, starts, ends, width = (x.to(where, torch.float64) for x in (value, self.starts, self.ends, self.width))
         rows = torch.split(points.reshape(-1, starts.shape[1]), max(1, self._chunk // len(starts)))
@@ -118,7 +118,7 @@ class WideSegments(Distribution):
 
 
 def _log_density(points: Tensor, starts: Tensor, directions: Tensor, lengths: Tensor, width: Tensor) -> Tensor:
-    """Log density of each point under each segment, (N, M)."""
+    """Return the log density of each point under each segment, (N, M)."""
     squared = torch.cdist(points, starts, compute_mode="donot_use_mm_for_euclid_dist").square()
     along = points @ directions.T - (starts * directions).sum(1)
     across = (squared - along.square()).clamp_min(0) / width.square()
@@ -127,9 +127,9 @@ def _log_density(points: Tensor, starts: Tensor, directions: Tensor, lengths: Te
 
 
 def _log_widened_uniform(place: Tensor, length: Tensor) -> Tensor:
-    """Log density of a uniform distribution from 0 to a length, plus a standard normal variable."""
-    short = length < 1e-4  # the difference would be all rounding, and the uniform adds 1e-9 to the variance
-    # Phi(a) - Phi(b) is Phi(-b) - Phi(-a): on the side where both are small, neither is rounded to 1.
+    """Return the log density of a uniform variable on [0, length] plus a standard normal variable."""
+    short = length < 1e-4  # here the difference is rounding error, and the uniform adds only 1e-9 to the variance
+    # Phi(a) - Phi(b) = Phi(-b) - Phi(-a): use the side where both are small, so that neither rounds to 1.
     middle = place - length / 2
     upper = length / 2 - middle.abs()
     log_upper, log_lower = torch.special.log_ndtr(upper), torch.special.log_ndtr(upper - length)

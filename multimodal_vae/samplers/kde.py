@@ -17,28 +17,28 @@ Kernel = Literal["plain", "variance_preserving"]
 
 
 class KDE(DensitySampler):
-    r"""A Gaussian kernel on each latent, :math:`p(z) = \frac1N \sum_i \mathcal N(z; z_i, h^2 I)`.
+    r"""Kernel density with a Gaussian kernel on each latent, :math:`p(z) = \frac1N \sum_i \mathcal N(z; z_i, h^2 I)`.
 
-    Such a density is wider than the latents: the kernels add :math:`h^2` to the variance of each dimension. With
-    ``kernel="variance_preserving"`` all is drawn together toward the latents' mean *m* until the total variance is
-    the latents' own, :math:`D s^2` (divided by *N*). A draw is
+    The density is wider than the latents: kernels add :math:`h^2` to the variance of each dimension.
+    ``kernel="variance_preserving"`` contracts it toward the latents' mean *m*, so that the total variance equals the
+    latents' own, :math:`D s^2` (maximum likelihood). A draw is
 
     .. math:: z = m + c\,(z_i - m + h \varepsilon), \quad c = 1 / \sqrt{1 + h^2 / s^2},
 
-    so that the density is :math:`\frac1N \sum_i \mathcal N(z; m + c(z_i - m), c^2 h^2 I)` (Jones 1991, *On correcting
+    and the density is :math:`\frac1N \sum_i \mathcal N(z; m + c(z_i - m), c^2 h^2 I)` (Jones 1991, *On correcting
     for variance inflation in kernel density estimation*; Silverman and Young 1987, *The bootstrap: to smooth or not to
-    smooth?*). One *c* for all dimensions keeps the kernels round, whatever way the latent space is turned.
+    smooth?*). One *c* for all dimensions keeps the kernels isotropic under rotations of the latent space.
 
     Args:
-        bandwidth: *h*; where it is None, it is chosen from ``bandwidths`` by held-out likelihood of this very kernel.
-        bandwidths: the grid; where it is None, 41 values from 0.03 to 3 times *s*, the root of the latents' mean
+        bandwidth: *h*. Default: the value of ``bandwidths`` with the highest held-out likelihood under this kernel.
+        bandwidths: grid of candidates. Default: 41 values from 0.03 to 3 times *s*, the root of the latents' mean
             variance.
-        folds: of the cross-validation: contiguous blocks, as scikit-learn's ``KFold`` makes them; never more than
-            there are latents.
-        kernel: ``"plain"``, or ``"variance_preserving"``.
-        selection: of the bandwidth: ``"cross_validation"`` over the folds, or ``"leave_one_out"``.
-        shared: whether all classes get one bandwidth, the one that is best for the sum of their held-out likelihoods;
-            for classes of few samples.
+        folds: number of cross-validation folds, contiguous blocks as in scikit-learn's ``KFold``; at most the number
+            of latents.
+        kernel: ``"plain"`` or ``"variance_preserving"``.
+        selection: how to score a bandwidth: ``"cross_validation"`` over the folds or ``"leave_one_out"``.
+        shared: whether all classes share the bandwidth with the highest sum of held-out likelihoods; use it for small
+            classes.
 
     Example:
         >>> density = KDE(bandwidth=1.0).fit(torch.tensor([[0.0], [4.0]]))()
@@ -69,14 +69,14 @@ class KDE(DensitySampler):
         self.register_buffer("chosen", None)
 
     def prepare(self, classes: Sequence[Tensor]) -> Self:
-        """Choose the bandwidth that all classes share, if they do."""
+        """Choose the bandwidth of all classes, if they share one."""
         usable = [latents for latents in classes if len(latents) > 1 and bool(latents.isfinite().all())]
         if not self.shared or self.bandwidth is not None or not usable:
             return self
         return type(self)(**{**self._settings, "bandwidth": self._best(usable)})
 
     def fit(self, latents: Tensor) -> Self:
-        """Keep the latents and choose the bandwidth."""
+        """Store the latents (N, D) and choose the bandwidth."""
         require_spread(latents, self.name)
         latents = latents.detach().clone()
         self.points = latents
@@ -84,7 +84,7 @@ class KDE(DensitySampler):
         return self
 
     def _best(self, classes: Sequence[Tensor]) -> float:
-        """The bandwidth of the grid with the highest likelihood of held-out latents, over classes together."""
+        """Return the candidate with the highest held-out likelihood, summed over classes."""
         grid = self.bandwidths
         if grid is None:
             total = sum(float(_variance(latents)) * len(latents) for latents in classes)
@@ -97,7 +97,7 @@ class KDE(DensitySampler):
         return grid[int(scores.argmax())]
 
     def forward(self) -> Distribution:
-        """The density, a mixture with one component a latent."""
+        """Return a mixture with one component per latent."""
         self.state()
         points, h = self.points, self.chosen
         if self.kernel == "variance_preserving":
@@ -107,23 +107,23 @@ class KDE(DensitySampler):
 
 
 def _variance(latents: Tensor) -> Tensor:
-    """The mean over dimensions of the latents' variance, divided by their number."""
+    """Return the mean over dimensions of the maximum likelihood variance."""
     return latents.detach().to("cpu", torch.float64).var(0, correction=0).mean()
 
 
 def cross_validated_log_likelihood(
     latents: Tensor, bandwidths: list[float], folds: int, kernel: Kernel = "plain"
 ) -> Tensor:
-    """Summed log density of each fold under the kernels of the others, one value a bandwidth, (B,), in nats.
+    """Return the log density of each fold under kernels on the others, summed, in nats: (B,), one per bandwidth.
 
-    Exact: scikit-learn's ``KernelDensity`` gives these values with ``leaf_size=N``, and is far off in many dimensions
-    at its default leaf size. Distances are computed once for all bandwidths, some rows at a time.
+    The result is exact. scikit-learn's ``KernelDensity`` agrees with ``leaf_size=N``; with its default leaf size it is
+    far off in many dimensions. Distances are computed once for all bandwidths, in blocks of rows.
 
     Args:
         latents: (N, D).
-        bandwidths: the candidates.
-        folds: how many contiguous blocks; N of them leave one out.
-        kernel: that of :class:`KDE`; means and variances of the variance-preserving one are those of the other folds.
+        bandwidths: candidates.
+        folds: number of contiguous blocks; N is leave-one-out.
+        kernel: as for :class:`KDE`; the variance-preserving kernel uses mean and variance of the other folds.
     """
     points = latents.detach().to("cpu", torch.float64)
     count = len(points)
@@ -142,11 +142,11 @@ def cross_validated_log_likelihood(
     return scores
 
 
-_CHUNK = 2**22  # distances that are held at once, 32 MiB, a few times over
+_CHUNK = 2**22  # distances in memory at one time: 32 MiB for each of a few matrices
 
 
 def _plain_scores(points: Tensor, fold: Tensor, rows: Tensor, bandwidths: list[float]) -> Tensor:
-    """Summed log density of some latents under kernels on those of other folds, (B,)."""
+    """Return the summed log density of some latents under kernels on the other folds, (B,)."""
     same_fold = fold[rows, None] == fold
     others = (~same_fold).sum(1).to(points)
     squared = exact_distances(points[rows], points).square().masked_fill_(same_fold, math.inf)
@@ -159,16 +159,16 @@ def _plain_scores(points: Tensor, fold: Tensor, rows: Tensor, bandwidths: list[f
 def _shrunk_scores(
     points: Tensor, fold: Tensor, rows: Tensor, bandwidths: list[float], means: Tensor, variance: Tensor
 ) -> Tensor:
-    """The same under variance-preserving kernels, given mean (R, D) and variance (R,) of each one's other folds."""
-    # Latent i is held out from latents of another mean and variance than latent j; their distance once both are drawn
-    # together follows from |a - c b|^2 = (1 - c) |a|^2 - c (1 - c) |b|^2 + c |a - b|^2.
+    """Do the same for variance-preserving kernels, given mean (R, D) and variance (R,) of each latent's other folds."""
+    # Mean and variance depend on the fold that is held out. Distances to contracted latents follow from
+    # |a - c b|^2 = (1 - c) |a|^2 - c (1 - c) |b|^2 + c |a - b|^2.
     same_fold = fold[rows, None] == fold
     others = (~same_fold).sum(1).to(points)
     squared, from_mean = exact_distances(points[rows], points).square(), exact_distances(means, points).square()
     own = (points[rows] - means).square().sum(1)[:, None]
     scores = []
     for h in bandwidths:
-        # What has no variance, as a single latent, has none to preserve.
+        # A single latent has no variance to preserve.
         shrinkage = torch.where(variance > 0, torch.rsqrt(1 + h**2 / variance), 1)
         c = shrinkage[:, None]
         shrunk = (1 - c) * own - c * (1 - c) * from_mean + c * squared
@@ -178,19 +178,19 @@ def _shrunk_scores(
     return torch.stack(scores)
 
 
-def _score(farther: Tensor, nearest: Tensor, others: Tensor, dimensions: int, width: Tensor) -> Tensor:
-    """The latents' summed log density under Gaussian kernels.
+def _score(excess: Tensor, nearest: Tensor, others: Tensor, dimensions: int, width: Tensor) -> Tensor:
+    """Return the summed log density of latents under Gaussian kernels.
 
     Args:
-        farther: by how much the squared distance to each kernel exceeds that to the nearest, (R, N).
-        nearest: the squared distance to the nearest, (R,).
-        others: the number of kernels, (R,).
-        dimensions: of the latents.
-        width: standard deviation of the kernels that each latent sees, (R,).
+        excess: (R, N), squared distance to each kernel minus that to the nearest one.
+        nearest: (R,), squared distance to the nearest kernel.
+        others: (R,), number of kernels.
+        dimensions: number of latent dimensions.
+        width: (R,), standard deviation of the kernels per latent.
     """
-    # Kernels relative to the nearest latent's: their sum is at least 1 whatever the bandwidth, so that exp(-700), which
-    # is 1e-304, adds nothing; below it exp is twenty times slower.
-    relative = farther.mul((-0.5 / width.square())[:, None]).clamp_min_(-700).exp_().sum(1)
-    mean = relative.log() - others.log() - 0.5 * nearest / width.square()  # of the kernels, as a logarithm
+    # Relative to the nearest kernel the sum is at least 1, so exp(-700) = 1e-304 adds nothing. Below it, exp is twenty
+    # times slower.
+    relative = excess.mul((-0.5 / width.square())[:, None]).clamp_min_(-700).exp_().sum(1)
+    mean = relative.log() - others.log() - 0.5 * nearest / width.square()  # log of the mean over kernels
     log_density: Tensor = mean - dimensions * (width * math.sqrt(2 * math.pi)).log()
     return log_density.sum()

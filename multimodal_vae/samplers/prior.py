@@ -1,4 +1,4 @@
-"""The model's own prior, whatever the latents are."""
+"""The prior of the model as a sampler."""
 
 from typing import Self
 
@@ -11,10 +11,9 @@ from multimodal_vae.samplers.base import DensitySampler
 
 
 class Prior(DensitySampler):
-    """The standard normal distribution, toward which training draws the latents: what to compare others with.
+    """The standard normal distribution, the same for every class: a reference for other samplers.
 
-    Of the latents it takes their number of dimensions alone. So it is the same for every class, and a class may have
-    any number of samples, none included.
+    It takes only the number of dimensions from the latents, so a class may have any number of samples, also none.
 
     Example:
         >>> import torch
@@ -29,14 +28,14 @@ class Prior(DensitySampler):
         self.register_buffer("center", None)
 
     def fit(self, latents: Tensor) -> Self:
-        """Note the number of dimensions."""
+        """Store the number of dimensions."""
         if latents.dim() != 2:
             raise SamplerError(f"{self.name!r} takes latents of shape (N, D), not {tuple(latents.shape)}")
         self.center = latents.new_zeros(latents.shape[1])
         return self
 
     def forward(self) -> Distribution:
-        """The density."""
+        """Return the standard normal distribution."""
         self.state()
         one = self.center.new_ones(1)
         return GaussianMixture(one, self.center[None], one.expand(1, len(self.center)))

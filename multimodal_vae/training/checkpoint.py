@@ -1,7 +1,7 @@
-"""All that the next step depends on, in one file, so that a training goes on as if nothing had happened.
+"""Checkpoints: everything the next step depends on, so that a resumed training is bit-identical to an unbroken one.
 
-The file is safetensors: weights, the optimizer's moments, random states, what waits to be drawn; with the position as
-JSON in its header. It is written beside its place, flushed and renamed, so that there is always a whole one.
+The file is safetensors: weights, the optimizer's moments, random states and the rows not yet drawn, with the position
+as JSON in the header. It replaces the last checkpoint atomically.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import pydantic
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from multimodal_vae import distributed
 from multimodal_vae.data.batches import BalancedBatches
@@ -18,19 +19,18 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import explain
-from multimodal_vae.training.averaging import WeightAverage
 
 
 @dataclass
 class Position:
-    """Where a training is.
+    """Position of a training.
 
     Attributes:
-        epoch: that is being trained, from 1.
-        batches: of this epoch that are done.
-        steps: of the optimizer since the start.
-        sums: of this epoch's figures so far.
-        best: the best of the watched figure so far, and the epoch in which it was; None before there is one.
+        epoch: current epoch, from 1.
+        batches: finished batches of this epoch.
+        steps: optimizer steps since the start.
+        sums: this epoch's metrics, summed so far.
+        best: best value of the metric that early stopping watches, and its epoch; None before there is one.
     """
 
     epoch: int = 1
@@ -40,7 +40,7 @@ class Position:
     best: tuple[float, int] | None = None
 
     def next_epoch(self) -> None:
-        """Begin another epoch."""
+        """Begin the next epoch."""
         self.epoch, self.batches, self.sums = self.epoch + 1, 0, {}
 
 
@@ -49,21 +49,21 @@ _POSITION = pydantic.TypeAdapter(Position)
 
 @dataclass
 class TrainingState:
-    """What a checkpoint is made from, and what it is put back into.
+    """State of a training, which checkpoints save and restore.
 
     Attributes:
         vae: the model, with its weights and buffers.
-        optimizer: with its moments.
-        batches: with what waits to be drawn, and the state of its generator.
-        position: where the training is.
-        average: of the weights, where one is kept.
-        best: weights of the best epoch so far; empty where none is kept.
+        optimizer: the optimizer, with its moments.
+        batches: the batches, with the rows not yet drawn and the state of the generator.
+        average: moving average of the weights, if any.
+        position: position of the training.
+        best: weights of the best epoch so far; empty without early stopping.
     """
 
     vae: MultimodalVAE
     optimizer: torch.optim.Optimizer
     batches: BalancedBatches
-    average: WeightAverage | None = None
+    average: AveragedModel | None = None
     position: Position = field(default_factory=Position)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -71,29 +71,29 @@ class TrainingState:
         """Write a checkpoint in place of the last one.
 
         Raises:
-            RunError: if it cannot be written; the last one is then still there.
+            RunError: if it cannot be written; the last one then remains.
         """
         device = self.vae.device
-        randoms = {"cpu": torch.random.get_rng_state()}
+        random_states = {"cpu": torch.random.get_rng_state()}
         if device.type == "cuda":
-            randoms["cuda"] = torch.cuda.get_rng_state(device)
+            random_states["cuda"] = torch.cuda.get_rng_state(device)
         tensors = {
-            f"random.{kind}.{rank}": each
-            for kind, state in randoms.items()
-            for rank, each in enumerate(distributed.each(state, device))
+            f"random.{kind}.{rank}": state
+            for kind, own in random_states.items()
+            for rank, state in enumerate(distributed.gather_list(own, device))
         }
         if distributed.rank() > 0:
             return
         tensors |= {f"model.{name}": x for name, x in self.vae.state_dict().items()}
         tensors |= {f"best.{name}": x for name, x in self.best.items()}
-        tensors |= {f"average.{name}": x for name, x in (self.average.state() if self.average else {}).items()}
+        tensors |= {f"average.{name}": x for name, x in (self.average.state_dict() if self.average else {}).items()}
         tensors |= {f"batches.{name}": x for name, x in self.batches.state().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(x) for name, x in moments.items()}
         write_tensors(path, tensors, {"position": json.dumps(asdict(self.position))})
 
     def restore(self, path: Path) -> None:
-        """Take everything back, torch's random state included.
+        """Restore everything from a checkpoint, including torch's random state.
 
         Raises:
             RunError: if the file is damaged, or belongs to another training.
@@ -101,32 +101,32 @@ class TrainingState:
         tensors, metadata = read_tensors(path)
         self.position = _position(path, metadata)
         try:
-            self.vae.load_state_dict(_below("model.", tensors))
-            self.best = _below("best.", tensors)
+            self.vae.load_state_dict(_with_prefix("model.", tensors))
+            self.best = _with_prefix("best.", tensors)
             if self.average:
-                self.average.restore(_below("average.", tensors))
-            self.batches.restore(_below("batches.", tensors))
+                self.average.load_state_dict(_with_prefix("average.", tensors))
+            self.batches.restore(_with_prefix("batches.", tensors))
             moments: dict[int, dict[str, Tensor]] = {}
-            for name, x in _below("optimizer.", tensors).items():
+            for name, x in _with_prefix("optimizer.", tensors).items():
                 index, _, moment = name.partition(".")
                 moments.setdefault(int(index), {})[moment] = x
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-            self._restore_random(_below("random.", tensors))
+            self._restore_random(_with_prefix("random.", tensors))
         except (KeyError, RuntimeError, ValueError) as error:
-            raise RunError(f"{path} is no checkpoint of this training: {str(error).splitlines()[-1]}") from error
+            raise RunError(f"{path} is not a checkpoint of this training: {str(error).splitlines()[-1]}") from error
 
     def _restore_random(self, states: dict[str, Tensor]) -> None:
         rank, device = distributed.rank(), self.vae.device
         if f"cpu.{rank}" in states:
             torch.random.set_rng_state(states[f"cpu.{rank}"])
-        else:  # more processes than before: noise that none of the others has had
+        else:  # more processes than before: seed this one differently from all others
             torch.manual_seed(torch.initial_seed() + self.position.steps)
         if device.type == "cuda" and f"cuda.{rank}" in states:
             torch.cuda.set_rng_state(states[f"cuda.{rank}"], device)
 
 
 def read_position(path: Path) -> Position:
-    """Where the training was when a checkpoint was written; its start where there is none.
+    """Return the position in a checkpoint; the start of the training if there is no such file.
 
     Raises:
         RunError: if the file is damaged.
@@ -138,8 +138,9 @@ def _position(path: Path, metadata: dict[str, str]) -> Position:
     try:
         return _POSITION.validate_json(metadata.get("position", ""))
     except pydantic.ValidationError as error:
-        raise RunError(f"{path} is no checkpoint: {explain(error)}") from error
+        raise RunError(f"{path} is not a checkpoint: {explain(error)}") from error
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, without it."""
     return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

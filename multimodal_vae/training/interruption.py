@@ -1,4 +1,4 @@
-"""Being asked to stop: heard when a step is done, so that no step is ever half taken."""
+"""Requests to stop by signal, which a training obeys between two steps."""
 
 import signal
 import threading
@@ -7,32 +7,32 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interruption:
-    """Whether SIGTERM or Ctrl-C has asked to stop; false until it has."""
+class StopRequest:
+    """True once SIGTERM or Ctrl-C has been received."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._received = False
 
     def __bool__(self) -> bool:
-        return self._asked
+        return self._received
 
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """Take note of a signal; a second Ctrl-C stops at once."""
-        if self._asked and number == signal.SIGINT:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Record a signal; a second Ctrl-C interrupts immediately."""
+        if self._received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._asked = True
+        self._received = True
 
 
 @contextmanager
-def interruption() -> Iterator[Interruption]:
-    """Listen to SIGTERM and Ctrl-C for the length of a block; only the main thread can, elsewhere nothing is heard."""
-    heard = Interruption()
+def catch_signals() -> Iterator[StopRequest]:
+    """Record SIGTERM and Ctrl-C within a block instead of interrupting it; only the main thread can."""
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield heard
+        yield request
         return
-    before = {number: signal.signal(number, heard.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request.receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield heard
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,9 +1,8 @@
-"""The training loop: one function an idea, one idea a step."""
+"""The training loop, from a whole training down to one step."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,27 +17,27 @@ from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, 
 from multimodal_vae.loggers.base import MEMORY
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import evaluating, seeded
-from multimodal_vae.training.averaging import WeightAverage
+from multimodal_vae.training.averaging import averaged_model, weight_average
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
-from multimodal_vae.training.interruption import interruption
+from multimodal_vae.training.interruption import catch_signals
 from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.optimizer import adam
-from multimodal_vae.training.precision import chosen_precision, training_in
+from multimodal_vae.training.precision import resolve_precision, train_precision
 from multimodal_vae.training.settings import EarlyStopping, Training
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to.
+    """Metrics of one epoch.
 
     Attributes:
-        number: from 1.
+        number: number of the epoch, from 1.
         steps: optimizer steps since the start.
-        training: ``loss`` and every term, means over the epoch's batches, with augmentation and corruption.
-        validation: the same over the validation set, without; empty where there is none.
+        training: ``loss`` and its terms, means over the epoch's batches, with augmentation and corruption.
+        validation: ``loss`` and its terms on the validation set, without augmentation; empty without such a set.
         seconds: wall-clock time of the epoch.
-        memory: most memory that was taken until its end, in GiB; None where the system does not tell.
+        memory: peak memory so far, in GiB; None where the system does not report it.
     """
 
     number: int
@@ -50,7 +49,7 @@ class Epoch:
 
     @property
     def values(self) -> dict[str, float]:
-        """The same as a logger takes it, by name."""
+        """All values by name, as loggers take them."""
         memory = {} if self.memory is None else {MEMORY: round(self.memory, 3)}
         return {
             "epoch": self.number,
@@ -61,7 +60,7 @@ class Epoch:
         }
 
 
-_APART = 1_000_003  # between the seeds of two processes
+_SEED_STRIDE = 1_000_003  # between the seeds of two processes
 
 
 def train(
@@ -76,36 +75,36 @@ def train(
     """Train a model in place.
 
     Args:
-        vae: the model; left on the CPU, in evaluation mode.
+        vae: the model; moved to the CPU and set to evaluation mode at the end.
         data: training samples.
-        validation: samples to evaluate the objective on after each epoch, if any.
-        settings: how.
+        validation: samples on which to evaluate the objective after each epoch, if any.
+        settings: settings of the training.
         on_epoch: called after each epoch.
         show: whether to show progress.
-        checkpoint: a file; where it exists, the training goes on from there, and gives what it would have given
-            uninterrupted, bit for bit on the same machine.
+        checkpoint: file to write checkpoints to. If it exists, training resumes from it; on the same machine the result
+            is bit-identical to an uninterrupted training.
 
     Raises:
-        DataError: if the data is not the model's, none of its samples has one of the modalities, or a sample lacks
-            one that the fusion needs.
-        TrainingError: if a term is not finite, or the figure of early stopping is none.
+        DataError: if the data does not match the model, no sample has some modality, or a sample lacks a modality
+            that the fusion needs.
+        TrainingError: if a term is not finite, or early stopping watches an unknown metric.
         RunError: if a checkpoint cannot be read or written.
-        KeyboardInterrupt: on SIGTERM or Ctrl-C, after the step that was under way, with a checkpoint.
+        KeyboardInterrupt: on SIGTERM or Ctrl-C, after the current step and a checkpoint.
     """
     vae.check(data)
     _require_every_modality(data)
-    _require_answers(vae, data)
+    _require_encodable(vae, data)
     device = distributed.local_device(find_device(settings.device))
-    with seeded(settings.seed), interruption() as asked:
+    with seeded(settings.seed), catch_signals() as stop_requested:
         vae.calibrate(data)
         generator = torch.Generator().manual_seed(settings.seed)
         batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator, settings.unlabeled)
-        distributed.require_shares(sum(batches.counts))
-        if distributed.world() > 1:  # the same batches for all, and to each its own noise
-            torch.manual_seed(settings.seed + _APART * distributed.rank())
+        distributed.require_even_shards(sum(batches.counts))
+        if distributed.world_size() > 1:  # processes draw the same batches, but different noise
+            torch.manual_seed(settings.seed + _SEED_STRIDE * distributed.rank())
         vae.to(device).train()
-        module = distributed.wrapped(vae)
-        average = WeightAverage(vae, settings.average) if settings.average else None
+        module = distributed.wrap_model(vae)
+        average = weight_average(vae, settings.average) if settings.average else None
         state = TrainingState(vae, adam(vae, settings.learning_rate), batches, average)
         if checkpoint and checkpoint.exists():
             state.restore(checkpoint)
@@ -113,69 +112,69 @@ def train(
         show = show and distributed.rank() == 0
         try:
             done = (position.epoch - 1) * len(batches) + position.batches
-            precision = chosen_precision(settings.precision, settings.device)
-            shown = Display(settings.epochs, len(batches), device, shown=show, done=done)
-            with training_in(vae, precision), shown as display:
+            precision = resolve_precision(settings.precision, settings.device)
+            display = Display(settings.epochs, len(batches), device, show=show, done=done)
+            with train_precision(vae, precision), display:
                 started = time.monotonic()
-                while position.epoch <= settings.epochs and not _exhausted(position, settings.early_stopping):
-                    _advance(state, module, data, settings, display)
+                while position.epoch <= settings.epochs and not _out_of_patience(position, settings.early_stopping):
+                    _take_step(state, module, data, settings, display)
                     if position.batches == len(batches):
                         _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
                         started = time.monotonic()
                     due = time.monotonic() - saved >= settings.checkpoint_seconds
-                    stop, due = distributed.any_of([bool(asked), due], device)
+                    stop, due = distributed.any_process([bool(stop_requested), due], device)
                     if checkpoint and (stop or due):
                         state.save(checkpoint)
                         saved = time.monotonic()
                     if stop:
                         raise KeyboardInterrupt
-            vae.load_state_dict(state.best or _weights(state, data, settings.seed))
+            vae.load_state_dict(state.best or _evaluated_model(state, data, settings.seed).state_dict())
         finally:
             vae.to("cpu").eval()
 
 
-def _require_answers(vae: MultimodalVAE, data: MultimodalDataset) -> None:
-    """Refuse samples that the fusion does not answer for, by name, before their turn comes in some later batch."""
-    lacking = (~data.present.all(1)).nonzero()[:, 0].tolist()
-    for row in {tuple(data.present[row].tolist()): row for row in reversed(lacking)}.values():  # one of each kind
+def _require_encodable(vae: MultimodalVAE, data: MultimodalDataset) -> None:
+    """Raise DataError for samples that the fusion cannot encode, before a later batch would."""
+    incomplete = (~data.present.all(1)).nonzero()[:, 0].tolist()
+    rows_by_mask = {tuple(data.present[row].tolist()): row for row in reversed(incomplete)}
+    for row in rows_by_mask.values():
         try:
             vae.embed(data.subset([row]))
         except DataError as error:
             raise DataError(
-                f"{len(lacking)} of {len(data)} training samples lack a modality, such as {data.ids[row]!r}: {error}"
+                f"{len(incomplete)} of {len(data)} training samples lack a modality, such as {data.ids[row]!r}: {error}"
             ) from error
 
 
 def _require_every_modality(data: MultimodalDataset) -> None:
-    """Refuse to train networks of which nothing would be learned: they would still be asked, and answer noise."""
-    for name, found in zip(data.modalities, data.present.any(0).tolist(), strict=True):
-        if not found:
+    """Raise DataError for a modality without samples: its networks would stay untrained and decode to noise."""
+    for name, available in zip(data.modalities, data.present.any(0).tolist(), strict=True):
+        if not available:
             raise DataError(
-                f"no training sample has the modality {name!r}, so that nothing can be learned of it; leave it out of "
-                "the model, or add samples that have it"
+                f"no training sample has the modality {name!r}; remove it from the model, or add samples that have it"
             )
 
 
-def _advance(
+def _take_step(
     state: TrainingState, module: nn.Module, data: MultimodalDataset, settings: Training, display: Display
 ) -> None:
-    """Take one step, from one batch or several, and count it."""
+    """Take one optimizer step on one or several batches, and advance the position."""
     position, total = state.position, len(state.batches)
-    rate = settings.learning_rate * _share(settings, position.steps, settings.epochs * _steps_of_epoch(settings, total))
+    factor = _rate_factor(settings, position.steps, settings.epochs * math.ceil(total / settings.accumulate))
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = settings.learning_rate * factor
     count = min(settings.accumulate, total - position.batches)
     device = state.vae.device
-    batches = (data.batch(distributed.share(state.batches.draw())).to(device) for _ in range(count))
+    batches = (data.batch(distributed.shard(state.batches.draw())).to(device) for _ in range(count))
     kl_share = min(1.0, (position.steps + 1) / (settings.kl_warmup + 1))
-    for figures in train_step(state.vae, batches, state.optimizer, count, settings.clip, kl_share, module):
+    for metrics in train_step(state.vae, batches, state.optimizer, count, settings.clip, kl_share, module):
         position.batches += 1
-        for key, value in figures.items():
-            position.sums[key] = position.sums.get(key, 0.0) + value / total
-        display.batch(position.epoch, figures)
+        for name, value in metrics.items():
+            position.sums[name] = position.sums.get(name, 0.0) + value / total
+        display.update(position.epoch, metrics)
     position.steps += 1
     if state.average:
-        state.average.update(position.steps)
+        state.average.update_parameters(state.vae)
 
 
 def _finish_epoch(
@@ -186,43 +185,39 @@ def _finish_epoch(
     on_epoch: Callable[[Epoch], None],
     seconds: float,
 ) -> None:
-    """Evaluate, hand the figures on, keep the best weights, and begin another epoch."""
-    position, watched = state.position, settings.early_stopping
-    wanted = validation is not None or watched is not None
-    with state.average.applied(data, settings.seed) if state.average and wanted else nullcontext():
-        checked = {}
+    """Evaluate, report the epoch, keep the best weights, and begin the next epoch."""
+    position, stopping = state.position, settings.early_stopping
+    validated, weights = dict[str, float](), dict[str, Tensor]()
+    if validation is not None or stopping is not None:
+        model = _evaluated_model(state, data, settings.seed)
         if validation:
-            distributed.share_statistics(state.vae)  # of batch norm, which each process has its own of by now
-            checked = evaluate(state.vae, validation, settings.seed)
-        weights = _copied(state.vae) if watched else {}
-    epoch = Epoch(position.epoch, position.steps, dict(position.sums), checked, seconds, peak_gib(state.vae.device))
+            distributed.broadcast_buffers(model)  # batch-norm statistics differ between processes
+            validated = evaluate(model, validation, settings.seed)
+        if stopping is not None:
+            weights = {name: x.detach().cpu().clone() for name, x in model.state_dict().items()}
+    epoch = Epoch(position.epoch, position.steps, dict(position.sums), validated, seconds, peak_gib(state.vae.device))
     on_epoch(epoch)
-    if watched is not None:
-        if watched.figure not in epoch.values:
-            near = did_you_mean(watched.figure, epoch.values)
-            raise TrainingError(f"early stopping watches {watched.figure!r}, which is no figure; {near}")
-        value = epoch.values[watched.figure]
-        if position.best is None or watched.better(value, position.best[0]):
+    if stopping is not None:
+        if stopping.metric not in epoch.values:
+            near = did_you_mean(stopping.metric, epoch.values)
+            raise TrainingError(f"early stopping watches {stopping.metric!r}, but there is no such metric; {near}")
+        value = epoch.values[stopping.metric]
+        if position.best is None or stopping.is_better(value, position.best[0]):
             position.best = (value, position.epoch)
             state.best = weights
     position.next_epoch()
 
 
-def _weights(state: TrainingState, data: MultimodalDataset, seed: int) -> dict[str, Tensor]:
-    """What the model is to end with: its weights as they are, or their average."""
-    with state.average.applied(data, seed) if state.average else nullcontext():
-        return _copied(state.vae)
+def _evaluated_model(state: TrainingState, data: MultimodalDataset, seed: int) -> MultimodalVAE:
+    """Return the model that is evaluated and kept: the trained one, or the average of its weights."""
+    return averaged_model(state.average, state.vae, data, seed) if state.average else state.vae
 
 
-def _copied(vae: MultimodalVAE) -> dict[str, Tensor]:
-    return {name: x.detach().cpu().clone() for name, x in vae.state_dict().items()}
-
-
-def _exhausted(position: Position, watched: EarlyStopping | None) -> bool:
-    """Whether no better epoch has come for as long as patience lasts."""
-    if watched is None or position.best is None:
+def _out_of_patience(position: Position, stopping: EarlyStopping | None) -> bool:
+    """Return whether ``patience`` epochs have passed without a better one."""
+    if stopping is None or position.best is None:
         return False
-    return position.epoch - 1 - position.best[1] >= watched.patience
+    return position.epoch - 1 - position.best[1] >= stopping.patience
 
 
 def train_step(
@@ -234,73 +229,77 @@ def train_step(
     kl_share: float = 1.0,
     module: nn.Module | None = None,
 ) -> list[dict[str, float]]:
-    """Augment, corrupt, encode, fuse, decode, compare, and take one step; return the loss and its terms, by batch.
+    """Take one optimizer step: augment, corrupt, encode, fuse, decode, compute the loss, and update the weights.
 
     Args:
-        vae: the model.
-        batches: whose gradients, averaged, make the step.
-        optimizer: of the model.
-        count: of the batches.
-        clip: greatest norm of the gradient.
-        kl_share: of the KL divergence's weight that counts yet.
-        module: what is called in place of the model, to share the step with other processes.
+        vae: the model, in training mode.
+        batches: batches whose gradients are averaged.
+        optimizer: optimizer of the model's parameters.
+        count: number of batches.
+        clip: maximum norm of the gradient. Default: no clipping.
+        kl_share: factor on the KL weight, below 1 during warm-up.
+        module: module to call instead of the model, which shares the step with other processes.
+
+    Returns:
+        The loss and its terms of each batch.
 
     Raises:
-        TrainingError: naming the term that is not finite; the weights are as before.
+        TrainingError: naming the term that is not finite; the weights are unchanged.
     """
     optimizer.zero_grad(set_to_none=True)
-    found = []
+    results = []
     for batch in batches:
         with torch.no_grad():
             target = batch.with_samples(vae.augment(batch.samples, batch.present))
             inputs = vae.corrupt(target.samples, batch.present)
-        terms = (module or vae)(target, inputs, distributed.gathered)
+        terms = (module or vae)(target, inputs, distributed.gather)
         loss = vae.objective.total(terms, kl_share)
-        figures = distributed.averaged(_figures(loss, terms), vae.device)
-        _require_finite(figures, batch)
-        (loss / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
-        found.append(figures)
+        metrics = distributed.average(_metrics(loss, terms), vae.device)
+        _require_finite(metrics, batch)
+        (loss / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        results.append(metrics)
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(vae.parameters(), clip)
     optimizer.step()
-    return found
+    return results
 
 
-def _require_finite(figures: Mapping[str, float], batch: Batch) -> None:
-    if not math.isfinite(figures["loss"]):
-        at_fault = [name for name, value in figures.items() if name != "loss" and not math.isfinite(value)]
+def _require_finite(metrics: Mapping[str, float], batch: Batch) -> None:
+    if not math.isfinite(metrics["loss"]):
+        terms = [name for name, value in metrics.items() if name != "loss" and not math.isfinite(value)]
         raise TrainingError(
-            f"the term {' and '.join(at_fault) or 'loss'} is not finite, in the batch of samples "
-            f"{', '.join(list(batch.ids)[:3])}, ...; lower the learning rate, or look at those samples"
+            f"the term {' and '.join(terms) or 'loss'} is not finite, in the batch of samples "
+            f"{', '.join(list(batch.ids)[:3])}, ...; lower the learning rate, or check those samples"
         )
 
 
 def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256) -> dict[str, float]:
-    """The objective and its terms over a whole set, without augmentation; shared out by batches among processes.
+    """Return the loss and its terms over a data set, without augmentation; processes share the batches.
 
-    Batch number *i* has latents from ``seed + i``, so that the figures do not depend on who evaluates it.
+    Latents of batch *i* are drawn with ``seed + i``, so the result does not depend on the number of processes.
     """
     batches = torch.split(torch.arange(len(data)), batch_size)
-    # A row a batch, each filled by one process: their sum is exact, and whatever is made of it the same for all.
+    # Each row is filled by one process and zero elsewhere, so the sum over processes is exact.
     table = torch.zeros(len(batches), len(vae.metric_names), dtype=torch.float64)
     with evaluating(vae), seeded(seed):
-        for number in distributed.share(torch.arange(len(batches))).tolist():
+        for number in distributed.shard(torch.arange(len(batches))).tolist():
             torch.manual_seed(seed + number)
             terms = vae(data.batch(batches[number]).to(vae.device))
-            found = _figures(vae.objective.total(terms), terms)
-            table[number] = torch.tensor([found[name] for name in vae.metric_names], dtype=torch.float64)
+            metrics = _metrics(vae.objective.total(terms), terms)
+            table[number] = torch.tensor([metrics[name] for name in vae.metric_names], dtype=torch.float64)
     sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
-    means = (sizes / len(data)) @ distributed.summed(table, vae.device)
+    means = (sizes / len(data)) @ distributed.sum_over_processes(table, vae.device)
     return dict(zip(vae.metric_names, means.tolist(), strict=True))
 
 
-def _figures(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:
+def _metrics(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the loss and the mean of each term, in one transfer from the device."""
     values = torch.stack([loss.detach(), *(term.detach().mean() for term in terms.values())])
-    return dict(zip(["loss", *terms], values.tolist(), strict=True))  # one transfer from the device, not one a term
+    return dict(zip(["loss", *terms], values.tolist(), strict=True))
 
 
-def _share(settings: Training, step: int, steps: int) -> float:
-    """Share of the highest learning rate that a step takes, of so many in all."""
+def _rate_factor(settings: Training, step: int, steps: int) -> float:
+    """Return the factor on the learning rate in one of ``steps`` steps."""
     if step < settings.warmup:
         return (step + 1) / (settings.warmup + 1)
     if settings.schedule == "constant":
@@ -308,12 +307,8 @@ def _share(settings: Training, step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - settings.warmup) / max(1, steps - settings.warmup)))
 
 
-def _steps_of_epoch(settings: Training, batches: int) -> int:
-    return -(-batches // settings.accumulate)
-
-
 def find_device(name: str) -> torch.device:
-    """The device of a name, ``"auto"`` being the first accelerator there is.
+    """Return a device by name; ``"auto"`` is the first accelerator, or else the CPU.
 
     Raises:
         ConfigurationError: if it cannot be used.

@@ -1,4 +1,4 @@
-"""How much memory a training takes."""
+"""Peak memory of a training."""
 
 import sys
 
@@ -8,12 +8,11 @@ _GIB = 1024**3
 
 
 def peak_gib(device: torch.device) -> float | None:
-    """The most memory that was taken so far, in GiB; None where the system does not tell, as Windows.
+    """Return the peak memory so far, in GiB; None where the system does not report it, as on Windows.
 
     Args:
-        device: on CUDA, what torch held of its memory, what it kept ready included: a smaller card would not do. On any
-            other, what this process held of the machine's memory; on Linux it is never less than what the program that
-            started it held at that moment.
+        device: on CUDA, the peak that torch reserved on the device, its cache included: what the card must have. On any
+            other device, the peak of this process; on Linux it includes the peak of the parent process at the start.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / _GIB
@@ -22,4 +21,4 @@ def peak_gib(device: torch.device) -> float | None:
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / _GIB  # bytes on macOS, KiB everywhere else
+    return peak * (1 if sys.platform == "darwin" else 1024) / _GIB  # bytes on macOS, KiB elsewhere

@@ -6,11 +6,11 @@ from multimodal_vae.model import MultimodalVAE
 
 
 def adam(vae: MultimodalVAE, learning_rate: float) -> torch.optim.Adam:
-    """Adam in one pass over the memory where that is possible: the same to rounding, in a third of the time.
+    """Return Adam, fused where that is safe: equal up to rounding, in a third of the time.
 
-    That pass takes a weight and what Adam keeps of it by their places in memory, and so is silently wrong where they
-    are laid out differently, as they come to be when weights in an unusual layout are restored from a checkpoint.
+    Fused Adam is silently wrong where a weight and its moments differ in memory layout, as after a checkpoint of
+    weights in an unusual layout is restored; such weights get the plain implementation.
     """
     parameters = list(vae.parameters())
-    usual = all(parameter.is_contiguous() and parameter.is_floating_point() for parameter in parameters)
-    return torch.optim.Adam(parameters, lr=learning_rate, fused=usual and vae.device.type in ("cpu", "cuda"))
+    contiguous = all(parameter.is_contiguous() and parameter.is_floating_point() for parameter in parameters)
+    return torch.optim.Adam(parameters, lr=learning_rate, fused=contiguous and vae.device.type in ("cpu", "cuda"))

@@ -1,4 +1,4 @@
-"""In which precision encoders and decoders train; fusion, latent and losses are always float32."""
+"""The precision in which encoders and decoders train; fusion, latent and losses are always float32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,10 @@ import torch
 from multimodal_vae.model import MultimodalVAE, Precision
 
 
-def chosen_precision(precision: Precision | Literal["auto"], device: str) -> Precision:
-    """What ``"auto"`` comes to: bfloat16 on a CUDA device that has it (from Ampere on), float32 elsewhere.
+def resolve_precision(precision: Precision | Literal["auto"], device: str) -> Precision:
+    """Return a precision; ``"auto"`` is bfloat16 on CUDA devices that support it (since Ampere), float32 elsewhere.
 
-    A CPU computes in float32 unless it is asked, also where bfloat16 would be faster: which processor it was should
-    show in a result's last digits only.
+    On a CPU, ``"auto"`` is float32 even where bfloat16 is faster, so that results on two CPUs agree up to rounding.
     """
     if precision != "auto":
         return precision
@@ -24,8 +23,8 @@ def chosen_precision(precision: Precision | Literal["auto"], device: str) -> Pre
 
 
 @contextmanager
-def training_in(vae: MultimodalVAE, precision: Precision) -> Iterator[None]:
-    """Let the model's encoders and decoders train in a precision, for the length of a block."""
+def train_precision(vae: MultimodalVAE, precision: Precision) -> Iterator[None]:
+    """Set the precision in which a model's encoders and decoders train, within a block."""
     before, vae.precision = vae.precision, precision
     try:
         yield

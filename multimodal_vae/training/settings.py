@@ -1,4 +1,4 @@
-"""The settings of a training, beside those of the model."""
+"""Settings of a training."""
 
 from typing import Annotated, Literal
 
@@ -8,48 +8,48 @@ from multimodal_vae.loggers.base import Logger
 
 
 class EarlyStopping(BaseModel):
-    """When to end before the last epoch; the weights of the best epoch are then the model's.
+    """When to stop before the last epoch; the model then takes the weights of the best epoch.
 
     Attributes:
-        figure: that is watched, by its name in the log, such as ``"validation.loss"``.
-        patience: epochs to wait for a better one.
+        metric: metric to watch, by its name in the log, such as ``"validation.loss"``.
+        patience: number of epochs to wait for a better value.
         mode: whether ``"min"`` or ``"max"`` is better.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    figure: str = "validation.loss"
+    metric: str = "validation.loss"
     patience: PositiveInt = 20
     mode: Literal["min", "max"] = "min"
 
-    def better(self, value: float, than: float) -> bool:
-        """Whether one value is better than another."""
-        return value < than if self.mode == "min" else value > than
+    def is_better(self, value: float, best: float) -> bool:
+        """Return whether a value is better than the best one so far."""
+        return value < best if self.mode == "min" else value > best
 
 
 class Training(BaseModel):
-    """How a model is trained; the defaults are the paper's but for its 5000 epochs.
+    """Settings of a training. The defaults are the paper's, except for its 5000 epochs.
 
     Attributes:
-        epochs: how often about as many samples as there are have been seen.
-        per_class: samples of each class in a batch.
-        unlabeled: samples without a label in a batch, beside those; all terms but the metric loss learn from them.
-        learning_rate: Adam's, at its highest.
-        schedule: ``"constant"``, or ``"cosine"`` down to zero at the end.
-        warmup: steps over which the learning rate rises from zero.
-        kl_warmup: steps over which the weight of the KL divergence rises from zero to the objective's.
-        clip: greatest norm of the gradient; a larger one is scaled down to it. None leaves it as it is.
-        accumulate: batches whose gradients make one step.
-        average: decay of a moving average of the weights, such as 0.999; the average is what is evaluated after each
-            epoch and what the model ends with, its batch norms estimated anew. None takes the last weights.
-        early_stopping: when to end before the last epoch; never where None.
-        checkpoint_seconds: a checkpoint is written after the first step that ends so many seconds after the last one.
-        seed: of batches, augmentation and latents.
-        loggers: where the figures of each epoch go.
-        device: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes the first accelerator there is.
-        precision: of encoders and decoders: ``"float32"``; ``"bfloat16"``, about twice as fast where the device has
-            it; ``"auto"`` is bfloat16 on a CUDA device that has it and float32 elsewhere, and the run keeps which.
-            Validation is in float32.
+        epochs: number of epochs; one epoch draws about as many samples as there are.
+        per_class: number of samples of each class per batch.
+        unlabeled: number of unlabeled samples per batch, in addition; all terms but the metric loss learn from them.
+        learning_rate: Adam's maximum learning rate.
+        schedule: ``"constant"``, or ``"cosine"`` down to zero.
+        warmup: number of steps over which the learning rate rises from zero.
+        kl_warmup: number of steps over which the KL weight rises from zero to the objective's.
+        clip: maximum norm of the gradient. Default: no clipping.
+        accumulate: number of batches whose gradients are averaged for one step.
+        average: decay of a moving average of the weights, such as 0.999. The average is evaluated after each epoch and
+            becomes the model, with its own batch-norm statistics. Default: use the last weights.
+        early_stopping: when to stop before the last epoch. Default: never.
+        checkpoint_seconds: seconds between two checkpoints; one is written after the step in which they have passed.
+        seed: seed of batches, augmentation and latents.
+        loggers: loggers of each epoch's metrics.
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` is the first accelerator, or else the CPU.
+        precision: precision in which encoders and decoders train: ``"float32"`` or ``"bfloat16"``, about twice as fast
+            on devices that support it; ``"auto"`` is bfloat16 on CUDA devices that support it and float32 elsewhere.
+            The run records the precision. Validation is in float32.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)

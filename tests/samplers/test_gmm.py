@@ -140,6 +140,6 @@ def test_few_latents_are_enough(count, method, covariance):
 
 
 def test_two_latents_are_too_few_to_hold_any_out():
-    with pytest.raises(mv.SamplerError, match="held-out likelihood with 2 latents; set one number"):
+    with pytest.raises(mv.SamplerError, match="held-out likelihood, not 2; set one"):
         mv.GMM(components=[1, 2], selection="held_out").fit(clusters(2))
     assert len(mv.GMM(components=[1, 2], selection="held_out").fit(clusters(3)).means) == 1

@@ -103,5 +103,5 @@ def test_log_prob_in_parts_is_log_prob_at_once(monkeypatch):
 def test_a_class_of_one_sample_is_named_with_how_to_mend_it(make_data, make_model):
     data = make_data()
     vae = make_model(data).eval()
-    with pytest.warns(mv.MultimodalVAEWarning, match=r"class 'well'.*there are 1; add samples, or leave the class out"):
+    with pytest.warns(mv.MultimodalVAEWarning, match=r"class 'well'.*not 1; add samples, or leave the class out"):
         mv.Synthesizer(vae, "interpolation").fit(data.subset([0, 1, 2, 4]))

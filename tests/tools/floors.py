@@ -1,53 +1,51 @@
-"""The lowest versions that the distributions declare of what they need, a requirement a line: ``numpy==1.26``.
+"""Print the lowest declared version of each dependency of some projects, one requirement per line: ``numpy==1.26``.
 
-Where several declare one, the highest of their floors is what an environment with all of them has at least.
+If several projects declare one dependency, the highest of their lowest versions counts.
 
-Run: ``python tests/tools/floors.py PYPROJECT...``; ``NAME=VERSION`` among the words puts another
-version in a floor's place.
+Run: ``python tests/tools/floors.py PYPROJECT... [NAME=VERSION...]``; ``NAME=VERSION`` replaces a lowest version.
 """
 
+import re
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 EXTRAS = ("flow", "tensorboard", "metric-learning")
 """Extras that the tests need; the others name plugins."""
 
+_LOWEST = re.compile(r"([\w.-]+).*?>= *([\d.]+)")
 
-def floors(files: Iterable[Path]) -> dict[str, Version]:
-    """The floor of each requirement of some ``pyproject.toml``, extras of the tests included, by name.
+
+def floors(files: Iterable[Path]) -> dict[str, str]:
+    """Return the lowest version of each dependency, including the extras that the tests need.
+
+    Args:
+        files: ``pyproject.toml`` of each project; they do not count as dependencies of each other.
 
     Raises:
-        ValueError: naming a requirement of another distribution that declares no floor.
+        ValueError: a dependency has no lowest version.
     """
-    found: dict[str, Version] = {}
     projects = [tomllib.loads(file.read_text("utf-8"))["project"] for file in files]
-    own = {canonicalize_name(project["name"]) for project in projects}
+    names = {project["name"] for project in projects}
+    lowest: dict[str, str] = {}
     for project in projects:
         extras = project.get("optional-dependencies", {})
-        for text in [*project["dependencies"], *(line for name in EXTRAS for line in extras.get(name, []))]:
-            requirement = Requirement(text)
-            name = canonicalize_name(requirement.name)
-            if name in own:
-                continue
-            lowest = [Version(each.version) for each in requirement.specifier if each.operator == ">="]
-            if not lowest:
-                raise ValueError(f"{project['name']} declares no lowest version: {text}")
-            found[name] = max([*lowest, *([found[name]] if name in found else [])])
-    return dict(sorted(found.items()))
+        for requirement in [*project["dependencies"], *(line for name in EXTRAS for line in extras.get(name, []))]:
+            match = _LOWEST.match(requirement)
+            if match is None:
+                raise ValueError(f"{project['name']} declares no lowest version: {requirement}")
+            name, version = match.groups()
+            if name not in names:
+                lowest[name] = max(version, lowest.get(name, "0"), key=_release)
+    return dict(sorted(lowest.items()))
 
 
-def lines(found: Mapping[str, Version], instead: Mapping[str, str]) -> list[str]:
-    """The requirements, with other versions in place of some floors."""
-    return [f"{name}=={instead.get(name, version)}" for name, version in found.items()]
+def _release(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    changed = dict(word.split("=", 1) for word in words if "=" in word)
-    print(*lines(floors(Path(word) for word in words if "=" not in word), changed), sep="\n")
+    projects = [Path(word) for word in sys.argv[1:] if "=" not in word]
+    replaced = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    print(*(f"{name}=={version}" for name, version in (floors(projects) | replaced).items()), sep="\n")

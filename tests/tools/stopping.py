@@ -1,4 +1,4 @@
-"""Trainings that are asked to stop, as by Ctrl-C, but after a known step."""
+"""Trainings that stop after a known step, as if by Ctrl-C."""
 
 import contextlib
 
@@ -7,17 +7,17 @@ from multimodal_vae.training import loop
 
 @contextlib.contextmanager
 def stopped_after(steps, monkeypatch):
-    """Ask to stop once so many steps are done."""
-    asked = iter([False] * (steps - 1) + [True] * 99)
+    """Request a stop after so many steps."""
+    answers = iter([False] * (steps - 1) + [True] * 99)
 
-    class Asked:
+    class Request:
         def __bool__(self):
-            return next(asked)
+            return next(answers)
 
     @contextlib.contextmanager
-    def interruption():
-        yield Asked()
+    def catch_signals():
+        yield Request()
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "interruption", interruption)
+        patched.setattr(loop, "catch_signals", catch_signals)
         yield

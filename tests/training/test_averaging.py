@@ -4,7 +4,7 @@ from torch import nn
 
 import multimodal_vae as mv
 from multimodal_vae.training import averaging, loop
-from multimodal_vae.training.averaging import WeightAverage, estimate_statistics
+from multimodal_vae.training.averaging import averaged_model, estimate_statistics, weight_average
 
 QUICK = {"per_class": 4, "device": "cpu", "show": False}
 
@@ -15,15 +15,15 @@ def flat(vae):
 
 def test_the_average_is_the_recursion_of_its_definition(make_data, make_model):
     vae = make_model(make_data())
-    average, expected = WeightAverage(vae, 0.9), flat(vae)
+    average, expected = weight_average(vae, 0.9), flat(vae)
     for step in range(1, 40):
         with torch.no_grad():
             for parameter in vae.parameters():
                 parameter.add_(torch.randn_like(parameter))
-        average.update(step)
+        average.update_parameters(vae)
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * flat(vae)
-        torch.testing.assert_close(torch.cat([x.flatten() for x in average.values]), expected)
+        torch.testing.assert_close(flat(average), expected)
 
 
 @pytest.fixture
@@ -48,32 +48,33 @@ def test_statistics_are_those_of_the_training_data(pictures, make_model):
 
 
 def test_statistics_of_several_batches_are_their_mean(pictures, make_model, monkeypatch):
-    monkeypatch.setattr(averaging, "_AT_ONCE", 13)  # three batches, and one sample over, which has no variance
+    monkeypatch.setattr(averaging, "_BATCH_SIZE", 13)  # three batches, and one sample over, which has no variance
     vae = make_model(pictures)
     estimate_statistics(vae, pictures, seed=0)
     assert all(x.isfinite().all() for x in vae.state_dict().values())
 
 
-def test_a_block_with_the_average_leaves_the_model_as_it_was(pictures, make_model):
+def test_the_averaged_model_leaves_the_model_unchanged(pictures, make_model):
     vae = make_model(pictures).train()
-    average = WeightAverage(vae, 0.5)
+    average = weight_average(vae, 0.5)
     before = flat(vae)
     with torch.no_grad():
         for parameter in vae.parameters():
             parameter.add_(1)
-    kept = {name: x.clone() for name, x in vae.state_dict().items()}
-    with average.applied(pictures, seed=0):
-        assert torch.equal(flat(vae), before)
-    assert all(torch.equal(x, kept[name]) for name, x in vae.state_dict().items())
+    state = {name: x.clone() for name, x in vae.state_dict().items()}
+    assert torch.equal(flat(averaged_model(average, vae, pictures, seed=0)), before)
+    assert all(torch.equal(x, state[name]) for name, x in vae.state_dict().items())
     assert vae.training
 
 
 def test_what_is_evaluated_and_kept_is_the_average(pictures, make_model, monkeypatch):
-    kept = []
-    monkeypatch.setattr(loop, "WeightAverage", lambda *arguments: kept.append(WeightAverage(*arguments)) or kept[0])
+    averages = []
+    monkeypatch.setattr(
+        loop, "weight_average", lambda *arguments: averages.append(weight_average(*arguments)) or averages[0]
+    )
     vae = mv.fit(make_model(pictures), pictures, pictures, epochs=3, average=0.8, **QUICK)
-    (average,) = kept
-    assert torch.equal(flat(vae), torch.cat([x.flatten() for x in average.values]))
+    (average,) = averages
+    assert torch.equal(flat(vae), flat(average))
     other = make_model(pictures)
     other.load_state_dict(vae.state_dict())
     estimate_statistics(other, pictures, seed=0)

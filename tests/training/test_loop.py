@@ -8,7 +8,7 @@ import multimodal_vae as mv
 from multimodal_vae import model as models
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.columns import Column
-from multimodal_vae.training.loop import _share, evaluate, train
+from multimodal_vae.training.loop import _rate_factor, evaluate, train
 from multimodal_vae.training.settings import Training
 
 QUICK = {"epochs": 3, "per_class": 4, "device": "cpu", "show": False}
@@ -280,22 +280,22 @@ def test_a_class_without_training_samples_is_named(make_data, make_model):
         mv.fit(make_model(data), data, **QUICK)
 
 
-def share(settings, steps):
-    return lambda step: _share(settings, step, steps)
+def rate_factor(settings, steps):
+    return lambda step: _rate_factor(settings, step, steps)
 
 
 def test_a_constant_schedule_is_constant():
-    factor = share(Training(), 100)
+    factor = rate_factor(Training(), 100)
     assert {factor(step) for step in range(100)} == {1.0}
 
 
 def test_a_warm_up_rises_in_equal_steps_to_one():
-    factor = share(Training(warmup=4), 100)
+    factor = rate_factor(Training(warmup=4), 100)
     assert [factor(step) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
 
 
 def test_a_cosine_falls_from_one_to_zero():
-    factor = share(Training(schedule="cosine"), 100)
+    factor = rate_factor(Training(schedule="cosine"), 100)
     assert factor(0) == 1
     assert factor(25) == pytest.approx(0.5 + math.sqrt(2) / 4)
     assert factor(50) == pytest.approx(0.5)
@@ -305,14 +305,14 @@ def test_a_cosine_falls_from_one_to_zero():
 
 
 def test_a_warm_up_and_a_cosine_meet_at_one():
-    factor = share(Training(schedule="cosine", warmup=10), 110)
+    factor = rate_factor(Training(schedule="cosine", warmup=10), 110)
     assert factor(9) == pytest.approx(10 / 11)
     assert factor(10) == 1
     assert factor(60) == pytest.approx(0.5)
     assert factor(110) == pytest.approx(0, abs=1e-12)
 
 
-def test_the_optimizer_follows_theshare(make_data, make_model, monkeypatch):
+def test_the_optimizer_follows_the_schedule(make_data, make_model, monkeypatch):
     rates = []
     step = torch.optim.Adam.step
 

@@ -45,7 +45,7 @@ def test_progress_shows_memory_where_it_is_known(monkeypatch, peak, said):
     monkeypatch.setattr("multimodal_vae.training.display.peak_gib", lambda _: peak)
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
     with Display(2, 3, CPU, screen) as display:
-        display.batch(1, {"loss": 1.0})
+        display.update(1, {"loss": 1.0})
     shown = screen.file.getvalue()
     assert said in shown
     assert ("GiB" in shown) == (peak is not None)

@@ -9,7 +9,7 @@ from torch import nn
 import multimodal_vae as mv
 from multimodal_vae.training.loop import train_step
 from multimodal_vae.training.optimizer import adam
-from multimodal_vae.training.precision import chosen_precision, training_in
+from multimodal_vae.training.precision import resolve_precision, train_precision
 
 QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "show": False}
 
@@ -29,7 +29,7 @@ QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "show": False}
 def test_auto_is_bfloat16_where_cuda_has_it(asked, device, capability, chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    assert chosen_precision(asked, device) == chosen
+    assert resolve_precision(asked, device) == chosen
 
 
 @pytest.mark.parametrize(("settings", "kept"), [({}, "float32"), ({"precision": "bfloat16"}, "bfloat16")])
@@ -95,7 +95,7 @@ def test_networks_alone_are_reduced_and_in_training_alone():
     assert all(p.dtype == torch.float32 for p in vae.parameters())
     vae.reconstruct(data)
     assert Watched.seen["encoded"] == Watched.seen["decoded"] == Watched.seen["observed"] == torch.float32
-    with training_in(vae, "bfloat16"):  # as when a training validates
+    with train_precision(vae, "bfloat16"):  # as when a training validates
         vae.reconstruct(data)
         assert Watched.seen["encoded"] == torch.float32
 
@@ -113,7 +113,7 @@ def test_generation_within_autocast_gives_float32(make_data, make_model):
 
 def test_the_precision_of_a_model_is_given_back_even_after_an_error(make_data, make_model):
     vae = make_model(make_data())
-    with pytest.raises(ZeroDivisionError), training_in(vae, "bfloat16"):
+    with pytest.raises(ZeroDivisionError), train_precision(vae, "bfloat16"):
         _ = 1 / (vae.precision != "bfloat16")
     assert vae.precision == "float32"
 
@@ -137,7 +137,7 @@ def losses(pictures, precision, optimizer, steps=12):
     step = optimizer(vae)
     torch.manual_seed(0)
     batch = pictures.batch(torch.arange(24))
-    with training_in(vae, precision):
+    with train_precision(vae, precision):
         return torch.tensor([train_step(vae, [batch], step)[0]["loss"] for _ in range(steps)])
 
 

@@ -33,7 +33,7 @@ class Noisy(mv.Vector):
 
 RICH = {
     "epochs": 4, "per_class": 2, "device": "cpu", "learning_rate": 0.01, "schedule": "cosine", "warmup": 3,
-    "kl_warmup": 5, "clip": 0.5, "accumulate": 2, "early_stopping": {"figure": "validation.loss", "patience": 3},
+    "kl_warmup": 5, "clip": 0.5, "accumulate": 2, "early_stopping": {"metric": "validation.loss", "patience": 3},
     "checkpoint_seconds": 0, "average": 0.9,
 }  # fmt: skip
 
@@ -189,7 +189,7 @@ def test_a_checkpoint_that_was_cut_short_is_refused_and_left_alone(data, stopped
     path = stopped / "checkpoint.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(mv.RunError, match=r"checkpoint.safetensors is no whole safetensors file") as caught:
+    with pytest.raises(mv.RunError, match=r"checkpoint.safetensors is not a complete safetensors file") as caught:
         fit(data, stopped)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content[: int(kept * len(content))]
@@ -203,14 +203,14 @@ def test_a_foreign_position_is_refused(tmp_path_factory, text):
     write_tensors(path, {"x": torch.zeros(1)}, {"position": text} if text else {})
     if text == "{}":
         return  # every part of a position has a default
-    with pytest.raises(mv.RunError, match="is no checkpoint"):
+    with pytest.raises(mv.RunError, match="is not a checkpoint"):
         read_position(path)
 
 
 def test_a_checkpoint_of_another_model_is_refused(data, stopped):
     path = stopped / "checkpoint.safetensors"
     write_tensors(path, {"model.x": torch.zeros(1)}, {"position": '{"epoch": 1}'})
-    with pytest.raises(mv.RunError, match="is no checkpoint of this training"):
+    with pytest.raises(mv.RunError, match="is not a checkpoint of this training"):
         fit(data, stopped)
 
 
@@ -283,7 +283,7 @@ def test_handlers_of_signals_are_given_back(data, tmp_path):
 def test_early_stopping_ends_with_the_weights_of_the_best_epoch(make_data, make_model, tmp_path):
     data, other = make_data(), make_data(seed=3)
     settings = {"per_class": 4, "device": "cpu", "show": False, "learning_rate": 0.05}
-    watched = {"figure": "validation.loss", "patience": 2}
+    watched = {"metric": "validation.loss", "patience": 2}
     vae = mv.fit(make_model(data), data, other, epochs=100, early_stopping=watched, out=tmp_path / "run", **settings)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [line["validation.loss"] for line in log]
@@ -294,8 +294,8 @@ def test_early_stopping_ends_with_the_weights_of_the_best_epoch(make_data, make_
 
 def test_early_stopping_on_what_is_no_figure_says_which_there_are(make_data, make_model):
     data = make_data()
-    with pytest.raises(mv.TrainingError, match=r"'validation.los', which is no figure; .*training.loss"):
-        mv.fit(make_model(data), data, epochs=2, per_class=4, early_stopping={"figure": "validation.los"}, show=False)
+    with pytest.raises(mv.TrainingError, match=r"'validation.los', but there is no such metric; .*training.loss"):
+        mv.fit(make_model(data), data, epochs=2, per_class=4, early_stopping={"metric": "validation.los"}, show=False)
 
 
 def test_batches_accumulated_make_the_step_of_one_large_batch(make_data, make_model):

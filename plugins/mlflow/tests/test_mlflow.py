@@ -117,7 +117,7 @@ def test_it_is_running_until_it_is_closed(client, tmp_path):
 
 
 def test_where_early_stopping_may_have_ended_it_it_counts_as_finished(client, tmp_path):
-    stopping = {"training": {"epochs": 9, "early_stopping": {"figure": "validation.loss"}}}
+    stopping = {"training": {"epochs": 9, "early_stopping": {"metric": "validation.loss"}}}
     for epochs, status in ((0, "KILLED"), (1, "FINISHED")):
         logger = MLflow()
         logger.open(tmp_path, stopping)
