@@ -112,7 +112,7 @@ def test_a_block_without_gradients_is_the_block_with_them(seed, down, batch, axe
     x = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(seed))
     expected = block(x)
     with torch.no_grad():
-        merged = block._merged(x)
+        merged = block._forward_merged(x)
         torch.testing.assert_close(merged, expected, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-5)
 
