@@ -276,6 +276,6 @@ def test_a_picture_of_one_pixel_has_no_detail():
 
 def test_the_losses_are_those_that_settings_and_the_reference_name():
     page = (Path(__file__).parents[2] / "docs/reference/modality.md").read_text("utf-8")
-    table = page.partition("## Losses of pictures")[2].partition("## ")[0]
+    table = page.partition("## Image losses")[2].partition("## ")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(named) == sorted(PIXEL_LOSSES) == sorted(get_args(PixelLoss))
