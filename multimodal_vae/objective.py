@@ -1,11 +1,14 @@
 """The objective: equation 1 of the paper, for any number of modalities."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, ValidationError
 from torch import Tensor
+
+from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.part import explain_settings
 
 KL = "kl"
 METRIC = "metric"
@@ -43,6 +46,27 @@ class Objective(BaseModel):
     metric_weight: NonNegativeFloat = 0.1
     metric_dimensions: PositiveInt | None = None
     reduction: Literal["mean", "sum", "balanced"] = "mean"
+
+    @classmethod
+    def of(cls, spec: "Objective | Mapping[str, Any]", modalities: Collection[str], shared_dim: int) -> "Objective":
+        """Return the objective of a model, from an objective or a table.
+
+        Raises:
+            ConfigurationError: if settings are invalid, or do not fit the modalities or the shared dimensions.
+        """
+        try:
+            objective = spec if isinstance(spec, Objective) else cls(**spec)
+        except ValidationError as error:
+            raise ConfigurationError(f"objective: {explain_settings(error, cls)}") from error
+        for name in objective.weights:
+            if name not in modalities:
+                raise ConfigurationError(f"objective: weights names {name!r}; the modalities are {list(modalities)}")
+        if (objective.metric_dimensions or 0) > shared_dim:
+            raise ConfigurationError(
+                f"objective: metric_dimensions is {objective.metric_dimensions}, but the latent has only {shared_dim} "
+                "shared dimensions"
+            )
+        return objective
 
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
         """Return the loss, a scalar: the weighted sum of the terms' batch means.
