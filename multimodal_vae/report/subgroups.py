@@ -1,4 +1,4 @@
-"""Subgroups of samples by a column of the manifest: each value, or bands of a number of many values."""
+"""Subgroups of samples by a column of the manifest."""
 
 import math
 from collections.abc import Sequence
@@ -9,42 +9,42 @@ import numpy as np
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, did_you_mean
 
-MOST = 12
-"""Groups of one column; a column of words with more values tells individuals apart rather than groups."""
+MAX_GROUPS = 12
+"""Groups per column; a text column with more values identifies individuals."""
 BANDS = 4
 UNKNOWN = "not known"
 
 
 def subgroups(data: MultimodalDataset, column: str) -> list[str]:
-    """The subgroup of each sample, (N,).
+    """Return the subgroup of each sample, (N,).
 
-    A column of numbers with more than :data:`MOST` values is cut into quarters of the samples, whose outer ends are
-    left open, so that nobody's extreme value is told.
+    A numeric column with more than :data:`MAX_GROUPS` values is cut at its quartiles. The outer bands are open, so
+    that they reveal no extreme value.
 
     Args:
-        data: with the column among its metadata.
-        column: its name.
+        data: data with the column among its metadata.
+        column: name of the column.
 
     Raises:
-        DataError: if there is no such column, or its values tell samples or patients apart.
+        DataError: if there is no such column, or if its values identify samples or patients.
     """
     if column not in data.metadata:
         raise DataError(f"the data has no column {column!r} to group by; {did_you_mean(column, data.metadata)}")
     values = [value.strip() for value in data.metadata[column]]
     distinct = sorted({*values} - {""})
     numbers = _numbers(distinct)
-    if numbers is not None and len(distinct) > MOST:
+    if numbers is not None and len(distinct) > MAX_GROUPS:
         return _bands([float(value) if value else math.nan for value in values])
-    if len(distinct) > MOST or (numbers is None and {*distinct} & {*data.patients, *data.ids}):
+    if len(distinct) > MAX_GROUPS or (numbers is None and {*distinct} & {*data.patients, *data.ids}):
         raise DataError(
-            f"the column {column!r} has {len(distinct)} values, which tell samples apart rather than groups; "
-            f"group by a column of numbers, or of {MOST} values at most"
+            f"the column {column!r} has {len(distinct)} values, which identify samples rather than groups; group by "
+            f"a column of numbers, or of at most {MAX_GROUPS} values"
         )
     return [value or UNKNOWN for value in values]
 
 
 def in_order(groups: Sequence[str]) -> list[str]:
-    """The names of groups as people would list them, numbers by their size and the unknown last.
+    """Return the distinct groups in natural order: numbers by size, the unknown last.
 
     Example:
         >>> in_order(["10", "9", "not known", "9"])

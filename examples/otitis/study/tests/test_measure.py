@@ -40,7 +40,7 @@ def facts(recipe: str = "quick", seed: int = 0, judges: str = "j") -> Facts:
 
 def measured(recipe: str, seed: int, value: float, judges: str = "j") -> Measured:
     metric = MetricResult(
-        "purity", value, interval=(value - 0.1, value + 0.1), real=0.9, baseline=0.5, beside={"spread": value}
+        "purity", value, interval=(value - 0.1, value + 0.1), real=0.9, baseline=0.5, context={"spread": value}
     )
     nothing = MetricResult("fidelity/spread", float("nan"), "lower", (float("nan"), 1.0))
     return Measured(facts(recipe, seed, judges), [metric, nothing])
