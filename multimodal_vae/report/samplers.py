@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from multimodal_vae.synthesis.comparison import HeldOut
+from multimodal_vae.synthesis.comparison import HeldOutLikelihood
 
 
-def as_table(results: Sequence[HeldOut]) -> str:
+def as_table(results: Sequence[HeldOutLikelihood]) -> str:
     """Return a table of mean held-out log densities in nats, with one row per sampler and one column per class.
 
     The highest value of a column has a star. Below the table are the reasons for missing values.
     """
-    classes = list(dict.fromkeys(name for result in results for name in (*result.classes, *result.refused)))
+    classes = list(dict.fromkeys(name for result in results for name in (*result.classes, *result.failures)))
     table = Table(title="mean held-out log density of a latent, in nats (higher is better)", title_justify="left")
     table.add_column("sampler", overflow="fold")
     for name in [*classes, "all"]:
@@ -30,6 +30,6 @@ def as_table(results: Sequence[HeldOut]) -> str:
     console = Console(file=text, width=shutil.get_terminal_size((120, 24)).columns)
     console.print(table)
     for result in results:
-        for label, reason in result.refused.items():
+        for label, reason in result.failures.items():
             console.print(Text(f"{result.sampler['name']}, class {label!r}: {reason}"))
     return text.getvalue()

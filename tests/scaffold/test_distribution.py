@@ -70,7 +70,7 @@ def test_a_name_that_is_taken_is_refused_with_its_owner(tmp_path):
 
 def test_a_place_that_is_taken_is_left_alone(written, kind):
     kept = (written / "README.md").read_bytes()
-    with pytest.raises(mv.RunError, match="exists already"):
+    with pytest.raises(mv.RunError, match="already exists"):
         new_distribution(kind, "other", written)
     assert (written / "README.md").read_bytes() == kept
 
