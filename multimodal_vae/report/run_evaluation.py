@@ -1,19 +1,22 @@
-"""The evaluation of a run: measure it, write ``metrics.json`` and ``report.html``, and write the model card."""
+"""The evaluation of a run and its subgroups; writes ``metrics.json``, ``report.html`` and the model card."""
 
 import datetime
 import importlib.metadata
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
 import torch
 from torch import Tensor
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.errors import RunError
+from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
@@ -32,7 +35,6 @@ from multimodal_vae.report.records import (
     read_metrics,
     read_privacy,
 )
-from multimodal_vae.report.subgroups import in_order, subgroups
 from multimodal_vae.run import Run
 
 REPORT = "report.html"
@@ -42,6 +44,10 @@ MIN_PER_SUBGROUP = 6
 """Samples per class of a subgroup, below which it is not evaluated."""
 NEIGHBOR = 5
 """Rank of the neighbor that sets the size of a neighborhood."""
+MAX_GROUPS = 12
+"""Groups per column; a text column with more values identifies individuals."""
+BANDS = 4
+UNKNOWN = "not known"
 
 
 def write_evaluation(
@@ -305,3 +311,62 @@ def _split_record(part: MultimodalDataset) -> SplitRecord:
         classes={name: counts[index] for index, name in enumerate(part.classes)},
         sha256=part.fingerprint(),
     )
+
+
+def subgroups(data: MultimodalDataset, column: str) -> list[str]:
+    """Return the subgroup of each sample, (N,).
+
+    A numeric column with more than :data:`MAX_GROUPS` values is cut at its quartiles. The outer bands are open, so
+    that they reveal no extreme value.
+
+    Args:
+        data: data with the column among its metadata.
+        column: name of the column.
+
+    Raises:
+        DataError: if there is no such column, or if its values identify samples or patients.
+    """
+    if column not in data.metadata:
+        raise DataError(f"the data has no column {column!r} to group by; {did_you_mean(column, data.metadata)}")
+    values = [value.strip() for value in data.metadata[column]]
+    distinct = sorted({*values} - {""})
+    numbers = _numbers(distinct)
+    if numbers is not None and len(distinct) > MAX_GROUPS:
+        return _bands([float(value) if value else math.nan for value in values])
+    if len(distinct) > MAX_GROUPS or (numbers is None and {*distinct} & {*data.patients, *data.ids}):
+        raise DataError(
+            f"the column {column!r} has {len(distinct)} values, which identify samples rather than groups; group by "
+            f"a column of numbers, or of at most {MAX_GROUPS} values"
+        )
+    return [value or UNKNOWN for value in values]
+
+
+def in_order(groups: Sequence[str]) -> list[str]:
+    """Return the distinct groups in natural order: numbers by size, the unknown last.
+
+    Example:
+        >>> in_order(["10", "9", "not known", "9"])
+        ['9', '10', 'not known']
+    """
+    return sorted({*groups}, key=_place)
+
+
+def _place(name: str) -> tuple[bool, float, str]:
+    first = name.removeprefix("below ").split(" ")[0]
+    number = _numbers([first])
+    return name == UNKNOWN, (-math.inf if name.startswith("below ") else number[0]) if number else 0.0, name
+
+
+def _numbers(values: Sequence[str]) -> list[float] | None:
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None
+
+
+def _bands(values: Sequence[float]) -> list[str]:
+    edges = np.unique(np.nanquantile(values, np.arange(1, BANDS) / BANDS, method="nearest"))
+    inner = [f"{low:g} to below {high:g}" for low, high in pairwise(edges)]
+    names = [f"below {edges[0]:g}", *inner, f"{edges[-1]:g} and above"]
+    return [UNKNOWN if math.isnan(x) else names[int(np.searchsorted(edges, x, side="right"))] for x in values]
