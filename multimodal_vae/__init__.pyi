@@ -52,7 +52,7 @@ from .samplers.gmm import GMM as GMM
 from .samplers.interpolation import Interpolation as Interpolation
 from .samplers.kde import KDE as KDE
 from .samplers.prior import Prior as Prior
-from .synthesis.files import write_samples as write_samples
+from .synthesis.generation import write_samples as write_samples
 from .synthesis.synthesizer import Synthesizer as Synthesizer
 
 __version__: str

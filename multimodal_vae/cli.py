@@ -102,7 +102,7 @@ def sample(
 
     from multimodal_vae import distributed
     from multimodal_vae.files import require_vacant
-    from multimodal_vae.synthesis.files import write_samples
+    from multimodal_vae.synthesis.generation import write_samples
 
     require_vacant(out)
     opened = _open(run)
@@ -180,7 +180,7 @@ def translate(
 ) -> None:
     """Generate one modality of samples from their others."""
     from multimodal_vae.files import require_vacant
-    from multimodal_vae.synthesis.answers import write_translations
+    from multimodal_vae.synthesis.conditional import write_translations
 
     require_vacant(out)
     opened = _open(run)
@@ -205,11 +205,11 @@ def complete(
     The output is a copy of the manifest that marks the generated cells as synthetic.
     """
     from multimodal_vae.files import require_vacant
-    from multimodal_vae.synthesis import answers
+    from multimodal_vae.synthesis import conditional
 
     require_vacant(out)
     opened = _open(run)
-    filled = answers.complete(out, opened.model, opened.read(manifest), _origin(run), seed)
+    filled = conditional.write_completion(out, opened.model, opened.read(manifest), _origin(run), seed)
     counts = " ".join(f"{name} {count}" for name, count in filled.items()) or "no empty cells"
     typer.echo(f"completed: {out}, {counts}")
 
@@ -225,7 +225,7 @@ def interpolate(
 ) -> None:
     """Generate samples on the line between two latents."""
     from multimodal_vae.files import require_vacant
-    from multimodal_vae.synthesis.answers import write_interpolation
+    from multimodal_vae.synthesis.conditional import write_interpolation
 
     require_vacant(out)
     opened = _open(run)
@@ -385,7 +385,7 @@ def check(
             law(part)
         except LawBroken as error:
             broken += 1
-            typer.echo(f"BROKEN  {law.name}: seen: {error.seen}; expected: {error.expected}")
+            typer.echo(f"BROKEN  {law.name}: actual: {error.actual}; expected: {error.expected}")
         else:
             typer.echo(f"holds   {law.name}: {law.statement}")
     typer.echo(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")

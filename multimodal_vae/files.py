@@ -1,12 +1,13 @@
-"""Writing files so that nothing half written is ever found in their place."""
+"""Files that are written atomically, and read with a check."""
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place, flush it to disk, and rename it."""
+    """Write a file atomically: write a temporary file beside it, flush it to disk, and rename it."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(beside, "wb") as file:
@@ -39,7 +40,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file, and flush it to disk."""
+    """Append a line to a file, and flush it to disk."""
     try:
         with open(path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -50,22 +51,22 @@ def append_line(path: Path, line: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON for people: indented, ended by a newline."""
+    """Write indented JSON that ends with a newline."""
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: Path, wanted: type[T]) -> T:
-    """Read JSON of a known form.
+def read_json(path: Path, schema: type[T]) -> T:
+    """Read and check a JSON file.
 
     Args:
         path: the file.
-        wanted: its form, such as a ``TypedDict``.
+        schema: expected type, such as a ``TypedDict``.
 
     Raises:
-        RunError: if it is missing, no JSON, or of another form.
+        RunError: if the file is missing, not JSON, or does not match the schema.
     """
     try:
-        return pydantic.TypeAdapter(wanted).validate_json(path.read_bytes())
+        return pydantic.TypeAdapter(schema).validate_json(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     except pydantic.ValidationError as error:
@@ -73,44 +74,41 @@ def read_json(path: Path, wanted: type[T]) -> T:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file; the same tensors give the same bytes. Views are written as tensors of their own.
-
-    A checksum goes with them, since safetensors has none and a flipped bit would pass for a weight.
-    """
+    """Write a safetensors file with a checksum; the same tensors give the same bytes, and views are copied."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    facts = {**metadata, _CHECKSUM: digest(plain, metadata)}
-    # One entry, since safetensors writes several in an order of its own each time.
-    write_bytes(path, safetensors.torch.save(plain, {_FACTS: json.dumps(facts, sort_keys=True)}))
+    header = {**metadata, _CHECKSUM: digest(plain, metadata)}
+    # safetensors writes several entries in random order, so the header is one entry.
+    write_bytes(path, safetensors.torch.save(plain, {_HEADER: json.dumps(header, sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file that :func:`write_tensors` made, and its metadata; no code in a file is ever run.
+    """Read the tensors and metadata of a safetensors file that :func:`write_tensors` wrote; it cannot contain code.
 
     Raises:
-        RunError: if it is missing, cut short, altered, or something else.
+        RunError: if the file is missing, truncated, altered, or not such a file.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no dictionary)
-            facts = (file.metadata() or {}).get(_FACTS, "{}")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
+            header = (file.metadata() or {}).get(_HEADER, "{}")
     except FileNotFoundError:
         raise RunError(f"there is no file {path}") from None
     except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is no whole safetensors file: {one_line(error)}") from error
+        raise RunError(f"{path} is not a complete safetensors file: {one_line(error)}") from error
     try:
-        metadata = pydantic.TypeAdapter(dict[str, str]).validate_json(facts)
+        metadata = pydantic.TypeAdapter(dict[str, str]).validate_json(header)
     except pydantic.ValidationError:
         metadata = {}
     if metadata.pop(_CHECKSUM, "") != digest(tensors, metadata):
-        raise RunError(f"{path} is not as it was written: its checksum is another")
+        raise RunError(f"{path} was altered: its checksum does not match; restore it from a copy")
     return tensors, metadata
 
 
-_FACTS, _CHECKSUM = "multimodal_vae", "sha256"
+_HEADER, _CHECKSUM = "multimodal_vae", "sha256"
 
 
 def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """SHA-256 of tensors with their names, and of what is said of them."""
+    """Return the SHA-256 of tensors with their names, types and shapes, and of metadata."""
     state = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
     for name, tensor in sorted(tensors.items()):
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -125,29 +123,36 @@ def file_sha256(path: Path) -> str:
 
 
 LONGEST_LINE = 2**24
-"""Letters of a line of text; a file whose lines are longer is no table, and could ask for any amount of memory."""
+"""Maximum length of a line in a table, which bounds the memory that a damaged file can take."""
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as the text of a CSV file."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def bounded_lines(file: TextIO) -> Iterator[str]:
-    """The lines of a text file, none of them longer than :data:`LONGEST_LINE`.
+    """Yield the lines of a text file.
 
     Raises:
-        csv.Error: naming the first that is longer, of which no more than that has been read.
+        csv.Error: naming the first line longer than :data:`LONGEST_LINE`, of which no more is read.
     """
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
         if len(line) == LONGEST_LINE:
-            raise csv.Error(f"line {number} has more than {LONGEST_LINE} letters, so this is no table")
+            raise csv.Error(f"line {number} has more than {LONGEST_LINE} characters, so this is not a table")
         yield line
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder to fill, which takes its place at the end of the block, or vanishes if the block fails.
+    """Yield a temporary folder, which becomes ``path`` at the end of the block, or is removed if the block fails.
 
     Raises:
-        RunError: if the place is taken or cannot be written.
+        RunError: if ``path`` exists and is not an empty folder, or cannot be written.
     """
     require_vacant(path)
     try:
@@ -166,6 +171,6 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def require_vacant(path: Path) -> None:
-    """Refuse a place that holds anything."""
+    """Raise RunError if a path is a file or a folder that is not empty."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise RunError(f"{path} exists already; choose another place, or remove it first")
+        raise RunError(f"{path} already exists; choose another place, or remove it")

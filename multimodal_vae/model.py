@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import pydantic
 import torch
 from torch import Tensor, nn
 
@@ -19,14 +18,13 @@ from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
-from multimodal_vae.part import explain_settings
 from multimodal_vae.scopes import evaluating, evaluation_mode, seeded
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
 
 Precision = Literal["float32", "bfloat16"]
-Given: TypeAlias = "Mapping[str, Tensor] | MultimodalDataset"
+Encodable: TypeAlias = "Mapping[str, Tensor] | MultimodalDataset"
 """Samples to encode: tensors by modality, or a data set."""
 
 CALIBRATION_BYTES = 1 << 28
@@ -88,7 +86,7 @@ class MultimodalVAE(nn.Module):
                 f"{len(self.modalities)} modalities with private = {self.fusion.private} leave no shared dimension of "
                 f"latent_dim = {latent_dim}. Raise latent_dim, or lower private"
             )
-        self.objective = _objective(objective or {}, self.modalities, self.shared_dim)
+        self.objective = Objective.of(objective or {}, self.modalities, self.shared_dim)
         self.metric_loss = MetricLoss.of(metric_loss)
         with seeded(seed):
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
@@ -146,16 +144,16 @@ class MultimodalVAE(nn.Module):
         elements = {name: modality.elements for name, modality in self.modalities.items()}
         terms = {}
         for column, name in enumerate(self.modalities):
-            loss = self._reconstruction(column, latents, subsets, batch)
+            loss = self._reconstruction_term(column, latents, subsets, batch)
             # Authors write a mean over elements; the objective may rescale it to a sum.
             terms[reconstruction(name)] = loss * self.objective.elements(name, elements)
         present = subsets.expand(batch.present)
         divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, present)
         terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
-        terms[METRIC] = self._metric(posterior.mean, subsets, batch.labels, gather)
+        terms[METRIC] = self._metric_term(posterior.mean, subsets, batch.labels, gather)
         return terms
 
-    def _reconstruction(self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch) -> Tensor:
+    def _reconstruction_term(self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch) -> Tensor:
         """Return one modality's reconstruction loss, (N,), weighted over subsets; zero where it is absent."""
         name, modality = list(self.modalities.items())[column]
         decoder, weight = self.decoders[column], subsets.reconstruction_weight[:, column]
@@ -164,12 +162,12 @@ class MultimodalVAE(nn.Module):
             decoded = self._run(decoder, latents)
             target, present = (subsets.take(x, rows) for x in (batch.samples[name], batch.present[:, column]))
             # Decode absent rows too: batch norm needs more than one row.
-            return _where_present(modality.reconstruction_loss, present, (), decoded, target)
+            return _masked_apply(modality.reconstruction_loss, present, (), decoded, target)
 
-        losses = _where_present(loss, weight > 0, (), self._decoder_input(latents, column), subsets.rows)
+        losses = _masked_apply(loss, weight > 0, (), self._decoder_input(latents, column), subsets.rows)
         return subsets.weighted_sum(losses * weight)
 
-    def _metric(
+    def _metric_term(
         self, means: Tensor, subsets: SubsetBatch, labels: Tensor, gather: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """Return the metric loss of the shared latent, averaged over subsets by their weights."""
@@ -195,7 +193,7 @@ class MultimodalVAE(nn.Module):
     def features(self, samples: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
         """Return each encoder's features, (N, size) by modality; zero where the modality is absent."""
         return {
-            name: _where_present(
+            name: _masked_apply(
                 partial(self._run, nn.Sequential(encoder, nn.Flatten())),
                 present[:, column],
                 (self.sizes[name],),
@@ -248,12 +246,12 @@ class MultimodalVAE(nn.Module):
         if present is None:
             return {name: method(modality)(samples[name]) for name, modality in self.modalities.items()}
         return {
-            name: _where_present(method(modality), present[:, column], modality.shape, samples[name])
+            name: _masked_apply(method(modality), present[:, column], modality.shape, samples[name])
             for column, (name, modality) in enumerate(self.modalities.items())
         }
 
     def calibrate(self, data: "MultimodalDataset") -> None:
-        """Let each modality measure its training samples, at most :data:`CALIBRATION_BYTES` of them, evenly spaced."""
+        """Calibrate each modality on up to :data:`CALIBRATION_BYTES` of its samples, evenly spaced."""
         for (name, modality), encoder, decoder in zip(
             self.modalities.items(), self.encoders, self.decoders, strict=True
         ):
@@ -281,7 +279,7 @@ class MultimodalVAE(nn.Module):
             ]
         return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
 
-    def reconstruct(self, samples: Given) -> dict[str, Tensor]:
+    def reconstruct(self, samples: Encodable) -> dict[str, Tensor]:
         """Decode the posterior means of samples: (N, *shape) by modality, absent modalities included.
 
         Args:
@@ -290,7 +288,7 @@ class MultimodalVAE(nn.Module):
         return self.generate(self.encode(samples).mean)
 
     def translate(
-        self, samples: Given, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
+        self, samples: Encodable, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
     ) -> Tensor:
         """Predict one modality from the given ones.
 
@@ -319,7 +317,7 @@ class MultimodalVAE(nn.Module):
         predicted = self.generate(latents.flatten(0, 1), batch_size)[to]
         return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
-    def interpolate(self, pair: Given, steps: int = 8) -> dict[str, Tensor]:
+    def interpolate(self, pair: Encodable, steps: int = 8) -> dict[str, Tensor]:
         """Decode equal steps on the line between the posterior means of two samples.
 
         Args:
@@ -340,7 +338,7 @@ class MultimodalVAE(nn.Module):
             raise DataError(f"interpolate takes 2 samples, not {len(means)}")
         return self.generate(torch.lerp(means[0], means[1], torch.linspace(0, 1, steps)[:, None]))
 
-    def encode(self, samples: Given, batch_size: int = 256) -> Gaussian:
+    def encode(self, samples: Encodable, batch_size: int = 256) -> Gaussian:
         """Return the posterior given some or all modalities: mean and log-variance of the latent.
 
         Args:
@@ -356,7 +354,9 @@ class MultimodalVAE(nn.Module):
         """
         if not isinstance(samples, Mapping):
             self.check(samples)
-            return self._posteriors(samples.batch(rows) for rows in torch.split(torch.arange(len(samples)), batch_size))
+            return self._encode_batches(
+                samples.batch(rows) for rows in torch.split(torch.arange(len(samples)), batch_size)
+            )
         for name in samples:
             self._require_modality(name)
         if not samples:
@@ -367,13 +367,13 @@ class MultimodalVAE(nn.Module):
         for name, x in samples.items():
             check_samples(name, self.modalities[name], x)
         count = next(iter(counts.values()))
-        return self._posteriors(self._batches(samples, count, batch_size))
+        return self._encode_batches(self._make_batches(samples, count, batch_size))
 
     def _require_modality(self, name: str) -> None:
         if name not in self.modalities:
             raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
 
-    def _batches(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
+    def _make_batches(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
         """Yield batches of the given modalities; the others are absent."""
         present = torch.tensor([name in samples for name in self.modalities])
         for rows in torch.split(torch.arange(count), batch_size):
@@ -388,7 +388,7 @@ class MultimodalVAE(nn.Module):
                 [str(row) for row in rows.tolist()],
             )
 
-    def _posteriors(self, batches: Iterable[Batch]) -> Gaussian:
+    def _encode_batches(self, batches: Iterable[Batch]) -> Gaussian:
         """Return the posteriors of all batches, (N, latent_dim), on the CPU."""
         means, logvars = [torch.zeros(0, self.latent_dim)], [torch.zeros(0, self.latent_dim)]
         with evaluating(self):
@@ -446,30 +446,14 @@ def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Modul
     return own or any(isinstance(layer, Standardize) for layer in (*encoder.modules(), *decoder.modules()))
 
 
-def _where_present(function: Callable[..., Tensor], present: Tensor, tail: tuple[int, ...], *tensors: Tensor) -> Tensor:
-    """Apply a function to present rows only; absent rows of the result (N, *tail) are zero.
+def _masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:
+    """Apply a function to the rows where the mask is true; the other rows of the result, (N, *shape), are zero.
 
     Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them.
     """
-    if bool(present.all()):
+    if bool(mask.all()):
         return function(*tensors)
-    whole = tensors[0].new_zeros(len(present), *tail)
-    if bool(present.any()):
-        whole[present] = function(*(x[present] for x in tensors))
-    return whole
-
-
-def _objective(spec: Objective | Mapping[str, Any], modalities: Mapping[str, Modality], shared_dim: int) -> Objective:
-    try:
-        objective = spec if isinstance(spec, Objective) else Objective(**spec)
-    except pydantic.ValidationError as error:
-        raise ConfigurationError(f"objective: {explain_settings(error, Objective)}") from error
-    for name in objective.weights:
-        if name not in modalities:
-            raise ConfigurationError(f"objective: weights names {name!r}; the modalities are {list(modalities)}")
-    if (objective.metric_dimensions or 0) > shared_dim:
-        raise ConfigurationError(
-            f"objective: metric_dimensions is {objective.metric_dimensions}, but the latent has only {shared_dim} "
-            "shared dimensions"
-        )
-    return objective
+    result = tensors[0].new_zeros(len(mask), *shape)
+    if bool(mask.any()):
+        result[mask] = function(*(x[mask] for x in tensors))
+    return result

@@ -1,15 +1,18 @@
-"""The objective: equation 1 of the paper for any number of modalities."""
+"""The objective: equation 1 of the paper, for any number of modalities."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, ValidationError
 from torch import Tensor
+
+from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.part import explain_settings
 
 KL = "kl"
 METRIC = "metric"
-_RECONSTRUCTION = "reconstruction."  # a modality may have any name, also "kl"
+_RECONSTRUCTION = "reconstruction."  # a prefix, since a modality may be named "kl"
 
 
 def reconstruction(modality: str) -> str:
@@ -18,21 +21,22 @@ def reconstruction(modality: str) -> str:
 
 
 class Objective(BaseModel):
-    """Weights that combine the terms of a training step into one loss.
+    """Weights of the loss terms.
 
-    ``loss = sum of weights[m] * reconstruction of m + kl_weight * KL + metric_weight * metric loss``, each a mean over
-    the batch. With the defaults and two modalities this is equation 1 of the paper.
+    ``loss = sum of weights[m] * reconstruction of m + kl_weight * KL + metric_weight * metric loss``; each term is a
+    mean over the batch. With the defaults and two modalities, this is equation 1 of the paper.
 
     Attributes:
-        weights: weight of each modality's reconstruction loss; 1 if not given.
+        weights: weight of each modality's reconstruction loss. Default: 1 each.
         kl_weight: weight of the KL divergence.
         metric_weight: weight of the metric loss.
-        metric_dimensions: number of leading latent dimensions that the metric loss takes. Default: all. The others are
-            free to encode differences within a class.
-        reduction: ``"mean"`` averages over elements of a sample and over latent dimensions, as the paper does.
-            ``"sum"`` sums both: the evidence lower bound, if the reconstruction loss is a negative log-likelihood.
-            ``"balanced"`` sums too, and weighs each modality inversely to its number of elements, the largest with 1
-            (Shi et al. 2019, likelihood scaling).
+        metric_dimensions: number of leading latent dimensions that the metric loss takes; the others stay free to
+            encode differences within a class. Default: all shared dimensions.
+        reduction: ``"mean"`` averages over the elements of a sample and over latent dimensions, as the paper's code
+            base does. ``"sum"`` sums over both: with a negative log-likelihood as reconstruction loss, this is the
+            negative evidence lower bound. ``"balanced"`` also sums, but multiplies each reconstruction loss by the
+            largest number of elements over its own, so that all modalities weigh alike (likelihood scaling, Shi et
+            al. 2019).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,18 +47,43 @@ class Objective(BaseModel):
     metric_dimensions: PositiveInt | None = None
     reduction: Literal["mean", "sum", "balanced"] = "mean"
 
+    @classmethod
+    def of(cls, spec: "Objective | Mapping[str, Any]", modalities: Collection[str], shared_dim: int) -> "Objective":
+        """Return the objective of a model, from an objective or a table.
+
+        Raises:
+            ConfigurationError: if settings are invalid, or do not fit the modalities or the shared dimensions.
+        """
+        try:
+            objective = spec if isinstance(spec, Objective) else cls(**spec)
+        except ValidationError as error:
+            raise ConfigurationError(f"objective: {explain_settings(error, cls)}") from error
+        for name in objective.weights:
+            if name not in modalities:
+                raise ConfigurationError(f"objective: weights names {name!r}; the modalities are {list(modalities)}")
+        if (objective.metric_dimensions or 0) > shared_dim:
+            raise ConfigurationError(
+                f"objective: metric_dimensions is {objective.metric_dimensions}, but the latent has only {shared_dim} "
+                "shared dimensions"
+            )
+        return objective
+
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
-        """Return the weighted sum of the terms of :meth:`MultimodalVAE.forward`, a scalar.
+        """Return the loss, a scalar: the weighted sum of the terms' batch means.
 
         Args:
-            terms: terms by name, as :meth:`MultimodalVAE.forward` returns them.
-            kl_share: factor on the KL weight, below 1 during warm-up.
+            terms: the result of :meth:`MultimodalVAE.forward`.
+            kl_share: factor on ``kl_weight``; below 1 during KL warm-up.
         """
         shares = {KL: kl_share}
         return torch.stack([shares.get(name, 1.0) * self.weight(name) * x.mean() for name, x in terms.items()]).sum()
 
     def elements(self, modality: str, sizes: Mapping[str, int]) -> int:
-        """Return the factor on a modality's mean loss over elements, given all numbers of elements.
+        """Return the factor that turns a modality's mean loss over elements into its reduced loss.
+
+        Args:
+            modality: name of the modality.
+            sizes: number of elements by modality.
 
         Example:
             >>> [Objective(reduction=r).elements("age", {"age": 1, "scan": 100}) for r in ("mean", "sum", "balanced")]

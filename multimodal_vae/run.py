@@ -28,7 +28,7 @@ from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_classes, register_instances, require
 from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, is_begun
 from multimodal_vae.samplers.base import DensitySampler
-from multimodal_vae.synthesis.comparison import HeldOut, held_out_likelihood
+from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 from multimodal_vae.training.checkpoint import Position, read_position
 from multimodal_vae.training.loop import Epoch, find_device, train
@@ -117,7 +117,7 @@ def _train_in(
 ) -> None:
     """Train, with what happens noted in the run's folder, if any, by the first of the processes that train."""
     first = distributed.rank() == 0
-    loggers = [logger for logger in configuration.training.loggers if first and (show or not logger.shows)]
+    loggers = [logger for logger in configuration.training.loggers if first and (show or not logger.displays_progress)]
     begun = read_position(folder.checkpoint) if folder else Position()
     done = begun.epoch - 1
 
@@ -261,7 +261,7 @@ class Run:
         synthesizer.save(path)
         return synthesizer
 
-    def compare(self, sampler: Any, split: str | None = None, folds: int = 5) -> HeldOut:
+    def compare(self, sampler: Any, split: str | None = None, folds: int = 5) -> HeldOutLikelihood:
         """How likely latents are under densities of a sampler that were fitted without their patients, class by class.
 
         Args:

@@ -1,7 +1,7 @@
-"""Any fusion with any metric loss and any sampler: trained, saved, opened and sampled from.
+"""Combinations of fusion, metric loss and sampler: train, save, open, sample.
 
-Parts are those of the registry, plugins' too, so that a new one is combined with all others without a word here. Every
-two parts meet in some combination of the plain tests; the marker ``combinations`` runs the rest of them as well.
+The parts come from the registry, including plugins. Every pair of parts occurs in some combination of the default
+tests; the marker ``combinations`` runs all others.
 """
 
 import itertools
@@ -14,13 +14,13 @@ from multimodal_vae import registry
 
 KINDS = {"fusion": mv.Fusion, "metric_loss": mv.MetricLoss, "sampler": mv.DensitySampler}
 NEEDED = {("metric_loss", "pytorch_metric_learning"): {"loss": "ProxyAnchorLoss"}}
-"""Settings of parts that have no default for them."""
+"""Settings without a default."""
 
-LATENT = 40  # long enough for a fusion that gives each modality dimensions of its own
+LATENT = 40  # enough for fusions with private dimensions per modality
 
 
-def found(kind):
-    """The parts of a kind that can be made here, and of the others why not."""
+def find_parts(kind):
+    """Return the parts of a kind that can be made here, and the errors of the others."""
     tables, missing = [], {}
     for entry in registry.entries(kind):
         table = {"name": entry.name, **NEEDED.get((kind, entry.name), {})}
@@ -33,22 +33,22 @@ def found(kind):
     return tables, missing
 
 
-FOUND = {kind: found(kind) for kind in KINDS}
-ALL = list(itertools.product(*(tables for tables, _ in FOUND.values())))
+PARTS = {kind: find_parts(kind) for kind in KINDS}
+ALL = list(itertools.product(*(tables for tables, _ in PARTS.values())))
 
 
 def pairs(combination):
-    """Each two parts of a combination."""
+    """Return all pairs of parts of a combination."""
     named = [(kind, part["name"]) for kind, part in zip(KINDS, combination, strict=True)]
     return set(itertools.combinations(named, 2))
 
 
 def covering(combinations):
-    """Few of them, in which any two parts meet that do so in any: the one with the most new pairs, time and again."""
-    chosen, lacking = [], set().union(*map(pairs, combinations))
-    while lacking:
-        chosen.append(max(combinations, key=lambda each: len(pairs(each) & lacking)))
-        lacking -= pairs(chosen[-1])
+    """Return few combinations that contain every pair: greedily, the one with the most new pairs."""
+    chosen, missing = [], set().union(*map(pairs, combinations))
+    while missing:
+        chosen.append(max(combinations, key=lambda each: len(pairs(each) & missing)))
+        missing -= pairs(chosen[-1])
     return chosen
 
 
@@ -59,8 +59,8 @@ def named(combination):
     return "-".join(part["name"] for part in combination)
 
 
-def hold(combination, data, out):
-    """Train for a few steps, open what was left, and draw the same from both."""
+def check(combination, data, out):
+    """Train for a few steps, open the run, and compare samples of both models."""
     fusion, metric_loss, sampler = combination
     vae = mv.MultimodalVAE(data.modalities, data.classes, fusion, metric_loss, latent_dim=LATENT, seed=0)
     before = {name: weights.clone() for name, weights in vae.named_parameters()}
@@ -84,24 +84,24 @@ def hold(combination, data, out):
 
 @pytest.mark.parametrize("combination", PAIRWISE, ids=named)
 def test_any_two_parts_work_together(combination, make_data, tmp_path):
-    hold(combination, make_data(), tmp_path)
+    check(combination, make_data(), tmp_path)
 
 
 @pytest.mark.combinations
 @pytest.mark.parametrize("combination", [each for each in ALL if each not in PAIRWISE], ids=named)
 def test_any_three_parts_work_together(combination, make_data, tmp_path):
-    hold(combination, make_data(), tmp_path)
+    check(combination, make_data(), tmp_path)
 
 
 def test_every_two_parts_meet():
     for first, second in itertools.combinations(KINDS, 2):
-        for one, other in itertools.product(FOUND[first][0], FOUND[second][0]):
+        for one, other in itertools.product(PARTS[first][0], PARTS[second][0]):
             pair = ((first, one["name"]), (second, other["name"]))
             assert any(pair in pairs(combination) for combination in PAIRWISE), pair
 
 
 def test_a_part_is_left_out_only_where_a_library_is_missing():
-    for part, reason in itertools.chain.from_iterable(missing.items() for _, missing in FOUND.values()):
+    for part, reason in itertools.chain.from_iterable(missing.items() for _, missing in PARTS.values()):
         assert "pip install" in reason, part
 
 

@@ -24,10 +24,10 @@ import torch
 import multimodal_vae as mv
 from multimodal_vae import distributed
 from multimodal_vae.files import write_tensors
-from multimodal_vae.synthesis import files
+from multimodal_vae.synthesis import generation
 from multimodal_vae.training import loop
 
-files._AT_ONCE = 2
+generation.CHUNK_SIZE = 2
 
 torch.set_num_threads(1)
 rng = torch.Generator().manual_seed(0)

@@ -53,13 +53,13 @@ def test_rsample_has_the_mean_and_the_variance_and_passes_gradients():
     torch.manual_seed(0)
     mean = torch.full((20000, 1), 2.0, requires_grad=True)
     logvar = torch.full((20000, 1), math.log(9.0), requires_grad=True)
-    drawn = Gaussian(mean, logvar).rsample()
+    draws = Gaussian(mean, logvar).rsample()
     # Standard errors are 3 / sqrt(20000) = 0.02 and 9 * sqrt(2 / 20000) = 0.09; five of them.
-    assert drawn.mean().item() == pytest.approx(2.0, abs=0.11)
-    assert drawn.var().item() == pytest.approx(9.0, abs=0.45)
-    drawn.sum().backward()
+    assert draws.mean().item() == pytest.approx(2.0, abs=0.11)
+    assert draws.var().item() == pytest.approx(9.0, abs=0.45)
+    draws.sum().backward()
     torch.testing.assert_close(mean.grad, torch.ones_like(mean))
-    torch.testing.assert_close(logvar.grad, (drawn - mean).detach() / 2)
+    torch.testing.assert_close(logvar.grad, (draws - mean).detach() / 2)
 
 
 @kinds
@@ -97,7 +97,7 @@ def test_log_prob_of_float32_is_computed_in_float64():
 def test_draws_follow_the_density_on_every_axis(dense, shared):
     torch.manual_seed(3)
     parameters = mixture(5, 3, 3, dense, shared)
-    drawn = GaussianMixture(*parameters).sample((4000,))
+    draws = GaussianMixture(*parameters).sample((4000,))
     weights, means, scale = parameters
     covariance = scale @ scale.mT if dense else torch.diag_embed(scale.square())
     covariance = covariance.expand(3, 3, 3)
@@ -109,8 +109,8 @@ def test_draws_follow_the_density_on_every_axis(dense, shared):
         def cdf(x, centers=centers, widths=widths):
             return (weights / weights.sum() * Normal(centers, widths).cdf(torch.as_tensor(x)[..., None])).sum(-1)
 
-        # With a fixed seed this is no game of chance; 16 tests at 0.001 leave room for an unlucky seed.
-        assert stats.kstest((drawn @ direction).numpy(), lambda x: cdf(x).numpy()).pvalue > 1e-3
+        # The seed is fixed, so the test is deterministic; 0.001 leaves room for an unlucky seed among 16 tests.
+        assert stats.kstest((draws @ direction).numpy(), lambda x: cdf(x).numpy()).pvalue > 1e-3
 
 
 @kinds
@@ -119,14 +119,14 @@ def test_draws_have_the_covariance_of_the_mixture(dense, shared):
     torch.manual_seed(3)
     weights, means, scale = mixture(5, 3, 3, dense, shared)
     density = GaussianMixture(weights, means, scale)
-    drawn = density.sample((20000,))
+    draws = density.sample((20000,))
     covariance = scale @ scale.mT if dense else torch.diag_embed(scale.square())
     shares = weights / weights.sum()
     second = (shares[:, None, None] * (covariance + means[:, :, None] * means[:, None, :])).sum(0)
     expected = second - density.mean[:, None] * density.mean
     # The standard error of an element of a covariance is at most about its size times sqrt(2 / 20000) = 1 per cent.
-    torch.testing.assert_close(drawn.T.cov(), expected, rtol=0, atol=0.05 * float(expected.diagonal().max()))
-    torch.testing.assert_close(drawn.mean(0), density.mean, rtol=0, atol=0.15)  # 5 * 4 / sqrt(20000)
+    torch.testing.assert_close(draws.T.cov(), expected, rtol=0, atol=0.05 * float(expected.diagonal().max()))
+    torch.testing.assert_close(draws.mean(0), density.mean, rtol=0, atol=0.15)  # 5 * 4 / sqrt(20000)
 
 
 @kinds
@@ -154,17 +154,17 @@ def test_a_component_of_weight_zero_is_never_drawn_and_adds_nothing():
 
 
 def test_drawing_does_not_make_a_tensor_of_every_component():
-    # 2000 components and 2000 draws in 200 dimensions: 3 GB if each component were drawn from, 2 MB as it is.
+    # 2000 components and 2000 draws in 200 dimensions: 3 GB if each component were draws from, 2 MB as it is.
     density = GaussianMixture(torch.ones(2000), torch.zeros(2000, 200), torch.ones(1, 200))
-    seen = []
+    sizes = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             out = function(*args, **(kwargs or {}))
             if isinstance(out, torch.Tensor) and out.untyped_storage():
-                seen.append(out.untyped_storage().nbytes())
+                sizes.append(out.untyped_storage().nbytes())
             return out
 
     with Watch():
         density.sample((2000,))
-    assert max(seen) < 10 * 2000 * 200 * 4
+    assert max(sizes) < 10 * 2000 * 200 * 4

@@ -1,4 +1,4 @@
-"""The documentation says what is: its code is run, its tables are those of the code."""
+"""Documentation pages agree with the code: blocks run, tables list what the code has."""
 
 import json
 import re
@@ -13,10 +13,10 @@ from multimodal_vae.testing import laws
 
 DOCS = Path(__file__).parent.parent / "docs"
 WITH_PIP = {"write-a-modality.md"}
-"""Pages that install things, which are run in an environment of their own: see check_authors.py."""
+"""Pages that install packages; check_authors.py runs them in a new environment."""
 
 AS_NOTEBOOK = {"quickstart.md"}
-"""Pages whose blocks are run as a notebook's cells: see test_site.py."""
+"""Pages that test_site.py runs as a notebook."""
 
 PAGES = [page for page in sorted(DOCS.glob("**/*.md")) if page.name not in WITH_PIP | AS_NOTEBOOK]
 
@@ -29,8 +29,8 @@ def test_what_a_page_shows_has_been_run(page, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_laws_of_a_kind_stand_in_its_reference(kind):
     page = (DOCS / "reference" / f"{kind}.md").read_text("utf-8")
-    listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", page[page.index("## The laws") :], re.MULTILINE)
-    assert listed == [(law.name, law.statement) for law in laws(kind)]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page[page.index("## The laws") :], re.MULTILINE)
+    assert rows == [(law.name, law.statement) for law in laws(kind)]
 
 
 PAGE = """
@@ -105,7 +105,7 @@ def test_the_recipes_reference_lists_every_key_with_its_default():
         table = re.search(rf"^## \[{name}\]\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)[1]
         rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
         assert set(rows) == set(section.model_fields)
-        for key, shown in rows.items():
+        for key, text in rows.items():
             default = section.model_fields[key].default
             if isinstance(default, str | int | tuple):
-                assert shown.strip("`") == json.dumps(default)
+                assert text.strip("`") == json.dumps(default)

@@ -1,4 +1,4 @@
-"""Few samples, few labels, few modalities: each has an answer, which docs/how-to/few-samples.md tells as well."""
+"""Few samples, few labels, few modalities: the cases of docs/how-to/few-samples.md."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 import multimodal_vae as mv
 
-# The command line shows them in one line; nothing else may warn.
+# The command line prints warnings as one line each.
 pytestmark = pytest.mark.filterwarnings("always::multimodal_vae.MultimodalVAEWarning")
 
 RECIPE = """
@@ -35,7 +35,7 @@ device = "cpu"
 
 @pytest.fixture
 def prepare(tmp_path, monkeypatch):
-    """Writes a manifest with so many samples of each label, and a recipe for it."""
+    """Return a function that writes a manifest with given numbers of samples per label, and a recipe."""
     monkeypatch.chdir(tmp_path)
 
     def write(data="", training="", **counts):
@@ -78,8 +78,8 @@ def test_a_class_of_one_is_trained_on_and_has_no_density(prepare, mmvae):
 def test_a_class_of_two_or_five_is_learned(prepare, mmvae, count, sampler):
     prepare(ill=8, rare=count)
     assert mmvae("train", "recipe.toml", "--out", "run", "--quiet")[0] == 0
-    wanted = ("--label", "rare", "--count", 3, "--sampler", sampler, "--out", "new")
-    assert mmvae("sample", "run", *wanted)[:2] == (0, "generated: new, rare 3\n")
+    options = ("--label", "rare", "--count", 3, "--sampler", sampler, "--out", "new")
+    assert mmvae("sample", "run", *options)[:2] == (0, "generated: new, rare 3\n")
 
 
 def test_a_sampler_that_no_class_is_large_enough_for_does_not_lose_the_training(prepare, mmvae):
@@ -108,7 +108,7 @@ def test_without_any_class_there_is_a_latent_and_nothing_to_draw(prepare, mmvae)
 
 
 class Items:
-    """A data set as another library may give it, with NaN for a label that is not there."""
+    """A data set of another library, with NaN for missing labels."""
 
     def __init__(self, data):
         self.data = data
@@ -163,8 +163,8 @@ def test_a_recording_of_one_channel_may_be_flat_on_the_disk(tmp_path):
     assert mv.Signal(length=8, channels=2).read(tmp_path / "flat.npy").shape == (8,)
 
 
-@pytest.mark.parametrize(("seen", "advice"), [((8, 1), True), ((4, 2), False), ((8,), True)])
-def test_a_shape_that_differs_by_ones_is_told_what_to_do(seen, advice):
+@pytest.mark.parametrize(("shape", "advice"), [((8, 1), True), ((4, 2), False), ((8,), True)])
+def test_a_shape_that_differs_by_ones_is_told_what_to_do(shape, advice):
     with pytest.raises(mv.DataError, match=r"'signal' takes \(1, 8\)") as caught:
-        mv.MultimodalDataset.from_tensors({"x": np.zeros((2, *seen))}, ["a", "b"], {"x": mv.Signal(length=8)})
+        mv.MultimodalDataset.from_tensors({"x": np.zeros((2, *shape))}, ["a", "b"], {"x": mv.Signal(length=8)})
     assert ("reshape it to (1, 8)" in str(caught.value)) == advice

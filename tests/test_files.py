@@ -131,5 +131,5 @@ def test_a_taken_place_is_refused(tmp_path):
     require_vacant(tmp_path / "nothing")
     (tmp_path / "x").write_text("", "utf-8")
     for taken in (tmp_path, tmp_path / "x"):
-        with pytest.raises(mv.RunError, match="exists already"):
+        with pytest.raises(mv.RunError, match="already exists"):
             require_vacant(taken)

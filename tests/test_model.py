@@ -109,7 +109,7 @@ def test_an_absent_modality_is_a_clear_error_with_concat(make_data, make_model):
 
 
 class Mean(mv.Concat):
-    """A fusion that does without whatever is absent."""
+    """A fusion that accepts absent modalities, whose features are zero."""
 
     def forward(self, features, present):
         joined = torch.cat(list(features.values()), dim=1)
@@ -143,7 +143,7 @@ def test_an_absent_row_runs_through_no_network_and_no_loss():
     terms = vae(batch)
     assert (terms["reconstruction.b"][:3] == 0).all()
     assert (terms["reconstruction.b"][3:] > 0).all()
-    # The present rows are as they would be in a batch of their own.
+    # Present rows do not depend on absent ones.
     vae.eval()
     alone = data.batch(torch.arange(3, 6))
     with torch.no_grad():
@@ -225,31 +225,31 @@ def test_a_wrong_setting_of_the_model_is_named(make_data, make_model, arguments,
 
 
 def test_seeded_restores_torchs_state_even_after_an_error():
-    before, drawn = torch.random.get_rng_state(), []
+    before, draws = torch.random.get_rng_state(), []
 
     def fail():
         with seeded(3):
-            drawn.append(torch.rand(1))
+            draws.append(torch.rand(1))
             raise RuntimeError
 
     for _ in range(2):
         with pytest.raises(RuntimeError):
             fail()
         assert torch.equal(before, torch.random.get_rng_state())
-    assert drawn[0] == drawn[1]
+    assert draws[0] == draws[1]
 
 
 def test_one_modality_is_told_from_another(make_data, make_model):
     data = make_data()
     vae = make_model(data, fusion=mv.Concat(dropout=0.3))
-    told = vae.translate({"blood": data.samples["blood"]}, to="gait", batch_size=5)
-    assert told.shape == data.samples["gait"].shape
+    translated = vae.translate({"blood": data.samples["blood"]}, to="gait", batch_size=5)
+    assert translated.shape == data.samples["gait"].shape
     present = torch.tensor([[True, False]]).expand(len(data), 2)
     with torch.no_grad():
         posterior = vae.eval().posterior(data.samples, present)
-    torch.testing.assert_close(told, vae.generate(posterior.mean)["gait"])
-    # What stands in the other modality's place does not matter, since it is absent.
-    assert torch.equal(told, vae.translate({"blood": data.samples["blood"]}, to="gait", batch_size=5))
+    torch.testing.assert_close(translated, vae.generate(posterior.mean)["gait"])
+    # Values of the absent modality do not matter.
+    assert torch.equal(translated, vae.translate({"blood": data.samples["blood"]}, to="gait", batch_size=5))
 
 
 def test_telling_from_all_modalities_is_reconstruction(make_data, make_model):

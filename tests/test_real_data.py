@@ -1,4 +1,4 @@
-"""The whole way on real recordings: heart beats of MIT-BIH with their rhythm as a second modality."""
+"""Train and generate on real recordings: MIT-BIH heart beats with their rhythm as a second modality."""
 
 import os
 from itertools import combinations
@@ -39,7 +39,7 @@ def test_generated_beats_are_wide_where_they_should_be(beats: mv.MultimodalDatas
     synthesizer = mv.Synthesizer(vae).fit(training)
 
     def width(ecg: torch.Tensor) -> float:
-        """Samples that the mean beat spends above half its height round the R peak: a PVC's complex is wide."""
+        """Return the width of the mean beat at half its height around the R peak, in samples; a PVC is wide."""
         around = ecg[:, 0, 32:72].mean(0).abs()
         return float((around > around.max() / 2).sum())
 

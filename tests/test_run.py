@@ -304,10 +304,10 @@ def test_what_is_no_run_folder_is_refused(tmp_path):
 def test_a_taken_place_is_refused_before_any_training(toml, tmp_path, make_data, make_model):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").write_text("kept", "utf-8")
-    with pytest.raises(mv.RunError, match="exists already"):
+    with pytest.raises(mv.RunError, match="already exists"):
         train_run(mv.Configuration.read(toml), tmp_path / "run", show=False)
     data = make_data()
-    with pytest.raises(mv.RunError, match="exists already"):
+    with pytest.raises(mv.RunError, match="already exists"):
         mv.fit(make_model(data), data, epochs=1, out=tmp_path / "run", show=False)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine"]
 

@@ -28,7 +28,7 @@ class Bomb:
 def test_a_pickle_in_place_of_tensors_is_refused_unread(trained, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     (trained / name).write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(mv.RunError, match="is no whole safetensors file"):
+    with pytest.raises(mv.RunError, match="is not a complete safetensors file"):
         mv.open_run(trained).synthesizer().sample("ill", 1)
     assert not (tmp_path / "boom").exists()
 
@@ -126,7 +126,7 @@ def test_a_line_of_a_gigabyte_takes_no_gigabyte(tmp_path, letter):
     assert ran.returncode == 0, ran.stderr
     *said, megabytes = ran.stdout.splitlines()
     assert len(said) == 2
-    assert all("letters, so this is no table" in line or "field" in line or "NUL" in line for line in said)
+    assert all("characters, so this is not a table" in line or "field" in line or "NUL" in line for line in said)
     # 16 MiB of text at up to 4 bytes a letter, a copy or two, and what importing the readers takes.
     assert int(megabytes) < 400
 

@@ -1,4 +1,4 @@
-"""What a model is asked about samples: latents, reconstructions, translations, the way from one to another."""
+"""Use of a model: latents, reconstructions, translations and interpolations."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from multimodal_vae.scopes import seeded
 
 @pytest.fixture
 def data(make_data):
-    """Of every third sample the first modality is absent, of every next the second."""
+    """Nine samples: every third lacks the first modality, the next ones the second."""
     present = torch.tensor([[row % 3 != 0, row % 3 != 1] for row in range(9)])
     return make_data(9, present=present)
 
@@ -20,7 +20,7 @@ def vae(data, make_model):
 
 
 def test_each_sample_of_a_data_set_is_encoded_from_what_it_has(vae, data):
-    found = vae.encode(data, batch_size=4)
+    posterior = vae.encode(data, batch_size=4)
     for row in range(len(data)):
         given = {
             name: data.samples[name][[row]]
@@ -28,8 +28,8 @@ def test_each_sample_of_a_data_set_is_encoded_from_what_it_has(vae, data):
             if here
         }
         alone = vae.encode(given)
-        torch.testing.assert_close(found.mean[[row]], alone.mean)
-        torch.testing.assert_close(found.logvar[[row]], alone.logvar)
+        torch.testing.assert_close(posterior.mean[[row]], alone.mean)
+        torch.testing.assert_close(posterior.logvar[[row]], alone.logvar)
     assert torch.equal(vae.embed(data), vae.encode(data).mean)
 
 
@@ -49,12 +49,12 @@ def test_draws_are_those_of_the_posterior(vae, data):
     posterior = vae.encode(data)
     with seeded(3):
         latents = posterior.sample(4)
-    told = vae.translate(data, "gait", draws=4, seed=3)
-    assert told.shape == (9, 4, 2)
+    translated = vae.translate(data, "gait", draws=4, seed=3)
+    assert translated.shape == (9, 4, 2)
     for number in range(4):
-        torch.testing.assert_close(told[:, number], vae.generate(latents[:, number])["gait"])
-    assert torch.equal(told, vae.translate(data, "gait", draws=4, seed=3))
-    assert not torch.equal(told, vae.translate(data, "gait", draws=4, seed=4))
+        torch.testing.assert_close(translated[:, number], vae.generate(latents[:, number])["gait"])
+    assert torch.equal(translated, vae.translate(data, "gait", draws=4, seed=3))
+    assert not torch.equal(translated, vae.translate(data, "gait", draws=4, seed=4))
     with pytest.raises(mv.ConfigurationError, match="draws is 0"):
         vae.translate(data, "gait", draws=0)
 
@@ -62,19 +62,19 @@ def test_draws_are_those_of_the_posterior(vae, data):
 def test_draws_have_the_posteriors_mean_and_variance():
     posterior = mv.Gaussian(torch.tensor([[3.0, -1.0], [0.0, 8.0]]), torch.tensor([[0.0, 2.0], [-3.0, 1.0]]))
     with seeded(0):
-        drawn = posterior.sample(40_000)
+        draws = posterior.sample(40_000)
     deviation = (0.5 * posterior.logvar).exp()
     # Five standard errors of a mean, and of a standard deviation.
-    assert ((drawn.mean(1) - posterior.mean).abs() < 5 * deviation / 200).all()
-    assert ((drawn.std(1) / deviation - 1).abs() < 5 / (2 * 40_000) ** 0.5).all()
+    assert ((draws.mean(1) - posterior.mean).abs() < 5 * deviation / 200).all()
+    assert ((draws.std(1) / deviation - 1).abs() < 5 / (2 * 40_000) ** 0.5).all()
 
 
 def test_the_way_from_one_sample_to_another_is_straight_and_ends_at_both(vae, data):
     pair = data.subset([1, 3])  # which have no modality in common
-    way = vae.interpolate(pair, steps=5)
+    path = vae.interpolate(pair, steps=5)
     ends = vae.reconstruct(pair)
     middle = vae.generate(vae.embed(pair).mean(0, keepdim=True))
-    for name, x in way.items():
+    for name, x in path.items():
         assert len(x) == 5
         torch.testing.assert_close(x[[0, 4]], ends[name])
         torch.testing.assert_close(x[[2]], middle[name])

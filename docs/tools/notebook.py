@@ -1,4 +1,4 @@
-"""Write the quickstart as a notebook: its text and its blocks of Python, in order, without what they print.
+"""Write the quickstart as a notebook: text and Python blocks in order, without outputs.
 
 Run: ``python docs/tools/notebook.py docs/quickstart.md docs/quickstart.ipynb``.
 """
@@ -14,7 +14,7 @@ _LINK = re.compile(r"!?\[([^\]]*)\]\((?!https?:)[^)]*\)")
 
 
 def notebook(page: str) -> dict[str, Any]:
-    """The notebook of a page, in the format 4.5."""
+    """Return the notebook of a page, in format 4.5."""
     cells: list[dict[str, Any]] = []
 
     def add(kind: str, text: str) -> None:
@@ -33,5 +33,5 @@ def notebook(page: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    made = notebook(Path(sys.argv[1]).read_text("utf-8"))
-    Path(sys.argv[2]).write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    result = notebook(Path(sys.argv[1]).read_text("utf-8"))
+    Path(sys.argv[2]).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")

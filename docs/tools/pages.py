@@ -1,8 +1,7 @@
-"""A hook of MkDocs: pages of the repository that stand outside of docs/, and links that lead out of it.
+"""MkDocs hook that adds pages from outside docs/ to the site and rewrites links between them.
 
-README, the examples' pages and the like are read where they are by those who browse the repository, and on the site as
-well, with links that hold in both places. A link to a file that is no page leads to its text, and one to a folder is no
-link on the site.
+Pages such as README.md keep links that work in the repository. On the site, a link to a page leads to that page, a link
+to another file leads to its text, and a link to a folder becomes plain text.
 """
 
 import posixpath
@@ -35,7 +34,7 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages from outside, and what text they link to."""
+    """Add the pages outside docs/ and the text files that they link to."""
     for source, uri in OUTSIDE.items():
         text = (ROOT / source).read_text("utf-8")
         files.append(File.generated(config, uri, content=text))
@@ -50,15 +49,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> str:
-    """Turn each link as it stands in the repository into one that stands on the site."""
+    """Replace each link of the repository by one that works on the site."""
     here = page.file.src_uri
     source = next((path for path, uri in OUTSIDE.items() if uri == here), f"docs/{here}")
 
-    def turned(match: re.Match[str]) -> str:
+    def rewrite(match: re.Match[str]) -> str:
         mark, label, link, anchor = match.groups()
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
         if not (ROOT / target).exists():
-            return match[0]  # for the strict build to complain of
+            return match[0]  # the strict build reports it
         on_site = OUTSIDE.get(target) or (
             target.removeprefix("docs/") if target.startswith("docs/") else _as_text(target)
         )
@@ -66,9 +65,9 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> st
             return label
         return f"{mark}[{label}]({posixpath.relpath(on_site, posixpath.dirname(here) or '.')}{anchor or ''})"
 
-    return LINK.sub(turned, markdown)
+    return LINK.sub(rewrite, markdown)
 
 
 def _as_text(path: str) -> str:
-    """Where a file of the repository that is no page stands on the site: browsers show .txt, and save .toml."""
+    """Return the site's address of a file that is no page; browsers show .txt, but save .toml."""
     return f"files/{path}.txt"

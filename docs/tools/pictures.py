@@ -1,4 +1,4 @@
-"""Draw the pictures of the concepts, from the library's own parts.
+"""Draw the figures of the concept pages with the library itself.
 
 Run: ``python docs/tools/pictures.py docs/images/concepts``.
 """
@@ -22,7 +22,7 @@ BLUE, ORANGE, GREEN, GRAY = "#3b6fb6", "#d9822b", "#3a8f5c", "#8a8f98"
 
 
 def one_latent() -> Figure:
-    """Modalities in, one latent, modalities out."""
+    """Draw two encoders, one latent and two decoders."""
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     ax = figure.subplots()
     ax.set(xlim=(0, 10), ylim=(0, 3))
@@ -46,13 +46,13 @@ def one_latent() -> Figure:
         arrow((8.3, y), (8.6, y))
     box(4.2, 1.5, "fusion: one z", GREEN, 1.6)
     ax.text(
-        5.0, 0.55, "metric loss: clusters\ndensity: new z of a class", ha="center", va="center", fontsize=9, color=GREEN
+        5.0, 0.55, "metric loss: clusters\ndensity: new z per class", ha="center", va="center", fontsize=9, color=GREEN
     )
     return figure
 
 
 def fusion() -> Figure:
-    """What two modalities say of a latent, and what their product and their mixture make of it."""
+    """Draw the posteriors of two modalities, their product and their mixture."""
     x = torch.linspace(-4, 6, 400)[:, None]
     mean, logvar = torch.tensor([-0.5, 2.0])[None, :, None], torch.tensor([0.0, -0.8])[None, :, None]
     experts = mv.Gaussian(mean, logvar)  # one sample, two modalities, one dimension
@@ -62,7 +62,7 @@ def fusion() -> Figure:
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     for ax, title, line in zip(
         figure.subplots(1, 2, sharey=True),
-        ("product of experts, the prior among them", "mixture of experts"),
+        ("product of experts, with the prior", "mixture of experts"),
         (fused, (densities[0] + densities[1]) / 2),
         strict=True,
     ):
@@ -75,7 +75,7 @@ def fusion() -> Figure:
 
 
 def metric_loss() -> Figure:
-    """An anchor, a positive, and where negatives count."""
+    """Draw an anchor, a positive and three negatives, with the margin."""
     figure = Figure(figsize=(5, 4), layout="constrained")
     ax = figure.subplots()
     near, margin = 1.5, 0.8
@@ -86,7 +86,7 @@ def metric_loss() -> Figure:
     ax.plot([0, near * 0.8], [0, near * 0.6], color=BLUE, lw=1)
     ax.text(0.1, -0.3, "anchor a")
     ax.text(near * 0.8 - 0.75, near * 0.6 + 0.2, "positive p")
-    for (x, y), name in {(-0.7, 0.6): "hard", (-1.5, -1.1): "semi-hard", (2.3, -1.6): "easy: asks for nothing"}.items():
+    for (x, y), name in {(-0.7, 0.6): "hard", (-1.5, -1.1): "semi-hard", (2.3, -1.6): "easy: no loss"}.items():
         ax.plot(x, y, "s", color=ORANGE, ms=9)
         ax.text(x + 0.15, y + 0.12, name)
     ax.text(0, -near - margin + 0.15, "within the margin", ha="center", fontsize=9, color=ORANGE)
@@ -96,7 +96,7 @@ def metric_loss() -> Figure:
 
 
 def densities() -> Figure:
-    """One class's latents, and what four samplers make of them."""
+    """Draw the latents of one class and the densities of four samplers."""
     rng = torch.Generator().manual_seed(0)
     angle = torch.rand(60, generator=rng) * 3.0
     latents = torch.stack([angle.cos(), angle.sin()], 1) * 1.5 + 0.15 * torch.randn(60, 2, generator=rng)
@@ -118,20 +118,19 @@ def densities() -> Figure:
 
 
 def privacy() -> Figure:
-    """Distances to generated samples: of patients who were learned from, and of others."""
+    """Draw the distances of training and held-out records to generated samples."""
     rng = torch.Generator().manual_seed(0)
     members, others = (torch.randn(300, 8, generator=rng) for _ in range(2))
     fresh = torch.randn(600, 8, generator=rng)
     copied = members.repeat(2, 1) + 0.4 * torch.randn(600, 8, generator=rng)
     figure = Figure(figsize=(8, 2.8), layout="constrained")
-    for ax, (name, samples) in zip(
-        figure.subplots(1, 2, sharey=True), {"draws anew": fresh, "copies, with noise": copied}.items(), strict=True
-    ):
-        apart = [nearest(x, samples)[0][:, 0] for x in (members, others)]
-        area = Attack(-apart[0], -apart[1]).auc()
+    generators = {"draws new samples": fresh, "copies with noise": copied}
+    for ax, (name, samples) in zip(figure.subplots(1, 2, sharey=True), generators.items(), strict=True):
+        distances = [nearest(x, samples)[0][:, 0] for x in (members, others)]
+        area = Attack(-distances[0], -distances[1]).auc()
         bins = np.linspace(0, 4.5, 40)
-        ax.hist(apart[0], bins, alpha=0.6, color=ORANGE, label="learned from")
-        ax.hist(apart[1], bins, alpha=0.6, color=BLUE, label="holdout")
+        ax.hist(distances[0], bins, alpha=0.6, color=ORANGE, label="training")
+        ax.hist(distances[1], bins, alpha=0.6, color=BLUE, label="holdout")
         ax.set(title=f"a generator that {name}: area {area:.2f}", xlabel="distance to the nearest sample", yticks=[])
         ax.legend(frameon=False, fontsize=8)
     return figure
@@ -147,7 +146,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
 
 
 def draw(folder: Path) -> None:
-    """Write all of them, without date or random names, so that only what has changed is another file."""
+    """Write all figures as PNG; an unchanged figure gives an identical file."""
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"font.family": "DejaVu Sans"}):
         for name, picture in PICTURES.items():

@@ -1,4 +1,4 @@
-"""Writes a simulated paediatric ear-clinic cohort: otoscopy images and wideband tympanograms of the same ears."""
+"""Write the cohort of a simulated pediatric ear clinic: otoscopy images and wideband tympanograms of the same ears."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from simulator.cohort import CohortError, write_cohort
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog="example: python cohort.py cohort --seed 0 --noe 20 --ome 20 --aom 20"
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write, empty or not there yet")
-    parser.add_argument("--seed", type=_count, default=0, help="equal seeds give equal files (default 0)")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write: empty or missing")
+    parser.add_argument("--seed", type=_count, default=0, help="seed; the same seed gives the same files (default 0)")
     for label, count in COUNTS.items():
-        parser.add_argument(f"--{label.lower()}", type=_count, default=count, help=f"samples (default {count})")
-    parser.add_argument("--workers", type=_count, default=2, help="processes; the files are the same (default 2)")
+        parser.add_argument(f"--{label.lower()}", type=_count, default=count, help=f"{label} ears (default {count})")
+    parser.add_argument(
+        "--workers", type=_count, default=2, help="processes; the files do not depend on it (default 2)"
+    )
     given = parser.parse_args(arguments)
     counts = {label: getattr(given, label.lower()) for label in COUNTS}
     total = sum(counts.values())

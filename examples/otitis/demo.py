@@ -1,6 +1,6 @@
-"""The whole way: a simulated cohort on disk, training, a density a class, new pairs as files, and the paper's figures.
+"""Draw a simulated cohort, train on it, generate new pairs as files, and draw the paper's figures.
 
-Run: ``python examples/otitis/demo.py --out runs/demo``. A stage that is already there is not done again.
+Run: ``python examples/otitis/demo.py --out runs/demo``. Stages that are done are skipped.
 """
 
 import argparse
@@ -21,34 +21,34 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Parse the command line and go the whole way."""
+    """Parse the command line and run the demonstration."""
     parser = argparse.ArgumentParser(
-        description="The whole way, from a simulated cohort on disk to new pairs and the paper's figures.",
-        epilog="Further options, such as --noe 40 --ome 40 --aom 40, go to cohort.py.",
+        description="Draw a simulated cohort, train on it, generate new pairs, and draw the paper's figures.",
+        epilog="Further options, such as --noe 40 --ome 40 --aom 40, are passed to cohort.py.",
     )
     parser.add_argument("--recipe", type=Path, default=HERE / "quick.toml", help="TOML file of the run")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for everything")
     parser.add_argument("--seed", type=int, default=0, help="seed of the cohort")
-    parser.add_argument("--count", type=int, default=500, help="pairs to generate of each class")
-    given, for_cohort = parser.parse_known_args()
-    sys.exit(run_command(lambda: demo(given.recipe, given.out, given.seed, given.count, for_cohort)))
+    parser.add_argument("--count", type=int, default=500, help="pairs to generate per class")
+    given, cohort_options = parser.parse_known_args()
+    sys.exit(run_command(lambda: demo(given.recipe, given.out, given.seed, given.count, cohort_options)))
 
 
-def demo(recipe: Path, out: Path, seed: int, count: int, for_cohort: list[str]) -> None:
-    """Make a cohort, train on it, generate pairs, draw the figures, and say how far the class means agree."""
+def demo(recipe: Path, out: Path, seed: int, count: int, cohort_options: list[str]) -> None:
+    """Draw a cohort, train on it, generate pairs, draw the figures, and print the differences of class means."""
     console = Console(stderr=True)
     configuration = mv.Configuration.read(recipe)
 
     console.rule("cohort (simulated)")
     cohort = out / "cohort"
-    # A process of its own: its workers would otherwise each import all that this script imports.
-    if subprocess.run([sys.executable, HERE / "cohort.py", cohort, "--seed", str(seed), *for_cohort]).returncode:
-        raise mv.DataError(f"the cohort {cohort} could not be made; the line above says why")
+    # A separate process, because each of its workers would import everything that this script imports.
+    if subprocess.run([sys.executable, HERE / "cohort.py", cohort, "--seed", str(seed), *cohort_options]).returncode:
+        raise mv.DataError(f"the cohort {cohort} could not be drawn; the line above says why")
     configuration = configuration.with_data(manifest=(cohort / "manifest.csv").resolve())
 
     console.rule("training")
-    run = opened(out / "run", configuration)
-    console.print(f"{sum(p.numel() for p in run.model.parameters()):,} parameters; trained: {run.path}")
+    run = train_or_open(out / "run", configuration)
+    console.print(f"{sum(p.numel() for p in run.model.parameters()):,} parameters, trained in {run.path}")
 
     console.rule("new pairs")
     synthesizer = run.synthesizer()
@@ -56,20 +56,20 @@ def demo(recipe: Path, out: Path, seed: int, count: int, for_cohort: list[str]) 
         mv.write_samples(
             out / "generated", synthesizer, dict.fromkeys(run.model.classes, count), seed, {"run": str(run.path)}
         )
-    console.print(f"{count} pairs of each class: {out / 'generated'}")
+    console.print(f"{count} pairs per class: {out / 'generated'}")
 
     console.rule("figures")
-    # Read back from disk: what is shown and measured is what a person finds in the folder.
+    # Read back from disk, so that the figures show what the folder holds.
     generated = mv.MultimodalDataset.from_manifest(
         out / "generated" / "manifest.csv", run.configuration.modalities, run.model.classes
     )
-    draw(out / "figures", run, generated)
+    draw_figures(out / "figures", run, generated)
     console.print(f"figures: {out / 'figures'}")
     Console().print(class_means(run, generated))
 
 
-def opened(path: Path, configuration: mv.Configuration) -> mv.Run:
-    """Train, or open what was trained before with the same configuration."""
+def train_or_open(path: Path, configuration: mv.Configuration) -> mv.Run:
+    """Train a run, or open a run that was trained with the same configuration."""
     if not path.exists():
         return train_run(configuration, path)
     run = mv.open_run(path)
@@ -80,22 +80,22 @@ def opened(path: Path, configuration: mv.Configuration) -> mv.Run:
     return run
 
 
-def draw(out: Path, run: mv.Run, generated: mv.MultimodalDataset) -> None:
+def draw_figures(out: Path, run: mv.Run, generated: mv.MultimodalDataset) -> None:
     """Draw the paper's Figures 1, 3, 4 and 5."""
     out.mkdir(exist_ok=True)
     classes = ["AOM", "OME", "NOE"]  # the paper's order
-    test, made = run.splits["test"], {label: generated.of_class(label).samples for label in classes}
+    test, synthetic = run.splits["test"], {label: generated.of_class(label).samples for label in classes}
     real = {label: spread_out(test.of_class(label), 2).samples for label in classes}
     modalities = run.model.modalities
-    images = {label: samples["otoscopy"] for label, samples in made.items()}
+    images = {label: samples["otoscopy"] for label, samples in synthetic.items()}
     figures = {
-        "figure1-pairs": pairs_figure(modalities, real, made),
+        "figure1-pairs": pairs_figure(modalities, real, synthetic),
         "figure3-latent": latent_figure(run.model.embed(test), test.labels, test.classes),
         "figure4-images": gallery_figure(modalities["otoscopy"], images),
         "figure5-wbt": means_figure(
             modalities["wbt"],
             {label: run.data.of_class(label).samples["wbt"] for label in classes},
-            {label: samples["wbt"] for label, samples in made.items()},
+            {label: samples["wbt"] for label, samples in synthetic.items()},
         ),
     }
     for name, figure in figures.items():
@@ -103,13 +103,13 @@ def draw(out: Path, run: mv.Run, generated: mv.MultimodalDataset) -> None:
 
 
 def spread_out(data: mv.MultimodalDataset, count: int) -> mv.MultimodalDataset:
-    """Samples from all over a set: neighbors in a manifest are often ears of one patient."""
+    """Return evenly spaced samples: neighbors in a manifest are often ears of one patient."""
     return data.subset(range(0, len(data), max(1, len(data) // count)))
 
 
 def class_means(run: mv.Run, generated: mv.MultimodalDataset) -> Table:
-    """How far the class means of generated WBT are from the originals', beside what sampling alone does."""
-    table = Table(title="mean absolute difference of class-mean WBT (absorbance)")
+    """Compare class-mean WBT of generated and original ears, and of two splits of original ears."""
+    table = Table(title="mean absolute difference of class-mean WBT (absorbance, lower is better)")
     for column in ("class", "generated - all original", "train - test"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for label in run.model.classes:

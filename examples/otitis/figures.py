@@ -1,4 +1,4 @@
-"""Figures for any modalities and classes; each returns a matplotlib figure and touches no global state."""
+"""Figures of the paper, for any modalities and classes; each function returns a figure and changes no global state."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -13,7 +13,8 @@ from multimodal_vae import Modality
 Samples = Mapping[str, Tensor]
 """(N, *shape) by modality."""
 
-_INCH = 1.5  # of one small picture
+INCHES = 1.5
+"""Side of one panel."""
 
 
 def pairs_figure(
@@ -22,13 +23,13 @@ def pairs_figure(
     generated: Mapping[str, Samples],
     columns: int = 2,
 ) -> Figure:
-    """Original samples beside generated ones, modality under modality, as in the paper's Figure 1.
+    """Draw original samples beside generated ones, one row per modality, as in the paper's Figure 1.
 
     Args:
         modalities: by name.
-        originals: samples by class; the first ``columns`` of each are shown.
-        generated: the same.
-        columns: how many of each.
+        originals: samples by class.
+        generated: samples by class.
+        columns: number of original and of generated samples per class; the first ones are drawn.
     """
     figure, axes = _grid(len(modalities), 2 * columns * len(originals))
     for block, label in enumerate(originals):
@@ -43,12 +44,12 @@ def pairs_figure(
 
 
 def gallery_figure(modality: Modality, samples: Mapping[str, Tensor], columns: int = 10) -> Figure:
-    """Samples of one modality, a row a class, as in the paper's Figure 4.
+    """Draw samples of one modality, one row per class, as in the paper's Figure 4.
 
     Args:
         modality: the modality.
-        samples: (N, *shape) by class; the first ``columns`` of each are shown.
-        columns: how many of each.
+        samples: (N, *shape) by class.
+        columns: number of samples per class; the first ones are drawn.
     """
     figure, axes = _grid(len(samples), columns)
     for row, (label, x) in enumerate(samples.items()):
@@ -62,13 +63,13 @@ def gallery_figure(modality: Modality, samples: Mapping[str, Tensor], columns: i
 def means_figure(
     modality: Modality, originals: Mapping[str, Tensor], generated: Mapping[str, Tensor], columns: int = 5
 ) -> Figure:
-    """Generated samples, then the class mean of generated beside that of original ones, as in the paper's Figure 5.
+    """Draw generated samples, their class mean, and that of the originals, as in the paper's Figure 5.
 
     Args:
         modality: the modality.
         originals: (N, *shape) by class.
-        generated: the same.
-        columns: how many generated samples to show of each class.
+        generated: (N, *shape) by class.
+        columns: number of generated samples per class.
     """
     figure, axes = _grid(len(originals), columns + 2)
     for row, label in enumerate(originals):
@@ -84,13 +85,13 @@ def means_figure(
 
 
 def latent_figure(latents: Tensor, labels: Tensor, classes: Sequence[str], seed: int = 0) -> Figure:
-    """Embeddings in two dimensions by t-SNE, colored by class, as in the paper's Figure 3.
+    """Draw embeddings in two dimensions by t-SNE, colored by class, as in the paper's Figure 3.
 
     Args:
         latents: (N, latent_dim), N at least 3.
         labels: (N,), indices into ``classes``.
-        classes: their names.
-        seed: of the t-SNE, whose axes have no meaning.
+        classes: names of the classes.
+        seed: of the t-SNE.
     """
     from sklearn.manifold import TSNE
 
@@ -106,11 +107,11 @@ def latent_figure(latents: Tensor, labels: Tensor, classes: Sequence[str], seed:
     return figure
 
 
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]  # so that the map can be read without its colors
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]  # classes differ without color too
 
 
 def mean_difference(first: Tensor, second: Tensor) -> float:
-    """Mean absolute difference of two class means, in the modality's unit.
+    """Return the mean absolute difference of two class means, in the modality's unit.
 
     Example:
         >>> import torch
@@ -121,20 +122,20 @@ def mean_difference(first: Tensor, second: Tensor) -> float:
 
 
 def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(_INCH * columns + 0.8, _INCH * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(INCHES * columns + 0.8, INCHES * rows + 0.6), layout="constrained")
     axes: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False).tolist()
     return figure, axes
 
 
 def _finish(figure: Figure, axes: list[list[Axes]]) -> None:
-    """Keep axis labels at the grid's edge, and draw one color scale where a modality names what its colors mean."""
-    scaled: Any = None  # matplotlib's images and collections share no typed base with a label
-    everywhere = list(chain.from_iterable(axes))
-    for ax in everywhere:
+    """Label the grid's outer axes only, and add one color bar where a modality labels its colors."""
+    labeled: Any = None  # matplotlib's images and collections share no typed base with a label
+    flat = list(chain.from_iterable(axes))
+    for ax in flat:
         ax.tick_params(labelsize=7)
         ax.tick_params(axis="x", rotation=90)
         ax.label_outer()
-        named = [drawn for drawn in (*ax.collections, *ax.images) if not str(drawn.get_label()).startswith("_")]
-        scaled = named[0] if named else scaled
-    if scaled is not None:
-        figure.colorbar(scaled, ax=everywhere, label=scaled.get_label(), fraction=0.02, pad=0.01)
+        artists = [each for each in (*ax.collections, *ax.images) if not str(each.get_label()).startswith("_")]
+        labeled = artists[0] if artists else labeled
+    if labeled is not None:
+        figure.colorbar(labeled, ax=flat, label=labeled.get_label(), fraction=0.02, pad=0.01)

@@ -1,1 +1,1 @@
-"""Fusions: how the features of several modalities become one latent."""
+"""Fusions: they combine the features of several modalities into one posterior."""

@@ -19,8 +19,8 @@ class Concat(Fusion):
     linear layer on the flattened input, so this class is the same for features of any shape.
 
     Args:
-        dropout: probability that training hides a modality of a sample; one modality always stays. Learned features
-            replace hidden and absent modalities. With 0, the paper's setting, every modality must be present.
+        dropout: probability that training hides a modality of a sample; if all would be hidden, none is. Learned
+            features replace hidden and absent modalities. With 0, the paper's setting, every modality must be present.
     """
 
     def __init__(self, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> None:
@@ -56,5 +56,5 @@ class Concat(Fusion):
         """Return the visible modalities, (N, M): in training, hide present ones at random."""
         if not self.training:
             return present
-        kept = present & (torch.rand(present.shape, device=present.device) >= self.dropout)
-        return torch.where(kept.any(1, keepdim=True), kept, present)
+        visible = present & (torch.rand(present.shape, device=present.device) >= self.dropout)
+        return torch.where(visible.any(1, keepdim=True), visible, present)

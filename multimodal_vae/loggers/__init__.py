@@ -1,1 +1,1 @@
-"""Loggers: where the figures of a training go."""
+"""Loggers: where the metrics of a training go."""

@@ -1,4 +1,4 @@
-"""The door for a logger of your own."""
+"""Base class of loggers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -8,40 +8,40 @@ from typing import Any, ClassVar
 from multimodal_vae.part import Part
 
 MEMORY = "machine.memory_gib"
-"""Name of the figure that is the peak of memory."""
+"""Name of the metric of peak memory."""
 
 
 class Logger(Part, ABC):
-    """Takes the figures of a training, once an epoch, wherever its author wants them."""
+    """Receive the metrics of a training once per epoch."""
 
     kind = "logger"
 
-    shows: ClassVar[bool] = False
-    """Whether it speaks to the person who waits; such a logger is left out where nothing is to be shown."""
+    displays_progress: ClassVar[bool] = False
+    """Whether it prints for the user; such a logger is left out by ``--quiet`` and ``show=False``."""
 
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
-        """Begin, before the first step.
+        """Prepare, before the first step.
 
         Args:
-            folder: of the run; None where it leaves none.
-            configuration: the run's settings as a table, defaults included.
+            folder: the run's folder; None if it has none.
+            configuration: the run's settings as a table, with all defaults.
         """
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged after a step: an interrupted training goes on from there, and logs it again."""
+        """Discard what was logged after a step; a training that resumes there logs it again."""
 
     @abstractmethod
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Take one epoch's figures.
+        """Log the metrics of one epoch.
 
         Args:
-            step: optimizer steps since the start.
-            values: ``epoch``, counted from 1; ``training.<term>`` and, where there is a validation set,
-                ``validation.<term>``, means over the epoch, the terms being ``loss`` and those of
-                :meth:`~multimodal_vae.model.MultimodalVAE.forward`; and what no two runs share: ``machine.seconds``, of
-                the epoch, and ``machine.memory_gib``, the process's peak so far, on a CUDA device that of the device,
-                left out where the system does not tell.
+            step: number of optimizer steps since the start.
+            values: ``epoch``, counted from 1; ``training.<term>`` and, with validation data, ``validation.<term>``:
+                means over the epoch of ``loss`` and the terms of
+                :meth:`~multimodal_vae.model.MultimodalVAE.forward`; ``machine.seconds``, duration of the epoch; and
+                ``machine.memory_gib``, peak memory so far, of the CUDA device or else of the process, left out where
+                the system does not report it.
         """
 
     def close(self) -> None:
-        """End, however the training ended."""
+        """Release resources; called however the training ends."""

@@ -1,4 +1,4 @@
-"""Figures as lines of JSON in the run's folder."""
+"""Write metrics as lines of JSON."""
 
 import json
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ _FILES = ("log.jsonl", "timing.jsonl")
 
 
 class JSONLines(Logger):
-    """A line an epoch in ``log.jsonl``; time and memory go to ``timing.jsonl``, so that equal runs leave equal logs.
+    """Write one line per epoch to ``log.jsonl`` in the run's folder, if it has one.
 
-    Where the run leaves no folder there is nothing to write.
+    Time and memory are in ``timing.jsonl``, so that equal trainings write equal logs.
     """
 
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
-        """Remember the folder."""
+        """Set the folder."""
         self._folder = folder
 
     def rewind(self, step: int) -> None:
-        """Drop lines of later steps, and a last one that was cut short."""
+        """Remove the lines of later steps, and a last line that is incomplete."""
         for name in _FILES:
             if self._folder is not None and (self._folder / name).exists():
                 lines = (self._folder / name).read_bytes().splitlines(keepends=True)
@@ -38,7 +38,7 @@ class JSONLines(Logger):
         """
         if self._folder is None:
             return
-        figures = {"step": step} | {key: value for key, value in values.items() if not key.startswith(_MACHINE)}
+        metrics = {"step": step} | {key: value for key, value in values.items() if not key.startswith(_MACHINE)}
         machine = {"step": step} | {key: value for key, value in values.items() if key.startswith(_MACHINE)}
-        for name, line in zip(_FILES, (figures, machine), strict=True):
+        for name, line in zip(_FILES, (metrics, machine), strict=True):
             append_line(self._folder / name, json.dumps(line))

@@ -1,4 +1,4 @@
-"""Figures as TensorBoard draws them."""
+"""Write metrics for TensorBoard."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,22 +9,22 @@ from multimodal_vae.loggers.base import Logger
 
 
 class TensorBoard(Logger):
-    """Event files in the run's folder ``tensorboard``, for ``tensorboard --logdir``; needs the extra ``tensorboard``.
+    """Write event files to ``tensorboard`` in the run's folder, if it has one; needs the extra ``tensorboard``.
 
-    Where the run leaves no folder there is nothing to write.
+    ``tensorboard --logdir runs`` shows them.
     """
 
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
-        """Remember the folder."""
-        self._folder, self._begun = folder, 0
+        """Set the folder."""
+        self._folder, self._start_step = folder, 0
         self._writer: Any = None
 
     def rewind(self, step: int) -> None:
-        """Let TensorBoard pass over what was logged after this step."""
-        self._begun = step
+        """Make TensorBoard ignore what was logged after this step."""
+        self._start_step = step
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to each figure's curve; dots in its name become levels.
+        """Add a point to the curve of each metric; the first dot of its name becomes a level.
 
         Raises:
             ConfigurationError: if TensorBoard is not installed.
@@ -36,10 +36,12 @@ class TensorBoard(Logger):
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise ConfigurationError(
-                    "the logger 'tensorboard' needs TensorBoard: pip install 'multimodal-vae[tensorboard]'"
+                    "logger 'tensorboard' needs TensorBoard: pip install 'multimodal-vae[tensorboard]'"
                 ) from error
             writer: Any = SummaryWriter
-            self._writer = writer(self._folder / "tensorboard", purge_step=self._begun + 1 if self._begun else None)
+            self._writer = writer(
+                self._folder / "tensorboard", purge_step=self._start_step + 1 if self._start_step else None
+            )
         for name, value in values.items():
             self._writer.add_scalar(name.replace(".", "/", 1), value, step)
         self._writer.flush()

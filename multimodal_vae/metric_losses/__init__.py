@@ -1,1 +1,1 @@
-"""Metric losses: what draws the classes apart in the latent."""
+"""Metric losses: they separate the classes in the latent."""

@@ -8,7 +8,7 @@ from multimodal_vae.part import Part
 
 
 class MetricLoss(Part, nn.Module, ABC):
-    """Map the latents and labels of a batch to a scalar that is small if classes form separate clusters."""
+    """Map the latents and labels of a batch to a scalar that is small if classes are separate clusters."""
 
     kind = "metric_loss"
 
@@ -16,16 +16,21 @@ class MetricLoss(Part, nn.Module, ABC):
         super().__init__()
 
     def build(self, latent_dim: int, classes: int) -> None:
-        """Make the parameters, if there are any. The model calls this once, when it knows the sizes."""
+        """Make parameters, if any. The model calls this once.
+
+        Args:
+            latent_dim: number of latent dimensions that the loss takes.
+            classes: number of classes.
+        """
 
     @abstractmethod
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss.
+        """Return the loss.
 
         Args:
             latents: (N, latent_dim).
-            labels: (N,) of int64, never negative: the core drops unlabeled samples.
+            labels: (N,) of int64, none negative: the model leaves out unlabeled samples.
 
         Returns:
-            A scalar with a gradient; zero if the batch has nothing to compare.
+            A scalar; zero, with a gradient, if the batch has nothing to compare.
         """

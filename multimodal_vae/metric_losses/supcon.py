@@ -1,4 +1,4 @@
-"""The supervised contrastive loss."""
+"""Supervised contrastive loss."""
 
 import torch
 import torch.nn.functional as F
@@ -9,17 +9,17 @@ from multimodal_vae.metric_losses.base import MetricLoss
 
 
 class SupCon(MetricLoss):
-    r"""Contrast each sample with its own class against the rest of the batch (Khosla et al. 2020, equation 2).
+    r"""Contrast each sample's class with the rest of the batch (Khosla et al. 2020, equation 2).
 
     .. math:: \frac{1}{|A|} \sum_{i \in A} \frac{-1}{|P(i)|} \sum_{p \in P(i)}
         \log \frac{\exp(z_i \cdot z_p / \tau)}{\sum_{a \neq i} \exp(z_i \cdot z_a / \tau)}
 
-    with latents *z* of unit length, *P(i)* the other samples of *i*'s class, and *A* the samples with a non-empty
-    *P(i)*. The equation's sum is a mean here, as in the authors' code. A batch of one class, or without two samples of
-    any class, gives zero.
+    with latents *z* normalized to unit length, the other samples *P(i)* of the class of *i*, and the samples *A* for
+    which there are any. As in the authors' code, the sum over *A* is a mean. Batches of one class, and batches without
+    two samples of a class, contribute zero.
 
     Args:
-        temperature: :math:`\tau`; the authors found 0.1 best.
+        temperature: :math:`\tau`; default as in the paper of Khosla et al.
 
     Example:
         >>> SupCon(temperature=1.0)(torch.eye(3)[[0, 0, 1]], torch.tensor([0, 0, 1]))  # log(1 + exp(-1))
@@ -31,14 +31,15 @@ class SupCon(MetricLoss):
         self.temperature = temperature
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss; time and memory grow with N squared."""
-        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        alike = labels[:, None] == labels
-        anchors = (alike & ~itself).any(1) & ~alike.all(1)
-        positive = (alike & ~itself)[anchors]
+        """Return the loss; time and memory grow with N squared."""
+        diagonal = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        same_class = labels[:, None] == labels
+        positive = same_class & ~diagonal
+        anchors = positive.any(1) & ~same_class.all(1)
+        positive = positive[anchors]
         unit = F.normalize(latents, dim=1)
-        similarity = (unit[anchors] @ unit.T / self.temperature).masked_fill(itself[anchors], -torch.inf)
-        # Entries of -inf are no positives: set them to zero, since zero times infinity is NaN.
+        similarity = (unit[anchors] @ unit.T / self.temperature).masked_fill(diagonal[anchors], -torch.inf)
+        # Fill, not multiply: the diagonal is -inf, and zero times -inf is NaN.
         log_share = (similarity - similarity.logsumexp(1, keepdim=True)).masked_fill(~positive, 0)
         losses = -log_share.sum(1) / positive.sum(1)
         return losses.sum() / max(1, len(losses))

@@ -1,4 +1,4 @@
-"""The triplet loss; the paper uses it with semi-hard mining."""
+"""Triplet loss; with semi-hard mining, the loss of the paper."""
 
 from typing import Literal
 
@@ -9,26 +9,25 @@ from torch import Tensor
 
 from multimodal_vae.metric_losses.base import MetricLoss
 
-_CHUNK = 2**22  # pairs to process at one time
+_CHUNK = 2**22  # pairs per chunk of anchors
 
 Distance = Literal["euclidean", "squared", "cosine"]
 Mining = Literal["semi-hard", "hard", "all"]
 
 
 class Triplet(MetricLoss):
-    r"""Return the mean of :math:`d_{ap} - d_{an} + \alpha` over the mined triplets of a batch.
+    r"""Mean of :math:`d_{ap} - d_{an} + \alpha` over the mined triplets of a batch.
 
-    A triplet is an anchor *a*, a positive *p* of its class and a negative *n* of another class; its loss is positive
-    if :math:`d_{an} < d_{ap} + \alpha` (Schroff et al. 2015, equation 3). A batch without mined triplets gives zero.
+    A triplet is an anchor *a*, a positive *p* of its class and a negative *n* of another class. Its loss is positive if
+    :math:`d_{an} < d_{ap} + \alpha` (Schroff et al. 2015, equation 3). Batches without a mined triplet contribute zero.
 
     Args:
-        margin: :math:`\alpha`, in units of the distance. The paper gives no value; FaceNet uses 0.2.
-        distance: ``"euclidean"`` between latents without normalization, since densities are fitted without it;
+        margin: :math:`\alpha`, in units of the distance. The paper gives none; 0.2 is that of Schroff et al.
+        distance: ``"euclidean"``, without normalization, like the latents to which densities are fitted;
             ``"squared"``, its square; or ``"cosine"``, one minus the cosine similarity.
-        mining: ``"semi-hard"``, the paper's choice, takes triplets whose negative is farther than the positive, but by
-            less than the margin: :math:`d_{ap} < d_{an} < d_{ap} + \alpha` (ibid., equation 4). ``"hard"`` takes
-            triplets whose negative is no farther than the positive. ``"all"`` takes both: the "batch all" of Hermans
-            et al. 2017, section 2, averaged over non-zero triplets.
+        mining: ``"semi-hard"``, as in the paper, takes triplets with :math:`d_{ap} < d_{an} < d_{ap} + \alpha` (ibid.,
+            equation 4); ``"hard"`` takes those with :math:`d_{an} \le d_{ap}`; ``"all"`` takes both ("batch all" of
+            Hermans et al. 2017, section 2, averaged over losses that are not zero).
 
     Example:
         >>> latents, labels = torch.tensor([[0.0], [1.0], [1.1]]), torch.tensor([0, 0, 1])
@@ -47,10 +46,10 @@ class Triplet(MetricLoss):
         self.mining = mining
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Compute the loss; time grows with N squared log N, memory with N squared."""
+        """Return the loss; time grows with N squared log N, memory with N squared."""
         distances = pairwise_distances(latents, self.distance)
         weights, triplets = _pair_weights(distances.detach(), labels, self.margin, self.mining)
-        # Each triplet adds +1 to the weight of its pair (a, p) and -1 to that of (a, n).
+        # The sum over triplets is a weighted sum over pairs: each triplet counts (a, p) once and (a, n) minus once.
         return (weights * distances).sum() / max(triplets, 1) + (self.margin if triplets else 0.0)
 
 
@@ -59,16 +58,16 @@ def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
     if distance == "cosine":
         unit = F.normalize(latents, dim=1)
         return 1 - unit @ unit.T
-    # From 26 rows on, cdist would use matrix products, which are off by about 1e-3 for near neighbors.
+    # With more than 25 rows, cdist would use matrix products, whose error for near neighbors is about 1e-3.
     euclidean = torch.cdist(latents, latents, compute_mode="donot_use_mm_for_euclid_dist")
     return euclidean.square() if distance == "squared" else euclidean
 
 
 def _pair_weights(distances: Tensor, labels: Tensor, margin: float, mining: Mining) -> tuple[Tensor, int]:
-    """Count per pair the mined triplets in which it is (a, p), minus those in which it is (a, n).
+    """Return the weight of each pair, (N, N), and the number of mined triplets.
 
-    The negatives that a positive is compared with are a run among the anchor's negatives, sorted by distance. A binary
-    search finds the ends of the run, so no tensor of all triplets is made.
+    The weight is the number of triplets in which the pair is (a, p) minus the number in which it is (a, n). Sorted by
+    distance, the negatives of (a, p) are consecutive: binary search finds both ends without a tensor of all triplets.
     """
     negative = labels[:, None] != labels
     positive = ~negative & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
@@ -76,16 +75,16 @@ def _pair_weights(distances: Tensor, labels: Tensor, margin: float, mining: Mini
     triplets = 0
     rows = torch.arange(len(labels), device=labels.device)
     for anchors in torch.split(rows, max(1, _CHUNK // max(1, len(labels)))):
-        near = distances[anchors]
-        others, order = near.masked_fill(~negative[anchors], torch.inf).sort(1)
-        nearer = torch.searchsorted(others, near, right=True)
+        to_all = distances[anchors]
+        to_negatives, order = to_all.masked_fill(~negative[anchors], torch.inf).sort(1)
+        nearer = torch.searchsorted(to_negatives, to_all, right=True)
         first = nearer if mining == "semi-hard" else torch.zeros_like(nearer)
-        last = nearer if mining == "hard" else torch.maximum(nearer, torch.searchsorted(others, near + margin))
+        last = nearer if mining == "hard" else torch.maximum(nearer, torch.searchsorted(to_negatives, to_all + margin))
         count = (last - first) * positive[anchors]
-        # A negative belongs to as many triplets as runs cover it.
-        ends = torch.zeros(len(anchors), len(labels) + 1, dtype=torch.int64, device=labels.device)
-        ends.scatter_add_(1, first, positive[anchors].long()).scatter_add_(1, last, -positive[anchors].long())
-        runs = torch.zeros_like(count).scatter_(1, order, ends.cumsum(1)[:, :-1])
-        weights[anchors] = (count - runs).to(weights)
+        # A negative is in one triplet per range [first, last) that contains it: a cumulative sum of starts minus ends.
+        steps = torch.zeros(len(anchors), len(labels) + 1, dtype=torch.int64, device=labels.device)
+        steps.scatter_add_(1, first, positive[anchors].long()).scatter_add_(1, last, -positive[anchors].long())
+        as_negative = torch.zeros_like(count).scatter_(1, order, steps.cumsum(1)[:, :-1])
+        weights[anchors] = (count - as_negative).to(weights)
         triplets += int(count.sum())
     return weights, triplets

@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from multimodal_vae.synthesis.comparison import HeldOut
+from multimodal_vae.synthesis.comparison import HeldOutLikelihood
 
 
-def as_table(results: Sequence[HeldOut]) -> str:
+def as_table(results: Sequence[HeldOutLikelihood]) -> str:
     """Samplers by row and classes by column: mean held-out log density in nats, the highest of a column with a star.
 
     Below stand the reasons why a sampler has no value for a class.
     """
-    classes = list(dict.fromkeys(name for result in results for name in (*result.classes, *result.refused)))
+    classes = list(dict.fromkeys(name for result in results for name in (*result.classes, *result.failures)))
     table = Table(title="mean held-out log density of a latent, in nats", title_justify="left")
     table.add_column("sampler", overflow="fold")
     for name in [*classes, "all"]:
@@ -30,6 +30,6 @@ def as_table(results: Sequence[HeldOut]) -> str:
     console = Console(file=text, width=shutil.get_terminal_size((120, 24)).columns)
     console.print(table)
     for result in results:
-        for label, why in result.refused.items():
+        for label, why in result.failures.items():
             console.print(Text(f"{result.sampler['name']}, class {label!r}: {why}"))
     return text.getvalue()

@@ -1,1 +1,1 @@
-"""Density samplers: what is learned of one class's latents, so that new ones can be drawn."""
+"""Density samplers: they fit the latents of one class and draw new ones."""

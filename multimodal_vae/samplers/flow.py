@@ -80,7 +80,8 @@ class Flow(DensitySampler):
         latents = latents.detach()
         if len(latents) < _FEWEST:
             raise SamplerError(
-                f"{self.name!r} needs at least {_FEWEST} latents, not {len(latents)}; add samples, or use 'gaussian'"
+                f"{self.name!r} needs at least {_FEWEST} latents, not {len(latents)}; add samples, or use 'kde' or "
+                "'gaussian'"
             )
         deviation = latents.std(0, correction=0)
         if not bool((deviation > 0).all()):

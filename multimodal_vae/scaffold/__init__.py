@@ -1,1 +1,1 @@
-"""New distributions: what ``mmvae new`` writes for an author to begin with."""
+"""Plugins that ``mmvae new`` scaffolds."""

@@ -1,1 +1,1 @@
-"""Synthesis: new samples of a wanted class."""
+"""Synthesis: new samples of a class, and new modalities of given samples."""

@@ -1,4 +1,4 @@
-"""Which sampler describes a model's latents best: the likelihood of those of patients that it has not seen."""
+"""Comparison of samplers by the likelihood of the latents of held-out patients."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from multimodal_vae.samplers.base import DensitySampler
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """How likely latents are under densities that were fitted without their patients.
+class HeldOutLikelihood:
+    """Likelihood of latents under densities that were fitted without their patients.
 
     Attributes:
-        sampler: the configuration of what was fitted.
-        classes: mean log density in nats of a class's latents; left out where there is none.
-        refused: why a class has none.
-        mean: over the latents of all classes; None where a class has none.
+        sampler: configuration of the sampler.
+        classes: mean log density of the latents by class, in nats; higher is better.
+        failures: reason by class that has no value.
+        mean: mean over the latents of all classes; None if a class has no value.
     """
 
     sampler: Mapping[str, object]
     classes: Mapping[str, float]
-    refused: Mapping[str, str]
+    failures: Mapping[str, str]
     mean: float | None
 
 
@@ -36,20 +36,20 @@ def held_out_likelihood(
     patients: Sequence[str],
     classes: Sequence[str],
     folds: int = 5,
-) -> HeldOut:
-    r"""Cross-validated log likelihood of a sampler, class by class.
+) -> HeldOutLikelihood:
+    r"""Return the cross-validated log likelihood of a sampler, by class.
 
-    Patients are dealt into folds. For each, a density a class is fitted to the latents of all other folds, and gives
-    :math:`\log p(z)` of those of this one; each latent is scored once. All samplers get the same folds. In D dimensions
-    the value of a class is comparable between samplers, not between classes or models.
+    Patients are divided into folds. For each fold, one density per class is fitted to the latents of all other folds
+    and scores :math:`\log p(z)` on this one, so that each latent is scored once. All samplers get the same folds. The
+    value of a class is comparable between samplers, not between classes or models.
 
     Args:
-        sampler: unfitted; copies of it are.
+        sampler: unfitted sampler; it is copied.
         latents: (N, D).
-        labels: (N,), numbers of classes, -1 for none.
-        patients: (N,), whose each latent is.
-        classes: their names.
-        folds: how many; never more than there are patients.
+        labels: (N,), indices into ``classes``, -1 for unlabeled latents, which are left out.
+        patients: (N,), patient of each latent.
+        classes: names of the classes.
+        folds: number of folds, at most one per patient.
 
     Raises:
         ConfigurationError: if there are fewer than two folds.
@@ -63,31 +63,31 @@ def held_out_likelihood(
         {'ill': -0.918938...}
     """
     if folds < 2:
-        raise ConfigurationError(f"folds is {folds}; it must be at least 2")
+        raise ConfigurationError(f"folds is {folds}; give at least 2")
     label = torch.as_tensor(labels)
     labeled = (label >= 0).nonzero().flatten()
     latents, label = latents[labeled], label[labeled]
     owners = [patients[row] for row in labeled.tolist()]
     folds = min(folds, len(set(owners)))
     if folds < 2:
-        raise DataError("samplers are compared on labeled samples of at least two patients, and there are not as many")
+        raise DataError("samplers are compared on the labeled samples of at least 2 patients; there are fewer")
     scores = torch.full((len(latents),), math.nan, dtype=torch.float64)
-    refused: dict[str, str] = {}
-    for held in split_by_patient(owners, label.tolist(), [1 / folds] * folds, seed=0):
-        out = torch.zeros(len(latents), dtype=torch.bool)
-        out[torch.from_numpy(held)] = True
-        prepared = sampler.prepare([latents[~out & (label == index)] for index in range(len(classes))])
+    failures: dict[str, str] = {}
+    for rows in split_by_patient(owners, label.tolist(), [1 / folds] * folds, seed=0):
+        held_out = torch.zeros(len(latents), dtype=torch.bool)
+        held_out[torch.from_numpy(rows)] = True
+        prepared = sampler.prepare([latents[~held_out & (label == index)] for index in range(len(classes))])
         for index, name in enumerate(classes):
             of_class = label == index
-            if name in refused or not bool((out & of_class).any()):
+            if name in failures or not bool((held_out & of_class).any()):
                 continue
             try:
-                density = DensitySampler.of(prepared).fit(latents[~out & of_class])()
+                density = DensitySampler.of(prepared).fit(latents[~held_out & of_class])()
             except SamplerError as error:
-                refused[name] = str(error)
+                failures[name] = str(error)
             else:
-                scores[out & of_class] = density.log_prob(latents[out & of_class]).double().cpu()
+                scores[held_out & of_class] = density.log_prob(latents[held_out & of_class]).double().cpu()
     means = {name: float(scores[label == index].mean()) for index, name in enumerate(classes)}
-    refused |= {name: "there are no latents" for index, name in enumerate(classes) if not bool((label == index).any())}
-    kept = {name: mean for name, mean in means.items() if name not in refused}
-    return HeldOut(sampler.configuration, kept, refused, None if refused else float(scores.mean()))
+    failures |= {name: "it has no latents" for index, name in enumerate(classes) if not bool((label == index).any())}
+    means = {name: mean for name, mean in means.items() if name not in failures}
+    return HeldOutLikelihood(sampler.configuration, means, failures, None if failures else float(scores.mean()))

@@ -1,4 +1,4 @@
-"""How latents are drawn from a density, whatever sampler it is of: how far from its mean, and how unlikely."""
+"""Drawing latents from any density, with a temperature and without the least likely draws."""
 
 import math
 
@@ -13,23 +13,23 @@ from multimodal_vae.scopes import seeded
 def draw(density: Distribution, count: int, temperature: float = 1.0, min_quantile: float = 0.0) -> Tensor:
     r"""Draw latents, (count, D), with torch's default generator.
 
-    Of the draws, those whose log density lies below the threshold *t* of :func:`log_density_quantile` are rejected;
-    what is kept is scaled about the density's mean *m*:
+    Draws whose log density is below the threshold *t* of :func:`log_density_quantile` are rejected; the others are
+    scaled about the density's mean *m*:
 
     .. math:: z = m + T (z' - m), \quad z' \sim p(z') \text{ given } \log p(z') \ge t
 
-    Rejection comes first, so that about :math:`1 - q` of the draws are kept at any temperature. The covariance is
+    Rejection comes first, so that a share of about :math:`1 - q` is kept at any temperature. The covariance is
     :math:`T^2` times that at temperature 1.
 
     Args:
-        density: over vectors (D,).
-        count: how many.
-        temperature: *T*; 0 gives the mean, 1 leaves the draws as they are.
-        min_quantile: *q*, the share of the density's least likely draws that is left out.
+        density: distribution of vectors (D,).
+        count: number of latents.
+        temperature: *T*; 0 returns the mean, 1 leaves the draws unscaled.
+        min_quantile: *q*, the share of least likely draws to reject.
 
     Raises:
         ConfigurationError: if a setting is out of range.
-        SamplerError: if there is no telling which draws are likely.
+        SamplerError: if the quantile of the log density is not finite or rejects nearly all draws.
 
     Example:
         >>> from multimodal_vae import KDE
@@ -39,68 +39,66 @@ def draw(density: Distribution, count: int, temperature: float = 1.0, min_quanti
                 [2.]])
     """
     require_in_range(temperature, min_quantile)
-    latents = _likely(density, count, min_quantile) if min_quantile > 0 else density.sample((count,))
-    if temperature == 1:  # not a bit is to change
+    latents = _draw_likely(density, count, min_quantile) if min_quantile > 0 else density.sample((count,))
+    if temperature == 1:  # scaling would change the last bits
         return latents
     mean = _mean(density)
     return mean + temperature * (latents - mean)
 
 
 def require_in_range(temperature: float, min_quantile: float) -> None:
-    """Refuse settings of :func:`draw` that mean nothing.
+    """Check the settings of :func:`draw`.
 
     Raises:
         ConfigurationError: naming the setting and its range.
     """
     if not 0 <= temperature < math.inf:
-        raise ConfigurationError(f"the temperature is {temperature:g}; it must be a finite number from 0 on")
+        raise ConfigurationError(f"temperature is {temperature:g}; give a finite number of at least 0")
     if not 0 <= min_quantile < 1:
-        raise ConfigurationError(
-            f"min_quantile is {min_quantile:g}; it must be from 0, which keeps every draw, to less than 1"
-        )
+        raise ConfigurationError(f"min_quantile is {min_quantile:g}; give at least 0 and less than 1")
 
 
 def log_density_quantile(density: Distribution, quantile: float) -> float:
-    """The log density, in nats, below which a share of a density's draws lies.
+    """Return a quantile of the log density of a density's draws, in nats.
 
-    Estimated from 10,000 draws of a seed of its own, so that it is the same in every process: the share that is really
-    below has the standard error sqrt(q (1 - q)) / 100, at most half a hundredth.
+    It is estimated from 10,000 draws with a fixed seed, so that all processes agree; the share of draws below it has a
+    standard error of sqrt(q (1 - q)) / 100, at most 0.005.
 
     Raises:
-        SamplerError: if it is no number.
+        SamplerError: if it is not finite.
     """
     with seeded(0):
-        drawn = density.sample((_DRAWS,))
-    threshold = float(density.log_prob(drawn).double().quantile(quantile))
+        draws = density.sample((_DRAWS,))
+    threshold = float(density.log_prob(draws).double().quantile(quantile))
     if not math.isfinite(threshold):
-        raise SamplerError(f"the log density of draws has the quantile {threshold}; set min_quantile to 0")
+        raise SamplerError(f"the quantile {quantile:g} of the log density is {threshold}; set min_quantile to 0")
     return threshold
 
 
 _DRAWS = 10_000
-_AT_ONCE = 2**16  # draws that are judged at once
+_MAX_BATCH = 2**16  # draws whose log density is computed at once
 
 
-def _likely(density: Distribution, count: int, quantile: float) -> Tensor:
-    """Draws that are no less likely than a quantile, (count, D)."""
+def _draw_likely(density: Distribution, count: int, quantile: float) -> Tensor:
+    """Return draws whose log density is at least a quantile, (count, D)."""
     threshold = log_density_quantile(density, quantile)
-    kept, found, tried = [density.sample((0,))], 0, 0
-    while found < count:
-        drawn = density.sample((min(_AT_ONCE, math.ceil((count - found) / (1 - quantile)) + 16),))
-        likely = drawn[density.log_prob(drawn) >= threshold][: count - found]
-        found, tried = found + len(likely), tried + len(drawn)
-        kept.append(likely)
-        # A share of 1 - q is expected; what is a hundred times rarer is no chance.
-        if tried > _DRAWS and found < tried * (1 - quantile) / 100 - 1:
+    accepted, missing, tried = [density.sample((0,))], count, 0
+    while missing:
+        draws = density.sample((min(_MAX_BATCH, math.ceil(missing / (1 - quantile)) + 16),))
+        likely = draws[density.log_prob(draws) >= threshold][:missing]
+        missing, tried = missing - len(likely), tried + len(draws)
+        accepted.append(likely)
+        # A share of 1 - q is expected; a hundredth of that is no accident.
+        if tried > _DRAWS and count - missing < tried * (1 - quantile) / 100 - 1:
             raise SamplerError(
-                f"of {tried} draws only {found} are above the quantile {quantile:g} of the log density; set a smaller "
-                "min_quantile"
+                f"only {count - missing} of {tried} draws are above the quantile {quantile:g} of the log density; "
+                "lower min_quantile"
             )
-    return torch.cat(kept)
+    return torch.cat(accepted)
 
 
 def _mean(density: Distribution) -> Tensor:
-    """The mean, (D,); where a density does not know it, that of 10,000 draws of a seed of its own."""
+    """Return the mean, (D,); estimated from 10,000 draws with a fixed seed if the density does not define it."""
     try:
         return density.mean
     except NotImplementedError:

@@ -1,12 +1,10 @@
-"""What a folder of synthetic samples consists of: files, a manifest that names them, and what says what they are.
+"""Folders of synthetic samples: a manifest, the files it names, and ``provenance.json``.
 
-That they are synthetic the manifest says of each row, ``provenance.json`` of the folder, and a PNG of itself, since
-pictures travel alone.
+The manifest marks each row as synthetic, ``provenance.json`` the folder, and a text chunk each PNG, since images are
+copied without their folder.
 """
 
-import csv
 import datetime
-import io
 import os
 import unicodedata
 import zlib
@@ -18,101 +16,104 @@ from typing import Any
 from torch import Tensor
 
 from multimodal_vae.errors import RunError
-from multimodal_vae.files import new_folder, write_bytes, write_json
+from multimodal_vae.files import csv_text, new_folder, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 
 NOTICE = "synthetic, not for diagnosis"
 TABLE, PROVENANCE, ORIGINAL = "manifest.csv", "provenance.json", "original"
 
+CHUNK_SIZE = 256
+"""Number of samples that are decoded at once."""
+
 
 @dataclass(frozen=True)
-class FolderRow:
-    """A row of a manifest.
+class ManifestRow:
+    """One row of a manifest to write.
 
     Attributes:
-        facts: by column, whatever is no modality; ``sample_id`` among them.
-        cells: by modality, the text of a cell that is kept, or a synthetic sample (*shape) that is to be written.
+        metadata: columns other than modalities; ``sample_id`` is required.
+        cells: by modality, the text of an original cell, or a synthetic sample (*shape) to write.
     """
 
-    facts: Mapping[str, str]
+    metadata: Mapping[str, str]
     cells: Mapping[str, str | Tensor]
 
 
 def write_folder(
     out: Path,
     modalities: Mapping[str, Modality],
-    entries: Iterable[FolderRow],
-    facts: Mapping[str, Any],
+    rows: Iterable[ManifestRow],
+    provenance: Mapping[str, Any],
     original: Path | None = None,
 ) -> None:
-    """Write a manifest, the files that it names, and ``provenance.json``: all of it, or nothing.
+    """Write a manifest, the files it names, and ``provenance.json``; on failure, nothing remains.
 
-    The manifest's last column says of a row that it is synthetic, and of one that is so in part, in which modalities.
+    The manifest's last column marks synthetic rows and names the synthetic modalities of rows that are only partly so.
 
     Args:
-        out: a place that is empty or does not exist.
-        modalities: by column.
-        entries: one or more, with the same columns.
-        facts: where it came from, for ``provenance.json``.
-        original: a folder to which the new one gets a link named ``original``, so that cells may lead into it.
+        out: folder to create; it must be empty or not exist.
+        modalities: modalities by column.
+        rows: one or more rows with the same columns.
+        provenance: where the samples came from, for ``provenance.json``.
+        original: folder that original cells refer to; the new folder links to it as ``original``.
 
     Raises:
-        RunError: if the place is taken or cannot be written.
+        RunError: if the folder exists or cannot be written.
     """
     with new_folder(out) as folder:
         try:
-            if original is not None:  # relative, so that both can be moved together
-                place = os.path.relpath(original.resolve(), out.parent.resolve() / out.name)
-                (folder / ORIGINAL).symlink_to(place, target_is_directory=True)
-            places = folders(modalities)
-            for name in places.values():
+            if original is not None:  # a relative link, so that both can be moved together
+                target = os.path.relpath(original.resolve(), out.parent.resolve() / out.name)
+                (folder / ORIGINAL).symlink_to(target, target_is_directory=True)
+            subfolders = modality_folders(modalities)
+            for name in subfolders.values():
                 (folder / name).mkdir()
-            header, rows, seen = list[str](), list[list[str]](), set[str]()
-            for entry in entries:
-                header = [*entry.facts, *modalities, notice_column([*entry.facts, *modalities])]
-                rows.append([*entry.facts.values(), *_cells(folder, modalities, places, entry, seen)])
-            write_bytes(folder / TABLE, as_table([header, *rows]))
-            write_provenance(folder, facts)
+            header, table, used = list[str](), list[list[str]](), set[str]()
+            for row in rows:
+                header = [*row.metadata, *modalities, notice_column([*row.metadata, *modalities])]
+                table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, used)])
+            write_bytes(folder / TABLE, csv_text([header, *table]).encode())
+            write_provenance(folder, provenance)
         except OSError as error:
             raise RunError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
 
 
-def _cells(
-    folder: Path, modalities: Mapping[str, Modality], places: Mapping[str, str], entry: FolderRow, seen: set[str]
+def _write_cells(
+    folder: Path, modalities: Mapping[str, Modality], subfolders: Mapping[str, str], row: ManifestRow, used: set[str]
 ) -> list[str]:
-    """A row's cells, the files of those that are new written, and what is said of it."""
-    stem, made, cells = plain_name(entry.facts["sample_id"], LONGEST, seen), list[str](), list[str]()
+    """Write the synthetic samples of a row, and return its cells and its notice."""
+    stem, synthetic, cells = safe_file_name(row.metadata["sample_id"], LONGEST, used), list[str](), list[str]()
     for name, modality in modalities.items():
-        cell = entry.cells[name]
+        cell = row.cells[name]
         if isinstance(cell, Tensor):
-            made.append(name)
-            cell = write_cell(folder, modality, places.get(name, ""), stem, cell)
+            synthetic.append(name)
+            cell = write_cell(folder, modality, subfolders.get(name, ""), stem, cell)
         cells.append(cell)
-    if len(made) == len(modalities):
+    if len(synthetic) == len(modalities):
         return [*cells, NOTICE]
-    return [*cells, f"{NOTICE}: {', '.join(made)}" if made else ""]
+    return [*cells, f"{NOTICE}: {', '.join(synthetic)}" if synthetic else ""]
 
 
-def write_cell(folder: Path, modality: Modality, place: str, stem: str, sample: Tensor) -> str:
-    """Write a synthetic sample (*shape), and give the manifest's cell: the value itself, or a path within the folder.
+def write_cell(folder: Path, modality: Modality, subfolder: str, stem: str, sample: Tensor) -> str:
+    """Write a synthetic sample (*shape), and return the manifest's cell: the value, or a path relative to the folder.
 
     Args:
-        folder: the manifest's.
-        modality: whose sample it is.
-        place: its folder in that one.
-        stem: of the file's name.
-        sample: what is written.
+        folder: folder of the manifest.
+        modality: the sample's modality.
+        subfolder: the modality's folder within it.
+        stem: stem of the file's name.
+        sample: the sample.
     """
     if modality.cell == "value":
         return modality.format(sample)
-    path = Path(place) / f"{stem}{modality.suffix}"
+    path = Path(subfolder) / f"{stem}{modality.suffix}"
     modality.write(sample, folder / path)
-    mark(folder / path)
+    mark_png(folder / path)
     return path.as_posix()
 
 
-def mark(path: Path) -> None:
-    """Say within a PNG that it is synthetic, in a chunk of text after its header; leave any other file as it is.
+def mark_png(path: Path) -> None:
+    """Insert the notice into a PNG, as a text chunk after its header; leave other files unchanged.
 
     Source: ISO/IEC 15948, *Portable Network Graphics*, 11.3.4: the keyword ``Warning``.
     """
@@ -123,60 +124,53 @@ def mark(path: Path) -> None:
         return
     chunk = b"tEXt" + b"Warning\0" + NOTICE.encode("latin-1")
     whole = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
-    path.write_bytes(content[:_HEADER] + whole + content[_HEADER:])
+    path.write_bytes(content[:_HEADER_SIZE] + whole + content[_HEADER_SIZE:])
 
 
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-_HEADER = 33
-"""Bytes of a PNG's signature and of its first chunk."""
+_HEADER_SIZE = 33
+"""Bytes of a PNG's signature and first chunk."""
 
 
 def notice_column(columns: Iterable[str]) -> str:
-    """What the column is called that says that a row is synthetic, in a manifest that has others."""
-    taken, name = set(columns), "origin"
-    while name in taken:
+    """Return an unused name for the column that marks synthetic rows."""
+    used, name = set(columns), "origin"
+    while name in used:
         name += "_of_sample"
     return name
 
 
-def as_table(rows: Iterable[Sequence[str]]) -> bytes:
-    """A CSV file of rows."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def write_provenance(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Say of a folder that it is synthetic, from what, and since when."""
+def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Write ``provenance.json``: the notice, where the samples came from, and the date."""
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    write_json(folder / PROVENANCE, {"notice": NOTICE, **facts, "date": date})
+    write_json(folder / PROVENANCE, {"notice": NOTICE, **provenance, "date": date})
 
 
-def folders(modalities: Mapping[str, Modality]) -> dict[str, str]:
-    """A folder's name for each modality that is in files."""
+def modality_folders(modalities: Mapping[str, Modality]) -> dict[str, str]:
+    """Return a folder name for each modality that is stored in files."""
     names = [name for name, modality in modalities.items() if modality.cell == "path"]
-    return distinct(names, 60, (TABLE, PROVENANCE, ORIGINAL))
+    return unique_file_names(names, 60, (TABLE, PROVENANCE, ORIGINAL))
 
 
 LONGEST = 40
-"""Letters of a class's or sample's name in a file's: with a number and an ending they fit a file system's 255 bytes."""
+"""Maximum letters of a class or sample in a file name: with number and suffix within the 255 bytes of file systems."""
 
 
-def distinct(names: Sequence[str], longest: int, taken: Iterable[str] = ()) -> dict[str, str]:
-    """File names from free text, of which no two are the same; see :func:`plain_name`."""
-    seen = set(taken)
-    return {name: plain_name(name, longest, seen) for name in names}
+def unique_file_names(names: Sequence[str], longest: int, used: Iterable[str] = ()) -> dict[str, str]:
+    """Return a distinct file name for each free text; see :func:`safe_file_name`."""
+    taken = set(used)
+    return {name: safe_file_name(name, longest, taken) for name in names}
 
 
-def plain_name(name: str, longest: int, seen: set[str]) -> str:
-    """A file's name from free text, since classes, samples and modalities may be called anything.
+def safe_file_name(name: str, longest: int, used: set[str]) -> str:
+    """Return a file name for a class, sample or modality, which may have any name; long names keep their end.
 
-    It is none of those seen, to which it is added, nor so where a file system does not tell capitals, or the ways to
-    write an accent, apart. Of a long name the end is kept.
+    The result differs from all names in ``used``, to which it is added, also where a file system ignores case or the
+    normalization of accents.
     """
     plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
     safe = plain[-longest:].strip(". ") or "_"
-    while (same := unicodedata.normalize("NFKC", safe).casefold()) in seen:
+    while (key := unicodedata.normalize("NFKC", safe).casefold()) in used:
         safe += "_"
-    seen.add(same)
+    used.add(key)
     return safe

@@ -1,4 +1,4 @@
-"""A trained model and a density a class: what new samples come from."""
+"""Generation of new samples from a trained model and one density per class."""
 
 import json
 import warnings
@@ -26,19 +26,20 @@ from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.drawing import draw
 
 PRIORS = ("frequency", "uniform")
-"""How common classes are taken to be: as among the samples that the densities are fitted to, or all alike."""
+"""Prior probabilities of the classes: their frequencies among the fitted samples, or uniform."""
 
 
 class Synthesizer:
-    """Draws latents from the density of one class and decodes them into every modality together.
+    """Draws latents from the density of one class and decodes them into all modalities.
 
     Args:
-        vae: a trained model.
-        sampler: what learns each class's density; a copy of it is fitted to each class.
+        vae: trained model.
+        sampler: density sampler; a copy is fitted to each class.
 
     Attributes:
-        fitted_on: how many samples each class's density was fitted to.
-        refused: why a class has no density, for instance that it has too few samples.
+        densities: fitted sampler by class.
+        fitted_on: number of fitted samples by class.
+        failures: reason by class without a density, such as too few samples.
 
     Example:
         >>> import torch
@@ -54,48 +55,46 @@ class Synthesizer:
         self.sampler = DensitySampler.of(sampler)
         self.densities: dict[str, DensitySampler] = {}
         self.fitted_on: dict[str, int] = {}
-        self.refused: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
 
     def fit(self, data: MultimodalDataset) -> Self:
-        """Fit one density a class to the embeddings of labeled samples, and return itself.
+        """Fit one density per class to the embeddings of labeled samples, and return this synthesizer.
 
-        A class from which no density can be learned goes without: the others can be sampled, and it says why not.
+        A class to which no density can be fitted is skipped with a warning; the others can be sampled.
 
         Raises:
-            SamplerError: naming each class, if no density can be learned from any.
+            SamplerError: naming each class, if no class can be fitted.
 
         Warns:
-            MultimodalVAEWarning: of each class that goes without.
+            MultimodalVAEWarning: for each skipped class.
         """
-        self.densities, self.fitted_on, self.refused = {}, {}, {}
+        self.densities, self.fitted_on, self.failures = {}, {}, {}
         latents = self.vae.embed(data)
         classes = {name: latents[data.labels == index] for index, name in enumerate(data.classes)}
         prepared = self.sampler.prepare(list(classes.values()))
-        for name, chosen in classes.items():
+        for name, of_class in classes.items():
             try:
-                self.densities[name] = DensitySampler.of(prepared).fit(chosen)
+                self.densities[name] = DensitySampler.of(prepared).fit(of_class)
             except SamplerError as error:
-                self.refused[name] = str(error)
+                self.failures[name] = str(error)
             else:
-                self.fitted_on[name] = len(chosen)
-        if self.refused and not self.densities:
-            raise SamplerError("; ".join(f"class {name!r}: {why}" for name, why in self.refused.items()))
-        for name, why in self.refused.items():
+                self.fitted_on[name] = len(of_class)
+        if self.failures and not self.densities:
+            raise SamplerError("; ".join(f"class {name!r}: {reason}" for name, reason in self.failures.items()))
+        for name, reason in self.failures.items():
             warnings.warn(
-                f"the class {name!r} has no density, so nothing can be drawn of it: {why}",
-                MultimodalVAEWarning,
-                stacklevel=2,
+                f"the class {name!r} has no density and cannot be sampled: {reason}", MultimodalVAEWarning, stacklevel=2
             )
         return self
 
     def density(self, label: str) -> Distribution:
-        """The density of one class, over latents (latent_dim,).
+        """Return the density of one class, a distribution of latents (latent_dim,).
 
         Raises:
-            SamplerError: if there is no such class, it has no density, or nothing has been fitted.
+            SamplerError: if the class is unknown or has no density, or nothing has been fitted.
         """
-        if label in self.refused:
-            raise SamplerError(f"class {label!r}: {self.refused[label]}")
+        if label in self.failures:
+            raise SamplerError(f"class {label!r}: {self.failures[label]}")
         if not self.densities:
             raise SamplerError("no density has been fitted; call fit first")
         if label not in self.densities:
@@ -110,13 +109,13 @@ class Synthesizer:
 
         Args:
             label: the class.
-            count: how many.
-            seed: of the draws; torch's default generator goes on where it is None.
-            temperature: how far from the density's mean, relative to its draws: 0 gives the mean, 1 the draws.
-            min_quantile: share of the density's least likely draws that is left out.
+            count: number of latents.
+            seed: seed of the draws. Default: torch's current random state.
+            temperature: factor on the distance from the density's mean; below 1, samples vary less.
+            min_quantile: share of the density's least likely draws to reject.
 
         Raises:
-            SamplerError: if there is no such class, or nothing has been fitted.
+            SamplerError: if the class is unknown or has no density, or nothing has been fitted.
             ConfigurationError: if a setting is out of range.
         """
         density = self.density(label)
@@ -126,32 +125,31 @@ class Synthesizer:
     def sample(
         self, label: str, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
     ) -> dict[str, Tensor]:
-        """Draw new samples of one class, (count, *shape) by modality, belonging together row by row.
+        """Draw new samples of one class, (count, *shape) by modality; a row is one sample in all modalities.
 
-        The settings are those of :meth:`latents`.
+        The arguments are those of :meth:`latents`.
         """
         return self.vae.generate(self.latents(label, count, seed, temperature, min_quantile))
 
     def classify(self, latents: Tensor, prior: str = "frequency") -> Tensor:
-        r"""The probability of each class given latents, by Bayes' rule on the classes' densities.
+        r"""Return the probability of each class given latents, by Bayes' rule on the densities of the classes.
 
         .. math:: P(k \mid z) = \frac{\pi_k\, p_k(z)}{\sum_j \pi_j\, p_j(z)}
 
-        A kernel density remembers the latents that it was fitted to: of those very samples it is too sure.
+        A kernel density overfits its own latents: on the samples it was fitted to, the probabilities are too certain.
 
         Args:
             latents: (N, latent_dim), such as posterior means.
-            prior: :math:`\pi`; ``"frequency"``, each class's share of the samples that the densities are fitted to, or
-                ``"uniform"``, one for all. What is right is how common the classes are where the samples come from.
+            prior: :math:`\pi`; ``"frequency"``, each class's share of the fitted samples, or ``"uniform"``. Choose the
+                one nearer to the frequencies where the samples come from.
 
         Returns:
             (N, K) of float64 in the order of the model's classes; each row sums to 1.
 
         Raises:
-            ConfigurationError: if there is no such prior.
-            DataError: if the latents are of another length, or not finite.
-            SamplerError: if nothing has been fitted, a class has no density, or a latent is so far out that every
-                density of it is zero.
+            ConfigurationError: if the prior is unknown.
+            DataError: if the latents have another shape, or are not finite.
+            SamplerError: if nothing has been fitted, a class has no density, or all densities of a latent are zero.
 
         Source: Hastie, Tibshirani and Friedman (2009), *The Elements of Statistical Learning*, equation 6.25.
         """
@@ -159,19 +157,19 @@ class Synthesizer:
             raise ConfigurationError(f"there is no prior {prior!r}; {did_you_mean(prior, PRIORS)}")
         if latents.shape[1:] != (self.vae.latent_dim,) or not bool(latents.isfinite().all()):
             raise DataError(
-                f"latents of the shape {tuple(latents.shape)} are given to classify, and finite numbers of the shape "
-                f"(N, {self.vae.latent_dim}) are wanted"
+                f"latents to classify must be finite numbers of the shape (N, {self.vae.latent_dim}); their shape is "
+                f"{tuple(latents.shape)}"
             )
         densities = [self.density(name).log_prob(latents).double().cpu() for name in self.vae.classes]
         weights = [self.fitted_on[name] if prior == "frequency" else 1 for name in self.vae.classes]
         joint = torch.stack(densities, 1) + torch.tensor(weights, dtype=torch.float64).log()
-        lost = joint.amax(1).isneginf().nonzero().flatten().tolist()
-        if lost:
-            raise SamplerError(f"latent {lost[0]} has the density zero in every class, so no class can be told")
+        outliers = joint.amax(1).isneginf().nonzero().flatten().tolist()
+        if outliers:
+            raise SamplerError(f"latent {outliers[0]} has density zero in every class, so it cannot be classified")
         return joint.softmax(1)
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors of all densities, by the number of the class and their name."""
+        """Return the tensors of all densities, by number of the class and name."""
         return {
             f"{index}.{name}": tensor
             for index, density in enumerate(self.densities.values())
@@ -179,18 +177,18 @@ class Synthesizer:
         }
 
     def save(self, path: Path) -> None:
-        """Write the densities, without the model, as a safetensors file."""
-        facts = {
+        """Write the densities, without the model, to a safetensors file."""
+        metadata = {
             "sampler": self.sampler.configuration,
             "parts": records(self.sampler),
             "fitted_on": self.fitted_on,
-            "refused": self.refused,
+            "failures": self.failures,
         }
-        write_tensors(path, self.state(), {"synthesizer": json.dumps(facts)})
+        write_tensors(path, self.state(), {"synthesizer": json.dumps(metadata)})
 
     @classmethod
     def load(cls, path: Path, vae: MultimodalVAE) -> Self:
-        """Read densities back.
+        """Read the densities of a model.
 
         Raises:
             RunError: if the file is damaged, or belongs to a model with other classes.
@@ -199,14 +197,14 @@ class Synthesizer:
         try:
             facts = json.loads(metadata["synthesizer"])
             sampler, fitted_on, parts = facts["sampler"], dict(facts["fitted_on"]), list(facts["parts"])
-            refused = dict(facts.get("refused", {}))
+            failures = dict(facts.get("failures", {}))
         except (KeyError, ValueError, TypeError) as error:
-            raise RunError(f"{path} does not hold the densities of a synthesizer") from error
-        if list(fitted_on) != [name for name in vae.classes if name not in refused]:
-            raise RunError(f"{path} holds densities of the classes {list(fitted_on)}, and the model has {vae.classes}")
+            raise RunError(f"{path} does not contain densities of a synthesizer") from error
+        if list(fitted_on) != [name for name in vae.classes if name not in failures]:
+            raise RunError(f"{path} has densities of the classes {list(fitted_on)}, but the model has {vae.classes}")
         require(parts, f"the density in {path}")
         synthesizer = cls(vae, sampler)
-        synthesizer.fitted_on, synthesizer.refused = fitted_on, refused
+        synthesizer.fitted_on, synthesizer.failures = fitted_on, failures
         for index, name in enumerate(fitted_on):
             prefix = f"{index}."
             state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""What a model says of samples in numbers: latents in an ``.npz``, probabilities of classes in a CSV file."""
+"""A model's output for given samples as numbers: latents in an ``.npz``, class probabilities in a CSV file."""
 
 import io
 from pathlib import Path
@@ -8,15 +8,14 @@ from torch import Tensor
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.files import require_vacant, write_bytes
-from multimodal_vae.synthesis.folder import as_table
+from multimodal_vae.files import csv_text, require_vacant, write_bytes
 
 
 def write_latents(path: Path, data: MultimodalDataset, posterior: Gaussian) -> None:
-    """Write posteriors of samples: ``sample_id``, ``patient_id`` and ``label`` (N,), ``mean`` and ``logvar`` (N, D).
+    """Write the posteriors: ``sample_id``, ``patient_id`` and ``label`` (N,), ``mean`` and ``logvar`` (N, D).
 
     Raises:
-        RunError: if the place is taken or cannot be written.
+        RunError: if the file exists or cannot be written.
     """
     require_vacant(path)
     content = io.BytesIO()
@@ -24,7 +23,7 @@ def write_latents(path: Path, data: MultimodalDataset, posterior: Gaussian) -> N
         content,
         sample_id=np.array(data.ids),
         patient_id=np.array(data.patients),
-        label=np.array(labels(data)),
+        label=np.array(label_names(data)),
         mean=posterior.mean.numpy(),
         logvar=posterior.logvar.numpy(),
     )
@@ -32,20 +31,20 @@ def write_latents(path: Path, data: MultimodalDataset, posterior: Gaussian) -> N
 
 
 def probability_table(data: MultimodalDataset, probabilities: Tensor) -> str:
-    """A CSV file of ``sample_id``, ``label``, the most probable class as ``predicted``, and a column ``p(class)`` each.
+    """Return a CSV table: ``sample_id``, ``label``, ``predicted`` (the most probable class), ``p(CLASS)`` per class.
 
     Args:
         data: N samples.
-        probabilities: (N, K), in the order of its classes.
+        probabilities: (N, K), in the order of the data's classes.
     """
     header = ["sample_id", "label", "predicted", *(f"p({name})" for name in data.classes)]
     rows = [
         [name, label, data.classes[int(row.argmax())], *(f"{float(value):.6g}" for value in row)]
-        for name, label, row in zip(data.ids, labels(data), probabilities, strict=True)
+        for name, label, row in zip(data.ids, label_names(data), probabilities, strict=True)
     ]
-    return as_table([header, *rows]).decode()
+    return csv_text([header, *rows])
 
 
-def labels(data: MultimodalDataset) -> list[str]:
-    """The name of each sample's class, empty where it has none."""
+def label_names(data: MultimodalDataset) -> list[str]:
+    """Return the name of each sample's class; empty for unlabeled samples."""
     return [data.classes[label] if label >= 0 else "" for label in data.labels.tolist()]

@@ -1,4 +1,4 @@
-"""The laws that every part keeps, for third parties to run on their own: in pytest, from Python, or ``mmvae check``."""
+"""Conformance tests, the laws, of all kinds of parts: for pytest, for Python, and behind ``mmvae check``."""
 
 from multimodal_vae.testing.law import Law, LawBroken, laws
 from multimodal_vae.testing.parametrize import parametrize_with_checks

@@ -1,4 +1,4 @@
-"""Every part once through what the core does with it."""
+"""Use a part as the core does."""
 
 from collections.abc import Mapping
 from functools import singledispatch
@@ -20,25 +20,25 @@ from multimodal_vae.samplers.base import DensitySampler
 LATENT, CLASSES = 6, 3
 SHARED = 6
 SIZES: Mapping[str, int] = {"image": 7, "signal": 4, "table": 3}
-"""Dimensions to share and numbers of features that fusions are tried with."""
+"""Numbers of shared dimensions and of features per modality, to test fusions with."""
 
 CONFIGURATION = {"training": {"epochs": 2, "per_class": 4}, "model": {"latent_dim": LATENT}}
-FIGURES = {
+METRICS = {
     "epoch": 1,
     "training.loss": 1.5,
     "training.kl": 0.25,
-    "training.reconstruction.ecg, lead [II]": 1.25,
+    "training.reconstruction.lead [II], mV": 1.25,
     "validation.loss": float("inf"),
     "machine.seconds": 0.125,
     "machine.memory_gib": 0.5,
 }
-"""What loggers are tried with."""
+"""Metrics to test loggers with."""
 
 
 @singledispatch
 def exercise(part: Part) -> None:
-    """Use a part."""
-    raise TypeError(f"{part!r} is of no kind that is known")
+    """Use a part once."""
+    raise TypeError(f"{part!r} is of no known kind")
 
 
 @exercise.register
@@ -55,11 +55,11 @@ def _(part: Modality) -> None:
     with torch.no_grad():
         part.check(part.observe(decoded))
     part.plot(samples[0], Figure().subplots())
-    again(part, samples[0])
+    round_trip(part, samples[0])
 
 
-def again(part: Modality, sample: Tensor) -> Tensor:
-    """A sample as it comes back from what the modality writes."""
+def round_trip(part: Modality, sample: Tensor) -> Tensor:
+    """Return a sample after writing and reading it."""
     if part.cell == "value":
         return torch.as_tensor(part.read(part.format(sample)))
     with TemporaryDirectory() as folder:
@@ -70,29 +70,29 @@ def again(part: Modality, sample: Tensor) -> Tensor:
 
 @exercise.register
 def _(part: Fusion) -> None:
-    part.build(SIZES, latent_of(part))
-    part.divergence(*asked_of(part, *fused_from(5)))
+    part.build(SIZES, latent_dim_of(part))
+    part.divergence(*divergence_arguments(part, *fusion_inputs(5)))
 
 
-def latent_of(part: Fusion, sizes: Mapping[str, int] = SIZES, shared: int = SHARED) -> int:
-    """Length of a latent that leaves so many dimensions to be shared."""
+def latent_dim_of(part: Fusion, sizes: Mapping[str, int] = SIZES, shared: int = SHARED) -> int:
+    """Return the latent dimension that leaves ``shared`` dimensions besides the private ones."""
     return shared + part.private * len(sizes)
 
 
-def asked_of(
+def divergence_arguments(
     part: Fusion, features: Mapping[str, Tensor], present: Tensor
 ) -> tuple[Gaussian, Tensor, dict[str, Tensor], Tensor, Tensor]:
-    """What the core makes of a batch in training: the arguments of :meth:`Fusion.divergence`, a row a question."""
+    """Return the arguments of :meth:`Fusion.divergence` in training, with one row per sample and subset."""
     subsets = part.subsets(present)
-    wanted = subsets.weight > 0
-    rows = wanted.nonzero(as_tuple=True)[1]
-    folded, asked = {name: x[rows] for name, x in features.items()}, subsets.mask[wanted]
-    posterior = part(folded, asked)
-    return posterior, posterior.rsample(), folded, asked, present[rows]
+    used = subsets.weight > 0
+    rows = used.nonzero(as_tuple=True)[1]
+    folded, mask = {name: x[rows] for name, x in features.items()}, subsets.mask[used]
+    posterior = part(folded, mask)
+    return posterior, posterior.rsample(), folded, mask, present[rows]
 
 
-def fused_from(count: int) -> tuple[dict[str, Tensor], Tensor]:
-    """Features as encoders give them, all present."""
+def fusion_inputs(count: int) -> tuple[dict[str, Tensor], Tensor]:
+    """Return random features of all modalities, and their mask."""
     features = {name: torch.randn(count, size) for name, size in SIZES.items()}
     return features, torch.ones(count, len(SIZES), dtype=torch.bool)
 
@@ -107,7 +107,7 @@ def _(part: MetricLoss) -> None:
 def _(part: DensitySampler) -> None:
     try:
         part.fit(torch.randn(30, 2))().sample((3,))
-    except SamplerError:  # what a sampler refuses, it refuses in its own words; other laws ask for what it accepts
+    except SamplerError:  # other laws require what a sampler must accept
         return
 
 
@@ -115,5 +115,5 @@ def _(part: DensitySampler) -> None:
 def _(part: Logger) -> None:
     with TemporaryDirectory() as folder:
         part.open(Path(folder), CONFIGURATION)
-        part.log(1, FIGURES)
+        part.log(1, METRICS)
         part.close()

@@ -1,4 +1,4 @@
-"""What the laws measure with."""
+"""Comparisons and checks that the laws share."""
 
 import os
 import random
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from multimodal_vae.testing.law import LawBroken, expect
 
 
-def through_a_file(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as they come back from a safetensors file."""
+def save_and_load(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors after saving them to safetensors and loading them."""
     plain = {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
     return safetensors.torch.load(safetensors.torch.save(plain))
 
 
-def stir(module: nn.Module) -> None:
-    """Move parameters a little off their initial values, zeros too."""
+def perturb(module: nn.Module) -> None:
+    """Change all parameters a little, those that are zero too."""
     with torch.no_grad():
         for parameter in module.parameters():
             size = float(parameter.abs().mean()) if parameter.numel() else 0.0
@@ -31,7 +31,7 @@ def stir(module: nn.Module) -> None:
 
 
 def same(first: Tensor, second: Tensor, tolerance: float = 0.0) -> bool:
-    """Whether two tensors agree, within a tolerance relative to the larger value."""
+    """Return whether two tensors are equal within a tolerance relative to their largest value."""
     first, second = first.detach(), second.detach()
     if first.shape != second.shape:
         return False
@@ -41,26 +41,26 @@ def same(first: Tensor, second: Tensor, tolerance: float = 0.0) -> bool:
     return bool(((first - second).abs() <= tolerance * scale).all())
 
 
-def farthest(first: Tensor, second: Tensor) -> str:
-    """How far two tensors are from each other, for a message."""
+def difference(first: Tensor, second: Tensor) -> str:
+    """Describe the largest difference between two tensors."""
     if first.shape != second.shape:
-        return f"the shapes {tuple(first.shape)} and {tuple(second.shape)}"
+        return f"shapes {tuple(first.shape)} and {tuple(second.shape)}"
     return f"a difference of {float((first.detach().double() - second.detach().double()).abs().max()):.3g}"
 
 
 def expect_gradients(module: nn.Module, what: str) -> None:
-    """Hold that every parameter takes part in what was differentiated."""
+    """Require a finite gradient of every parameter."""
     for name, parameter in module.named_parameters():
-        expect(parameter.grad is not None, f"no gradient for {name!r} of {what}", "every parameter is used")
+        expect(parameter.grad is not None, f"no gradient for {name!r} of {what}", "a gradient for every parameter")
         if parameter.grad is not None:
             finite = bool(parameter.grad.isfinite().all())
-            expect(finite, f"a gradient for {name!r} of {what} that is not finite", "a finite gradient")
+            expect(finite, f"a gradient of {name!r} of {what} that is not finite", "a finite gradient")
 
 
 def expect_device_followed(run: Callable[[], Any]) -> None:
-    """Hold that a computation on the device "meta" meets no tensor of the CPU.
+    """Require that a computation on the device "meta" uses no tensor of the CPU.
 
-    What a meta tensor cannot do because it has no values is no fault, and ends the trial.
+    An operation that needs values, which meta tensors lack, ends the computation without a fault.
     """
     try:
         run()
@@ -68,23 +68,23 @@ def expect_device_followed(run: Callable[[], Any]) -> None:
         return
     except RuntimeError as error:
         if "not on the expected device" in str(error) or "same device" in str(error):
-            raise LawBroken(str(error), "tensors made on the way are made on the device of the input") from error
+            raise LawBroken(str(error), "new tensors on the device of the input") from error
         if "meta tensor" not in str(error):
             raise
 
 
 def _globals() -> dict[str, Any]:
     state = {
-        "the working directory": os.getcwd(),
-        "the environment": dict(os.environ),
+        "working directory": os.getcwd(),
+        "environment": dict(os.environ),
         "Python's random state": random.getstate(),
-        "numpy's random state": str(np.random.get_state()),  # noqa: NPY002  (the global one is what is watched)
+        "numpy's random state": str(np.random.get_state()),  # noqa: NPY002  (checks the global generator)
         "numpy's error handling": np.geterr(),
-        "the filters of warnings": list(warnings.filters),
-        "torch's default type": torch.get_default_dtype(),
+        "warning filters": list(warnings.filters),
+        "torch's default dtype": torch.get_default_dtype(),
         "torch's number of threads": torch.get_num_threads(),
-        "whether torch takes gradients": torch.is_grad_enabled(),
-        "whether torch is deterministic": torch.are_deterministic_algorithms_enabled(),
+        "torch's gradient mode": torch.is_grad_enabled(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
     }
     if "matplotlib" in sys.modules:
         state["matplotlib's settings"] = dict(sys.modules["matplotlib"].rcParams)
@@ -95,10 +95,10 @@ def _globals() -> dict[str, Any]:
 
 @contextmanager
 def nothing_global_changes() -> Iterator[None]:
-    """Hold that a block leaves the process as it was, torch's random state aside, which may be drawn from."""
+    """Require that a block changes no global state other than torch's random state, from which it may draw."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
-        # From a state that no part can know, or one that seeds would go unnoticed the second time.
+        # From a random state: a part that seeds would leave a known one unchanged the second time.
         random.seed()
         np.random.seed()  # noqa: NPY002
         before = _globals()
@@ -108,11 +108,11 @@ def nothing_global_changes() -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
     for what, value in before.items():
-        expect(after[what] == value, f"{what} changed", "what belongs to the whole process stays as it is")
+        expect(after[what] == value, f"changed {what}", "no change of global state")
 
 
 def expect_no_reseeding(run: Callable[[], Any]) -> None:
-    """Hold that a computation draws from torch's generator at most, and never seeds it."""
+    """Require that a computation does not seed torch's generator."""
     ends = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -120,6 +120,6 @@ def expect_no_reseeding(run: Callable[[], Any]) -> None:
         ends.append(torch.random.get_rng_state())
     expect(
         not torch.equal(*ends),
-        "torch's random state is the same after it, whatever it was before",
-        "torch's generator is drawn from, never seeded: the core seeds it",
+        "the same random state of torch after different seeds",
+        "draws from torch's generator without seeding it",
     )

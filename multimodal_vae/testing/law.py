@@ -1,4 +1,4 @@
-"""What a law is, and how one is tried on a part."""
+"""Laws: conformance tests that every part of a kind passes."""
 
 import copy
 import importlib
@@ -18,70 +18,70 @@ _LAWS: list["Law"] = []
 
 
 class LawBroken(AssertionError):  # noqa: N818  (named for what happened)
-    """A part does not keep a law.
+    """A part breaks a law.
 
     Attributes:
-        seen: what the part did.
-        expected: what the law asks for.
+        actual: what the part did.
+        expected: what the law requires.
     """
 
-    def __init__(self, seen: str, expected: str, where: str = "") -> None:
-        self.seen = seen
+    def __init__(self, actual: str, expected: str, where: str = "") -> None:
+        self.actual = actual
         self.expected = expected
-        super().__init__(f"{where}{': ' if where else ''}seen: {seen}; expected: {expected}")
+        super().__init__(f"{where}{': ' if where else ''}actual: {actual}; expected: {expected}")
 
 
 @dataclass(frozen=True)
 class Law:
-    """One law of one kind of part; called with a part, it returns where the part keeps it.
+    """One law of one kind of part; a call with a part raises if the part breaks it.
 
     Attributes:
-        kind: of the parts it is for.
-        name: of the law.
-        statement: what it says, one sentence.
+        kind: kind of part.
+        name: name of the law.
+        statement: what the law requires, in one sentence.
     """
 
     kind: str
     name: str
     statement: str
-    _trial: Callable[[Any], None]
+    _test: Callable[[Any], None]
 
     def __call__(self, part: Part) -> None:
-        """Try the law on a copy of a part, with seeded random numbers.
+        """Test a copy of a part, with seeded random numbers.
 
         Raises:
-            LawBroken: with the law, the part, what was seen and what was expected.
+            LawBroken: with the law, the part, what the part did and what the law requires.
         """
         where = f"law {self.name!r} of a {self.kind}, on {part!r}"
         try:
-            with seeded(0), redirect_stderr(StringIO()):  # a logger may speak to whoever waits, which here is nobody
-                self._trial(copy.deepcopy(part))
+            with seeded(0), redirect_stderr(StringIO()):  # a logger may print
+                self._test(copy.deepcopy(part))
         except LawBroken as broken:
-            raise LawBroken(broken.seen, broken.expected, where) from broken.__cause__
-        except Exception as error:  # whatever a part raises breaks the law that was tried
+            raise LawBroken(broken.actual, broken.expected, where) from broken.__cause__
+        except Exception as error:  # any exception of the part breaks the law
             raise LawBroken(f"{type(error).__name__}: {error}", self.statement, where) from error
 
 
 def law(*kinds: str) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Declare a function to be a law: its name is the law's, the first line of its docstring what it says."""
+    """Declare a function to be a law: its name is the law's name, the first line of its docstring the statement."""
 
-    def declare(trial: Callable[[Any], None]) -> Callable[[Any], None]:
-        statement = (inspect.getdoc(trial) or "").splitlines()[0]
-        _LAWS.extend(Law(kind, trial.__name__, statement, trial) for kind in kinds)
-        return trial
+    def declare(test: Callable[[Any], None]) -> Callable[[Any], None]:
+        statement = (inspect.getdoc(test) or "").splitlines()[0]
+        _LAWS.extend(Law(kind, test.__name__, statement, test) for kind in kinds)
+        return test
 
     return declare
 
 
 def laws(kind: str) -> list[Law]:
-    """The laws of one kind of part.
+    """Return the laws of one kind of part.
 
     Args:
         kind: ``"modality"``, ``"fusion"``, ``"metric_loss"``, ``"sampler"`` or ``"logger"``.
 
     Example:
         >>> [law.name for law in laws("logger")][0]
-        'takes_the_figures_of_any_training'
+        'logs_any_metrics'
     """
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is no kind of part; there are {', '.join(KINDS)}")
@@ -90,7 +90,11 @@ def laws(kind: str) -> list[Law]:
     return [each for each in _LAWS if each.kind == kind]
 
 
-def expect(truth: bool, seen: Any, expected: str) -> None:
-    """Hold that something is true, or say what was seen in its place."""
-    if not truth:
-        raise LawBroken(str(seen), expected)
+def expect(condition: bool, actual: Any, expected: str) -> None:
+    """Require a condition.
+
+    Raises:
+        LawBroken: with what the part did and what the law requires.
+    """
+    if not condition:
+        raise LawBroken(str(actual), expected)

@@ -1,4 +1,4 @@
-"""Laws as pytest's parameters."""
+"""Laws as parameters of a pytest test."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
 
 def parametrize_with_checks(parts: "Iterable[Part | type[Part]]") -> "pytest.MarkDecorator":
-    """Parametrize a test with every law of every part given.
+    """Parametrize a test with all laws of the given parts.
 
     Args:
-        parts: parts with the settings to try, or classes whose settings all have defaults.
+        parts: instances, or classes whose settings all have defaults.
 
     Example:
-        A whole test file of a plugin::
+        The test file of a plugin::
 
             from multimodal_vae.testing import parametrize_with_checks
-            from multimodal_vae_ecg import ECG
+            from multimodal_vae_eeg import EEG
 
-            @parametrize_with_checks([ECG, ECG(leads=12)])
+            @parametrize_with_checks([EEG, EEG(channels=64)])
             def test_laws(part, check):
                 check(part)
     """
     import pytest
 
-    made = [part() if isinstance(part, type) else part for part in parts]
-    seen: Counter[str] = Counter()
+    instances = [part() if isinstance(part, type) else part for part in parts]
+    counts: Counter[str] = Counter()
     cases = []
-    for part in made:
+    for part in instances:
         label = type(part).__name__
-        seen[label] += 1
-        number = f"-{seen[label]}" if seen[label] > 1 else ""
+        counts[label] += 1
+        number = f"-{counts[label]}" if counts[label] > 1 else ""
         cases += [pytest.param(part, each, id=f"{label}{number}-{each.name}") for each in laws(part.kind)]
     return pytest.mark.parametrize(("part", "check"), cases)

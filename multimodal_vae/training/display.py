@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from multimodal_vae.loggers.console import figures_line
+from multimodal_vae.loggers.console import metrics_line
 from multimodal_vae.training.memory import peak_gib
 
 
@@ -73,4 +73,4 @@ class Display:
         peak = peak_gib(self._device)
         memory = "" if peak is None else f", {peak:.2f} GiB"
         self._bar.update(self._task, advance=1, epoch=epoch, rate=rate, memory=memory)
-        self._losses.plain = figures_line(metrics)
+        self._losses.plain = metrics_line(metrics)

@@ -167,9 +167,7 @@ class Normed(mv.Vector):
         return torch.nn.Sequential(torch.nn.Linear(self.size, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU())
 
     def decoder(self, latent_dim):
-        return torch.nn.Sequential(
-            torch.nn.Linear(latent_dim, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, self.size)
-        )
+        return torch.nn.Sequential(torch.nn.BatchNorm1d(latent_dim), super().decoder(latent_dim))
 
 
 @pytest.mark.parametrize("having", [1, 2])

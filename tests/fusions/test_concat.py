@@ -59,18 +59,18 @@ def test_a_stand_in_takes_the_place_of_what_is_absent(forgiving):
     present = torch.tensor([[True, True], [True, False], [False, True], [False, False], [True, True]])
     posterior = forgiving.eval()({"a": a, "b": b}, present)
     stand_a, stand_b = forgiving.stand_ins
-    seen = [torch.cat(pair) for pair in ((a[0], b[0]), (a[1], stand_b), (stand_a, b[2]), (stand_a, stand_b))]
-    torch.testing.assert_close(posterior.mean[:4], forgiving.mean(torch.stack(seen)))
-    # Evaluation hides nothing.
+    inputs = [torch.cat(pair) for pair in ((a[0], b[0]), (a[1], stand_b), (stand_a, b[2]), (stand_a, stand_b))]
+    torch.testing.assert_close(posterior.mean[:4], forgiving.mean(torch.stack(inputs)))
+    # Evaluation hides no modality.
     assert torch.equal(forgiving({"a": a, "b": b}, present).mean, posterior.mean)
 
 
 def test_training_hides_each_modality_as_often_as_is_said_but_never_all_of_them(forgiving):
     present = torch.ones(4000, 2, dtype=torch.bool)
-    shown = forgiving.train()._hide(present)
-    assert shown.any(1).all()
+    visible = forgiving.train()._hide(present)
+    assert visible.any(1).all()
     # Both would be hidden in 1/4 of the samples, which then keep both: each is hidden in 1/4. Five standard deviations.
-    assert (~shown).float().mean(0).tolist() == pytest.approx([0.25, 0.25], abs=5 * (0.25 * 0.75 / 4000) ** 0.5)
+    assert (~visible).float().mean(0).tolist() == pytest.approx([0.25, 0.25], abs=5 * (0.25 * 0.75 / 4000) ** 0.5)
 
 
 def test_training_shows_nothing_that_is_absent(forgiving):

@@ -32,7 +32,7 @@ class Heard(mv.Logger):
 
 
 class Seen(Heard):
-    shows = True
+    displays_progress = True
 
 
 @pytest.fixture(autouse=True)

@@ -70,15 +70,15 @@ REFUSED = {
     "a base": (lambda: mv.PyTorchMetricLearning("BaseMetricLossFunction"), ["has no 'BaseMetricLossFunction'"]),
     "a module": (lambda: mv.PyTorchMetricLearning("nca_loss"), ["has no 'nca_loss'"]),
     "of elsewhere": (lambda: mv.PyTorchMetricLearning("os.system"), ["has no 'os.system'"]),
-    "nameless": (lambda: mv.PyTorchMetricLearning({"margin": 1}), ["a name or a table with a name", "margin"]),
+    "nameless": (lambda: mv.PyTorchMetricLearning({"margin": 1}), ["give a name, or a table with a name", "margin"]),
     "no text": (lambda: mv.PyTorchMetricLearning(3), ["'loss'", "string"]),
     "miner's option": (
         lambda: mv.PyTorchMetricLearning("NCALoss", {"name": "TripletMarginMiner", "depth": 3}),
-        ["miners.TripletMarginMiner cannot be made", "depth"],
+        ["miners.TripletMarginMiner does not accept these options", "depth"],
     ),
     "loss's option": (
         lambda: mv.PyTorchMetricLearning({"name": "NCALoss", "depth": 3}).build(2, 2),
-        ["losses.NCALoss cannot be made", "depth"],
+        ["losses.NCALoss does not accept these options", "depth"],
     ),
     "distance unknown": (
         lambda: mv.PyTorchMetricLearning({"name": "NCALoss", "distance": "Taxi"}).build(2, 2),
@@ -107,7 +107,7 @@ def test_without_the_library_it_says_what_to_install(monkeypatch):
 def test_a_reducer_that_gives_no_number_is_refused():
     loss = mv.PyTorchMetricLearning({"name": "NCALoss", "reducer": "DoNothingReducer"})
     loss.build(LATENT, CLASSES)
-    with pytest.raises(mv.ConfigurationError, match="NCALoss with this reducer gives no scalar"):
+    with pytest.raises(mv.ConfigurationError, match="NCALoss with this reducer returns no scalar"):
         loss(torch.randn(6, LATENT), torch.arange(6) % CLASSES)
 
 

@@ -1,4 +1,4 @@
-"""Draws of every sampler against an independent sample of the same density, made by somebody else."""
+"""Compare draws of each sampler with an independent implementation of the same density."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from sklearn.neighbors import KernelDensity, NearestNeighbors
 import multimodal_vae as mv
 
 COUNT, DIMENSIONS = 4000, 3
-LEVEL = 1e-4  # of each test of a projection, 12 a sampler; the seeds are always the same
+LEVEL = 1e-4  # significance level of each projection, 12 per sampler; seeds are fixed
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def kernels(points, sampler):
 
 
 def variance_preserving(points, sampler):
-    """By the formula of a draw, where the sampler goes by that of the density."""
+    """Use the formula of a draw; the sampler uses that of the density."""
     rng, h, mean = np.random.default_rng(1), float(sampler.chosen), points.mean(0)
-    drawn = points[rng.integers(len(points), size=COUNT)] + h * rng.normal(size=(COUNT, DIMENSIONS))
-    return mean + (drawn - mean) / np.sqrt(1 + h**2 / points.var(0).mean())
+    draws = points[rng.integers(len(points), size=COUNT)] + h * rng.normal(size=(COUNT, DIMENSIONS))
+    return mean + (draws - mean) / np.sqrt(1 + h**2 / points.var(0).mean())
 
 
 def gaussian(points, sampler):
@@ -80,10 +80,10 @@ def test_draws_are_those_of_an_independent_sampler(sampler, oracle, points):
         pytest.importorskip("zuko")
     density = sampler.fit(torch.from_numpy(points))()
     torch.manual_seed(0)
-    drawn, expected = density.sample((COUNT,)).numpy(), oracle(points, sampler)
+    draws, expected = density.sample((COUNT,)).numpy(), oracle(points, sampler)
     directions = np.concatenate([np.eye(DIMENSIONS), np.random.default_rng(2).normal(size=(9, DIMENSIONS))])
     for direction in directions:
-        assert ks_2samp(drawn @ direction, expected @ direction).pvalue > LEVEL
+        assert ks_2samp(draws @ direction, expected @ direction).pvalue > LEVEL
 
 
 def test_the_two_sample_test_tells_a_bandwidth_that_is_a_little_too_large(points):

@@ -57,7 +57,7 @@ def test_the_same_seed_fits_the_same_and_another_does_not():
 
 @pytest.mark.parametrize("count", [2, 5, 9])
 def test_few_latents_are_refused_with_what_to_take_instead(count):
-    with pytest.raises(mv.SamplerError, match=f"at least 10 latents, and there are {count}.*'kde' or 'gaussian'"):
+    with pytest.raises(mv.SamplerError, match=f"at least 10 latents, not {count};.*'kde' or 'gaussian'"):
         mv.Flow().fit(torch.randn(count, 3))
 
 

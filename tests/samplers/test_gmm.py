@@ -37,11 +37,11 @@ def test_log_density_is_scikit_learns(covariance):
 def test_draws_have_the_moments_of_the_latents(covariance):
     torch.manual_seed(0)
     points = clusters()
-    drawn = mv.GMM(components=3, covariance=covariance, regularization=1e-6).fit(points)().sample((20000,))
+    draws = mv.GMM(components=3, covariance=covariance, regularization=1e-6).fit(points)().sample((20000,))
     # Expectation maximization keeps the data's mean and variances; the rest is the error of 20000 draws, five times.
     spread = points.std(0)
-    assert ((drawn.mean(0) - points.mean(0)).abs() < 5 * spread / 20000**0.5).all()
-    torch.testing.assert_close(drawn.var(0), points.var(0, correction=0), rtol=0.05, atol=0)
+    assert ((draws.mean(0) - points.mean(0)).abs() < 5 * spread / 20000**0.5).all()
+    torch.testing.assert_close(draws.var(0), points.var(0, correction=0), rtol=0.05, atol=0)
 
 
 def test_a_full_covariance_learns_correlation_and_a_diagonal_does_not():

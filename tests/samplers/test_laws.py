@@ -1,4 +1,4 @@
-"""What every density sampler of the core keeps to."""
+"""Tests of all density samplers of the core."""
 
 import json
 
@@ -79,7 +79,7 @@ def test_a_few_latents_give_a_density_or_one_sentence_on_what_to_do(spec, count,
     enough = {"gaussian": 2 if "shrinkage" in spec else 4, "flow": 10}.get(spec["name"], 2)
     few = latents[:count]
     if count < enough:
-        with pytest.raises(mv.SamplerError, match=f"'{spec['name']}'.*{count}.*(add samples|set a larger|take 'kde')"):
+        with pytest.raises(mv.SamplerError, match=f"'{spec['name']}'.*{count}.*(add samples|set a larger)"):
             sampler.fit(few)
         with pytest.raises(mv.SamplerError, match="has not been fitted"):
             sampler.state()
@@ -97,14 +97,14 @@ def test_the_prior_takes_any_number_of_latents(count, latents):
 @each_sampler
 def test_drawing_in_parts_draws_the_same(spec, latents, monkeypatch):
     density = mv.DensitySampler.of(spec).fit(latents)()
-    drawn = []
+    draws = []
     for chunk in (type(density)._chunk, 24):
         monkeypatch.setattr(type(density), "_chunk", chunk)
         torch.manual_seed(0)
-        drawn.append(density.sample((50,)))
-        assert torch.isfinite(density.log_prob(drawn[-1])).all()
-    if spec["name"] != "flow":  # which draws each part anew
-        torch.testing.assert_close(drawn[0], drawn[1])
+        draws.append(density.sample((50,)))
+        assert torch.isfinite(density.log_prob(draws[-1])).all()
+    if spec["name"] != "flow":  # which draws each chunk separately
+        torch.testing.assert_close(draws[0], draws[1])
 
 
 @each_sampler

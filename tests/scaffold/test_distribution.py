@@ -9,14 +9,14 @@ import pytest
 
 import multimodal_vae as mv
 from multimodal_vae import registry
-from multimodal_vae.scaffold.distribution import KINDS, new_distribution
+from multimodal_vae.scaffold.distribution import TEMPLATES, new_distribution
 from multimodal_vae.testing import laws
 
 NAMES = {"modality": "eeg", "fusion": "blend", "metric_loss": "pull-push", "sampler": "one-blob"}
 CLASSES = {"modality": "EEG", "fusion": "Blend", "metric_loss": "PullPush", "sampler": "OneBlob"}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=TEMPLATES)
 def kind(request):
     return request.param
 
@@ -70,13 +70,13 @@ def test_a_name_that_is_taken_is_refused_with_its_owner(tmp_path):
 
 def test_a_place_that_is_taken_is_left_alone(written, kind):
     kept = (written / "README.md").read_bytes()
-    with pytest.raises(mv.RunError, match="exists already"):
+    with pytest.raises(mv.RunError, match="already exists"):
         new_distribution(kind, "other", written)
     assert (written / "README.md").read_bytes() == kept
 
 
 def test_a_kind_without_a_template_is_refused(tmp_path):
-    with pytest.raises(mv.PluginError, match="no template of a 'modalty'; did you mean 'modality'"):
+    with pytest.raises(mv.PluginError, match="no template for a 'modalty'; did you mean 'modality'"):
         new_distribution("modalty", "eeg", tmp_path / "out")
 
 
@@ -109,7 +109,7 @@ def test_check_says_what_is_broken_and_exits_with_1(mmvae, monkeypatch):
     status, out, err = mmvae("check", "metric-loss", "sour")
     assert (status, err) == (1, "")
     (line,) = [line for line in out.splitlines() if line.startswith("BROKEN")]
-    assert line.startswith("BROKEN  least_where_classes_collapse_apart: seen: ")
+    assert line.startswith("BROKEN  lowest_for_collapsed_distant_classes: actual: ")
     assert "; expected: " in line
 
 

@@ -37,7 +37,7 @@ def test_scores_are_scikit_learns_over_the_same_folds(cohort):
         assert result.classes[name] == pytest.approx(np.mean(scores), rel=1e-6)  # folds are of six latents each
         total += np.mean(scores)
     assert result.mean == pytest.approx(total / 2, rel=1e-6)
-    assert result.refused == {}
+    assert result.failures == {}
 
 
 def test_no_patient_is_on_both_sides(cohort):
@@ -63,8 +63,8 @@ def test_a_class_that_cannot_be_fitted_says_why_and_costs_the_others_nothing(coh
     labels = [2 if row == 0 else label for row, label in enumerate(labels)]
     result = held_out_likelihood(mv.KDE(bandwidth=1.0), latents, labels, patients, ["ill", "well", "rare", "none"])
     assert list(result.classes) == ["ill", "well"]
-    assert "at least 2 latents, not 0" in result.refused["rare"]
-    assert result.refused["none"] == "there are no latents"
+    assert "at least 2 latents, not 0" in result.failures["rare"]
+    assert result.failures["none"] == "it has no latents"
     assert result.mean is None
     table = as_table([result])
     assert "kde, class 'rare': 'kde' needs at least 2 latents" in table
@@ -82,9 +82,9 @@ def test_unlabeled_latents_are_left_out(cohort):
 
 def test_too_few_patients_or_folds_are_refused(cohort):
     latents, labels, _ = cohort
-    with pytest.raises(mv.DataError, match="at least two patients"):
+    with pytest.raises(mv.DataError, match="at least 2 patients"):
         held_out_likelihood(mv.Prior(), latents, labels, ["a"] * 60, ["ill", "well"])
-    with pytest.raises(mv.ConfigurationError, match="folds is 1; it must be at least 2"):
+    with pytest.raises(mv.ConfigurationError, match="folds is 1; give at least 2"):
         held_out_likelihood(mv.Prior(), *cohort, ["ill", "well"], 1)
 
 

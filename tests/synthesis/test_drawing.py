@@ -73,14 +73,14 @@ def test_none_at_all_may_be_drawn(density):
 @pytest.mark.parametrize("temperature", [-0.1, math.inf, math.nan])
 def test_a_temperature_out_of_range_is_refused(density, temperature):
     with pytest.raises(
-        mv.ConfigurationError, match=f"temperature is {temperature:g}; it must be a finite number from 0"
+        mv.ConfigurationError, match=f"temperature is {temperature:g}; give a finite number of at least 0"
     ):
         draw(density, 3, temperature)
 
 
 @pytest.mark.parametrize("quantile", [-0.1, 1.0, 2.0, math.nan])
 def test_a_quantile_out_of_range_is_refused(density, quantile):
-    with pytest.raises(mv.ConfigurationError, match=f"min_quantile is {quantile:g}; it must be from 0.*less than 1"):
+    with pytest.raises(mv.ConfigurationError, match=f"min_quantile is {quantile:g}; give at least 0.*less than 1"):
         draw(density, 3, 1.0, quantile)
 
 
@@ -96,12 +96,12 @@ class Odd(torch.distributions.Normal):
 
 
 def test_a_density_that_cannot_tell_what_is_likely_is_refused_and_not_drawn_from_for_ever():
-    with pytest.raises(mv.SamplerError, match="has the quantile nan; set min_quantile to 0"):
+    with pytest.raises(mv.SamplerError, match="is nan; set min_quantile to 0"):
         draw(Odd([math.nan]), 5, 1.0, 0.5)
-    with pytest.raises(mv.SamplerError, match=r"of \d+ draws only 0 are above the quantile 0.5"):
+    with pytest.raises(mv.SamplerError, match=r"only 0 of \d+ draws are above the quantile 0.5"):
         draw(Odd([0.0] + [-1.0] * 2000), 5, 1.0, 0.5)
 
 
 def test_drawing_by_quantile_in_parts(density, monkeypatch):
-    monkeypatch.setattr("multimodal_vae.synthesis.drawing._AT_ONCE", 7)
+    monkeypatch.setattr("multimodal_vae.synthesis.drawing._MAX_BATCH", 7)
     assert drawn(density, 50, 1.0, 0.5).shape == (50, 3)

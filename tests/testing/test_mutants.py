@@ -37,7 +37,7 @@ class Picture(mv.Image):
 
 
 @mutant()
-class settings_make_it_anew(Picture):
+class settings_recreate_the_part(Picture):
     @property
     def configuration(self):
         return {"name": self.name, "size": list(self.size), "width": self.width + 1}
@@ -50,7 +50,7 @@ class copies_share_nothing(Picture):
 
 
 @mutant()
-class nothing_global_changes_by_use(Picture):
+class use_changes_nothing_global(Picture):
     def encoder(self):
         np.random.seed(0)  # noqa: NPY002
         return super().encoder()
@@ -63,13 +63,13 @@ class examples_are_valid_samples(Picture):
 
 
 @mutant()
-class check_refuses_what_is_no_sample(Picture):
+class check_refuses_invalid_samples(Picture):
     def check(self, samples):
         pass
 
 
 @mutant()
-class shapes_fit(Picture):
+class shapes_match(Picture):
     def observe(self, decoded):
         return super().observe(decoded).squeeze(0)
 
@@ -83,13 +83,13 @@ class networks_are_new_each_time(Picture):
 
 
 @mutant()
-class loss_is_one_finite_number_a_sample(Picture):
+class loss_is_one_finite_number_per_sample(Picture):
     def reconstruction_loss(self, decoded, target):
         return super().reconstruction_loss(decoded, target)[:, None]
 
 
 @mutant()
-class loss_ignores_neighbors(Picture):
+class loss_is_independent_per_sample(Picture):
     def reconstruction_loss(self, decoded, target):
         loss = super().reconstruction_loss(decoded, target)
         return loss * (1 + loss.mean())
@@ -110,7 +110,7 @@ class every_parameter_has_a_gradient(Picture):
 
 
 @mutant()
-class what_is_observed_is_a_valid_sample(Picture):
+class observed_samples_are_valid(Picture):
     def observe(self, decoded):
         return 1.02 * super().observe(decoded) - 0.01
 
@@ -122,7 +122,7 @@ class augmentation_keeps_samples_valid(Picture):
 
 
 @mutant()
-class augmentation_leaves_its_input_alone(Picture):
+class augmentation_does_not_change_its_input(Picture):
     def corrupt(self, x):
         return x.mul_(0.9)
 
@@ -134,7 +134,7 @@ class augmentation_repeats_under_a_seed(Picture):
 
 
 @mutant()
-class calibration_depends_on_its_samples_alone(Picture):
+class calibration_depends_on_its_samples_only(Picture):
     def encoder(self):
         encoder = super().encoder()
         encoder.register_buffer("count", torch.zeros(()))
@@ -144,7 +144,7 @@ class calibration_depends_on_its_samples_alone(Picture):
         encoder.count += len(samples)
 
 
-@mutant("state_comes_back_from_a_file")
+@mutant("state_is_restored_from_a_file")
 class Forgetful(Picture):
     def encoder(self):
         encoder = super().encoder()
@@ -178,7 +178,7 @@ class Good(mv.Concat):
         super().__init__(dropout=dropout)
 
 
-@mutant("settings_make_it_anew")
+@mutant("settings_recreate_the_part")
 class ForgetfulFusion(Good):
     @property
     def configuration(self):
@@ -193,7 +193,7 @@ class SharingFusion(Good):
         return copied
 
 
-@mutant("nothing_global_changes_by_use")
+@mutant("use_changes_nothing_global")
 class SeedingFusion(Good):
     def build(self, sizes, latent_dim):
         torch.manual_seed(0)
@@ -201,7 +201,7 @@ class SeedingFusion(Good):
 
 
 @mutant()
-class posterior_has_a_row_a_sample(Good):
+class posterior_has_one_row_per_sample(Good):
     def forward(self, features, present):
         posterior = super().forward(features, present)
         return mv.Gaussian(posterior.mean.double(), posterior.logvar.double())
@@ -216,7 +216,7 @@ class samples_do_not_mix(Good):
 
 
 @mutant()
-class absence_is_answered_or_refused_by_name(Good):
+class absent_modalities_are_handled_or_named(Good):
     def forward(self, features, present):
         if not present.all():
             raise mv.DataError("something is lacking")
@@ -224,13 +224,13 @@ class absence_is_answered_or_refused_by_name(Good):
 
 
 @mutant()
-class what_is_absent_has_no_say(Good):
+class absent_modalities_have_no_influence(Good):
     def forward(self, features, present):
         return super().forward(features, torch.ones_like(present))
 
 
 @mutant()
-class posterior_normalizes(Good):
+class posterior_integrates_to_one(Good):
     def forward(self, features, present):
         posterior = super().forward(features, present)
         joined = torch.cat([x.where(present[:, [i]], 0) for i, x in enumerate(features.values())], 1)
@@ -238,14 +238,14 @@ class posterior_normalizes(Good):
 
 
 @mutant()
-class subsets_are_of_what_is_present(Good):
+class subsets_contain_present_modalities_only(Good):
     def subsets(self, present):
         whole = mv.Subsets.whole(present)
         return mv.Subsets(torch.ones_like(whole.mask), whole.weight, whole.reconstruction_weight)
 
 
 @mutant()
-class divergence_has_a_row_a_question(Good):
+class divergence_has_one_value_per_row(Good):
     def divergence(self, posterior, latents, features, mask, present):
         divergence = super().divergence(posterior, latents, features, mask, present)
         return divergence.mean().expand_as(divergence)
@@ -273,7 +273,7 @@ class modalities_may_have_any_name(Good):
             self.register_buffer(f"_{name}", None) if name.isidentifier() else self.register_buffer(name, None)
 
 
-@mutant("state_comes_back_from_a_file")
+@mutant("state_is_restored_from_a_file")
 class ForgetfulGain(Good):
     def build(self, sizes, latent_dim):
         super().build(sizes, latent_dim)
@@ -306,7 +306,7 @@ class Pull(mv.MetricLoss):
         return self.weight * distance.sum() / max(1, len(labels))
 
 
-@mutant("settings_make_it_anew")
+@mutant("settings_recreate_the_part")
 class ForgetfulLoss(Pull):
     @property
     def configuration(self):
@@ -321,7 +321,7 @@ class SharingLoss(Pull):
         return copied
 
 
-@mutant("nothing_global_changes_by_use")
+@mutant("use_changes_nothing_global")
 class LoudLoss(Pull):
     def build(self, latent_dim, classes):
         os.environ["MMVAE_NOTES"] = os.environ.get("MMVAE_NOTES", "") + "x"
@@ -342,7 +342,7 @@ class order_does_not_matter(Pull):
 
 
 @mutant()
-class least_where_classes_collapse_apart(Pull):
+class lowest_for_collapsed_distant_classes(Pull):
     def forward(self, latents, labels):
         alike = labels[:, None] == labels
         closeness = 1 / (1 + (latents[:, None] - latents).square().sum(2))
@@ -382,7 +382,7 @@ class takes_equal_latents(Pull):
         return super().forward(latents, labels) + 0 * spread
 
 
-@mutant("state_comes_back_from_a_file")
+@mutant("state_is_restored_from_a_file")
 class ForgetfulProxy(Pull):
     def build(self, latent_dim, classes):
         super().build(latent_dim, classes)
@@ -434,7 +434,7 @@ class Changed(Distribution):
         return self._log_prob(self.base.log_prob(value))
 
 
-@mutant("settings_make_it_anew")
+@mutant("settings_recreate_the_part")
 class ForgetfulSampler(Normal):
     @property
     def configuration(self):
@@ -449,7 +449,7 @@ class SharingSampler(Normal):
         return copied
 
 
-@mutant("nothing_global_changes_by_use")
+@mutant("use_changes_nothing_global")
 class WanderingSampler(Normal):
     def fit(self, latents):
         np.seterr(under="raise" if np.geterr()["under"] == "ignore" else "ignore")
@@ -481,7 +481,7 @@ class draws_repeat_under_a_seed(Normal):
         return Changed(super().forward(), drawn=lambda x: x + 1e-3 * float(np.random.default_rng().random()))
 
 
-@mutant("state_comes_back_from_a_file")
+@mutant("state_is_restored_from_a_file")
 class ForgetfulShift(Normal):
     shift = 0.0
 
@@ -497,7 +497,7 @@ class ForgetfulShift(Normal):
 
 
 @mutant()
-class unfitted_says_so(Normal):
+class unfitted_raises(Normal):
     def forward(self):
         return (
             super().forward()
@@ -507,7 +507,7 @@ class unfitted_says_so(Normal):
 
 
 @mutant()
-class fitting_leaves_latents_and_generator_alone(Normal):
+class fitting_changes_neither_latents_nor_generator(Normal):
     def fit(self, latents):
         torch.rand(1)
         return super().fit(latents)
@@ -582,7 +582,7 @@ class Notes(mv.Logger):
                 notes.write(json.dumps({"step": step, **values}))
 
 
-@mutant("settings_make_it_anew")
+@mutant("settings_recreate_the_part")
 class ForgetfulLogger(Notes):
     @property
     def configuration(self):
@@ -595,7 +595,7 @@ class SharingLogger(Notes):
         return self
 
 
-@mutant("nothing_global_changes_by_use")
+@mutant("use_changes_nothing_global")
 class PollutingLogger(Notes):
     def open(self, folder, configuration):
         os.environ["MMVAE_NOTES"] = os.environ.get("MMVAE_NOTES", "") + "x"
@@ -603,20 +603,20 @@ class PollutingLogger(Notes):
 
 
 @mutant()
-class takes_the_figures_of_any_training(Notes):
+class logs_any_metrics(Notes):
     def log(self, step, values):
         values.pop("validation.loss", None)
         super().log(step, values)
 
 
 @mutant()
-class does_without_a_folder(Notes):
+class works_without_a_folder(Notes):
     def log(self, step, values):
         assert self.folder.is_dir()
 
 
 @mutant()
-class may_be_closed_before_anything_is_logged(Notes):
+class closes_before_anything_is_logged(Notes):
     def log(self, step, values):
         self.last = step
 
@@ -658,7 +658,7 @@ def test_a_mutant_breaks_its_law_and_no_other(kind, law):
     part = MUTANTS[kind, law]()
     found = broken(part)
     assert list(found) == [law], found
-    assert found[law].startswith(f"law {law!r} of a {kind}, on {part!r}: seen: ")
+    assert found[law].startswith(f"law {law!r} of a {kind}, on {part!r}: actual: ")
     assert "; expected: " in found[law]
 
 

@@ -1,10 +1,10 @@
-"""Runs what stands in a page of the documentation, in order, as a reader would.
+"""Run the code blocks of a documentation page in order and compare their output.
 
 - A block with ``title="path"`` is written to that file.
-- ```` ```console ````: lines after ``$`` are run by bash; what follows is their output, ``...`` standing for anything.
-  A command that fails is shown with the error it ends with, ``mmvae: ...``; any other must succeed.
-- ```` ```python ```` without a title is run, all such blocks of a page in one session; a ```` ```text ```` block right
-  after it is what it prints.
+- ```` ```console ````: bash runs lines after ``$``; the lines below are their output; ``...`` matches anything.
+  A command may fail only if its output begins with ``mmvae: ``.
+- ```` ```python ```` without a title is run, all blocks of a page in one session. The output is a
+  ```` ```text ```` block right after it.
 
 Run: ``python tests/tools/documents.py PAGE FOLDER``.
 """
@@ -26,7 +26,7 @@ _SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 class DiffersError(AssertionError):
-    """A page says one thing, and its code another."""
+    """The output of a block differs from the page."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Block:
     """One fenced block of a page.
 
     Attributes:
-        line: where it begins.
-        language: as the fence says.
-        title: the file that it is; empty where it is none.
-        text: what it holds.
-        expected: what it prints, where a block of text follows at once.
+        line: line before its first one.
+        language: language of the fence.
+        title: file to write it to, or empty.
+        text: its content.
+        expected: its output, if a block of text follows at once.
     """
 
     line: int
@@ -49,10 +49,10 @@ class Block:
 
 
 def blocks(page: str) -> list[Block]:
-    """The blocks of a page, in order."""
-    found = list(_FENCE.finditer(page))
+    """Return the blocks of a page, in order."""
+    matches = list(_FENCE.finditer(page))
     result = []
-    for match, after in zip_longest(found, found[1:]):
+    for match, after in zip_longest(matches, matches[1:]):
         follows = after and after[1] == "text" and not page[match.end() : after.start()].strip()
         expected = after[3] if after and follows else None
         result.append(Block(page[: match.start()].count("\n") + 1, match[1], match[2] or "", match[3], expected))
@@ -60,12 +60,12 @@ def blocks(page: str) -> list[Block]:
 
 
 def run(page: Path, folder: Path, executable: str = sys.executable) -> int:
-    """Run a page in a folder, and return how many blocks did something.
+    """Run a page in a folder and return the number of blocks run.
 
     Raises:
-        DiffersError: naming the page, the line, what was expected and what was seen.
+        DiffersError: with page, line, expected and actual output.
     """
-    # The environment's own commands first, and nothing of the checkout.
+    # Commands of the environment first, and no path to the checkout.
     path = f"{Path(executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"PATH": path, "OMP_NUM_THREADS": "1"}
@@ -74,7 +74,7 @@ def run(page: Path, folder: Path, executable: str = sys.executable) -> int:
 
 
 def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], session: "_Session") -> bool:
-    """Run one block, and return whether there was anything to run."""
+    """Run one block, and return whether it is runnable."""
     where = f"{page}, line {block.line}"
     if block.title:
         (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +82,11 @@ def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], 
     elif block.language == "console":
         for command, expected in _commands(block.text):
             ran = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
-            # What goes wrong is said on standard error; what goes well may be accompanied there by notes.
-            told = expected.startswith("mmvae: ")
-            if ran.returncode and not told:
+            # Errors go to standard error, where successful commands may print notes.
+            may_fail = expected.startswith("mmvae: ")
+            if ran.returncode and not may_fail:
                 raise DiffersError(f"{where}, $ {command}\nexit code: {ran.returncode}\n{ran.stdout}{ran.stderr}")
-            _compare(f"{where}, $ {command}", expected, ran.stdout or (ran.stderr if told else ""), ran.stderr)
+            _compare(f"{where}, $ {command}", expected, ran.stdout or (ran.stderr if may_fail else ""), ran.stderr)
     elif block.language == "python":
         output, error = session.run(block.text)
         if error:
@@ -98,7 +98,7 @@ def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], 
 
 
 class _Session:
-    """One interpreter, begun with the first block of Python and kept for the page's others."""
+    """One interpreter for all Python blocks of a page."""
 
     _PROGRAM = """
 import contextlib, io, json, sys, traceback
@@ -119,7 +119,7 @@ for line in sys.stdin:
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, code: str) -> tuple[str, str]:
-        """What a block prints, and its traceback if it fails."""
+        """Return the output of a block, and its traceback if it fails."""
         if self._process is None:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **self._options
@@ -136,7 +136,7 @@ for line in sys.stdin:
 
     def __exit__(self, *error: object) -> None:
         if self._process is not None:
-            self._process.communicate()  # it ends with what it is told
+            self._process.communicate()
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:
@@ -147,7 +147,7 @@ def _commands(text: str) -> Iterator[tuple[str, str]]:
 
 def _compare(where: str, expected: str, output: str, errors: str = "") -> None:
     if not doctest.OutputChecker().check_output(expected, output, _SAME):
-        raise DiffersError(f"{where}\nexpected: {expected}\nseen:     {output}\n{errors}")
+        raise DiffersError(f"{where}\nexpected: {expected}\nactual:   {output}\n{errors}")
 
 
 if __name__ == "__main__":

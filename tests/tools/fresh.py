@@ -1,4 +1,4 @@
-"""What the checks share that want an environment of their own: making it, running in it, and counting what held."""
+"""Make new environments for checks, run commands in them, and count the checks."""
 
 import os
 import subprocess
@@ -11,17 +11,17 @@ from pathlib import Path
 
 
 class Held:
-    """Counts what holds.
+    """Counts checks that hold.
 
     Attributes:
-        held: how many checks did.
+        held: number of checks that hold.
     """
 
     def __init__(self) -> None:
         self.held = 0
 
     def hold(self, what: str, truth: object, output: str = "") -> None:
-        """Count what holds, and end everything with the first thing that does not."""
+        """Count a check that holds; exit at one that does not."""
         if not truth:
             sys.exit(f"does not hold: {what}\n{output}")
         self.held += 1
@@ -29,11 +29,11 @@ class Held:
 
 
 class Fresh(Held):
-    """A new virtual environment beside a folder to work in, neither of which knows of a checkout.
+    """A new virtual environment and a working folder, both outside the checkout.
 
     Attributes:
-        place: the folder.
-        python: the environment's interpreter.
+        place: working folder.
+        python: interpreter of the environment.
     """
 
     def __init__(self, root: Path, constraints: Path) -> None:
@@ -49,16 +49,16 @@ class Fresh(Held):
         self.environment |= {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
     def run(self, *command: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the folder, with the environment's own programs first."""
+        """Run a command in the folder, with the programs of the environment first."""
         words = [str(word) for word in command]
         return subprocess.run(
             words, cwd=self.place, env=self.environment | environment, text=True, capture_output=True, check=False
         )
 
     def pip(self, *words: object) -> subprocess.CompletedProcess[str]:
-        """Run pip, and end everything where it fails."""
-        constrained = ["-c", self.constraints] if words[0] == "install" else []
-        done = self.run(self.python, "-m", "pip", *words, "-q", *constrained)
+        """Run pip, and exit if it fails."""
+        constraints = ["-c", self.constraints] if words[0] == "install" else []
+        done = self.run(self.python, "-m", "pip", *words, "-q", *constraints)
         if done.returncode:
             sys.exit(f"pip {' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
         return done
@@ -66,8 +66,8 @@ class Fresh(Held):
 
 @contextmanager
 def fresh(constraints: Path) -> Iterator[Fresh]:
-    """Make an environment, and say at the end how many checks held in it."""
+    """Make an environment; print the number of checks at the end."""
     with tempfile.TemporaryDirectory() as root:
-        made = Fresh(Path(root), constraints.resolve())
-        yield made
-        print(f"{made.held} passed, 0 failed")
+        environment = Fresh(Path(root), constraints.resolve())
+        yield environment
+        print(f"{environment.held} passed, 0 failed")

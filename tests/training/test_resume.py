@@ -189,7 +189,7 @@ def test_a_checkpoint_that_was_cut_short_is_refused_and_left_alone(data, stopped
     path = stopped / "checkpoint.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(mv.RunError, match=r"checkpoint.safetensors is no whole safetensors file") as caught:
+    with pytest.raises(mv.RunError, match=r"checkpoint.safetensors is not a complete safetensors file") as caught:
         fit(data, stopped)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content[: int(kept * len(content))]

@@ -1,7 +1,7 @@
-"""One choice of the recipe changed at a time, at an equal budget, over several cohorts; and tables of what came out.
+"""Change one setting of the recipe ``best`` at a time, at an equal budget, over several cohorts.
 
-Run: ``python examples/otitis/study ablations --seeds 10 11 12``. Cohorts and judges are those of ``reproduce``. What is
-there is not done again. The tables go to ``ABLATIONS.md`` beside this file.
+Run: ``python examples/otitis/study ablations --seeds 10 11 12``, after ``reproduce``, whose cohorts and judges it uses.
+Trainings and measurements that are done are skipped. The tables are written to ``ABLATIONS.md`` beside this file.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from rich.console import Console
 from judges import Judges
 from measure import Measured, measure_run
 from multimodal_vae.evaluation.bootstrap import over_seeds
-from screen import EXPLAINED, SCREEN, digits, head, row, value
+from screen import EXPLANATION, SCREEN, decimals, head, row, value
 from steps import add_folders, step_parser
-from trainings import RECIPES, changed, train_all
+from trainings import RECIPES, changed_recipe, train_all
 
 BASE = RECIPES / "best.toml"
 EPOCHS = 10
 HELD_OUT, COUNT = {"NOE": 120, "OME": 120, "AOM": 100}, 240
-"""Ears to measure against, and pairs to generate of a class: fewer than for the recipes, for there are many runs."""
+"""Numbers of held-out ears by class and of generated pairs per class; fewer than for the recipes, to save time."""
 PAGE = Path(__file__).with_name("ABLATIONS.md")
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One change.
+    """One changed setting.
 
     Attributes:
-        name: in the table, and as a folder.
-        settings: by dotted key, in place of the recipe's; a value None removes the key.
-        sampler: in place of the recipe's, of the same weights.
-        fit_on: split on which densities are fitted, in place of the recipe's, of the same weights.
+        name: in the table, and of the run folder.
+        settings: values by dotted key that replace the recipe's; None removes a key.
+        sampler: settings of a sampler that replaces the recipe's; the weights stay the same.
+        fit_on: split on which the densities are fitted; the weights stay the same.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Ablation:
     fit_on: str = "train"
 
     @property
-    def trained(self) -> str:
-        """Folder of the weights: those of the recipe as it is where only the densities differ."""
+    def folder(self) -> str:
+        """Name of the run folder; ablations of the density share that of ``base``."""
         return self.name.replace(" ", "-").replace(",", "") if self.settings else "base"
 
 
@@ -92,81 +92,82 @@ QUESTIONS: Mapping[str, Sequence[Ablation]] = {
 
 
 def recipe(ablation: Ablation, manifest: Path) -> str:
-    """The recipe with its change, as TOML."""
-    return changed(BASE, manifest, {"training.epochs": EPOCHS, **ablation.settings})
+    """Return the recipe with the changed setting, as TOML."""
+    return changed_recipe(BASE, manifest, {"training.epochs": EPOCHS, **ablation.settings})
 
 
-def claims(found: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
-    """What each change did to the first setting's figures, as far as the cohorts agree.
+def claims(measured: Mapping[str, Sequence[Measured]]) -> Iterator[str]:
+    """Yield one line per change with the differences from the first setting that the cohorts agree on.
 
-    A difference is named where it has the same sign in every cohort, and its mean is more than twice its standard
-    deviation over them; of one cohort, nothing is claimed.
+    The cohorts agree if a difference has the same sign in all of them and its mean exceeds twice its standard
+    deviation. With one cohort there are no claims.
     """
-    (_, base), *others = found.items()
+    (_, base), *others = measured.items()
     if len(base) < 2:
         return
     for name, runs in others:
-        named = []
+        differing = []
         for column in SCREEN:
             differences = [value(new, column) - value(old, column) for old, new in zip(base, runs, strict=True)]
             summary = over_seeds(differences)
             one_sign = len({difference > 0 for difference in differences}) == 1
             if summary.spread is not None and one_sign and abs(summary.mean) > 2 * summary.spread:
-                named.append(f"{column} {summary.mean:+.{digits(column)}f}")
-        yield f"- *{name}*: {', '.join(named) if named else 'no difference that the cohorts agree on'}."
+                differing.append(f"{column} {summary.mean:+.{decimals(column)}f}")
+        yield f"- *{name}*: {', '.join(differing) if differing else 'no difference that the cohorts agree on'}."
 
 
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line, train, measure, and write the page."""
     parser = step_parser("ablations", "--seeds 10 11 12")
     add_folders(parser)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12], help="cohorts (default 10 11 12)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[10, 11, 12], help="seeds of the cohorts (default 10 11 12)"
+    )
     given = parser.parse_args(arguments)
     ablate(given.seeds, given.out, given.judges, given.jobs)
 
 
 def ablate(seeds: Sequence[int], out: Path, judges_folder: Path, jobs: int) -> None:
-    """Train and measure all, and write the page."""
+    """Train and measure all ablations, and write the page."""
     console = Console(stderr=True)
-    every = {each.name: each for question in QUESTIONS.values() for each in question}
-    trained = {each.trained: each for each in every.values()}
+    ablations = {each.name: each for question in QUESTIONS.values() for each in question}
+    trainings = {each.folder: each for each in ablations.values()}
     train_all(
         {
-            out / f"seed{seed}/ablations/{name}": recipe(each, out / f"seed{seed}/cohort/manifest.csv")
+            out / f"seed{seed}/ablations/{folder}": recipe(each, out / f"seed{seed}/cohort/manifest.csv")
             for seed in seeds
-            for name, each in trained.items()
+            for folder, each in trainings.items()
         },
         jobs,
     )
     judges = Judges.load(judges_folder)
-    found: dict[str, list[Measured]] = {}
+    measured: dict[str, list[Measured]] = {}
     with console.status("measuring") as status:
         for seed in seeds:
-            for name, each in every.items():
+            for name, each in ablations.items():
                 status.update(f"measuring {name}, seed {seed}")
-                run = f"{out / f'seed{seed}/ablations' / each.trained}:{each.fit_on}"
-                done = measure_run(run, judges, judges_folder, COUNT, HELD_OUT, sampler=each.sampler)
-                found.setdefault(name, []).append(done)
-    PAGE.write_text(page(found, seeds), "utf-8")
-    console.print(f"{PAGE}: {len(found)} settings, {len(seeds)} cohorts")
+                run = f"{out / f'seed{seed}/ablations' / each.folder}:{each.fit_on}"
+                result = measure_run(run, judges, judges_folder, COUNT, HELD_OUT, sampler=each.sampler)
+                measured.setdefault(name, []).append(result)
+    PAGE.write_text(page(measured, seeds), "utf-8")
+    console.print(f"{PAGE}: {len(measured)} settings, {len(seeds)} cohorts")
 
 
-def page(found: Mapping[str, Sequence[Measured]], seeds: Sequence[int]) -> str:
-    """The page with all tables."""
+def page(measured: Mapping[str, Sequence[Measured]], seeds: Sequence[int]) -> str:
+    """Return the page with all tables."""
     lines = [
         "# One choice changed at a time",
         "",
-        f"Written by `ablations.py`; cohorts (simulated) of the seeds {', '.join(map(str, seeds))}, a training each.",
-        f"*base* is `best.toml` with {EPOCHS} epochs, of 135, so far from done that what holds here may not hold of a",
-        "longer training. After ± stands the standard deviation over the cohorts. Below a table stand the differences",
-        "from *base* that the cohorts agree on: of one sign in each, and of a mean above twice their standard",
-        "deviation. What is not named there is a tie.",
+        f"Written by `ablations.py`. Simulated cohorts of seeds {', '.join(map(str, seeds))}, one training each.",
+        f"*base* is `best.toml` with {EPOCHS} of its 135 epochs; what holds here may not hold after a full training.",
+        "Values are means ± standard deviation over the cohorts. Below each table are the differences from *base* that",
+        "the cohorts agree on: the same sign in each, and a mean above twice the standard deviation. Others are ties.",
         "",
-        *EXPLAINED,
+        *EXPLANATION,
         "",
     ]
     for question, ablations in QUESTIONS.items():
-        asked = {each.name: found[each.name] for each in ablations}
-        rows = [row([name], runs) for name, runs in asked.items()]
-        lines += [f"## {question}", "", *head(""), *rows, "", *claims(asked), ""]
+        runs = {each.name: measured[each.name] for each in ablations}
+        rows = [row([name], each) for name, each in runs.items()]
+        lines += [f"## {question}", "", *head(""), *rows, "", *claims(runs), ""]
     return "\n".join(lines)

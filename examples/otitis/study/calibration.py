@@ -1,15 +1,16 @@
-"""Prints how simulated cohorts compare with what is published about real ears: targets and values of several seeds.
+"""Compare simulated cohorts with published measurements of real ears: print targets and values of several seeds.
 
-The published values: mean absorbance of young children's ears marked pass or fail (repository ear-absorbance, 239
-ears; the canal pressure is not stated and taken as ambient); NOE against otitis media from tympanograms alone at
-92.6 %, AOM hardly told from OME (Sundgaard et al. 2022, IEEE J Biomed Health Inform); all three from both at 86.5 %,
-better than from either (Sundgaard et al. 2024, Laryngoscope Investig Otolaryngol); admittance and width of children's
-tympanograms (De Chicchis et al. 2000); the flat tympanogram of most effusions. Targets for images alone and for what
-ears of a patient share are choices. Absorbance, admittance of healthy ears and causes are those of ears that truly have
-the condition, all else goes by the label the specialist wrote.
+The published values are mean absorbance of young children's ears marked pass or fail (repository ear-absorbance, 239
+ears; the canal pressure is not stated and assumed to be ambient); the accuracy of NOE against otitis media from
+tympanograms, 92.6 %, with AOM hardly distinguishable from OME (Sundgaard et al. 2022, IEEE J Biomed Health Inform);
+the accuracy of all three classes from both modalities, 86.5 %, better than from either (Sundgaard et al. 2024,
+Laryngoscope Investig Otolaryngol); admittance and width of children's tympanograms (De Chicchis et al. 2000); the flat
+tympanogram of most effusions. Targets for images and for the similarity of a patient's ears are choices. Absorbance,
+admittance of healthy ears and causes are those of ears that truly have the condition; everything else uses the label
+that the specialist wrote.
 
-Everything is read as the package reads it, from files. What is learned is learned from one seed's cohort and judged on
-the next seed's, so that no patient is in both. On one core, five seeds take some twenty minutes.
+All data are read from files by the package's readers. Classifiers learn from one seed's cohort and are evaluated on
+the next seed's, so that no patient is in both. Five seeds take about twenty minutes of one core.
 """
 
 from __future__ import annotations
@@ -42,42 +43,49 @@ from steps import step_parser
 
 Real = NDArray[np.float64]
 Row = tuple[str, float, float, float]
-"""What, lowest and highest value wanted, value."""
+"""Name, lowest and highest target, value."""
 
 CHECKED_HZ = np.array([226, 500, 1000, 1500, 2000, 3000, 4000])
 PASS = np.array([0.06, 0.21, 0.52, 0.67, 0.65, 0.80, 0.79])
 FAIL = np.array([0.04, 0.13, 0.28, 0.37, 0.41, 0.63, 0.59])
+"""Published mean absorbance at :data:`CHECKED_HZ` of ears marked pass, and fail."""
 ANY = np.inf
+"""Target without a limit; its negative as the lower one."""
 
 
 @dataclass
 class Cohort:
-    """One seed's cohort, in memory."""
+    """One seed's cohort, in memory.
+
+    Attributes:
+        visits: the simulated visits.
+        measured: their tympanometric measurements.
+        grids: absorbance (N, 4096), rows of pressure.
+        pictures: (N, 3, 64, 64).
+    """
 
     visits: list[Visit]
     measured: list[Measurement]
     grids: Real
-    """Absorbance (N, 4096), rows of pressure."""
     pictures: NDArray[np.uint8]
-    """(N, 3, 64, 64)."""
 
     @property
     def labels(self) -> NDArray[np.str_]:
-        """As written by the specialist."""
+        """Labels as written by the specialist, (N,)."""
         return np.array([visit.label for visit in self.visits])
 
     @property
-    def true(self) -> NDArray[np.str_]:
-        """What the ears have."""
+    def conditions(self) -> NDArray[np.str_]:
+        """True conditions, (N,)."""
         return np.array([visit.condition for visit in self.visits])
 
     def cause(self, name: str) -> Real:
-        """One cause of the middle ears' states, (N,)."""
+        """Return one cause of the middle ears' states, (N,)."""
         return np.array([getattr(visit.state, name) for visit in self.visits])
 
 
 def read_cohort(seed: int, folder: Path) -> Cohort:
-    """Writes the cohort, unless it is there, and reads it as the package does."""
+    """Write the cohort, unless it exists, and read it with the package's readers."""
     out = folder / f"seed{seed}"
     write_cohort(out, seed, workers=1)
     visits = draw_cohort(seed)
@@ -93,20 +101,20 @@ def read_cohort(seed: int, folder: Path) -> Cohort:
     return Cohort(visits, measured, np.stack(grids).astype(np.float64), np.stack(pictures))
 
 
-def near(name: str, wanted: float, within: float, value: float) -> Row:
-    """A row that wants `wanted`, give or take `within`."""
-    return name, wanted - within, wanted + within, float(value)
+def near(name: str, center: float, within: float, value: float) -> Row:
+    """Return a row whose target is ``center`` ± ``within``."""
+    return name, center - within, center + within, float(value)
 
 
 def ambient(measured: Measurement) -> Real:
-    """Absorbance at 0 daPa and the checked frequencies, linear in pressure and in the logarithm of frequency."""
+    """Return absorbance at 0 daPa and :data:`CHECKED_HZ`, interpolated linearly in pressure and log-frequency."""
     order = np.argsort(measured.pressure)
-    read = RegularGridInterpolator((measured.pressure[order], np.log(FREQUENCIES)), measured.absorbance[order])
-    return np.asarray(read(np.column_stack([np.zeros(len(CHECKED_HZ)), np.log(CHECKED_HZ)])))
+    interpolate = RegularGridInterpolator((measured.pressure[order], np.log(FREQUENCIES)), measured.absorbance[order])
+    return np.asarray(interpolate(np.column_stack([np.zeros(len(CHECKED_HZ)), np.log(CHECKED_HZ)])))
 
 
 def tympanogram(measured: Measurement) -> tuple[float, float]:
-    """Peak compensated static admittance, mmho, and width, daPa, of the 226 Hz tympanogram."""
+    """Return peak compensated static admittance (mmho) and width (daPa) of the 226 Hz tympanogram."""
     order = np.argsort(measured.pressure)
     fine = np.arange(measured.pressure.min(), measured.pressure.max(), 1.0)
     curve = np.interp(fine, measured.pressure[order], measured.admittance[order, 0])
@@ -119,17 +127,18 @@ def tympanogram(measured: Measurement) -> tuple[float, float]:
     return height, float(right - left)
 
 
-def sound(cohort: Cohort) -> Iterator[Row]:
-    """Absorbance of ears that truly have the condition, and tympanograms."""
+def sound_rows(cohort: Cohort) -> Iterator[Row]:
+    """Yield rows of absorbance and tympanograms."""
     levels = np.stack([ambient(one) for one in cohort.measured])
     height, width = np.array([tympanogram(one) for one in cohort.measured]).T
     yield near("adult network, |Y| at 226 Hz, mmho", 0.77, 0.005, float(abs(1e3 / Network().impedance(226.0))))
     for condition, published, within in (("NOE", PASS, 0.07), ("OME", FAIL, 0.10)):
-        for hertz, wanted, value in zip(CHECKED_HZ, published, levels[cohort.true == condition].mean(0), strict=True):
-            yield near(f"{condition} mean absorbance, {hertz} Hz, 0 daPa", wanted, within, value)
-    noe = cohort.true == "NOE"
-    for share, wanted in ((5, 0.29), (50, 0.42), (95, 0.59)):
-        yield near(f"NOE peak admittance, {share} %, mmho", wanted, 0.07, np.percentile(height[noe], share))
+        means = levels[cohort.conditions == condition].mean(0)
+        for hertz, center, value in zip(CHECKED_HZ, published, means, strict=True):
+            yield near(f"{condition} mean absorbance, {hertz} Hz, 0 daPa", center, within, value)
+    noe = cohort.conditions == "NOE"
+    for share, center in ((5, 0.29), (50, 0.42), (95, 0.59)):
+        yield near(f"NOE peak admittance, {share} %, mmho", center, 0.07, np.percentile(height[noe], share))
     for share, low, high in ((5, 70, 95), (50, 90, 120), (95, 120, 160)):
         yield f"NOE tympanogram width, {share} %, daPa", low, high, float(np.percentile(width[noe], share))
     for condition in ("OME", "AOM"):
@@ -137,27 +146,27 @@ def sound(cohort: Cohort) -> Iterator[Row]:
         yield near(f"{condition} flat (under 0.2 mmho), share", 0.80, 0.07, np.mean(height[of] < 0.2))
 
 
-def told(learned: Cohort, judged: Cohort, seed: int) -> Iterator[Row]:
-    """What classifiers that learned from one cohort say of another."""
-    labels, truth = learned.labels, judged.labels
-    yield "labels that are true, share", -ANY, ANY, float(np.mean(truth == judged.true))
+def diagnosis_rows(train: Cohort, test: Cohort, seed: int) -> Iterator[Row]:
+    """Yield rows of how well classifiers trained on one cohort diagnose another."""
+    labels, truth = train.labels, test.labels
+    yield "labels that are true, share", -ANY, ANY, float(np.mean(truth == test.conditions))
 
-    def answers(learn: NDArray[np.bool_], judge: NDArray[np.bool_], names: NDArray[np.str_]) -> NDArray[np.str_]:
-        return np.asarray(sound_classifier().fit(learned.grids[learn], names[learn]).predict(judged.grids[judge]))
+    def predict(learn: NDArray[np.bool_], judge: NDArray[np.bool_], names: NDArray[np.str_]) -> NDArray[np.str_]:
+        return np.asarray(sound_classifier().fit(train.grids[learn], names[learn]).predict(test.grids[judge]))
 
-    every, all_judged = np.full(len(labels), True), np.full(len(truth), True)
-    effusion = answers(every, all_judged, np.where(labels == "NOE", "NOE", "OM"))
+    all_train, all_test = np.full(len(labels), True), np.full(len(truth), True)
+    effusion = predict(all_train, all_test, np.where(labels == "NOE", "NOE", "OM"))
     yield near("WBT: NOE or OM, accuracy", 0.92, 0.02, np.mean((effusion == "NOE") == (truth == "NOE")))
-    media, judged_media = labels != "NOE", truth != "NOE"
-    kind = answers(media, judged_media, labels)
-    value = float(balanced_accuracy_score(truth[judged_media], kind))
+    train_media, test_media = labels != "NOE", truth != "NOE"
+    kind = predict(train_media, test_media, labels)
+    value = float(balanced_accuracy_score(truth[test_media], kind))
     yield "WBT: OME or AOM, balanced accuracy", 0.0, 0.65, value
 
-    # Odds of both, to join them; classes of either are in alphabetical order.
+    # Probabilities of both modalities have classes in alphabetical order, so that they can be joined.
     classes = np.unique(labels)
-    of_sound = sound_odds().fit(learned.grids, labels).predict_proba(judged.grids)
-    network = ImageClassifier(learned.pictures, labels, seed)
-    of_image = network.probabilities(judged.pictures)
+    of_sound = sound_odds().fit(train.grids, labels).predict_proba(test.grids)
+    network = ImageClassifier(train.pictures, labels, seed)
+    of_image = network.probabilities(test.pictures)
     of_both = joined(of_image, of_sound, np.mean(labels[:, None] == classes, 0))
     by_sound, by_image, by_both = (
         float(np.mean(classes[odds.argmax(1)] == truth)) for odds in (of_sound, of_image, of_both)
@@ -168,57 +177,53 @@ def told(learned: Cohort, judged: Cohort, seed: int) -> Iterator[Row]:
     yield "both over the better of either", 0.0, ANY, by_both - max(by_sound, by_image)
 
 
-def shared(learned: Cohort, judged: Cohort, seed: int) -> Iterator[Row]:
-    """What WBT and image of an ear agree on beyond its condition: causes as read from either, within one condition."""
+def coherence_rows(train: Cohort, test: Cohort, seed: int) -> Iterator[Row]:
+    """Yield rows of how far causes read from WBT and from the image of an ear agree within a condition."""
     rng = np.random.default_rng(seed)
     for cause, conditions in (("fill", ("OME", "AOM")), ("pressure", ("NOE",))):
-        learn = np.isin(learned.true, conditions)
-        values = learned.cause(cause)[learn]
-        of_sound = sound_reader().fit(learned.grids[learn], values).predict(judged.grids)
-        of_image = ImageReader(learned.pictures[learn], values, seed).read(judged.pictures)
+        rows = np.isin(train.conditions, conditions)
+        values = train.cause(cause)[rows]
+        of_sound = sound_reader().fit(train.grids[rows], values).predict(test.grids)
+        of_image = ImageReader(train.pictures[rows], values, seed).read(test.pictures)
         for condition in conditions:
-            by_sound, by_image = np.stack([of_sound, of_image])[:, judged.true == condition]
-            yield (
-                f"{condition}: {cause} read from WBT and from image, correlation",
-                0.15,
-                1.0,
-                correlation(by_sound, by_image),
-            )
-            strangers = np.mean([correlation(by_sound, rng.permutation(by_image)) for _ in range(100)])
-            yield f"{condition}: the same, pairs shuffled", -0.03, 0.03, float(strangers)
+            by_sound, by_image = np.stack([of_sound, of_image])[:, test.conditions == condition]
+            name = f"{condition}: {cause} read from WBT and from image, correlation"
+            yield name, 0.15, 1.0, correlation(by_sound, by_image)
+            shuffled = np.mean([correlation(by_sound, rng.permutation(by_image)) for _ in range(100)])
+            yield f"{condition}: the same, pairs shuffled", -0.03, 0.03, float(shuffled)
 
 
 def correlation(a: Real, b: Real) -> float:
-    """Pearson's."""
+    """Return Pearson's correlation."""
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def alike(cohort: Cohort) -> Iterator[Row]:
-    """How ears and visits of a patient resemble each other, and that devices know nothing of the label."""
+def similarity_rows(cohort: Cohort) -> Iterator[Row]:
+    """Yield rows of how similar a patient's ears and visits are, and of the association of camera and label."""
     labels, cameras = cohort.labels, np.array([visit.camera for visit in cohort.visits])
     center = cohort.pictures[:, :2, 20:44, 20:44].mean((2, 3))
-    # A camera tints all it sees, and a patient keeps theirs: that is no likeness of ears.
+    # A camera tints all its pictures and a patient keeps the same camera, which is no similarity of ears.
     hue = without_means(np.log(center[:, 0] / center[:, 1]), labels, cameras)
     level = without_means(cohort.grids.mean(1), labels)
     rng = np.random.default_rng(0)
     for name, values in (("absorbance", level), ("hue", hue)):
-        for pairs, by_ear in (("left and right", False), ("visits of an ear", True)):
-            found = kin(cohort.visits, by_ear)
-            yield f"{pairs}, {name}, correlation", 0.15, 0.95, intraclass(values[found])
-        strangers = np.mean([intraclass(values[swapped(found, labels, rng)]) for _ in range(20)])
+        for title, by_ear in (("left and right", False), ("visits of an ear", True)):
+            pairs = related_pairs(cohort.visits, by_ear)
+            yield f"{title}, {name}, correlation", 0.15, 0.95, intraclass(values[pairs])
+        strangers = np.mean([intraclass(values[swapped(pairs, labels, rng)]) for _ in range(20)])
         yield f"strangers of one label, {name}, correlation", -0.03, 0.03, float(strangers)
     yield "camera and label, Cramer's V", 0.0, 0.12, association(labels, cameras)
 
 
 def without_means(values: Real, *groupings: NDArray[np.generic]) -> Real:
-    """Values less the mean of those in the same groups."""
+    """Return values less the mean of their group."""
     _, group = np.unique(np.column_stack([np.unique(one, return_inverse=True)[1] for one in groupings]), axis=0,
                          return_inverse=True)  # fmt: skip
     return np.asarray(values - (np.bincount(group, values) / np.bincount(group))[group])
 
 
-def kin(visits: list[Visit], by_ear: bool) -> NDArray[np.int_]:
-    """Pairs of one patient and one label: left and right at a visit, or an ear at successive visits."""
+def related_pairs(visits: list[Visit], by_ear: bool) -> NDArray[np.int_]:
+    """Return pairs of one patient and one label: left and right at a visit, or an ear at successive visits."""
     groups: dict[object, list[int]] = defaultdict(list)
     for index, visit in enumerate(visits):
         groups[visit.patient_id, visit.ear.side if by_ear else visit.number].append(index)
@@ -227,7 +232,7 @@ def kin(visits: list[Visit], by_ear: bool) -> NDArray[np.int_]:
 
 
 def swapped(pairs: NDArray[np.int_], labels: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int_]:
-    """The pairs with their second halves exchanged within each label."""
+    """Return the pairs with their second halves exchanged within each label."""
     mixed = pairs.copy()
     for label in CONDITIONS:
         rows = np.flatnonzero(labels[pairs[:, 0]] == label)
@@ -236,27 +241,27 @@ def swapped(pairs: NDArray[np.int_], labels: NDArray[np.str_], rng: np.random.Ge
 
 
 def intraclass(pairs: Real) -> float:
-    """Intraclass correlation of pairs (P, 2) around a common mean (Fisher)."""
+    """Return the intraclass correlation of pairs (P, 2) around a common mean (Fisher)."""
     a, b = (pairs - pairs.mean()).T
     return float(2 * (a * b).sum() / ((a**2).sum() + (b**2).sum()))
 
 
 def association(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    """Cramer's V of two groupings: 0 where neither tells of the other, 1 where it tells all."""
+    """Return Cramer's V of two groupings: 0 if they are independent, 1 if one determines the other."""
     counts = np.array([[np.sum((a == x) & (b == y)) for y in np.unique(b)] for x in np.unique(a)])
     expected = counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True) / counts.sum()
     return float(np.sqrt(((counts - expected) ** 2 / expected).sum() / counts.sum() / (min(counts.shape) - 1)))
 
 
 def target(low: float, high: float) -> str:
-    """The target in words."""
+    """Return the target in words."""
     if high == ANY:
         return "none" if low == -ANY else f"over {low:.4g}"
     return f"{low:.4g} to {high:.4g}"
 
 
 def verdict(low: float, high: float, values: Real) -> str:
-    """Whether every seed meets the target, or their mean does, or neither."""
+    """Return whether every seed meets the target, or the mean of seeds, or neither."""
     if low == -ANY:
         return ""
     if ((low <= values) & (values <= high)).all():
@@ -268,28 +273,35 @@ def main(arguments: Sequence[str]) -> None:
     """Print the table."""
     parser = step_parser("calibration", "--seeds 5")
     parser.add_argument("--seeds", type=int, default=5, help="cohorts, of seeds 0, 1, ... (default 5, at least 2)")
-    parser.add_argument("--folder", type=Path, help="where cohorts are kept and found again; otherwise they are not")
+    parser.add_argument("--folder", type=Path, help="cache of cohorts (default: none)")
     given = parser.parse_args(arguments)
     if given.seeds < 2:
-        parser.error("give at least 2 seeds: what is learned on one cohort is judged on the next")
+        parser.error("give at least 2 seeds: classifiers learn from one cohort and are evaluated on the next")
     console = Console(width=120)
-    with tempfile.TemporaryDirectory() as passing:
-        folder = given.folder or Path(passing)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
         cohorts = [read_cohort(seed, folder) for seed in track(range(given.seeds), "simulating", transient=True)]
-    found: list[list[Row]] = []
-    for seed in track(range(given.seeds), "judging", transient=True):
-        learned, judged = cohorts[seed - 1], cohorts[seed]
-        found.append([*sound(judged), *told(learned, judged, seed), *shared(learned, judged, seed), *alike(judged)])
-    table = Table("what", "target", "mean", "lowest and highest seed", "met")
+    by_seed: list[list[Row]] = []
+    for seed in track(range(given.seeds), "evaluating", transient=True):
+        train, test = cohorts[seed - 1], cohorts[seed]
+        by_seed.append(
+            [
+                *sound_rows(test),
+                *diagnosis_rows(train, test, seed),
+                *coherence_rows(train, test, seed),
+                *similarity_rows(test),
+            ]
+        )
+    table = Table("quantity", "target", "mean", "lowest and highest seed", "met")
     verdicts = []
-    for rows in zip(*found, strict=True):
+    for rows in zip(*by_seed, strict=True):
         name, low, high, _ = rows[0]
         values = np.array([value for *_, value in rows])
         verdicts.append(verdict(low, high, values))
         spread = f"{values.min():.3f} to {values.max():.3f}"
         table.add_row(name, target(low, high), f"{values.mean():.3f}", spread, verdicts[-1])
     console.print(table)
-    counts = ", ".join(f"{count} {said}" for said, count in Counter(verdicts).items() if said)
+    counts = ", ".join(f"{count} {word}" for word, count in Counter(verdicts).items() if word)
     facts = identity()
     console.print(f"seeds 0 to {given.seeds - 1}, targets met: {counts}")
     console.print(f"simulator version {facts['simulator_version']}, sources {facts['simulator_sha256'][:16]}")

@@ -1,6 +1,6 @@
-"""Classifiers that say how much of a diagnosis tympanograms and images of a cohort carry.
+"""Classifiers that measure how much tympanograms and images of a cohort reveal about the diagnosis.
 
-All are trained on one cohort and asked about another, drawn with another seed: no patient is in both.
+They are trained on one cohort and evaluated on another one, of another seed, so that no patient is in both.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ WIDTHS = (16, 32, 64, 128)
 
 
 def sound_classifier() -> Pipeline:
-    """Of WBT: principal components and quadratic discriminants, whose answers are good and whose odds are not."""
+    """Return a classifier of WBT by principal components and quadratic discriminants; it is poorly calibrated."""
     return make_pipeline(PCA(COMPONENTS, random_state=0), QuadraticDiscriminantAnalysis(reg_param=1e-3))
 
 
 def sound_odds() -> Pipeline:
-    """Of WBT: logistic regression on principal components, whose probabilities can be joined with others."""
+    """Return a calibrated classifier of WBT, by logistic regression on principal components."""
     return make_pipeline(PCA(COMPONENTS, whiten=True, random_state=0), LogisticRegression(C=0.3, max_iter=2000))
 
 
 def sound_reader() -> Pipeline:
-    """A regression on the principal components of WBT."""
+    """Return a regression on the principal components of WBT."""
     return make_pipeline(PCA(COMPONENTS, whiten=True, random_state=0), RidgeCV(np.geomspace(0.1, 1e3, 9)))
 
 
 class ImageClassifier:
-    """A small convolutional network, trained with the flips and rotations that training in the package uses.
+    """A small convolutional network, trained with the otoscopy plugin's flips and rotations.
 
     Args:
         pictures: (N, 3, 64, 64).
@@ -56,20 +56,20 @@ class ImageClassifier:
         torch.manual_seed(seed)
         head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(WIDTHS[-1], len(self.classes)))
         self.network = nn.Sequential(*_layers(), *head)
-        given = torch.from_numpy(np.searchsorted(self.classes, labels))
-        _train(self.network, _light(pictures), given, nn.CrossEntropyLoss(label_smoothing=0.05))
+        indices = torch.from_numpy(np.searchsorted(self.classes, labels))
+        _train(self.network, _scaled(pictures), indices, nn.CrossEntropyLoss(label_smoothing=0.05))
 
     def probabilities(self, pictures: Pictures) -> Real:
-        """Of each class, (N, classes), averaged over the picture and its mirror image."""
-        return _both_ways(nn.Sequential(self.network, nn.Softmax(1)), pictures)
+        """Return the probability of each class, (N, classes), averaged over the picture and its mirror image."""
+        return _mean_with_mirror_image(nn.Sequential(self.network, nn.Softmax(1)), pictures)
 
 
 class ImageReader:
-    """The same network, made to read one number; it keeps where things are in the picture, as a fluid's level.
+    """The same network as a regression; it keeps positions in the picture, such as a fluid's level.
 
     Args:
         pictures: (N, 3, 64, 64).
-        values: (N,) true numbers.
+        values: (N,) true values.
         seed: of weights, order and augmentation.
     """
 
@@ -77,20 +77,20 @@ class ImageReader:
         torch.manual_seed(seed)
         head = (nn.Flatten(), nn.Dropout(0.3), nn.Linear(16 * WIDTHS[-1], 1), nn.Flatten(0))
         self.network = nn.Sequential(*_layers(), *head)
-        given = torch.from_numpy((values - values.mean()) / values.std()).float()
-        _train(self.network, _light(pictures), given, nn.MSELoss())
+        standardized = torch.from_numpy((values - values.mean()) / values.std()).float()
+        _train(self.network, _scaled(pictures), standardized, nn.MSELoss())
 
     def read(self, pictures: Pictures) -> Real:
-        """The number, (N,), standardized, averaged over the picture and its mirror image."""
-        return _both_ways(self.network, pictures)
+        """Return standardized predictions (N,), averaged over the picture and its mirror image."""
+        return _mean_with_mirror_image(self.network, pictures)
 
 
 def _layers() -> list[nn.Module]:
-    """Four strided layers, from (3, 64, 64) to (128, 4, 4)."""
+    """Return four strided layers, from (3, 64, 64) to (128, 4, 4)."""
     layers: list[nn.Module] = []
-    for index, (given, made) in enumerate(pairwise((3, *WIDTHS))):
+    for index, (inputs, outputs) in enumerate(pairwise((3, *WIDTHS))):
         size = 3 if index else 5
-        layers += [nn.Conv2d(given, made, size, 2, size // 2, bias=False), nn.BatchNorm2d(made), nn.ReLU()]
+        layers += [nn.Conv2d(inputs, outputs, size, 2, size // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
     return layers
 
 
@@ -108,17 +108,17 @@ def _train(network: nn.Module, x: Tensor, y: Tensor, loss: nn.Module) -> None:
     network.eval()
 
 
-def _both_ways(network: nn.Module, pictures: Pictures) -> Real:
-    x = _light(pictures)
+def _mean_with_mirror_image(network: nn.Module, pictures: Pictures) -> Real:
+    x = _scaled(pictures)
     with torch.no_grad():
         return np.asarray((network(x - 0.4) + network(x.flip(3) - 0.4)) / 2)
 
 
-def _light(pictures: Pictures) -> Tensor:
+def _scaled(pictures: Pictures) -> Tensor:
     return torch.from_numpy(pictures).float() / 255
 
 
 def joined(image: Real, sound: Real, prior: Real) -> Real:
-    """Probabilities of both, as if image and sound were independent given the class: p(c|x) p(c|w) / p(c)."""
+    """Return p(c|x) p(c|w) / p(c), normalized: probabilities as if image and sound were independent given the class."""
     product = image * sound / prior
     return np.asarray(product / product.sum(1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Draws ears of a simulated cohort on one sheet: rows NOE, OME and AOM as recorded, then as the package reads them."""
+"""Draw ears of a simulated cohort on one sheet: rows NOE, OME and AOM as recorded, then as the package reads them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from simulator.otoscope import cameras, render
 from steps import step_parser
 
 LARGE, SMALL = 6, 18
-"""Pictures in a row, as recorded and as read."""
+"""Number of pictures per row, as recorded and as read."""
 SIDE = 64
+"""Side of a picture as read, in pixels."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     small: list[np.ndarray] = []
     for condition in CONDITIONS:
         of = [index for index, visit in enumerate(visits) if visit.label == visit.condition == condition]
-        # Evenly through the cohort, so that nobody picks the fair ones.
+        # Evenly spaced, so that no picture is selected by hand.
         frames = []
         for index in of[:: len(of) // SMALL][:SMALL]:
             visit = visits[index]

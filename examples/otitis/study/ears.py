@@ -1,4 +1,4 @@
-"""Simulated ears in memory, as the package sees them: through files, and the modality plugins' own readers."""
+"""Simulated ears in memory, exactly as the modality plugins read them from the cohort's files."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from simulator.tympanometer import measure, probes, to_mat
 
 CLASSES = list(CONDITIONS)
 CAUSES = ("fill", "pressure", "viscosity", "inflammation", "bulge")
-"""What is kept of each middle ear's state; pressure is in daPa, all else is a share."""
+"""Causes of a middle ear's state that judges read; pressure is in daPa, the others are shares."""
 CLEAN = "clean"
-"""The look of an ear through a camera without noise, whose file loses nothing; still out of focus as it was."""
+"""Name of the picture by a camera without noise and compression; its focus is that of the ear's own picture."""
 
 Array = NDArray[np.float32]
 
@@ -45,8 +45,8 @@ class Ears:
 
     Attributes:
         samples: ``otoscopy`` (N, 3, 64, 64) and ``wbt`` (N, 1, 64, 64), with labels, patients and causes.
-        others: (N, 3, 64, 64) by name, other pictures of the same looks: :data:`CLEAN`, or one for each landmark, as
-            :func:`landmarks.changed` has it.
+        others: (N, 3, 64, 64) by name, further pictures of the same ears: :data:`CLEAN`, or a landmark's name for
+            :func:`landmarks.changed`.
     """
 
     samples: LabeledSamples
@@ -61,23 +61,23 @@ def draw_ears(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ears:
-    """Draws the cohort of this seed: the samples that its files, written and read, would give.
+    """Draw the cohort of a seed: the samples that one would read from its files.
 
     Args:
-        seed: as of :func:`simulator.cohort.write_cohort`.
-        counts: ears with each label.
-        others: names of other pictures wanted.
-        modalities: those wanted; a sweep takes a fiftieth of a picture's time.
-        workers: processes; the ears are the same.
-        progress: called with how many are done, and how many there will be.
+        seed: as in :func:`simulator.cohort.write_cohort`.
+        counts: number of ears by label.
+        others: names of further pictures, see :class:`Ears`.
+        modalities: modalities to draw; a sweep takes a fiftieth of a picture's time.
+        workers: number of processes; the ears do not depend on it.
+        progress: called with the numbers of ears drawn and of all ears.
     """
     visits = draw_cohort(seed, counts)
-    drawn = []
-    for ear in _each(partial(_drawn, seed, (*modalities, *others)), list(enumerate(visits)), workers):
-        drawn.append(ear)
+    ears = []
+    for ear in _map(partial(_draw_ear, seed, (*modalities, *others)), list(enumerate(visits)), workers):
+        ears.append(ear)
         if progress is not None:
-            progress(len(drawn), len(visits))
-    columns = {name: torch.from_numpy(np.stack([ear[name] for ear in drawn])) for name in drawn[0]}
+            progress(len(ears), len(visits))
+    columns = {name: torch.from_numpy(np.stack([ear[name] for ear in ears])) for name in ears[0]}
     samples = LabeledSamples(
         {name: columns.pop(name) for name in modalities},
         torch.tensor([CLASSES.index(visit.label) for visit in visits]),
@@ -87,18 +87,18 @@ def draw_ears(
     return Ears(samples, columns)
 
 
-def kept_ears(
+def load_or_draw_ears(
     folder: Path, seed: int, counts: Mapping[str, int], others: Sequence[str] = (CLEAN,), **settings: Any
 ) -> Ears:
-    """The cohort of this seed, from the folder where it was drawn before, or drawn and kept."""
-    wanted = {**identity(), "seed": str(seed), "counts": json.dumps(dict(counts)), "others": json.dumps(list(others))}
+    """Load the cohort of a seed from a folder, or draw it and save it there."""
+    key = {**identity(), "seed": str(seed), "counts": json.dumps(dict(counts)), "others": json.dumps(list(others))}
     path = folder / f"ears-{seed}.safetensors"
     if path.is_file():
         try:
             tensors, facts = read_tensors(path)
-        except RunError:  # half written, or damaged: what a seed gives can be drawn again
+        except RunError:  # a damaged file is drawn again
             facts = {}
-        if all(facts.get(key) == value for key, value in wanted.items()):
+        if key.items() <= facts.items():
             samples = LabeledSamples(
                 {name: tensors[name] for name in ("otoscopy", "wbt")},
                 tensors["labels"],
@@ -109,24 +109,24 @@ def kept_ears(
     ears = draw_ears(seed, counts, others, **settings)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {**ears.samples.values, **ears.samples.causes, **ears.others, "labels": ears.samples.labels}
-    write_tensors(path, tensors, {**wanted, "patients": json.dumps(ears.samples.groups)})
+    write_tensors(path, tensors, {**key, "patients": json.dumps(ears.samples.groups)})
     return ears
 
 
-def _drawn(seed: int, names: tuple[str, ...], numbered: tuple[int, Visit]) -> dict[str, Array]:
-    """One ear's arrays by name."""
-    index, visit = numbered
+def _draw_ear(seed: int, names: tuple[str, ...], numbered_visit: tuple[int, Visit]) -> dict[str, Array]:
+    """Return one ear's arrays by name."""
+    index, visit = numbered_visit
     camera = cameras()[visit.camera]
 
     def rng() -> np.random.Generator:
-        """The stream of this look, from its start."""
+        """Return the random stream of this ear's picture, from its start."""
         return sample_rng(seed, index).spawn(2)[0]
 
     arrays: dict[str, Array] = {}
     for name in names:
         if name == "wbt":
-            for_sound = sample_rng(seed, index).spawn(2)[1]
-            arrays[name] = _read_sweep(to_mat(measure(visit.ear, visit.state, probes()[visit.probe], for_sound)))
+            sound_rng = sample_rng(seed, index).spawn(2)[1]
+            arrays[name] = _read_sweep(to_mat(measure(visit.ear, visit.state, probes()[visit.probe], sound_rng)))
             continue
         if name == "otoscopy":
             frame: NDArray[np.uint8] | None = render(visit.state, visit.ear, camera, rng())
@@ -145,7 +145,7 @@ def _readers() -> tuple[Otoscopy, WBT]:
 
 def _read_frame(frame: NDArray[np.uint8]) -> Array:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "frame.bmp"  # the fastest that loses nothing
+        path = Path(folder) / "frame.bmp"  # the fastest lossless format
         Image.fromarray(frame).save(path)
         return _readers()[0].read(path)
 
@@ -157,7 +157,7 @@ def _read_sweep(content: bytes) -> Array:
         return _readers()[1].read(path)
 
 
-def _each(
+def _map(
     draw: Callable[[tuple[int, Visit]], dict[str, Array]], visits: Iterable[tuple[int, Visit]], workers: int
 ) -> Iterator[dict[str, Array]]:
     if workers <= 1:

@@ -1,7 +1,7 @@
-"""Trains the judges of generated ears: on a cohort of their own, whose seeds no recipe's cohort has.
+"""Train the judges of generated ears, on cohorts whose seeds no recipe's cohort has.
 
-One looks at image and tympanogram together, one at each alone; these three know the classes and read five causes. A
-fourth looks for landmarks in images. What each is worth is measured on another cohort, and printed.
+Three judges predict the class and five causes: one from both modalities, one from the image, one from the tympanogram.
+A fourth marks landmarks in images. Their quality is measured on another cohort and printed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from torch import Tensor
@@ -33,31 +33,31 @@ from multimodal_vae_otoscopy import Otoscopy
 from simulator import identity
 from steps import step_parser
 
-VERSION = 2
-"""Raised when the judges learn in another way."""
+VERSION = 3
+"""To be raised when the training of the judges changes."""
 FIRST_SEED = 1000
-"""Cohorts of judges have seeds from here on, cohorts of recipes lower ones."""
+"""Lowest seed of the judges' cohorts; cohorts of recipes have lower ones."""
 
 T = TypeVar("T")
 BOTH = ("otoscopy", "wbt")
 Counts = Mapping[str, int]
-HEARD: Counts = {"NOE": 1600, "OME": 1400, "AOM": 1000}
-"""Ears whose tympanograms alone are learned from: they take no time."""
-LEARNED: Counts = {"NOE": 460, "OME": 400, "AOM": 300}
-"""Ears from whose images classes and causes are learned, with and without the tympanogram."""
-SHOWN: Counts = {"NOE": 200, "OME": 180, "AOM": 120}
-"""Ears on which landmarks are learned: each is rendered once more without each of them."""
-ASKED: Counts = {"NOE": 70, "OME": 70, "AOM": 60}
+SOUND_EARS: Counts = {"NOE": 1600, "OME": 1400, "AOM": 1000}
+"""Training ears of the judge of tympanograms, which are drawn fast."""
+IMAGE_EARS: Counts = {"NOE": 460, "OME": 400, "AOM": 300}
+"""Training ears of the judges of images, and of both modalities."""
+LANDMARK_EARS: Counts = {"NOE": 200, "OME": 180, "AOM": 120}
+"""Training ears of the landmark judge; each is also rendered without each landmark."""
+TEST_EARS: Counts = {"NOE": 70, "OME": 70, "AOM": 60}
 """Ears on which the judges are measured."""
 EPOCHS, LANDMARK_EPOCHS = 20, 12
-MISTAKEN = 0.1
-"""Share of ears in which a landmark that was taken away is seen all the same, above which this is said."""
-UNREAD = 0.05
-"""Share of a cause's variance within classes below which it counts as not read."""
+MOST_MISTAKES = 0.1
+"""Share of ears in which a removed landmark is detected, above which the printed report warns."""
+LEAST_R2 = 0.05
+"""Within-class R² below which a cause counts as not read."""
 
 
 class Facts(TypedDict):
-    """What stands in ``judges.json``."""
+    """Content of ``judges.json``."""
 
     version: int
     simulator: dict[str, str]
@@ -73,12 +73,12 @@ class Judges:
     """The judges of a folder.
 
     Attributes:
-        joint: of image and tympanogram together.
-        image: of the image alone.
-        wbt: of the tympanogram alone.
-        landmarks: of the image, pixel by pixel.
-        wbt_means: (classes, 1, 64, 64), of the many ears that the judge of tympanograms learned from.
-        facts: what they are, and what they are worth.
+        joint: judge of both modalities.
+        image: judge of the image.
+        wbt: judge of the tympanogram.
+        landmarks: judge of landmarks in the image.
+        wbt_means: (classes, 1, 64, 64), mean tympanograms of the training ears of ``wbt``.
+        facts: versions, seeds, counts, hashes and quality of the judges.
     """
 
     joint: Judge
@@ -90,16 +90,16 @@ class Judges:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read judges back.
+        """Read judges from a folder.
 
         Raises:
-            RunError: if they are missing, damaged, of another version, or learned from another simulator's ears.
+            RunError: if they are missing, damaged, of another version, or trained on another simulator's ears.
         """
         facts = read_json(folder / "judges.json", Facts)
         if facts["version"] != VERSION or facts["simulator"] != identity():
-            raise RunError(f"the judges in {folder} are of another version, or of another simulator; remove the folder")
+            raise RunError(f"the judges in {folder} are of another version or another simulator; remove the folder")
         if facts["sha256"] != {name: _sha256(folder / name) for name in facts["sha256"]}:
-            raise RunError(f"the judges in {folder} are not those that judges.json tells of; remove the folder")
+            raise RunError(f"the files in {folder} do not match the hashes in judges.json; remove the folder")
         joint, image, wbt = (Judge.load(folder / f"{name}.safetensors") for name in ("joint", "image", "wbt"))
         landmarks = LandmarkJudge.load(folder / "landmarks.safetensors")
         means, _ = read_tensors(folder / "wbt-means.safetensors")
@@ -107,69 +107,69 @@ class Judges:
 
     @property
     def sha256(self) -> str:
-        """One hash of them all."""
+        """One hash of all judges."""
         return hashlib.sha256("".join(sorted(self.facts["sha256"].values())).encode()).hexdigest()
 
 
 def train_judges(
     folder: Path,
-    heard: Counts = HEARD,
-    learned: Counts = LEARNED,
-    shown: Counts = SHOWN,
-    asked: Counts = ASKED,
+    sound: Counts = SOUND_EARS,
+    image: Counts = IMAGE_EARS,
+    landmark: Counts = LANDMARK_EARS,
+    test: Counts = TEST_EARS,
     epochs: tuple[int, int] = (EPOCHS, LANDMARK_EPOCHS),
     workers: int = 2,
     show: bool = True,
 ) -> Judges:
-    """Draw ears, train all judges on them, measure them on other ears, and leave them in a folder.
+    """Draw ears, train all judges on them, measure them on other ears, and save them in a folder.
 
     Args:
-        folder: made if it is not there.
-        heard: ears from whose tympanograms classes and causes are learned.
-        learned: ears from which they are learned with the image, and from the image alone.
-        shown: ears from which landmarks are learned.
-        asked: ears on which the judges are measured.
-        epochs: of the judges of classes, and of the judge of landmarks.
-        workers: processes that draw.
+        folder: folder to write; it is created if missing.
+        sound: number of training ears by class, for the judge of tympanograms.
+        image: the same for the judges of images and of both modalities.
+        landmark: the same for the landmark judge.
+        test: number of ears by class on which the judges are measured.
+        epochs: of the three judges of classes, and of the landmark judge.
+        workers: number of processes that draw ears.
         show: whether to show progress.
     """
     seconds: dict[str, float] = {}
-    counts = {"heard": dict(heard), "learned": dict(learned), "shown": dict(shown), "asked": dict(asked)}
+    counts = {"sound": dict(sound), "image": dict(image), "landmark": dict(landmark), "test": dict(test)}
     seeds = {name: FIRST_SEED + index for index, name in enumerate(counts)}
 
     def timed(what: str, work: Callable[[], T]) -> T:
         start = time.monotonic()
-        done = work()
+        result = work()
         seconds[what] = round(time.monotonic() - start, 1)
-        return done
+        return result
 
-    drawn = timed(
+    ears = timed(
         "drawing",
         lambda: {
-            "heard": _draw(seeds["heard"], heard, (), ("wbt",), workers, show),
-            "learned": _draw(seeds["learned"], learned, (), BOTH, workers, show),
-            "shown": _draw(seeds["shown"], shown, LANDMARKS, ("otoscopy",), workers, show),
-            "asked": _draw(seeds["asked"], asked, LANDMARKS, BOTH, workers, show),
+            "sound": _draw(seeds["sound"], sound, (), ("wbt",), workers, show),
+            "image": _draw(seeds["image"], image, (), BOTH, workers, show),
+            "landmark": _draw(seeds["landmark"], landmark, LANDMARKS, ("otoscopy",), workers, show),
+            "test": _draw(seeds["test"], test, LANDMARKS, BOTH, workers, show),
         },
     )
     augment = {"otoscopy": Otoscopy().augment}
     trained = {
         name: timed(
             name,
-            lambda source=source, sees=sees: train_judge(drawn[source].samples, CLASSES, sees, augment, epochs[0]),
+            lambda source=source, names=names: train_judge(ears[source].samples, CLASSES, names, augment, epochs[0]),
         )
-        for name, source, sees in (
-            ("joint", "learned", BOTH),
-            ("image", "learned", ["otoscopy"]),
-            ("wbt", "heard", ["wbt"]),
+        for name, source, names in (
+            ("joint", "image", BOTH),
+            ("image", "image", ["otoscopy"]),
+            ("wbt", "sound", ["wbt"]),
         )
     }
-    landmarks = timed("landmarks", lambda: train_landmark_judge(lessons(drawn["shown"]), epochs[1]))
+    landmarks = timed("landmarks", lambda: train_landmark_judge(lessons(ears["landmark"]), epochs[1]))
     folder.mkdir(parents=True, exist_ok=True)
     for name, judge in trained.items():
         judge.save(folder / f"{name}.safetensors")
     landmarks.save(folder / "landmarks.safetensors")
-    samples = drawn["heard"].samples
+    samples = ears["sound"].samples
     maps = class_maps(samples.values["wbt"], samples.labels)
     means = {label: maps[index].mean for index, label in enumerate(CLASSES)}
     write_tensors(folder / "wbt-means.safetensors", means, {})
@@ -181,58 +181,58 @@ def train_judges(
         counts=counts,
         sha256={name: _sha256(folder / name) for name in files},
         seconds=seconds,
-        measured={**worth(trained, drawn["asked"]), **worth_of_landmarks(landmarks, drawn["asked"])},
+        measured={**judge_quality(trained, ears["test"]), **landmark_quality(landmarks, ears["test"])},
     )
     write_json(folder / "judges.json", facts)
     return Judges.load(folder)
 
 
-def worth(judges: Mapping[str, Judge], ears: Ears) -> dict[str, float]:
-    """What judges are worth, on ears that they have not learned from.
+def judge_quality(judges: Mapping[str, Judge], ears: Ears) -> dict[str, float]:
+    """Return the quality of judges on test ears.
 
-    By name: ``accuracy/JUDGE``, balanced; ``R2/CAUSE/JUDGE`` and ``R2 within classes/CAUSE/JUDGE``.
+    The keys are ``accuracy/JUDGE`` (balanced), ``R2/CAUSE/JUDGE`` and ``R2 within classes/CAUSE/JUDGE``.
     """
     samples = ears.samples
-    found: dict[str, float] = {}
+    quality: dict[str, float] = {}
     for name in ("joint", "image", "wbt"):
-        reading = judges[name].read(samples.values)
-        found[f"accuracy/{name}"] = float(balanced_accuracy_score(samples.labels, reading.labels))
+        output = judges[name].read(samples.values)
+        quality[f"accuracy/{name}"] = float(balanced_accuracy_score(samples.labels, output.labels))
         for cause, truth in samples.causes.items():
-            pair = truth[:, None], reading.causes[cause][:, None]
-            found[f"R2/{cause}/{name}"] = within_class(*pair, torch.zeros_like(samples.labels)).r2()
-            found[f"R2 within classes/{cause}/{name}"] = within_class(*pair, samples.labels).r2()
-    return found
+            pair = truth[:, None], output.causes[cause][:, None]
+            quality[f"R2/{cause}/{name}"] = within_class(*pair, torch.zeros_like(samples.labels)).r2()
+            quality[f"R2 within classes/{cause}/{name}"] = within_class(*pair, samples.labels).r2()
+    return quality
 
 
-def worth_of_landmarks(judge: LandmarkJudge, ears: Ears) -> dict[str, float]:
-    """What a judge of landmarks is worth, on ears that it has not learned from.
+def landmark_quality(judge: LandmarkJudge, ears: Ears) -> dict[str, float]:
+    """Return the quality of a landmark judge on test ears.
 
-    By name: ``seen/LANDMARK``, the share of ears in which it can be seen; ``said/LANDMARK``, that in which the judge
-    sees it; ``AUC/LANDMARK``; ``pairs/LANDMARK``, the share of ears with it that are told from the same ear without,
-    half being chance; ``mistaken/LANDMARK``, the share of ears without in which it is seen all the same.
+    The keys are ``visible/LANDMARK`` and ``detected/LANDMARK``, shares of ears; ``AUC/LANDMARK``; ``pairs/LANDMARK``,
+    the share of ears with the landmark that are ranked above the same ear without it (.5 is chance); and
+    ``mistaken/LANDMARK``, the share of ears without the landmark in which it is detected.
     """
-    found: dict[str, float] = {}
+    quality: dict[str, float] = {}
     pictures = ears.samples.values["otoscopy"]
-    said, likelihood = judge.sees(pictures), judge.likelihood(pictures)
+    detected, likelihood = judge.detect(pictures), judge.likelihood(pictures)
     truths = marks(ears).sum((2, 3)) >= LEAST_PIXELS
     for name, truth in zip(LANDMARKS, truths.unbind(1), strict=True):
-        found[f"seen/{name}"] = float(truth.double().mean())
-        found[f"said/{name}"] = float(said[name].double().mean())
+        quality[f"visible/{name}"] = float(truth.double().mean())
+        quality[f"detected/{name}"] = float(detected[name].double().mean())
         if 0 < truth.sum() < len(truth):
-            found[f"AUC/{name}"] = float(roc_auc_score(truth.numpy(), likelihood[name].numpy()))
+            quality[f"AUC/{name}"] = float(roc_auc_score(truth.numpy(), likelihood[name].numpy()))
         if name in REMOVED:
             without = ears.others[name]
-            found[f"mistaken/{name}"] = float(judge.sees(without)[name].double().mean())
+            quality[f"mistaken/{name}"] = float(judge.detect(without)[name].double().mean())
             if truth.any():
                 likelier = likelihood[name] > judge.likelihood(without)[name]
-                found[f"pairs/{name}"] = float(likelier[truth].double().mean())
-    return found
+                quality[f"pairs/{name}"] = float(likelier[truth].double().mean())
+    return quality
 
 
-def show_worth(facts: Facts, console: Console) -> None:
-    """Print what judges are worth, and say plainly what they cannot read."""
+def print_quality(facts: Facts, console: Console) -> None:
+    """Print the quality of judges, and what they cannot read."""
     measured = facts["measured"]
-    table = Table(title=f"judges, on {sum(facts['counts']['asked'].values())} ears of other patients")
+    table = Table(title=f"judges, on {sum(facts['counts']['test'].values())} ears of other patients")
     for column in ("", "image and WBT", "image", "WBT"):
         table.add_column(column, justify="right" if column else "left")
     names = ("joint", "image", "wbt")
@@ -242,19 +242,20 @@ def show_worth(facts: Facts, console: Console) -> None:
         for cause in causes:
             table.add_row(f"{kind}, {cause}", *(f"{measured[f'{kind}/{cause}/{name}']:.2f}" for name in names))
     console.print(table)
-    heads = ("landmark", "can be seen in", "is seen in", "AUC", "told from the same ear without", "seen there as well")
-    table = Table(*heads, title="judge of landmarks")
+    without = "the same ear without it"
+    heads = ("landmark", "visible in", "detected in", "AUC", f"ranked above {without}", f"detected in {without}")
+    table = Table(*heads, title="landmark judge")
     for name in LANDMARKS:
-        cells = (measured.get(f"{what}/{name}") for what in ("seen", "said", "AUC", "pairs", "mistaken"))
+        cells = (measured.get(f"{what}/{name}") for what in ("visible", "detected", "AUC", "pairs", "mistaken"))
         table.add_row(name, *("" if cell is None else f"{cell:.2f}" for cell in cells))
     console.print(table)
     for name, where in (("image", "the image"), ("wbt", "WBT")):
-        unread = [cause for cause in causes if measured[f"R2 within classes/{cause}/{name}"] < UNREAD]
+        unread = [cause for cause in causes if measured[f"R2 within classes/{cause}/{name}"] < LEAST_R2]
         if unread:
-            console.print(f"Not read from {where}, within a class: {', '.join(unread)}. Ask nothing of these there.")
-    mistaken = [name for name in REMOVED if measured[f"mistaken/{name}"] > MISTAKEN]
+            console.print(f"Not read from {where}, within a class: {', '.join(unread)}. Ignore metrics that need them.")
+    mistaken = [name for name in REMOVED if measured[f"mistaken/{name}"] > MOST_MISTAKES]
     if mistaken:
-        console.print(f"Often seen where they are not: {', '.join(mistaken)}. Trust no single verdict on these.")
+        console.print(f"Often detected where absent: {', '.join(mistaken)}. Trust no single detection of these.")
     console.print(f"seconds: {', '.join(f'{what} {took:.0f}' for what, took in facts['seconds'].items())}")
 
 
@@ -262,13 +263,10 @@ def _draw(
     seed: int, counts: Counts, others: Sequence[str], modalities: Sequence[str], workers: int, show: bool
 ) -> Ears:
     console = Console(stderr=True)
-    with_bar = show and console.is_terminal
     total = sum(counts.values())
-    bar = iter(track(range(total), f"drawing {total} ears", console=console, transient=True)) if with_bar else None
-    ears = draw_ears(seed, counts, others, modalities, workers, (lambda *_: next(bar)) if bar else None)
-    for _ in bar or ():
-        pass
-    return ears
+    with Progress(console=console, transient=True, disable=not (show and console.is_terminal)) as bar:
+        task = bar.add_task(f"drawing {total} ears", total=total)
+        return draw_ears(seed, counts, others, modalities, workers, lambda done, _: bar.update(task, completed=done))
 
 
 def _sha256(path: Path) -> str:
@@ -284,11 +282,11 @@ def load_or_train(folder: Path, workers: int) -> Judges:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train the judges, unless they are there, and print what they are worth."""
+    """Train the judges unless the folder has them, and print their quality."""
     parser = step_parser("judges", "runs/judges")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the judges")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
     given = parser.parse_args(arguments)
     judges = load_or_train(given.out, given.workers)
-    show_worth(judges.facts, Console(width=120))
+    print_quality(judges.facts, Console(width=120))
     print(f"{given.out}: {judges.sha256[:16]}")

@@ -1,8 +1,8 @@
-"""A judge that marks landmarks of the eardrum pixel by pixel, and so has to look at the landmark itself.
+"""A judge that marks landmarks of the eardrum pixel by pixel.
 
-From a picture's class and blur alone one can guess fairly well whether it shows a handle of the malleus; a judge that
-learns one answer a picture learns just that. This one is told of every pixel whether the landmark is what is seen
-there, by the same ear rendered without it.
+A judge that learns one answer per picture guesses from class and blur whether the picture shows a handle of the
+malleus. This judge learns for every pixel whether it shows the landmark, from the same ear rendered without it, and so
+has to look at the landmark itself.
 """
 
 from __future__ import annotations
@@ -23,57 +23,63 @@ from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.nn import random_flip, random_rotation
 
 BLURS = (1.0, 1.5, 3.0)
-"""Pixels, standard deviation. Of a blurred picture, too, it is known what can be seen: its other one is blurred too."""
+"""Standard deviations, in pixels, of the blurred pictures to learn from; their marks are known too."""
 DEGREES = 20.0
+"""Largest rotation in training."""
 WIDTH = 24
-SURE = tuple(percent / 100 for percent in range(50, 100, 5))
-"""Probabilities that may be asked of a pixel before it counts."""
+THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+"""Probabilities to choose from, above which a pixel counts as a landmark's."""
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """Pictures (N, 3, size, size), and which of their pixels show which landmark, (N, landmarks, size, size)."""
+    """Pictures with their marked pixels.
+
+    Attributes:
+        pictures: (N, 3, size, size).
+        marks: (N, landmarks, size, size), 1 where a pixel shows the landmark, else 0.
+    """
 
     pictures: Tensor
     marks: Tensor
 
 
 def lessons(ears: Ears) -> Lessons:
-    """Each ear as it is, without each landmark that can be removed, and blurred."""
+    """Return each ear unchanged, without each landmark that can be removed, and blurred."""
     picture = ears.samples.values["otoscopy"]
-    marked = marks(ears)
-    pictures, known = [picture], [marked]
+    original_marks = marks(ears)
+    pictures, all_marks = [picture], [original_marks]
     for name in REMOVED:
-        without = marked.clone()
+        without = original_marks.clone()
         without[:, LANDMARKS.index(name)] = 0
         pictures.append(ears.others[name])
-        known.append(without)
+        all_marks.append(without)
     for sigma in BLURS:
         pictures.append(blurred(picture, sigma))
-        known.append(marks(ears, sigma))
-    return Lessons(torch.cat(pictures), torch.cat(known))
+        all_marks.append(marks(ears, sigma))
+    return Lessons(torch.cat(pictures), torch.cat(all_marks))
 
 
 def marks(ears: Ears, sigma: float = 0.0) -> Tensor:
-    """Pixels of each landmark, 0 or 1, (N, landmarks, size, size); of the pictures blurred where `sigma` says so."""
+    """Return 1 where a pixel shows a landmark, else 0, (N, landmarks, size, size), after a blur by `sigma` pixels."""
     picture = blurred(ears.samples.values["otoscopy"], sigma)
     return torch.stack([changed_pixels(picture, blurred(ears.others[name], sigma)) for name in LANDMARKS], 1).float()
 
 
 class LandmarkJudge(nn.Module):
-    """Says of every pixel how likely each landmark of :data:`landmarks.LANDMARKS` is what is seen there.
+    """Predict for every pixel the probability that it shows each of :data:`landmarks.LANDMARKS`.
 
-    A network of three resolutions, a half, a quarter and an eighth of the picture's, joined across.
+    The network has three resolutions, a half, a quarter and an eighth of the picture's, with skip connections.
 
     Attributes:
-        sure: (landmarks,), the probability from which on a pixel counts.
+        threshold: (landmarks,), the probability above which a pixel counts as the landmark's.
 
     Example:
-        >>> LandmarkJudge().sees(torch.zeros(2, 3, 64, 64))["malleus"].shape
+        >>> LandmarkJudge().detect(torch.zeros(2, 3, 64, 64))["malleus"].shape
         torch.Size([2])
     """
 
-    sure: Tensor
+    threshold: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,10 +89,10 @@ class LandmarkJudge(nn.Module):
         self._up_to_quarter = _block(4 * WIDTH + 2 * WIDTH, 2 * WIDTH)
         self._up_to_half = _block(2 * WIDTH + WIDTH, 2 * WIDTH)
         self._marks = nn.Conv2d(2 * WIDTH, 4 * len(LANDMARKS), 1)
-        self.register_buffer("sure", torch.full((len(LANDMARKS),), SURE[0]))
+        self.register_buffer("threshold", torch.full((len(LANDMARKS),), THRESHOLDS[0]))
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits (N, landmarks, size, size) of pictures (N, 3, size, size) in [0, 1]; size is a multiple of 8."""
+        """Return logits (N, landmarks, size, size) of pictures (N, 3, size, size) in [0, 1]; 8 divides size."""
         half = self._half(F.pixel_unshuffle(pictures - 0.5, 2))
         quarter = self._quarter(F.avg_pool2d(half, 2))
         x = self._eighth(F.avg_pool2d(quarter, 2))
@@ -98,22 +104,22 @@ class LandmarkJudge(nn.Module):
         """Return probabilities (N, landmarks, size, size), in evaluation mode."""
         self.eval()
         with torch.no_grad():
-            return torch.cat([self(some).sigmoid() for some in pictures.split(batch)])
+            return torch.cat([self(part).sigmoid() for part in pictures.split(batch)])
 
     def likelihood(self, pictures: Tensor) -> Mapping[str, Tensor]:
-        """The sum of a picture's probabilities, (N,) by landmark: what pictures are ranked by."""
+        """Return the sum of each picture's probabilities, (N,) by landmark, to rank pictures by."""
         return dict(zip(LANDMARKS, self.mark(pictures).sum((2, 3)).unbind(1), strict=True))
 
-    def sees(self, pictures: Tensor) -> Mapping[str, Tensor]:
-        """Whether enough pixels count as a landmark's for it to be seen, (N,) of bool by name."""
-        counted = self.mark(pictures) > self.sure[:, None, None]
-        return dict(zip(LANDMARKS, _enough(counted).unbind(1), strict=True))
+    def detect(self, pictures: Tensor) -> Mapping[str, Tensor]:
+        """Return whether each landmark is detected in each picture, (N,) of bool by name."""
+        above = self.mark(pictures) > self.threshold[:, None, None]
+        return dict(zip(LANDMARKS, _is_visible(above).unbind(1), strict=True))
 
-    def calibrate(self, taught: Lessons) -> None:
-        """Choose :attr:`sure` such that of the lessons as many are said to show a landmark as do."""
-        marked, truth = self.mark(taught.pictures), _enough(taught.marks > 0).double().mean(0)
-        said = torch.stack([_enough(marked > least).double().mean(0) for least in SURE])
-        self.sure.copy_(torch.tensor(SURE)[(said - truth).abs().argmin(0)])
+    def calibrate(self, examples: Lessons) -> None:
+        """Choose :attr:`threshold` so that each landmark is detected in as many examples as show it."""
+        marked, truth = self.mark(examples.pictures), _is_visible(examples.marks > 0).double().mean(0)
+        detected = torch.stack([_is_visible(marked > threshold).double().mean(0) for threshold in THRESHOLDS])
+        self.threshold.copy_(torch.tensor(THRESHOLDS)[(detected - truth).abs().argmin(0)])
 
     def save(self, path: Path) -> None:
         """Write the weights to a .safetensors file."""
@@ -131,20 +137,22 @@ class LandmarkJudge(nn.Module):
         try:
             judge.load_state_dict(tensors)
         except RuntimeError as error:
-            raise RunError(f"{path} does not hold the weights of this version's judge of landmarks") from error
+            raise RunError(
+                f"{path} holds no weights of this version's landmark judge; train the judges anew"
+            ) from error
         return judge.eval()
 
 
-def train_landmark_judge(taught: Lessons, epochs: int, batch: int = 64, seed: int = 0) -> LandmarkJudge:
-    """Learn from lessons, each seen once an epoch, flipped and rotated with its marks.
+def train_landmark_judge(examples: Lessons, epochs: int, batch: int = 64, seed: int = 0) -> LandmarkJudge:
+    """Train a judge on examples, which are flipped and rotated together with their marks.
 
-    Marked pixels are few, so that an error there counts as much more as they are rarer, by the root of that.
+    Marked pixels are rare. An error on one is weighted by the square root of unmarked over marked pixels.
     """
-    joined = torch.cat([taught.pictures, taught.marks], 1)
+    joined = torch.cat([examples.pictures, examples.marks], 1)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         judge = LandmarkJudge()
-        share = taught.marks.mean((0, 2, 3)).clamp(min=1e-4)
+        share = examples.marks.mean((0, 2, 3)).clamp(min=1e-4)
         weight = ((1 - share) / share).sqrt()[:, None, None]
         optimizer = torch.optim.AdamW(judge.parameters(), 3e-3, weight_decay=1e-2)
         steps = epochs * -(-len(joined) // batch)
@@ -158,17 +166,17 @@ def train_landmark_judge(taught: Lessons, epochs: int, batch: int = 64, seed: in
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
-    judge.calibrate(taught)
+    judge.calibrate(examples)
     return judge
 
 
-def _enough(pixels: Tensor) -> Tensor:
-    """Whether so many of (..., 64, 64) are true that a landmark counts as seen."""
+def _is_visible(pixels: Tensor) -> Tensor:
+    """Return whether enough of (..., 64, 64) are true for a landmark to count as visible."""
     return pixels.sum((-2, -1)) >= LEAST_PIXELS
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
-    """Two convolutions, normalized."""
+    """Return two normalized convolutions."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),

@@ -1,14 +1,13 @@
-"""Which landmarks of an eardrum can be seen in a picture: the same ear is rendered again without one, and compared.
+"""Decide which landmarks of an eardrum are visible in a picture, by rendering the same ear again without one.
 
-Simulator and chance stay what they are. The changed ear differs in one thing alone:
+Simulator and random numbers stay the same. The changed ear differs only in the landmark:
 
 - *malleus*: its handle has no width;
 - *vessels*: the drum has none;
-- *level*: the fluid stands a little lower. Glue, a full ear and one that bulges look the same then: they show no level.
+- *level*: the fluid stands slightly lower. Glue, a full ear and a bulging one then look the same: they show no level.
 
-A landmark is seen where enough pixels of the picture that the package reads change by enough, in fine detail: what is
-left when a blurred copy is taken away. So a malleus behind a bulging drum is hidden, and so is a mere
-smear of one.
+A landmark is visible where enough pixels of the picture, as the package reads it, change enough in fine detail, which
+is the change less a blurred copy of it. A malleus behind a bulging drum is therefore hidden, and so is a smeared one.
 """
 
 from __future__ import annotations
@@ -31,70 +30,70 @@ from simulator.causes import Ear, State
 
 LANDMARKS = ("malleus", "level", "vessels")
 REMOVED = ("malleus", "vessels")
-"""Those whose changed picture shows none; a lowered level is still one."""
+"""Landmarks that the changed picture lacks; a lowered level is still a level."""
 
-LOWER = 0.03
-"""Of the fill: 1.6 pixels of 64."""
+FILL_CHANGE = 0.03
+"""By which the fill is lowered: 1.6 pixels of 64."""
 LEAST_CHANGE = 6 / 255
-"""Of a pixel's brightest channel, to count as changed."""
+"""Least change of any channel with which a pixel counts as changed."""
 COARSE = 2.0
-"""Pixels of 64, standard deviation of the blur that leaves no detail."""
+"""Standard deviation of the blur that removes detail, in pixels of 64."""
 LEAST_PIXELS = 12
-"""Changed pixels of 64 x 64 to call a landmark seen."""
+"""Least number of changed pixels, of 64 x 64, with which a landmark counts as visible."""
 
 
 def changed(
     landmark: str, state: State, ear: Ear, camera: Camera, rng: np.random.Generator
 ) -> NDArray[np.uint8] | None:
-    """The frame of an ear without one landmark, or with its level lowered; None where the ear would look the same.
+    """Return the frame of an ear without one landmark, or with a lower level; None where the ear would look the same.
 
     Args:
         landmark: one of :data:`LANDMARKS`.
-        state: of the ear.
-        ear: as it is.
-        camera: that looks.
-        rng: as :func:`simulator.otoscope.render` has it for the ear as it is.
+        state: the ear's state.
+        ear: the ear.
+        camera: the camera.
+        rng: in the state with which :func:`simulator.otoscope.render` renders the unchanged ear.
     """
     if landmark == "level":
         if state.fill <= 0:
             return None
-        return otoscope.render(replace(state, fill=max(0.0, state.fill - LOWER)), ear, camera, rng)
+        return otoscope.render(replace(state, fill=max(0.0, state.fill - FILL_CHANGE)), ear, camera, rng)
     if landmark == "malleus":
-        with _anatomies(handle=-1.0):  # distances to it are never so small
+        with _changed_anatomy(handle=-1.0):  # below every distance
             return otoscope.render(state, ear, camera, rng)
     if landmark == "vessels":
         if all(vessel.onset >= state.inflammation for vessel in anatomy(ear.appearance_seed, ear.age).vessels):
             return None
-        with _anatomies(vessels=()):
+        with _changed_anatomy(vessels=()):
             return otoscope.render(state, ear, camera, rng)
     raise ValueError(f"{landmark!r} is no landmark of {', '.join(LANDMARKS)}")
 
 
-def seen(pictures: Tensor, others: Tensor) -> Tensor:
-    """Whether a landmark can be seen, (N,) of bool.
+def visible(pictures: Tensor, others: Tensor) -> Tensor:
+    """Return whether a landmark is visible in each picture, (N,) of bool.
 
     Args:
         pictures: (N, 3, size, size) in [0, 1], as the package reads them.
-        others: the same ears as :func:`changed` has them.
+        others: (N, 3, size, size), the same ears as rendered by :func:`changed`.
 
     Example:
         >>> bright = torch.zeros(1, 3, 64, 64)
         >>> bright[..., 30:35, 30:35] = 0.5
-        >>> seen(bright, torch.zeros(1, 3, 64, 64)), seen(bright, bright)
+        >>> visible(bright, torch.zeros(1, 3, 64, 64)), visible(bright, bright)
         (tensor([True]), tensor([False]))
     """
     return changed_pixels(pictures, others).sum((1, 2)) >= LEAST_PIXELS * (pictures.shape[-1] / 64) ** 2
 
 
 def changed_pixels(pictures: Tensor, others: Tensor) -> Tensor:
-    """Where pictures (N, 3, size, size) differ from others by enough, in fine detail: (N, size, size) of bool."""
+    """Return where the fine detail of pictures (N, 3, size, size) differs from others, (N, size, size) of bool."""
     change = pictures - others
     detail = change - blurred(change, COARSE * pictures.shape[-1] / 64)
     return detail.abs().amax(1) >= LEAST_CHANGE
 
 
 def blurred(pictures: Tensor, sigma: float) -> Tensor:
-    """Pictures (N, channels, height, width) under a Gaussian blur; its edge is repeated outside.
+    """Return pictures (N, channels, height, width) under a Gaussian blur, with their edges repeated outside.
 
     Example:
         >>> flat = torch.full((1, 3, 8, 8), 0.5)
@@ -113,7 +112,9 @@ def blurred(pictures: Tensor, sigma: float) -> Tensor:
 
 
 def disc(size: int, share: float, softness: float = 0.0) -> Tensor:
-    """Weights (size, size): 1 within a central disc of this share of the picture, 0 outside; a soft edge is a cosine's.
+    """Return weights (size, size): 1 within a central disc of this share of the picture, 0 outside.
+
+    A soft edge is a cosine's.
 
     Example:
         >>> float(disc(64, 1.0).mean()) - torch.pi / 4 < 0.01
@@ -127,8 +128,8 @@ def disc(size: int, share: float, softness: float = 0.0) -> Tensor:
 
 
 @contextmanager
-def _anatomies(**changes: Any) -> Iterator[None]:
-    """Lets the renderer meet changed anatomies: the simulator's sources are frozen."""
+def _changed_anatomy(**changes: Any) -> Iterator[None]:
+    """Give the renderer a changed anatomy by a patch, since the simulator's sources are frozen."""
 
     def altered(appearance_seed: int, age: float) -> Anatomy:
         return replace(anatomy(appearance_seed, age), **changes)

@@ -1,7 +1,7 @@
-"""Measures what trained runs generate, with judges, against ears of other patients that nothing has learned from.
+"""Measure what trained runs generate, with judges, against ears of other patients.
 
-A run is named by its folder; RUN:train, RUN:validation and RUN:test ask for densities fitted on another split than the
-run's own. Held-out ears are a fresh cohort, never a run's test split: a density may have been fitted on that.
+A run is named by its folder; RUN:train, RUN:validation and RUN:test select densities fitted on another split than the
+run's own. Held-out ears are a fresh cohort, never a run's test split, because a density may have been fitted on that.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rich.console import Console
 from typing_extensions import TypedDict
 
 import multimodal_vae as mv
-from ear_figures import own_figures
-from ears import CLASSES, CLEAN, Ears, kept_ears
+from ear_metrics import ear_metrics
+from ears import CLASSES, CLEAN, Ears, load_or_draw_ears
 from judges import FIRST_SEED, Judges
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult, combine
@@ -32,13 +32,15 @@ from trainings import RECIPES
 
 SPLITS = ("train", "validation", "test")
 OTHER_SEEDS = 500
-"""The held-out cohort's seed is so much higher than that of the run's cohort."""
+"""Difference between the seeds of the held-out cohort and the run's cohort."""
 HELD_OUT = {"NOE": 300, "OME": 300, "AOM": 200}
+"""Number of held-out ears by class."""
 COUNT = 500
+"""Number of generated pairs per class."""
 
 
 class Facts(TypedDict):
-    """What a run's figures hang on."""
+    """Conditions of a run's metrics; the metrics are computed anew when one changes."""
 
     recipe: str
     fitted_on: str
@@ -54,11 +56,11 @@ class Facts(TypedDict):
     seconds: float
 
 
-class Written(TypedDict):
-    """``measured.json``."""
+class MeasuredRecord(TypedDict):
+    """Content of ``measured.json``."""
 
     facts: Facts
-    figures: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
 
 
 class _Cohort(TypedDict):
@@ -68,20 +70,20 @@ class _Cohort(TypedDict):
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one run, and what they hang on."""
+    """Metrics of one run, and their conditions."""
 
     facts: Facts
-    figures: list[MetricResult]
+    metrics: list[MetricResult]
 
-    def written(self) -> Written:
-        """As JSON has it."""
-        return Written(facts=self.facts, figures=[figure.to_dict() for figure in self.figures])
+    def record(self) -> MeasuredRecord:
+        """Return the content of ``measured.json``."""
+        return MeasuredRecord(facts=self.facts, metrics=[metric.to_dict() for metric in self.metrics])
 
     @classmethod
     def read(cls, path: Path) -> Measured:
-        """Read back what :meth:`written` gave."""
-        written = read_json(path, Written)
-        return cls(written["facts"], [_figure(each) for each in written["figures"]])
+        """Read ``measured.json``."""
+        record = read_json(path, MeasuredRecord)
+        return cls(record["facts"], [_metric(each) for each in record["metrics"]])
 
 
 def measure_run(
@@ -93,24 +95,24 @@ def measure_run(
     workers: int = 2,
     sampler: Mapping[str, Any] | None = None,
 ) -> Measured:
-    """Measure one run, or read what was measured before of the same weights with the same judges.
+    """Measure one run, or read its ``measured.json`` if that has the same conditions.
 
     Args:
-        name: the run's folder, with the split for its densities where that is not the run's own.
-        judges: who judge.
-        folder: where cohorts are kept.
-        count: pairs to generate of each class.
-        held_out: ears to compare with, of each class.
-        workers: processes that draw ears.
-        sampler: a table in place of the run's own.
+        name: the run's folder, with the split for its densities if that is not the run's own.
+        judges: the judges.
+        folder: cache of held-out cohorts.
+        count: number of pairs to generate per class.
+        held_out: number of held-out ears by class.
+        workers: number of processes that draw ears.
+        sampler: settings of a sampler that replaces the run's own.
 
     Raises:
-        RunError: if it is no trained run on a simulated cohort of this simulator.
+        RunError: if it is no trained run on a cohort of this simulator.
     """
     path, split = run_and_split(name)
     run = mv.open_run(path)
     if run.status["state"] != "done":
-        raise mv.RunError(f"the training in {path} is {run.status['state']}; measure it when it is done")
+        raise mv.RunError(f"the training in {path} is {run.status['state']}; finish it before measuring")
     fitted_on = split or run.configuration.density.fit_on
     cohort = _cohort_of(run)
     facts = Facts(
@@ -124,20 +126,20 @@ def measure_run(
         simulator=identity(),
         judges=judges.sha256,
         weights=hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest(),
-        **_spent(path),
+        **_cost(path),
     )
-    another = [str(setting).replace(":", "-") for setting in (sampler or {}).values()]
-    others = [fitted_on] if fitted_on != run.configuration.density.fit_on else []
-    kept = path / ("-".join(["measured", *others, *another]) + ".json")
-    if kept.is_file() and (before := Measured.read(kept)).facts == facts:
-        return before
-    ears = kept_ears(folder, facts["held_out_seed"], held_out, workers=workers)
-    measured = Measured(facts, figures_of(run, fitted_on, ears, judges, count, sampler))
-    write_json(kept, measured.written())
+    settings = [str(setting).replace(":", "-") for setting in (sampler or {}).values()]
+    other_split = [fitted_on] if fitted_on != run.configuration.density.fit_on else []
+    file = path / ("-".join(["measured", *other_split, *settings]) + ".json")
+    if file.is_file() and (previous := Measured.read(file)).facts == facts:
+        return previous
+    ears = load_or_draw_ears(folder, facts["held_out_seed"], held_out, workers=workers)
+    measured = Measured(facts, run_metrics(run, fitted_on, ears, judges, count, sampler))
+    write_json(file, measured.record())
     return measured
 
 
-def figures_of(
+def run_metrics(
     run: mv.Run,
     fitted_on: str,
     held_out: Ears,
@@ -145,15 +147,15 @@ def figures_of(
     count: int,
     sampler: Mapping[str, Any] | None = None,
 ) -> list[MetricResult]:
-    """All figures of a run."""
+    """Compute all metrics of a run."""
     real, clean = held_out.samples, held_out.others[CLEAN]
     data = mv.MultimodalDataset.from_tensors(
         real.values, [CLASSES[label] for label in real.labels], run.model.modalities, run.model.classes
     )
     embeddings = run.model.embed(data)
     reconstructions = run.model.generate(embeddings)
-    generated = drawn_pairs(run, fitted_on, count, sampler=sampler)
-    figures = evaluate(
+    generated = generate_pairs(run, fitted_on, count, sampler=sampler)
+    metrics = evaluate(
         train_samples(run),
         real,
         generated,
@@ -162,21 +164,21 @@ def figures_of(
         embeddings,
         {**real.values, "otoscopy": clean},
     )
-    return [*figures, *own_figures(generated, real, clean, judges.landmarks, judges.wbt_means, reconstructions)]
+    return [*metrics, *ear_metrics(generated, real, clean, judges.landmarks, judges.wbt_means, reconstructions)]
 
 
-def drawn_pairs(
+def generate_pairs(
     run: mv.Run, fitted_on: str, count: int, seed: int = 0, sampler: Mapping[str, Any] | None = None
 ) -> LabeledSamples:
-    """New pairs, so many of each class."""
+    """Generate pairs, ``count`` per class, classes in order."""
     synthesizer = run.synthesizer(sampler, fitted_on)
-    drawn = [synthesizer.sample(label, count, seed) for label in CLASSES]
-    values = {name: torch.cat([each[name] for each in drawn]) for name in run.model.modalities}
+    pairs = [synthesizer.sample(label, count, seed) for label in CLASSES]
+    values = {name: torch.cat([each[name] for each in pairs]) for name in run.model.modalities}
     return LabeledSamples(values, torch.arange(len(CLASSES)).repeat_interleave(count))
 
 
 def train_samples(run: mv.Run) -> LabeledSamples:
-    """What the run learned from."""
+    """Return the run's training samples."""
     data = run.splits["train"]
     numbers = torch.tensor([CLASSES.index(name) for name in data.classes])
     values = {name: data.samples[name] for name in data.modalities}
@@ -184,7 +186,7 @@ def train_samples(run: mv.Run) -> LabeledSamples:
 
 
 def run_and_split(name: str) -> tuple[Path, str | None]:
-    """The folder, and the split for its densities where one is named.
+    """Split the name of a run into its folder and the split for its densities, None if the name has none.
 
     Example:
         >>> run_and_split("runs/otitis:train")[1], run_and_split("runs/otitis")[1]
@@ -195,11 +197,11 @@ def run_and_split(name: str) -> tuple[Path, str | None]:
 
 
 def recipe_of(configuration: mv.Configuration, fitted_on: str) -> str | None:
-    """The recipe of the example that a configuration is, whatever its seeds and place of data; None if it is none."""
-    ours = _settings(configuration, fitted_on)
+    """Return the name of the recipe that equals a configuration but for seeds and data, or None."""
+    settings = _settings(configuration, fitted_on)
     for path in sorted(RECIPES.glob("*.toml")):
         recipe = mv.Configuration.read(path)
-        if _settings(recipe, recipe.density.fit_on) == ours:
+        if _settings(recipe, recipe.density.fit_on) == settings:
             return path.stem
     return None
 
@@ -220,17 +222,17 @@ def _settings(configuration: mv.Configuration, fitted_on: str) -> dict[str, Any]
 def _cohort_of(run: mv.Run) -> _Cohort:
     manifest = run.configuration.data.manifest
     if manifest is None:
-        raise mv.RunError(f"{run.path} was trained on data in memory, and not on a cohort of cohort.py")
+        raise mv.RunError(f"{run.path} was trained on data in memory; train on a cohort of cohort.py")
     cohort = read_json(manifest.parent / "cohort.json", _Cohort)
     if cohort["simulator_sha256"] != identity()["simulator_sha256"]:
-        raise mv.RunError(f"the cohort of {run.path} is of another simulator; draw it anew, and train on it")
+        raise mv.RunError(f"the cohort of {run.path} is of another simulator; draw it again and train on it")
     if cohort["seed"] + OTHER_SEEDS >= FIRST_SEED:
         raise mv.RunError(f"the cohort of {run.path} has the seed {cohort['seed']}; take one below {OTHER_SEEDS}")
     return cohort
 
 
-def _spent(path: Path) -> dict[str, Any]:
-    """Steps and seconds of a training, by its logs."""
+def _cost(path: Path) -> dict[str, Any]:
+    """Return steps and seconds of a training from its logs."""
 
     def lines(name: str) -> list[dict[str, float]]:
         file = path / name
@@ -240,69 +242,73 @@ def _spent(path: Path) -> dict[str, Any]:
     return {"steps": steps, "seconds": round(sum(line["machine.seconds"] for line in lines("timing.jsonl")), 3)}
 
 
-def _figure(written: Mapping[str, Any]) -> MetricResult:
-    facts = {**written, "value": float("nan") if written["value"] is None else written["value"]}
-    bounds = written["interval"]
+def _metric(record: Mapping[str, Any]) -> MetricResult:
+    fields = {**record, "value": float("nan") if record["value"] is None else record["value"]}
+    bounds = record["interval"]
     if bounds is not None:
-        facts["interval"] = tuple(float("nan") if bound is None else bound for bound in bounds)
-    return MetricResult(**facts)
+        fields["interval"] = tuple(float("nan") if bound is None else bound for bound in bounds)
+    return MetricResult(**fields)
 
 
 def by_recipe(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
-    """Runs of one recipe together, in the order in which they come."""
-    together: dict[str, list[Measured]] = {}
+    """Group runs by recipe, in order."""
+    groups: dict[str, list[Measured]] = {}
     for each in measured:
-        together.setdefault(each.facts["recipe"], []).append(each)
-    return together
+        groups.setdefault(each.facts["recipe"], []).append(each)
+    return groups
 
 
 def comparison(measured: Sequence[Measured], names: Sequence[str] = ()) -> str:
-    """A Markdown table, a set of columns for each recipe: the value, over seeds where there are several, and interval.
+    """Return a Markdown table with one row per metric, and value (mean over seeds) and interval per recipe.
 
-    What real samples and the Gaussian baseline reach is the mean over all: it differs only where cohorts do. `names`
-    chooses figures and their order; all where it is empty.
+    Columns for real samples and the baseline hold means over all runs, since they differ between cohorts only.
+
+    Args:
+        measured: the runs.
+        names: metrics to show, in order; default: all.
     """
     groups = by_recipe(measured)
     combined = {
-        recipe: {f.name: f for f in combine([each.figures for each in runs])} for recipe, runs in groups.items()
+        recipe: {metric.name: metric for metric in combine([each.metrics for each in runs])}
+        for recipe, runs in groups.items()
     }
     columns = [column for recipe in groups for column in (recipe, "interval")]
     rows = [["metric", "real", "baseline", *columns], ["---"] * (3 + len(columns))]
-    names = names or list(dict.fromkeys(name for figures in combined.values() for name in figures))
+    names = names or list(dict.fromkeys(name for metrics in combined.values() for name in metrics))
     for name in names:
-        found = [figures.get(name) for figures in combined.values()]
-        known = [figure for figure in found if figure is not None]
+        results = [metrics.get(name) for metrics in combined.values()]
+        known = [metric for metric in results if metric is not None]
         if not known:
-            continue  # such as what a quarter of very few ears is worth
-        context = [_mean([getattr(figure, what) for figure in known]) for what in ("real", "baseline")]
-        cells = [cell for figure in found for cell in _cells(figure)]
+            continue  # such as the utility of a quarter of very few ears
+        context = [_mean([getattr(metric, what) for metric in known]) for what in ("real", "baseline")]
+        cells = [cell for metric in results for cell in _cells(metric)]
         rows.append([name, *context, *cells])
         for what in known[0].beside:
-            values = [_shown(figure.beside[what]) if figure else "" for figure in found]
+            values = [_formatted(metric.beside[what]) if metric else "" for metric in results]
             rows.append([f"{name}, {what}", "", "", *(cell for value in values for cell in (value, ""))])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines[1] = "|" + "---|" * len(rows[0])
     return "\n".join(lines)
 
 
-def _cells(figure: MetricResult | None) -> tuple[str, str]:
-    if figure is None:
+def _cells(metric: MetricResult | None) -> tuple[str, str]:
+    if metric is None:
         return "", ""
-    value = _shown(figure.value) + (f" ± {_shown(figure.spread)}" if figure.spread is not None else "")
-    return value, f"{_shown(figure.interval[0])} to {_shown(figure.interval[1])}" if figure.interval else ""
+    value = _formatted(metric.value) + (f" ± {_formatted(metric.spread)}" if metric.spread is not None else "")
+    return value, f"{_formatted(metric.interval[0])} to {_formatted(metric.interval[1])}" if metric.interval else ""
 
 
 def _mean(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
-    return _shown(sum(known) / len(known)) if known else ""
+    return _formatted(sum(known) / len(known)) if known else ""
 
 
-def _shown(value: float) -> str:
+def _formatted(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
 
 
-def spent_table(measured: Sequence[Measured]) -> str:
-    """A Markdown table of what the runs are, and what they cost."""
+def cost_table(measured: Sequence[Measured]) -> str:
+    """Return a Markdown table of the runs' cohorts, densities, steps and seconds."""
     head = "recipe", "cohort seeds", "densities fitted on", "steps", "training, seconds", "held-out ears"
     rows = [f"| {' | '.join(head)} | generated per class |", "|---" * 7 + "|"]
     for recipe, runs in by_recipe(measured).items():
@@ -320,14 +326,14 @@ def spent_table(measured: Sequence[Measured]) -> str:
 def measure_runs(
     names: Sequence[str], judges: Judges, folder: Path, out: Path | None, count: int = COUNT, workers: int = 2
 ) -> list[Measured]:
-    """Measure several runs, and write all results to one JSON file where one is named."""
+    """Measure several runs, and write all results to one JSON file if one is named."""
     measured = []
     with Console(stderr=True).status("measuring") as status:
         for name in names:
             status.update(f"measuring {name}")
             measured.append(measure_run(name, judges, folder, count, workers=workers))
     if out:
-        write_json(out, [each.written() for each in measured])
+        write_json(out, [each.record() for each in measured])
     return measured
 
 
@@ -335,11 +341,11 @@ def main(arguments: Sequence[str]) -> None:
     """Measure runs and print a table."""
     parser = step_parser("measure", "runs/paper-small runs/paper-small:train --judges runs/judges")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run; RUN:train for densities of that split")
-    parser.add_argument("--judges", type=Path, required=True, help="folder that judges wrote")
+    parser.add_argument("--judges", type=Path, required=True, help="folder written by the step judges")
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for all results together")
     parser.add_argument("--count", type=int, default=COUNT, help=f"pairs to generate per class (default {COUNT})")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
     given = parser.parse_args(arguments)
     judges = Judges.load(given.judges)
     measured = measure_runs(given.runs, judges, given.judges, given.out, given.count, given.workers)
-    print(f"{spent_table(measured)}\n\n{comparison(measured)}")
+    print(f"{cost_table(measured)}\n\n{comparison(measured)}")

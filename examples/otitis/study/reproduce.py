@@ -15,17 +15,17 @@ import multimodal_vae as mv
 from ears import CLASSES
 from figures import gallery_figure, pairs_figure
 from judges import load_or_train
-from measure import Measured, comparison, drawn_pairs, measure_runs, run_and_split, spent_table
+from measure import Measured, comparison, cost_table, generate_pairs, measure_runs, run_and_split
 from steps import add_folders, step_parser, write_cohort
-from trainings import RECIPES, changed, train_all
+from trainings import RECIPES, changed_recipe, train_all
 
 TRAINED = ("paper-small", "best")
 """Recipes to train."""
-ALSO = ("paper-small:train",)
-"""Other densities of the same weights: paper-small's fitted on training patients are those of clean.toml."""
+OTHER_DENSITIES = ("paper-small:train",)
+"""Other densities of the same weights; those of paper-small fitted on training patients are those of clean.toml."""
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- begin: written by the step reproduce -->", "<!-- end: written by the step reproduce -->"
-SHOWN = (
+METRICS = (
     "purity",
     "fidelity/precision",
     "fidelity/recall",
@@ -53,11 +53,11 @@ SHOWN = (
     "class mean/wbt/OME",
     "class mean/wbt/AOM",
 )
-"""Figures of the table; all of them are in metrics.json."""
+"""Metrics of the table; ``metrics.json`` has all of them."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse the command line and go the whole way."""
+    """Parse the command line and reproduce the study."""
     parser = step_parser("reproduce", "--seed 10")
     add_folders(parser)
     parser.add_argument("--seed", type=int, default=10, help="seed of the cohort, below 500 (default 10)")
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def reproduce(seed: int, out: Path, judges_folder: Path, jobs: int) -> None:
-    """Go the whole way for one seed, and write the table of all seeds."""
+    """Draw, train and measure for one seed, and write the tables of all seeds."""
     console = Console(stderr=True)
     folder = out / f"seed{seed}"
 
@@ -76,23 +76,23 @@ def reproduce(seed: int, out: Path, judges_folder: Path, jobs: int) -> None:
     console.rule("judges")
     judges = load_or_train(judges_folder, jobs)
 
-    console.rule(f"training: what is printed goes to {folder}/RECIPE.log")
+    console.rule(f"training, with output in {folder}/RECIPE.log")
     recipes = [RECIPES / f"{name}.toml" for name in TRAINED]
-    train_all({folder / recipe.stem: changed(recipe, manifest, {}) for recipe in recipes}, jobs)
+    train_all({folder / recipe.stem: changed_recipe(recipe, manifest, {}) for recipe in recipes}, jobs)
 
     console.rule("measuring")
-    names = [str(folder / recipe.stem) for recipe in recipes] + [str(folder / name) for name in ALSO]
+    names = [str(folder / recipe.stem) for recipe in recipes] + [str(folder / name) for name in OTHER_DENSITIES]
     measure_runs(names, judges, judges_folder, folder / "metrics.json", workers=jobs)
-    draw(names, folder / "figures")
-    console.print(f"pictures: {folder / 'figures'}")
+    draw_figures(names, folder / "figures")
+    console.print(f"figures: {folder / 'figures'}")
 
     measured = all_measured(out, judges.sha256)
-    README.write_text(with_table(README.read_text("utf-8"), measured), "utf-8")
-    console.print(f"table of {len(measured)} measured runs: {README}")
+    README.write_text(with_tables(README.read_text("utf-8"), measured), "utf-8")
+    console.print(f"tables of {len(measured)} measured runs: {README}")
 
 
-def draw(names: Sequence[str], out: Path) -> None:
-    """Draw pairs and images of each run, unless they are there."""
+def draw_figures(names: Sequence[str], out: Path) -> None:
+    """Draw pairs and images of each run, unless the figures exist."""
     out.mkdir(exist_ok=True)
     for name in names:
         path, split = run_and_split(name)
@@ -100,41 +100,46 @@ def draw(names: Sequence[str], out: Path) -> None:
         if (out / f"{stem}-images.png").exists():
             continue
         run = mv.open_run(path)
-        pairs = drawn_pairs(run, split or run.configuration.density.fit_on, 10)
-        made = {
+        pairs = generate_pairs(run, split or run.configuration.density.fit_on, 10)
+        generated = {
             label: {name: x[pairs.labels == index] for name, x in pairs.values.items()}
             for index, label in enumerate(CLASSES)
         }
         test = run.splits["test"]
         real = {label: test.of_class(label).samples for label in CLASSES}
-        pairs_figure(run.model.modalities, real, made).savefig(out / f"{stem}-pairs.png", dpi=110)
-        images = {label: samples["otoscopy"] for label, samples in made.items()}
+        pairs_figure(run.model.modalities, real, generated).savefig(out / f"{stem}-pairs.png", dpi=110)
+        images = {label: samples["otoscopy"] for label, samples in generated.items()}
         gallery_figure(run.model.modalities["otoscopy"], images).savefig(out / f"{stem}-images.png", dpi=110)
 
 
 def all_measured(out: Path, judges: str) -> list[Measured]:
-    """What was measured of all seeds with the same judges; recipes in the order of their first seed's."""
-    found = []
+    """Read the measurements of all seeds with the same judges.
+
+    Args:
+        out: folder of cohorts and runs.
+        judges: hash of the judges.
+    """
+    measured = []
     for folder in sorted(out.glob("seed*"), key=lambda path: (len(path.name), path.name)):
-        for name in (*TRAINED, *ALSO):
+        for name in (*TRAINED, *OTHER_DENSITIES):
             path, split = run_and_split(str(folder / name))
-            kept = path / (f"measured-{split}.json" if split else "measured.json")
-            if kept.is_file():
-                found.append(Measured.read(kept))
-    return [each for each in found if each.facts["judges"] == judges]
+            file = path / (f"measured-{split}.json" if split else "measured.json")
+            if file.is_file():
+                measured.append(Measured.read(file))
+    return [each for each in measured if each.facts["judges"] == judges]
 
 
-def with_table(text: str, measured: Sequence[Measured]) -> str:
-    """A text whose part between the two marks is the tables of what was measured.
+def with_tables(text: str, measured: Sequence[Measured]) -> str:
+    """Replace the part of a text between the two marks by the tables of the measured runs.
 
     Example:
-        >>> with_table("no place for it", [])
+        >>> with_tables("a text", [])
         Traceback (most recent call last):
-        multimodal_vae.errors.RunError: README.md has no place for the table...
+        multimodal_vae.errors.RunError: README.md has no place for the tables...
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise mv.RunError(f"README.md has no place for the table: put the lines {BEGIN} and {END} where it belongs")
-    tables = f"{spent_table(measured)}\n\n{comparison(measured, SHOWN)}"
+        raise mv.RunError(f"README.md has no place for the tables; add the lines {BEGIN} and {END}")
+    tables = f"{cost_table(measured)}\n\n{comparison(measured, METRICS)}"
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"

@@ -1,4 +1,4 @@
-"""Whether the measures can be trusted: real ears, spoilt in known ways, stand in the place of generated ones."""
+"""Check that the metrics can be trusted: measure real ears that were spoiled in known ways as if generated."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ear_figures import own_figures
-from ears import CLEAN, Ears, kept_ears
+from ear_metrics import ear_metrics
+from ears import CLEAN, Ears, load_or_draw_ears
 from judges import FIRST_SEED, Judges
 from landmarks import blurred
 from multimodal_vae.evaluation.coherence import shuffled_within
@@ -21,19 +21,19 @@ from steps import step_parser
 
 COUNTS = {"NOE": 100, "OME": 100, "AOM": 80}
 SEEDS = (FIRST_SEED + 10, FIRST_SEED + 11, FIRST_SEED + 12)
-"""Of the ears that stand for training, for held-out, and for generated ones."""
+"""Seeds of the ears that serve as training, held-out and generated ones."""
 
 Values = Mapping[str, MetricResult]
 
 
 def shuffled(real: LabeledSamples) -> LabeledSamples:
-    """Each image with the tympanogram of another ear of its class."""
+    """Pair each image with the tympanogram of another ear of its class."""
     order = shuffled_within(real.labels, 0)
     return LabeledSamples({**real.values, "wbt": real.values["wbt"][order]}, real.labels)
 
 
 def repeated(real: LabeledSamples) -> LabeledSamples:
-    """One sample of each class, again and again, with a trace of noise lest it have no covariance at all."""
+    """Repeat one sample per class, with a trace of noise so that its covariance is not zero."""
     first = {int(label): int((real.labels == label).nonzero()[0]) for label in real.labels.unique()}
     rows = torch.tensor([first[label] for label in real.labels.tolist()])
     rng = torch.Generator().manual_seed(0)
@@ -42,12 +42,12 @@ def repeated(real: LabeledSamples) -> LabeledSamples:
 
 
 def smoothed(real: LabeledSamples) -> LabeledSamples:
-    """Images blurred by 3 pixels; tympanograms as they are."""
+    """Blur images by 3 pixels, and keep tympanograms."""
     return LabeledSamples({**real.values, "otoscopy": blurred(real.values["otoscopy"], 3.0)}, real.labels)
 
 
 def noise(real: LabeledSamples) -> LabeledSamples:
-    """Nothing but noise, of the same mean and spread."""
+    """Return noise of the same mean and spread."""
     rng = torch.Generator().manual_seed(0)
     values = {
         name: (x.mean() + x.std() * torch.randn(x.shape, generator=rng)).clamp(0, 1) for name, x in real.values.items()
@@ -55,8 +55,8 @@ def noise(real: LabeledSamples) -> LabeledSamples:
     return LabeledSamples(values, real.labels)
 
 
-def in_place_of_generated(train: LabeledSamples, real: LabeledSamples) -> dict[str, LabeledSamples]:
-    """What is measured: real samples as they are, copies of the training samples, and real ones that were spoilt."""
+def substitutes(train: LabeledSamples, real: LabeledSamples) -> dict[str, LabeledSamples]:
+    """Return what is measured as if generated: real samples, copies of training samples, and spoiled real samples."""
     return {
         "real": real,
         "shuffled": shuffled(real),
@@ -76,12 +76,17 @@ MALLEUS = "landmark/malleus in NOE"
 
 @dataclass(frozen=True)
 class Expectation:
-    """What must be seen in spoilt samples, if the measures are to be believed."""
+    """What the metrics must say of a case.
+
+    Attributes:
+        case: name of the substitute.
+        says: the expectation in words.
+        holds: the expectation as a function of the case's metrics and the real samples' metrics.
+    """
 
     case: str
     says: str
     holds: Callable[[Values, Values], bool]
-    """Of the case's figures, and of the real samples'."""
 
 
 def _near(name: str, within: float) -> Callable[[Values, Values], bool]:
@@ -119,55 +124,55 @@ EXPECTED = (
 def cases(
     train: LabeledSamples, held_out: Ears, real: LabeledSamples, judges: Judges
 ) -> dict[str, dict[str, MetricResult]]:
-    """Figures by name, of each way to spoil."""
-    found = {}
-    for name, spoilt in in_place_of_generated(train, real).items():
+    """Return the metrics of each case by name."""
+    results = {}
+    for name, samples in substitutes(train, real).items():
         clean = held_out.others[CLEAN]
-        figures = [
-            *evaluate(train, held_out.samples, spoilt, [judges.joint, judges.image, judges.wbt]),
-            *own_figures(spoilt, held_out.samples, clean, judges.landmarks, judges.wbt_means),
+        metrics = [
+            *evaluate(train, held_out.samples, samples, [judges.joint, judges.image, judges.wbt]),
+            *ear_metrics(samples, held_out.samples, clean, judges.landmarks, judges.wbt_means),
         ]
-        found[name] = {figure.name: figure for figure in figures}
-    return found
+        results[name] = {metric.name: metric for metric in metrics}
+    return results
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print metrics of spoilt samples, and whether each fault is noticed; return 1 where one is not, else 0."""
+    """Print the metrics of all cases and whether each expectation holds; return 1 if one does not, else 0."""
     parser = step_parser("sanity", "--judges runs/judges")
-    parser.add_argument("--judges", type=Path, required=True, help="folder that judges wrote")
+    parser.add_argument("--judges", type=Path, required=True, help="folder written by the step judges")
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file for all results")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw ears (default 2)")
     given = parser.parse_args(arguments)
     train, held_out, third = (
-        kept_ears(given.judges, seed, COUNTS, others, workers=given.workers)
+        load_or_draw_ears(given.judges, seed, COUNTS, others, workers=given.workers)
         for seed, others in zip(SEEDS, ((), (CLEAN,), ()), strict=True)
     )
-    found = cases(train.samples, held_out, third.samples, Judges.load(given.judges))
-    print(table(found))
+    results = cases(train.samples, held_out, third.samples, Judges.load(given.judges))
+    print(table(results))
     print()
     failed = 0
-    for line, holds in verdicts(found):
+    for line, holds in verdicts(results):
         failed += not holds
         print(f"- {'holds' if holds else 'DOES NOT HOLD'}: {line}")
     if given.out is not None:
-        write_json(given.out, {name: [figure.to_dict() for figure in each.values()] for name, each in found.items()})
+        write_json(given.out, {name: [metric.to_dict() for metric in each.values()] for name, each in results.items()})
     return int(failed > 0)
 
 
-def verdicts(found: Mapping[str, Values]) -> list[tuple[str, bool]]:
-    """Each expectation in words, and whether it holds."""
-    return [(f"{each.case}: {each.says}", each.holds(found[each.case], found["real"])) for each in EXPECTED]
+def verdicts(results: Mapping[str, Values]) -> list[tuple[str, bool]]:
+    """Return each expectation in words, and whether it holds."""
+    return [(f"{each.case}: {each.says}", each.holds(results[each.case], results["real"])) for each in EXPECTED]
 
 
-def table(found: Mapping[str, Values], names: Sequence[str] | None = None) -> str:
-    """Figures of all cases as Markdown; `held out` is what other real samples reach."""
-    first = found["real"]
-    rows = ["| metric | held out | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
+def table(results: Mapping[str, Values], names: Sequence[str] | None = None) -> str:
+    """Return a Markdown table of the metrics of all cases, after those of the held-out ears."""
+    first = results["real"]
+    rows = ["| metric | held out | " + " | ".join(results) + " |", "|---|---|" + "---|" * len(results)]
     for name in names or first:
-        reached = first[name].real
-        cells = ["" if reached is None else f"{reached:.3g}", *(f"{each[name].value:.3g}" for each in found.values())]
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+        reference = first[name].real
+        values = [f"{each[name].value:.3g}" for each in results.values()]
+        rows.append(f"| {name} | {'' if reference is None else f'{reference:.3g}'} | {' | '.join(values)} |")
         for what in first[name].beside:
-            values = " | ".join(f"{each[name].beside[what]:.3g}" for each in found.values())
-            rows.append(f"| {name}, {what} | | {values} |")
+            values = [f"{each[name].beside[what]:.3g}" for each in results.values()]
+            rows.append(f"| {name}, {what} | | {' | '.join(values)} |")
     return "\n".join(rows)

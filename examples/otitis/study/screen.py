@@ -1,4 +1,4 @@
-"""The few figures by which many runs are compared, and a row of a table with them."""
+"""The few metrics by which many runs are compared, as rows of a table."""
 
 from __future__ import annotations
 
@@ -23,46 +23,56 @@ SCREEN = {
     "class-mean WBT": "class mean/wbt/worst",
     "closest record": "copying/closest record",
 }
-"""Column, and figure in it."""
-_RELATIVE = ("coherence/cause", "fidelity/recall", "fidelity/coverage", "purity", "copying")
-EXPLAINED = (
-    "*R²*: of reconstructions within a class. *Separability*: balanced accuracy of classes from the latent.",
-    "*Purity*, *recall*, *coverage*, *fill* and *pressure*: ratios to what real samples reach. *Detail*: share of",
-    "the drum's detail at 0.05-0.1 cycles/px found again in reconstructions. *Malleus*: share of generated NOE in",
-    "which the judge sees it. *Class-mean WBT*: the worst class's. *Closest record*: distance to the nearest training",
-    "ear, over that of other real ears; below 1 is nearer.",
+"""Metric by column of the table."""
+_RATIOS = ("coherence/cause", "fidelity/recall", "fidelity/coverage", "purity", "copying")
+EXPLANATION = (
+    "*R²*: of reconstructions, within a class. *Separability*: balanced accuracy of classes from the latent.",
+    "*Purity*, *recall*, *coverage*, *fill*, *pressure*: relative to real samples. *Spread image*: within-class",
+    "spread of images relative to real ones. *Detail*: share of the drum's detail at 0.05-0.1 cycles/px that",
+    "reconstructions reproduce. *Malleus*: share of generated NOE in which the judge detects it. *Class-mean WBT*:",
+    "mean absolute difference of the worst class, in absorbance. *Closest record*: distance to the nearest training",
+    "ear relative to that of other real ears; below 1 is nearer. Higher is better for all but *class-mean WBT*.",
 )
 
 
 def value(measured: Measured, column: str) -> float:
-    """One run's figure for a column: over what real samples reach where the figure alone says little."""
-    by_name: dict[str, MetricResult] = {figure.name: figure for figure in measured.figures}
-    wanted = SCREEN[column]
-    if wanted.endswith("/worst"):
-        return max(each.value for name, each in by_name.items() if name.startswith(wanted.removesuffix("worst")))
-    if wanted.startswith("spread "):
-        return by_name["purity"].beside[wanted]
-    figure = by_name[wanted]
-    return figure.value / figure.real if figure.name.startswith(_RELATIVE) and figure.real else figure.value
+    """Return one run's value for a column; metrics that say little by themselves are relative to real samples."""
+    by_name: dict[str, MetricResult] = {metric.name: metric for metric in measured.metrics}
+    name = SCREEN[column]
+    if name.endswith("/worst"):
+        return max(metric.value for key, metric in by_name.items() if key.startswith(name.removesuffix("worst")))
+    if name.startswith("spread "):
+        return by_name["purity"].beside[name]
+    metric = by_name[name]
+    return metric.value / metric.real if name.startswith(_RATIOS) and metric.real else metric.value
 
 
 def head(*first: str) -> list[str]:
-    """The head of a table, and the line below it."""
+    """Return the head of a table and the line below it.
+
+    Args:
+        first: columns before those of :data:`SCREEN`.
+    """
     columns = [*first, *SCREEN]
     return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
 
 
 def row(first: Sequence[str], runs: Sequence[Measured]) -> str:
-    """A row of it: mean over seeds, and their standard deviation where there are several."""
+    """Return a row of the table: means over runs, ± their standard deviation if there are several.
+
+    Args:
+        first: cells before those of :data:`SCREEN`.
+        runs: runs that differ in their seed.
+    """
     cells = list(first)
     for column in SCREEN:
         summary = over_seeds(value(each, column) for each in runs)
-        places = digits(column)
+        places = decimals(column)
         spread = "" if summary.spread is None else f" ± {summary.spread:.{places}f}"
         cells.append(f"{summary.mean:.{places}f}{spread}")
     return f"| {' | '.join(cells)} |"
 
 
-def digits(column: str) -> int:
-    """Digits behind the point."""
+def decimals(column: str) -> int:
+    """Return the number of decimals of a column."""
     return 3 if column == "class-mean WBT" else 2

@@ -1,4 +1,4 @@
-"""Recipes with a few settings changed, and several trainings side by side."""
+"""Recipes with changed settings, and several trainings side by side."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ RECIPES = Path(__file__).parent.parent
 """Folder of the recipes."""
 
 
-def changed(recipe: Path, manifest: Path, settings: Mapping[str, Any]) -> str:
-    """A recipe's TOML with another manifest, and with settings by dotted key; a value None removes the key."""
+def changed_recipe(recipe: Path, manifest: Path, settings: Mapping[str, Any]) -> str:
+    """Return a recipe's TOML with another manifest and changed settings.
+
+    Args:
+        recipe: the recipe's file.
+        manifest: the cohort's manifest.
+        settings: values by dotted key, such as ``"training.epochs"``; None removes the key.
+    """
     table = tomllib.loads(recipe.read_text("utf-8"))
     for key, value in {**settings, "data.manifest": str(manifest.resolve())}.items():
         *sections, last = key.split(".")
@@ -34,32 +40,40 @@ def changed(recipe: Path, manifest: Path, settings: Mapping[str, Any]) -> str:
 
 
 def train_all(trainings: Mapping[Path, str], jobs: int) -> None:
-    """Train, each run in its folder by its recipe's TOML, so many at a time with a thread each.
+    """Train several recipes, ``jobs`` at a time with one thread each; interrupted trainings resume.
 
-    Two such trainings take less time than one after the other with two threads. One that was stopped goes on, and one
-    that is done is only read. Beside each folder lie its recipe and what the training printed.
+    Two such trainings take less time than one after the other with two threads. Each recipe and the output of its
+    training are written beside its run folder.
+
+    Args:
+        trainings: a recipe's TOML by run folder.
+        jobs: number of concurrent trainings.
 
     Raises:
-        RunError: if one failed, after all others have ended.
+        RunError: if a training failed; it is raised after the others have ended.
     """
-    waiting, running, failed = dict(trainings), {}, []
+    running: dict[Path, subprocess.Popen[bytes]] = {}
+    waiting, failures = dict(trainings), []
     while waiting or running:
         while waiting and len(running) < jobs:
             folder = next(iter(waiting))
             running[folder] = _start(folder, waiting.pop(folder))
         folder = next(iter(running))
         if running.pop(folder).wait():
-            failed.append(folder)
-    if failed:
-        raise mv.RunError(f"{len(failed)} of {len(trainings)} trainings failed; see {failed[0]}.log")
+            failures.append(folder)
+    if failures:
+        raise mv.RunError(f"{len(failures)} of {len(trainings)} trainings failed; see {failures[0]}.log")
 
 
 def _start(folder: Path, recipe: str) -> subprocess.Popen[bytes]:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    written = folder.parent / f"{folder.name}.toml"
-    written.write_text(recipe, "utf-8")
-    program = [Path(sysconfig.get_path("scripts")) / "mmvae", "train", written]
+    file = folder.parent / f"{folder.name}.toml"
+    file.write_text(recipe, "utf-8")
+    mmvae = str(Path(sysconfig.get_path("scripts")) / "mmvae")
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
         return subprocess.Popen(
-            [*program, "--out", folder, "--quiet"], stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            [mmvae, "train", file, "--out", folder, "--quiet"],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )

@@ -32,7 +32,7 @@ def test_an_ablation_is_a_recipe_that_differs_in_its_settings_alone(ablation: Ab
                 table = table.setdefault(name, {})  # noqa: PLW2901
             table.pop(last, None)
     assert {name: table for name, table in changed.items() if table} == base | {}
-    assert (ablation.trained == "base") == (not ablation.settings)
+    assert (ablation.folder == "base") == (not ablation.settings)
 
 
 def measured(value: float) -> Measured:
@@ -64,6 +64,6 @@ def test_the_page_of_lengths_has_a_row_a_training_and_ten_minutes_where_the_reci
     text = lengths.page(trainings, seed=10)
     for name, epochs in trainings:
         assert text.count(f"| {name} | {epochs} | ") == 1
-        place = lengths.place(tmp_path, name, epochs)
+        place = lengths.run_folder(tmp_path, name, epochs)
         assert (f"| {name} | {epochs} | 10 |" in text) == (place == tmp_path / name)
     assert text.count(" | 10 | ") == len(lengths.EPOCHS)

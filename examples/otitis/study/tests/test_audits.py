@@ -29,8 +29,11 @@ BLIND = MetricResult("membership/blind", 0.5, "real", None, 0.5)
 
 def test_each_figure_has_its_own_column_and_what_is_usual() -> None:
     text = page({"clean": audited("train", 0.7, 1.0), "paper-small": audited("fitted on", 0.3, 2.0)}, seed=10)
-    assert "| trained on | data | closest record |  | 0.70 (0.60 to 0.80) / 1.00 | 0.30 (0.20 to 0.40) / 2.00 |" in text
-    assert "| trained on | latent | closest record | 1.00 | 0.70 (0.60 to 0.80) |  |" in text
+    assert (
+        "| model trained on | data | closest record |  | 0.70 (0.60 to 0.80) / 1.00 | 0.30 (0.20 to 0.40) / 2.00 |"
+        in text
+    )
+    assert "| model trained on | latent | closest record | 1.00 | 0.70 (0.60 to 0.80) |  |" in text
     assert "| densities fitted on | latent | closest record | 2.00 |  | 0.30 (0.20 to 0.40) |" in text
     assert "blind" not in text
     assert "## paper-small\n\n- 0.3 was found." in text

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration import ANY, association, intraclass, kin, near, swapped, target, verdict, without_means
+from calibration import ANY, association, intraclass, near, related_pairs, swapped, target, verdict, without_means
 from classifiers import ImageClassifier, ImageReader, joined
 from simulator.causes import draw_visits
 
@@ -34,7 +34,7 @@ def test_group_means_are_taken_away() -> None:
 
 @pytest.mark.parametrize("by_ear", [False, True])
 def test_kin_are_two_samples_of_one_patient_and_label(by_ear: bool) -> None:
-    pairs = kin(VISITS, by_ear)
+    pairs = related_pairs(VISITS, by_ear)
     assert len(pairs) > 5
     for a, b in ((VISITS[i], VISITS[j]) for i, j in pairs):
         assert (a.patient_id, a.label) == (b.patient_id, b.label)
@@ -42,7 +42,7 @@ def test_kin_are_two_samples_of_one_patient_and_label(by_ear: bool) -> None:
 
 
 def test_swapping_keeps_labels_and_everyone() -> None:
-    pairs = kin(VISITS, by_ear=False)
+    pairs = related_pairs(VISITS, by_ear=False)
     mixed = swapped(pairs, LABELS, np.random.default_rng(0))
     assert (LABELS[mixed[:, 0]] == LABELS[mixed[:, 1]]).all()
     assert sorted(mixed[:, 1]) == sorted(pairs[:, 1])

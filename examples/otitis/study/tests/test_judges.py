@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 import judges
-from ears import CAUSES, CLASSES, CLEAN, draw_ears, kept_ears
+from ears import CAUSES, CLASSES, CLEAN, draw_ears, load_or_draw_ears
 from judges import Judges, train_judges
 from landmark_judge import BLURS, Lessons, lessons, marks, train_landmark_judge
 from landmarks import LANDMARKS, REMOVED, blurred
@@ -46,9 +46,9 @@ def test_ears_in_memory_are_those_of_the_files(tmp_path: Path) -> None:
 
 def test_ears_are_kept_and_belong_to_seed_and_counts(tmp_path: Path) -> None:
     few = {"NOE": 1, "OME": 1, "AOM": 1}
-    first = kept_ears(tmp_path, 3, few)
+    first = load_or_draw_ears(tmp_path, 3, few)
     written = (tmp_path / "ears-3.safetensors").stat().st_mtime_ns
-    again = kept_ears(tmp_path, 3, few)
+    again = load_or_draw_ears(tmp_path, 3, few)
     assert (tmp_path / "ears-3.safetensors").stat().st_mtime_ns == written
     assert torch.equal(first.samples.values["wbt"], again.samples.values["wbt"])
     assert torch.equal(first.others[CLEAN], again.others[CLEAN])
@@ -56,9 +56,9 @@ def test_ears_are_kept_and_belong_to_seed_and_counts(tmp_path: Path) -> None:
     # Noise-free, yet the same look.
     difference = (first.others[CLEAN] - first.samples.values["otoscopy"]).abs()
     assert 0 < difference.mean() < 0.01
-    assert len(kept_ears(tmp_path, 3, {"NOE": 2, "OME": 0, "AOM": 0}).samples) == 2
+    assert len(load_or_draw_ears(tmp_path, 3, {"NOE": 2, "OME": 0, "AOM": 0}).samples) == 2
     (tmp_path / "ears-3.safetensors").write_bytes(b"cut short")
-    assert torch.equal(kept_ears(tmp_path, 3, few).samples.values["wbt"], first.samples.values["wbt"])
+    assert torch.equal(load_or_draw_ears(tmp_path, 3, few).samples.values["wbt"], first.samples.values["wbt"])
 
 
 def test_lessons_show_each_ear_without_each_landmark_and_blurred() -> None:
@@ -97,7 +97,7 @@ def bars(count: int, seed: int) -> Lessons:
 def test_a_judge_of_landmarks_learns_where_they_are_and_how_many_to_see() -> None:
     judge = train_landmark_judge(bars(64, 0), epochs=10, batch=8)
     asked = bars(40, 1)
-    for name, sees in judge.sees(asked.pictures).items():
+    for name, sees in judge.detect(asked.pictures).items():
         assert (sees == (asked.marks[:, LANDMARKS.index(name)].amax((1, 2)) > 0)).float().mean() > 0.9, name
     found = judge.mark(asked.pictures)[asked.marks > 0].mean() - judge.mark(asked.pictures)[asked.marks == 0].mean()
     assert found > 0.8
@@ -115,13 +115,13 @@ def test_judges_come_back_with_their_worth(trained: Path) -> None:
     read = Judges.load(trained)
     assert read.joint.modalities == ["otoscopy", "wbt"]
     assert read.image.causes == read.wbt.causes == list(CAUSES)
-    assert set(read.landmarks.sees(torch.zeros(1, 3, 64, 64))) == set(LANDMARKS)
+    assert set(read.landmarks.detect(torch.zeros(1, 3, 64, 64))) == set(LANDMARKS)
     assert read.wbt_means.shape == (3, 1, 64, 64)
-    expected = {"accuracy/joint", "R2/fill/wbt", "R2 within classes/bulge/image", "seen/level", "mistaken/malleus"}
+    expected = {"accuracy/joint", "R2/fill/wbt", "R2 within classes/bulge/image", "visible/level", "mistaken/malleus"}
     assert expected < set(read.facts["measured"])
     assert len(read.sha256) == 64
     console = Console(record=True, width=120, file=io.StringIO())
-    judges.show_worth(read.facts, console)
+    judges.print_quality(read.facts, console)
     said = console.export_text()
     # One epoch on ten ears: nothing can be read, and that is said.
     assert "Not read from the image, within a class:" in said
@@ -131,7 +131,7 @@ def test_changed_judges_and_those_of_another_simulator_are_refused(trained: Path
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
     Judge({"otoscopy": (3, 64, 64)}, CLASSES).save(copy / "image.safetensors")
-    with pytest.raises(RunError, match=r"not those that judges\.json tells of"):
+    with pytest.raises(RunError, match=r"do not match the hashes in judges\.json"):
         Judges.load(copy)
     facts = json.loads((trained / "judges.json").read_text("utf-8"))
     facts["simulator"]["simulator_sha256"] = "0" * 64

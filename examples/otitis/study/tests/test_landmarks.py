@@ -29,12 +29,12 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(5)
 
 
-def shown(landmark: str, state: dict[str, float]) -> bool:
+def is_visible(landmark: str, state: dict[str, float]) -> bool:
     camera = cameras()[0]
     picture = torch.from_numpy(ears._read_frame(render(State(**state), EAR, camera, rng())))
     frame = landmarks.changed(landmark, State(**state), EAR, camera, rng())
     other = picture if frame is None else torch.from_numpy(ears._read_frame(frame))
-    return bool(landmarks.seen(picture[None], other[None]))
+    return bool(landmarks.visible(picture[None], other[None]))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def shown(landmark: str, state: dict[str, float]) -> bool:
     ],
 )
 def test_a_landmark_is_seen_where_it_is_not_hidden(landmark: str, state: dict[str, float], expected: bool) -> None:
-    assert shown(landmark, state) is expected
+    assert is_visible(landmark, state) is expected
 
 
 def test_only_the_landmark_changes_and_the_renderer_is_as_it_was() -> None:

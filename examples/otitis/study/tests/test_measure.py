@@ -11,7 +11,7 @@ import pytest
 import multimodal_vae as mv
 import reproduce
 from judges import Judges, train_judges
-from measure import Facts, Measured, by_recipe, comparison, measure_run, recipe_of, spent_table
+from measure import Facts, Measured, by_recipe, comparison, cost_table, measure_run, recipe_of
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.run import train_run
 from simulator import identity
@@ -39,21 +39,21 @@ def facts(recipe: str = "quick", seed: int = 0, judges: str = "j") -> Facts:
 
 
 def measured(recipe: str, seed: int, value: float, judges: str = "j") -> Measured:
-    figure = MetricResult(
+    metric = MetricResult(
         "purity", value, interval=(value - 0.1, value + 0.1), real=0.9, baseline=0.5, beside={"spread": value}
     )
     nothing = MetricResult("fidelity/spread", float("nan"), "lower", (float("nan"), 1.0))
-    return Measured(facts(recipe, seed, judges), [figure, nothing])
+    return Measured(facts(recipe, seed, judges), [metric, nothing])
 
 
 def test_figures_come_back_from_their_file(tmp_path: Path) -> None:
     one = measured("quick", 0, 0.75)
     path = tmp_path / "measured.json"
-    path.write_text(json.dumps(one.written()), "utf-8")
+    path.write_text(json.dumps(one.record()), "utf-8")
     back = Measured.read(path)
     assert back.facts == one.facts
-    assert back.figures[0] == one.figures[0]
-    assert str(back.figures[1]) == str(one.figures[1])  # NaN is not equal to itself
+    assert back.metrics[0] == one.metrics[0]
+    assert str(back.metrics[1]) == str(one.metrics[1])  # NaN is not equal to itself
 
 
 def test_seeds_of_one_recipe_are_combined_and_recipes_stand_side_by_side() -> None:
@@ -66,7 +66,7 @@ def test_seeds_of_one_recipe_are_combined_and_recipes_stand_side_by_side() -> No
         "| purity | 0.90 | 0.50 | 0.80 ± 0.14 | 0.70 to 0.90 | 0.50 | 0.40 to 0.60 |",
         "| purity, spread |  |  | 0.80 |  | 0.50 |  |",
     ]
-    assert "| quick | 0, 1 | train | 7 | 2 | 30 | 20 |" in spent_table(runs)
+    assert "| quick | 0, 1 | train | 7 | 2 | 30 | 20 |" in cost_table(runs)
 
 
 @pytest.mark.parametrize("name", ["quick", "paper", "paper-small", "clean"])
@@ -83,15 +83,15 @@ def test_paper_small_with_densities_of_training_patients_is_clean() -> None:
 
 def test_the_table_takes_its_place_and_nothing_else(tmp_path: Path) -> None:
     text = f"before\n{reproduce.BEGIN}\nold\n{reproduce.END}\nafter\n"
-    runs = [Measured(facts(), [MetricResult(name, 0.5) for name in reproduce.SHOWN])]
-    new = reproduce.with_table(text, runs)
+    runs = [Measured(facts(), [MetricResult(name, 0.5) for name in reproduce.METRICS])]
+    new = reproduce.with_tables(text, runs)
     assert new.startswith("before\n")
     assert new.endswith("after\n")
     assert "old" not in new
     assert "| purity | " in new
-    assert reproduce.with_table(new, runs) == new
-    with pytest.raises(mv.RunError, match="no place for the table"):
-        reproduce.with_table("nothing", runs)
+    assert reproduce.with_tables(new, runs) == new
+    with pytest.raises(mv.RunError, match="no place for the tables"):
+        reproduce.with_tables("nothing", runs)
     assert reproduce.BEGIN in reproduce.README.read_text("utf-8")
 
 
@@ -99,7 +99,7 @@ def test_only_figures_of_the_same_judges_are_put_together(tmp_path: Path) -> Non
     for seed, judges in ((10, "a"), (9, "a"), (11, "b")):
         folder = tmp_path / f"seed{seed}/paper-small"
         folder.mkdir(parents=True)
-        (folder / "measured.json").write_text(json.dumps(measured("paper-small", seed, 0.5, judges).written()), "utf-8")
+        (folder / "measured.json").write_text(json.dumps(measured("paper-small", seed, 0.5, judges).record()), "utf-8")
     assert [each.facts["cohort_seed"] for each in reproduce.all_measured(tmp_path, "a")] == [9, 10]
 
 
@@ -129,16 +129,16 @@ def test_a_run_is_measured_on_ears_that_nothing_has_seen(run: tuple[Path, Path])
     assert (one.facts["fitted_on"], one.facts["cohort_seed"], one.facts["held_out_seed"]) == ("test", 3, 503)
     assert (one.facts["judges"], one.facts["simulator"]) == (judges.sha256, identity())
     assert one.facts["steps"] > 0 < one.facts["seconds"]
-    names = {figure.name for figure in one.figures}
-    assert set(reproduce.SHOWN) - names == {"utility/a quarter and synthetic"}  # of which so few ears have too few
-    assert "quarter" not in comparison([one], reproduce.SHOWN)
+    names = {metric.name for metric in one.metrics}
+    assert set(reproduce.METRICS) - names == {"utility/a quarter and synthetic"}  # of which so few ears have too few
+    assert "quarter" not in comparison([one], reproduce.METRICS)
     other = measure_run(f"{path}:train", judges, folder, 10, FEW, workers=1)
     assert other.facts["fitted_on"] == "train"
-    value, of_other = ({f.name: f.value for f in each.figures} for each in (one, other))
+    value, of_other = ({f.name: f.value for f in each.metrics} for each in (one, other))
     assert value["individuality/wbt"] == of_other["individuality/wbt"]  # the same model
     assert value["fidelity/kernel distance"] != of_other["fidelity/kernel distance"]  # other densities
     written = (path / "measured.json").stat().st_mtime_ns
-    assert measure_run(str(path), judges, folder, 10, FEW, workers=1).figures == one.figures
+    assert measure_run(str(path), judges, folder, 10, FEW, workers=1).metrics == one.metrics
     assert (path / "measured.json").stat().st_mtime_ns == written
 
 

@@ -45,15 +45,15 @@ class ToyJudges:
 
 
 @cache
-def figures() -> dict[str, dict[str, object]]:
+def results() -> dict[str, dict[str, object]]:
     apart = toys(10)
     pressure = LabeledSamples(apart.values, apart.labels, causes={"pressure": apart.causes["pressure"]})
     marks = torch.zeros(COUNT, len(LANDMARKS), 64, 64)
     marks[:, :, 20:44:6] = apart.causes["grid"][:, None, None, None]
     fine = apart.values["otoscopy"]
     taught = Lessons(torch.cat([fine, sanity.blurred(fine, 3.0)]), torch.cat([marks, torch.zeros_like(marks)]))
-    joint, image, wbt = (train_judge(pressure, CLASSES, sees, epochs=10, width=4, batch=24)
-                         for sees in (None, ["otoscopy"], ["wbt"]))  # fmt: skip
+    joint, image, wbt = (train_judge(pressure, CLASSES, names, epochs=10, width=4, batch=24)
+                         for names in (None, ["otoscopy"], ["wbt"]))  # fmt: skip
     means = torch.stack([apart.values["wbt"][apart.labels == index].mean(0) for index in range(3)])
     judges = ToyJudges(joint, image, wbt, train_landmark_judge(taught, epochs=4, batch=24), means)
     held_out = toys(2)
@@ -62,12 +62,12 @@ def figures() -> dict[str, dict[str, object]]:
 
 @pytest.mark.parametrize("expected", sanity.EXPECTED, ids=lambda each: f"{each.case}: {each.says}")
 def test_what_is_spoilt_is_noticed(expected: sanity.Expectation) -> None:
-    found = figures()
+    found = results()
     assert expected.holds(found[expected.case], found["real"])
 
 
 def test_verdicts_are_those_of_the_expectations() -> None:
-    assert [line for line, _ in sanity.verdicts(figures())] == [f"{each.case}: {each.says}" for each in sanity.EXPECTED]
+    assert [line for line, _ in sanity.verdicts(results())] == [f"{each.case}: {each.says}" for each in sanity.EXPECTED]
 
 
 def test_spoilt_samples_are_what_they_are_called() -> None:
@@ -79,7 +79,7 @@ def test_spoilt_samples_are_what_they_are_called() -> None:
         ours, theirs = (each.values["wbt"][rows].flatten(1).sum(1) for each in (mixed, real))
         assert not (ours == theirs).any()
         assert torch.equal(ours.sort().values, theirs.sort().values)
-    assert sanity.in_place_of_generated(train, real)["copied"].values is train.values
+    assert sanity.substitutes(train, real)["copied"].values is train.values
     same = sanity.repeated(real)
     assert all(float(x[same.labels == 1].std(0).max()) < 0.01 for x in same.values.values())
     noisy = sanity.noise(real).values["wbt"]
@@ -87,7 +87,7 @@ def test_spoilt_samples_are_what_they_are_called() -> None:
 
 
 def test_the_table_has_a_column_a_case_and_what_stands_beside() -> None:
-    lines = sanity.table(figures(), ["purity", sanity.COPIES]).splitlines()
+    lines = sanity.table(results(), ["purity", sanity.COPIES]).splitlines()
     assert lines[0] == "| metric | held out | real | shuffled | copied | repeated | blurred | noise |"
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| purity", "| purity, spread otoscopy", "| purity, spread wbt", "| copying/closest record",

@@ -7,8 +7,8 @@ import torch
 from PIL import Image as Pillow
 
 import multimodal_vae as mv
-from multimodal_vae.synthesis import files
-from multimodal_vae.synthesis.files import NOTICE
+from multimodal_vae.synthesis import generation
+from multimodal_vae.synthesis.folder import NOTICE
 
 
 def build(classes=("ill", "well"), names=("photo", "blood", "side", "trace")):
@@ -104,7 +104,7 @@ def test_a_class_does_not_depend_on_the_others(synthesizer, tmp_path):
 
 def test_how_many_are_made_at_once_does_not_matter(synthesizer, tmp_path, monkeypatch):
     mv.write_samples(tmp_path / "one", synthesizer, {"well": 5}, 1, {})
-    monkeypatch.setattr(files, "_AT_ONCE", 2)
+    monkeypatch.setattr(generation, "CHUNK_SIZE", 2)
     mv.write_samples(tmp_path / "two", synthesizer, {"well": 5}, 1, {})
     one, two = (read_back(tmp_path / each, synthesizer) for each in ("one", "two"))
     assert one.ids == two.ids
@@ -116,7 +116,7 @@ def test_how_many_are_made_at_once_does_not_matter(synthesizer, tmp_path, monkey
 def test_a_taken_place_is_refused_and_left_as_it_was(synthesizer, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "mine").write_text("kept", "utf-8")
-    with pytest.raises(mv.RunError, match="exists already"):
+    with pytest.raises(mv.RunError, match="already exists"):
         mv.write_samples(tmp_path / "new", synthesizer, {"ill": 2}, 0, {})
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]
 
@@ -131,7 +131,7 @@ def contents(folder):
 @pytest.fixture
 def stopped(synthesizer, tmp_path, monkeypatch):
     """A generation that a full disk ended in its third chunk of two samples."""
-    monkeypatch.setattr(files, "_AT_ONCE", 2)
+    monkeypatch.setattr(generation, "CHUNK_SIZE", 2)
     write, written = mv.Signal.write, []
 
     def fail(self, sample, path):
@@ -143,7 +143,7 @@ def stopped(synthesizer, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(mv.Signal, "write", fail)
-        with pytest.raises(mv.RunError, match="No space left on device; the same call goes on from what is done"):
+        with pytest.raises(mv.RunError, match="No space left on device; rerun the same command or call to resume"):
             mv.write_samples(tmp_path / "new", synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
     assert [path.name for path in tmp_path.iterdir()] == [".new.partial"]
     return tmp_path / "new"
@@ -173,21 +173,21 @@ def test_the_same_call_goes_on_after_a_failure_to_the_same_files(stopped, synthe
     ],
 )
 def test_another_request_is_refused_and_what_is_done_stays(stopped, synthesizer, counts, seed, origin, key):
-    with pytest.raises(mv.RunError, match=f"was begun with another '{key}'"):
+    with pytest.raises(mv.RunError, match=f"unfinished generation with another '{key}'"):
         mv.write_samples(stopped, synthesizer, counts, seed, {"run": origin})
     mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
 
 
 @pytest.mark.parametrize("setting", ["temperature", "min_quantile"])
 def test_another_way_of_drawing_is_another_request(stopped, synthesizer, setting):
-    with pytest.raises(mv.RunError, match=f"was begun with another '{setting}'"):
+    with pytest.raises(mv.RunError, match=f"unfinished generation with another '{setting}'"):
         mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"}, **{setting: 0.5})
 
 
 def test_other_weights_are_another_request(stopped, synthesizer):
     with torch.no_grad():
         next(synthesizer.vae.parameters()).add_(1)
-    with pytest.raises(mv.RunError, match="was begun with another 'weights'"):
+    with pytest.raises(mv.RunError, match="unfinished generation with another 'weights'"):
         mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
 
 

@@ -7,8 +7,8 @@ import torch
 from PIL import Image as Pillow
 
 import multimodal_vae as mv
-from multimodal_vae.synthesis.answers import complete, write_interpolation, write_translations
-from multimodal_vae.synthesis.folder import NOTICE, mark
+from multimodal_vae.synthesis.conditional import write_completion, write_interpolation, write_translations
+from multimodal_vae.synthesis.folder import NOTICE, mark_png
 
 
 def rows_of(path):
@@ -50,21 +50,21 @@ def lacking(manifest, read):
 
 
 def test_empty_cells_are_filled_with_what_the_model_tells_and_the_others_are_kept(vae, lacking, read, tmp_path):
-    assert complete(tmp_path / "new", vae, lacking, {}) == {"photo": 1, "blood": 2}
+    assert write_completion(tmp_path / "new", vae, lacking, {}) == {"photo": 1, "blood": 2}
     data = read(tmp_path / "new" / "manifest.csv")
     assert data.present.all()
     assert (data.ids, data.patients, data.labels.tolist()) == (lacking.ids, lacking.patients, lacking.labels.tolist())
     assert data.metadata["site"] == ["here"] * 24
-    told = vae.reconstruct(lacking)
+    generated = vae.reconstruct(lacking)
     for column, name in enumerate(data.modalities):
         here = lacking.present[:, column]
         assert torch.equal(data.samples[name][here], lacking.samples[name][here])
         tolerance = 0.5 / 255 + 1e-6 if name == "photo" else 1e-5  # 8 bits a pixel
-        torch.testing.assert_close(data.samples[name][~here], told[name][~here], rtol=1e-5, atol=tolerance)
+        torch.testing.assert_close(data.samples[name][~here], generated[name][~here], rtol=1e-5, atol=tolerance)
 
 
 def test_original_cells_lead_to_the_original_files_also_when_both_are_moved(vae, lacking, manifest, read, tmp_path):
-    complete(tmp_path / "new", vae, lacking, {})
+    write_completion(tmp_path / "new", vae, lacking, {})
     rows = rows_of(tmp_path / "new" / "manifest.csv")
     before = rows_of(manifest)
     for new, old in zip(rows[1:], before[1:], strict=True):
@@ -77,7 +77,7 @@ def test_original_cells_lead_to_the_original_files_also_when_both_are_moved(vae,
 
 
 def test_what_is_synthetic_says_so(vae, lacking, manifest, tmp_path):
-    complete(tmp_path / "new", vae, lacking, {"run": "here"})
+    write_completion(tmp_path / "new", vae, lacking, {"run": "here"})
     rows = rows_of(tmp_path / "new" / "manifest.csv")
     said = {number: row["origin"] for number, row in enumerate(rows) if row["origin"]}
     assert said == {0: f"{NOTICE}: photo", 3: f"{NOTICE}: blood", 4: f"{NOTICE}: blood"}
@@ -98,15 +98,15 @@ def test_what_is_synthetic_says_so(vae, lacking, manifest, tmp_path):
 
 def test_a_seed_draws_once_from_each_posterior(vae, lacking, tmp_path):
     for name, seed in (("mean", None), ("one", 1), ("again", 1), ("two", 2)):
-        complete(tmp_path / name, vae, lacking, {}, seed)
+        write_completion(tmp_path / name, vae, lacking, {}, seed)
     mean, one, again, two = (rows_of(tmp_path / name / "manifest.csv") for name in ("mean", "one", "again", "two"))
     assert one == again
     assert len({rows[3]["blood"] for rows in (mean, one, two)}) == 3
 
 
 def test_what_was_completed_can_be_completed_again(vae, lacking, read, tmp_path):
-    complete(tmp_path / "new", vae, lacking, {})
-    assert complete(tmp_path / "newer", vae, read(tmp_path / "new" / "manifest.csv"), {}) == {}
+    write_completion(tmp_path / "new", vae, lacking, {})
+    assert write_completion(tmp_path / "newer", vae, read(tmp_path / "new" / "manifest.csv"), {}) == {}
     rows = rows_of(tmp_path / "newer" / "manifest.csv")
     assert rows[0]["origin"] == f"{NOTICE}: photo"
     assert {row["origin_of_sample"] for row in rows} == {""}
@@ -122,7 +122,7 @@ def test_a_row_with_nothing_is_refused_by_file_and_line(manifest, read):
 def test_a_fusion_that_needs_everything_is_refused_by_file_and_line(columns, lacking, tmp_path):
     vae = mv.MultimodalVAE(columns, ["ill", "well"], mv.Concat(), latent_dim=3)
     with pytest.raises(mv.DataError, match=r"manifest\.csv, line 2: .*lacks 'photo'.*dropout"):
-        complete(tmp_path / "new", vae, lacking, {})
+        write_completion(tmp_path / "new", vae, lacking, {})
     assert not (tmp_path / "new").exists()
 
 
@@ -134,24 +134,24 @@ def test_a_failure_leaves_nothing_behind(vae, lacking, tmp_path, monkeypatch):
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr(mv.Image, "write", fail)
     with pytest.raises(mv.RunError, match="No space left on device"):
-        complete(tmp_path / "new", vae, lacking, {})
+        write_completion(tmp_path / "new", vae, lacking, {})
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_what_cannot_be_completed_is_refused(vae, lacking, manifest, make_data, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine").touch()
-    with pytest.raises(mv.RunError, match="exists already"):
-        complete(tmp_path / "taken", vae, lacking, {})
+    with pytest.raises(mv.RunError, match="already exists"):
+        write_completion(tmp_path / "taken", vae, lacking, {})
     with pytest.raises(mv.DataError, match="the data has the modalities"):
-        complete(tmp_path / "new", vae, make_data(), {})
+        write_completion(tmp_path / "new", vae, make_data(), {})
     lacking.source = None
-    with pytest.raises(mv.DataError, match="there is no manifest"):
-        complete(tmp_path / "new", vae, lacking, {})
+    with pytest.raises(mv.DataError, match="has no manifest"):
+        write_completion(tmp_path / "new", vae, lacking, {})
     lacking.source = manifest
     manifest.write_text(manifest.read_text("utf-8").replace("s3,", "t3,"), "utf-8")
-    with pytest.raises(mv.DataError, match="no longer what was read"):
-        complete(tmp_path / "new", vae, lacking, {})
+    with pytest.raises(mv.DataError, match="has changed since it was read"):
+        write_completion(tmp_path / "new", vae, lacking, {})
 
 
 @pytest.mark.parametrize("draws", [None, 2])
@@ -160,9 +160,9 @@ def test_translations_are_a_data_set_of_one_modality(vae, read, columns, tmp_pat
     write_translations(tmp_path / "new", vae, given, "photo", {}, draws, seed=4)
     photo = {"photo": columns["photo"]}
     data = mv.MultimodalDataset.from_manifest(tmp_path / "new" / "manifest.csv", photo, cache=False)
-    told = vae.translate(given, "photo", draws=draws, seed=4)
-    told = told if draws is None else told.flatten(0, 1)
-    torch.testing.assert_close(data.samples["photo"], told, rtol=0, atol=0.5 / 255 + 1e-6)
+    generated = vae.translate(given, "photo", draws=draws, seed=4)
+    generated = generated if draws is None else generated.flatten(0, 1)
+    torch.testing.assert_close(data.samples["photo"], generated, rtol=0, atol=0.5 / 255 + 1e-6)
     assert data.ids[:2] == (["s0", "s1"] if draws is None else ["s0-1", "s0-2"])
     assert data.patients[:: draws or 1] == given.patients
     assert set(data.metadata["origin"]) == {NOTICE}
@@ -187,7 +187,7 @@ def test_a_mark_changes_no_pixel_and_marks_nothing_but_a_png(tmp_path, mode):
     (tmp_path / "c.png").write_bytes(b"something else")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for name in before:
-        mark(tmp_path / name)
+        mark_png(tmp_path / name)
     with Pillow.open(tmp_path / "a.png") as marked:
         marked.verify()  # the checksums of all chunks
     with Pillow.open(tmp_path / "a.png") as marked:

@@ -1,0 +1,211 @@
+"""Generated samples as files: a folder that is a data set and marks itself as synthetic.
+
+The work is divided into chunks, which processes share and a resumed call skips once they are done. A chunk is done when
+its rows of the manifest are written, after its files. A file's name depends only on its sample.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from multimodal_vae import distributed
+from multimodal_vae.errors import RunError, SamplerError
+from multimodal_vae.files import csv_text, digest, read_json, require_vacant, write_bytes, write_json
+from multimodal_vae.modalities.base import Modality
+from multimodal_vae.synthesis.drawing import require_in_range
+from multimodal_vae.synthesis.folder import (
+    CHUNK_SIZE,
+    LONGEST,
+    NOTICE,
+    TABLE,
+    modality_folders,
+    notice_column,
+    unique_file_names,
+    write_cell,
+    write_provenance,
+)
+from multimodal_vae.synthesis.synthesizer import Synthesizer
+
+
+def write_samples(
+    out: Path,
+    synthesizer: Synthesizer,
+    counts: Mapping[str, int],
+    seed: int,
+    origin: Mapping[str, Any],
+    temperature: float = 1.0,
+    min_quantile: float = 0.0,
+) -> None:
+    """Generate samples and write ``manifest.csv``, ``provenance.json`` and one folder of files per modality.
+
+    Memory does not grow with the counts, except for the latents of one class. The samples are first written to the
+    hidden folder ``.NAME.partial`` beside ``out``; after an interruption, the same call resumes from it. Processes
+    within :func:`multimodal_vae.distributed.join_processes` share the work.
+
+    Args:
+        out: folder to create; it must be empty or not exist.
+        synthesizer: fitted synthesizer.
+        counts: number of samples by class.
+        seed: class number *i* is drawn with ``seed + i``, so that its samples do not depend on the other classes.
+        origin: where the model came from, for ``provenance.json``.
+        temperature: as in :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.latents`.
+        min_quantile: as in the same method.
+
+    Raises:
+        ConfigurationError: if the temperature or the quantile is out of range.
+        RunError: if the folder exists or cannot be written, or another generation into it has begun.
+        SamplerError: if a class is unknown, or there is none.
+    """
+    require_in_range(temperature, min_quantile)
+    if not counts:
+        raise SamplerError("the model has no classes, so there is nothing to generate")
+    for label in counts:
+        synthesizer.density(label)  # raises for an unknown class before anything is written
+    provenance = {
+        "notice": NOTICE,
+        **origin,
+        "sampler": synthesizer.sampler.configuration,
+        "densities_fitted_on": synthesizer.fitted_on,
+        "counts": dict(counts),
+        "seed": seed,
+        "temperature": float(temperature),
+        "min_quantile": float(min_quantile),
+    }
+    require_vacant(out)
+    partial = _PartialFolder(out.with_name(f".{out.name}.partial"))
+    request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
+    partial.require_same(request)
+    distributed.wait()
+    chunks = _chunks(counts)
+    try:
+        if distributed.rank() == 0:
+            partial.begin(request, modality_folders(synthesizer.vae.modalities).values())
+        distributed.wait()
+        _write_chunks(partial, synthesizer, provenance, chunks)
+        distributed.wait()
+        if distributed.rank() == 0:
+            _write_manifest(partial, synthesizer, len(chunks), provenance)
+            partial.move_to(out)
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or out} cannot be written: {error.strerror or error}; rerun the same command or call to "
+            f"resume from {partial.folder}"
+        ) from error
+    distributed.wait()
+
+
+class _Chunk(NamedTuple):
+    """Samples of one class that are decoded at once."""
+
+    number: int
+    label: str
+    start: int
+    """Number of the first sample within the class."""
+    total: int
+    """Number of samples of the class in all chunks."""
+
+
+def _chunks(counts: Mapping[str, int]) -> list[_Chunk]:
+    places = [(label, start, count) for label, count in counts.items() for start in range(0, count, CHUNK_SIZE)]
+    return [_Chunk(number, *place) for number, place in enumerate(places)]
+
+
+class _PartialFolder:
+    """An unfinished folder, inside a hidden one that also holds the request and the manifest rows of done chunks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.result = folder / "result"
+        self._chunks = folder / "parts"
+        self._request = folder / "request.json"
+
+    def require_same(self, request: Mapping[str, Any]) -> None:
+        """Refuse to resume another request.
+
+        Raises:
+            RunError: naming the difference.
+        """
+        if not self._request.exists():
+            return
+        before, now = read_json(self._request, dict[str, Any]), json.loads(json.dumps(request))
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if changed:
+            raise RunError(
+                f"{self.folder} holds an unfinished generation with another {changed[0]!r}; restore it to resume, or "
+                "remove that folder"
+            )
+
+    def begin(self, request: Mapping[str, Any], subfolders: Iterable[str]) -> None:
+        """Create the folders, or keep those of the same request."""
+        if self.folder.exists() and not (self._request.exists() and self.result.exists()):
+            shutil.rmtree(self.folder)  # a process was killed right at the beginning or the end
+        for folder in (self._chunks, self.result, *(self.result / name for name in subfolders)):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(self._request, request)
+
+    def chunk_rows(self, number: int) -> Path:
+        """Return the path of a chunk's manifest rows; the file exists once the chunk is done."""
+        return self._chunks / f"{number}.csv"
+
+    def move_to(self, out: Path) -> None:
+        """Move the finished folder to its place, and remove the hidden one."""
+        if out.exists():
+            out.rmdir()
+        self.result.rename(out)
+        shutil.rmtree(self.folder)
+
+
+def _write_chunks(
+    partial: _PartialFolder, synthesizer: Synthesizer, settings: Mapping[str, Any], chunks: Sequence[_Chunk]
+) -> None:
+    """Write this process's share of the chunks that are not done."""
+    vae = synthesizer.vae
+    stems = unique_file_names(vae.classes, LONGEST)
+    label, latents = None, None
+    for chunk in chunks[distributed.rank() % distributed.world_size() :: distributed.world_size()]:
+        if partial.chunk_rows(chunk.number).exists():
+            continue
+        if latents is None or label != chunk.label:
+            label = chunk.label
+            seed = settings["seed"] + vae.classes.index(label)
+            latents = synthesizer.latents(label, chunk.total, seed, settings["temperature"], settings["min_quantile"])
+        samples = vae.generate(latents[chunk.start : chunk.start + CHUNK_SIZE])
+        rows = _write_files(partial.result, vae.modalities, samples, chunk, stems[label])
+        write_bytes(partial.chunk_rows(chunk.number), csv_text(rows).encode())
+
+
+def _write_files(
+    folder: Path, modalities: Mapping[str, Modality], samples: Mapping[str, Tensor], chunk: _Chunk, stem: str
+) -> Iterator[list[str]]:
+    """Write the files of a chunk, and yield its manifest rows."""
+    subfolders = modality_folders(modalities)
+    for row in range(min(CHUNK_SIZE, chunk.total - chunk.start)):
+        number = f"{chunk.start + row + 1:0{len(str(chunk.total))}d}"
+        cells = [
+            write_cell(folder, modality, subfolders.get(name, ""), f"{stem}-{number}", samples[name][row])
+            for name, modality in modalities.items()
+        ]
+        yield [f"{chunk.label}-{number}", chunk.label, *cells, NOTICE]
+
+
+def _write_manifest(
+    partial: _PartialFolder, synthesizer: Synthesizer, chunks: int, provenance: Mapping[str, Any]
+) -> None:
+    """Concatenate the rows of all chunks into the manifest, and write ``provenance.json``."""
+    header = ["sample_id", "label", *synthesizer.vae.modalities]
+    with open(partial.result / TABLE, "wb") as manifest:
+        manifest.write(csv_text([[*header, notice_column(header)]]).encode())
+        for number in range(chunks):
+            manifest.write(partial.chunk_rows(number).read_bytes())
+    write_provenance(partial.result, provenance)
+
+
+def _weights_digest(synthesizer: Synthesizer) -> str:
+    """Return a hash of the model's weights and the densities."""
+    return digest(
+        {**{f"model.{name}": x for name, x in synthesizer.vae.state_dict().items()}, **synthesizer.state()}, {}
+    )
