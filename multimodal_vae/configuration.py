@@ -9,7 +9,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.data.intake import Unreadable
+from multimodal_vae.data.loading import Unreadable
 from multimodal_vae.data.manifest import SplitName
 from multimodal_vae.errors import ConfigurationError, MultimodalVAEError
 from multimodal_vae.fusions.base import Fusion

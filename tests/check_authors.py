@@ -1,8 +1,8 @@
-"""Does what an author of a plugin does, with the wheel of the core in an environment of its own, and no checkout near.
+"""Follow the tutorial for plugin authors, and install, test and build each plugin that ``mmvae new`` scaffolds.
 
-The tutorial is followed to the letter, and each distribution that ``mmvae new`` writes is installed, tried and built.
+All of it uses the core's wheel in a new environment, outside the checkout.
 
-Run: ``python tests/check_authors.py DIST CONSTRAINTS``; it ends with the count of what held.
+Run: ``python tests/check_authors.py DIST CONSTRAINTS``; it prints each check and their number.
 """
 
 import ast
@@ -19,7 +19,7 @@ NETWORKS = ("encoder", "decoder")
 
 
 def main(dist: Path, constraints: Path) -> None:
-    """Check, and fail with the first thing that does not hold."""
+    """Run all checks; exit at the first that fails."""
     (core,) = dist.glob("multimodal_vae-*.whl")
     with fresh(constraints) as env:
         env.pip("install", core, "pytest", "hatchling", "editables", "mypy")
@@ -30,13 +30,13 @@ def main(dist: Path, constraints: Path) -> None:
             ("metric-loss", "pull-push"),
             ("sampler", "one-blob"),
         ):
-            written(env, kind, name)
+            scaffolded(env, kind, name)
         checked = env.run(env.python, "-m", "pip", "check")
         env.hold("pip check finds no fault", checked.returncode == 0, checked.stdout)
 
 
 def tutorial(env: Fresh) -> None:
-    """Follow the page in a folder outside the project, and count the author's lines."""
+    """Run the page in a folder of its own, and count the author's lines."""
     folder = env.place / "tutorial"
     folder.mkdir()
     done = documents.run(TUTORIAL, folder, str(env.python))
@@ -47,8 +47,8 @@ def tutorial(env: Fresh) -> None:
     env.hold(f"which is at most {MOST_LINES}", lines <= MOST_LINES)
 
 
-def written(env: Fresh, kind: str, name: str) -> None:
-    """Write a distribution, install it in place, run its tests, and use its wheel."""
+def scaffolded(env: Fresh, kind: str, name: str) -> None:
+    """Scaffold a plugin, install it in place, run its tests, and use its wheel."""
     folder = env.place / f"multimodal-vae-{name}"
     made = env.run("mmvae", "new", kind, name)
     env.hold(f"mmvae new {kind} {name}", made.returncode == 0 and folder.is_dir(), made.stderr)
@@ -69,16 +69,16 @@ def written(env: Fresh, kind: str, name: str) -> None:
 
 
 def author_lines(source: str) -> int:
-    """Count lines of code: no blank ones, comments or docstrings, and not the bodies of the networks."""
+    """Count lines of code without blank lines, comments, docstrings and the networks."""
     tree = ast.parse(source)
-    without: set[int] = set()
+    excluded: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name in NETWORKS:
-            without |= set(range(node.lineno, (node.end_lineno or 0) + 1))
+            excluded |= set(range(node.lineno, (node.end_lineno or 0) + 1))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            without |= set(range(node.lineno, (node.end_lineno or 0) + 1))
+            excluded |= set(range(node.lineno, (node.end_lineno or 0) + 1))
     lines = enumerate(source.splitlines(), start=1)
-    return sum(bool(text.strip()) and not text.strip().startswith("#") and line not in without for line, text in lines)
+    return sum(bool(text.strip()) and not text.strip().startswith("#") and line not in excluded for line, text in lines)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Holds the fusions' training objectives against MultiVae's, on the same weights, samples and noise, in float64.
+"""Compare the training objectives of fusions with MultiVae's on the same weights, samples and noise, in float64.
 
 Run: ``python tests/check_multivae.py`` in the environment that ``make .venv-multivae/.installed`` makes.
 It prints each check and ends with their number.
 
-Both packages share one set of modules, so that gradients fall on the same weights. Where definitions agree, value and
-gradient are compared as they are. Where one differs, a fusion of ours with that one thing changed (``Their...``) has to
-have MultiVae's value and gradient, and ours as it is must not: docs/reference/fusion.md says who is right.
+Both packages share one set of modules, so gradients refer to the same weights. If definitions agree, values and
+gradients are compared directly. If one differs, our fusion with that one difference (``Their...``) must have MultiVae's
+value and gradient, and our own must not: docs/reference/fusion.md says which follows the paper.
 """
 
 import itertools
@@ -56,21 +56,21 @@ INCOMPLETE = {
 
 
 class Absolute(mv.Vector):
-    """With a Laplace likelihood."""
+    """A vector with a Laplace likelihood."""
 
     def reconstruction_loss(self, decoded, target):
         return (decoded[:, 0] - target).abs().mean(1)
 
 
 class Binary(mv.Vector):
-    """With a Bernoulli likelihood."""
+    """A vector with a Bernoulli likelihood."""
 
     def reconstruction_loss(self, decoded, target):
         return bce(decoded[:, 0], target)
 
 
-# By modality: the likelihood by MultiVae's name, its scale, what ours has to weigh for it, and the constant of an
-# element, which ours leaves out.
+# Per modality: MultiVae's name of the likelihood, its scale, the equivalent weight in our objective, and the constant
+# per element, which ours omits.
 LIKELIHOODS = {
     "a": (mv.Vector(size=5, hidden=8), "normal", 0.7, 1 / (2 * 0.7**2), math.log(0.7 * math.sqrt(2 * math.pi))),
     "b": (Absolute(size=3, hidden=8), "laplace", 0.4, 1 / 0.4, math.log(2 * 0.4)),
@@ -79,7 +79,7 @@ LIKELIHOODS = {
 
 
 class Encoder(BaseEncoder):
-    """The body and the head of one of our modalities."""
+    """Encoder body and expert head of one of our modalities."""
 
     def __init__(self, body: nn.Module, head: nn.Module, prior: bool = False) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Encoder(BaseEncoder):
 
 
 class JointEncoder(BaseJointEncoder):
-    """The bodies of all our modalities, and the joint head."""
+    """Encoder bodies of all our modalities and the joint head."""
 
     def __init__(self, bodies: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class JointEncoder(BaseJointEncoder):
 
 
 class Decoder(BaseDecoder):
-    """The decoder of one of our modalities, and what it means."""
+    """Decoder of one of our modalities, with ``observe``."""
 
     def __init__(self, modality: mv.Modality, body: nn.Module) -> None:
         super().__init__()
@@ -118,10 +118,10 @@ class Decoder(BaseDecoder):
 
 
 class Pair:
-    """A model of ours, and MultiVae's of the same modules, with a batch.
+    """Our model, MultiVae's with the same modules, and a batch.
 
     Attributes:
-        present: (N, M), what the batch has.
+        present: (N, M) of bool.
         ours: our model.
     """
 
@@ -142,35 +142,35 @@ class Pair:
         self.ours = mv.MultimodalVAE(modalities, ["any"], fusion, latent_dim=LATENT, objective=objective, seed=3)
         with torch.no_grad():
             for each in self.ours.fusion.parameters():
-                each.mul_(3)  # so that experts differ in width as well
+                each.mul_(3)  # so that experts also differ in width
 
     def rows(self, rows: Sequence[int]) -> "Pair":
-        """The same models with these of the samples."""
+        """Return the same models with some of the samples."""
         other = object.__new__(Pair)
         other.__dict__.update(self.__dict__)
         other.samples, other.present = {n: x[rows] for n, x in self.samples.items()}, self.present[rows]
         return other
 
     def our_terms(self, noise: Tensor) -> dict[str, Tensor]:
-        """What our model makes of the batch."""
+        """Return our terms of the batch."""
         labels = torch.full((len(self.present),), UNLABELED)
         with drawing(noise):
             return self.ours(Batch(self.samples, self.present, labels, [str(row) for row in labels]))
 
     def our_loss(self, noise: Tensor) -> Tensor:
-        """Ours, with the constants that it leaves out."""
+        """Return our loss plus the constants that it omits."""
         return self.ours.objective.total(self.our_terms(noise)) + self.constants()
 
     def constants(self) -> Tensor:
-        """What normalizes the likelihoods of all that is rebuilt, a mean over the batch."""
+        """Return the normalization constants of all reconstruction losses, averaged over the batch."""
         subsets, fusion = self.ours.fusion.subsets(self.present), self.ours.objective
         sizes = {name: modality.elements for name, modality in self.ours.modalities.items()}
-        each = torch.tensor([LIKELIHOODS[name][4] * fusion.elements(name, sizes) for name in self.names])
-        rebuilt = subsets.weight[..., None] * subsets.reconstruction_weight * self.present
-        return (rebuilt @ each).sum(0).mean()
+        constants = torch.tensor([LIKELIHOODS[name][4] * fusion.elements(name, sizes) for name in self.names])
+        weight = subsets.weight[..., None] * subsets.reconstruction_weight * self.present
+        return (weight @ constants).sum(0).mean()
 
     def their_loss(self, kind: str, noise: Tensor, prior: bool = False, **settings: object) -> Tensor:
-        """MultiVae's, as it gives it."""
+        """Return MultiVae's loss."""
         vae = self.ours
         config = getattr(models, f"{kind}Config")(
             n_modalities=len(self.names),
@@ -191,36 +191,36 @@ class Pair:
         net = getattr(models, kind)(config, *parts).train()
         masks = {name: self.present[:, column] for column, name in enumerate(self.names)}
         data = dict(self.samples)
-        # MultiVae casts its masks and their shares to single precision, whose 1/3 is 3e-8 off.
+        # MultiVae casts masks and shares to single precision, where 1/3 is off by 3e-8.
         with drawing(noise), mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
             return net(IncompleteDataset(data, masks) if self.incomplete else MultimodalBaseDataset(data)).loss
 
 
 @contextmanager
 def drawing(noise: Tensor) -> Iterator[None]:
-    """Hand out rows of given noise, in order, to whoever draws from a standard normal, and all of them."""
-    numbers, taken = noise.flatten(), 0
+    """Replace all standard normal draws by the given noise, in order; raise AssertionError if some is left over."""
+    numbers, used = noise.flatten(), 0
 
     def give(shape: Sequence[int]) -> Tensor:
-        nonlocal taken
-        start, taken = taken, taken + math.prod(shape)
-        return numbers[start:taken].reshape(tuple(shape))
+        nonlocal used
+        start, used = used, used + math.prod(shape)
+        return numbers[start:used].reshape(tuple(shape))
 
     ours = mock.patch("torch.randn_like", lambda x: give(x.shape))
     theirs = mock.patch("torch.distributions.normal._standard_normal", lambda shape, **_: give(shape))
     with ours, theirs:
         yield
-    if taken != len(numbers):
-        raise AssertionError(f"{len(numbers)} numbers were to be drawn, and {taken} were")
+    if used != len(numbers):
+        raise AssertionError(f"{used} of {len(numbers)} random numbers were used")
 
 
 def noise(rows: int) -> Tensor:
-    """The noise of so many questions."""
+    """Return noise for a number of subsets."""
     return torch.randn(rows, LATENT, generator=torch.Generator().manual_seed(2))
 
 
-def apart(pair: Pair, ours: Tensor, theirs: Tensor) -> float:
-    """How far two losses, or their gradients by any weight, are apart, relative to their size."""
+def relative_difference(pair: Pair, ours: Tensor, theirs: Tensor) -> float:
+    """Return the largest relative difference of two losses and of their gradients."""
     weights = list(pair.ours.parameters())
     mine, other = (
         [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
@@ -233,20 +233,20 @@ def apart(pair: Pair, ours: Tensor, theirs: Tensor) -> float:
     return max(gradients, float(((ours - theirs) / theirs).abs().detach()))
 
 
-# Ours, with one thing changed to what MultiVae does.
+# Our fusions with one difference removed.
 
 
-def floored(experts: Gaussian, taken: Tensor, prior: bool = False) -> Gaussian:
-    """A product whose every factor, the prior too, has 1e-8 added to its variance."""
+def padded_product(experts: Gaussian, mask: Tensor, prior: bool = False) -> Gaussian:
+    """Return a product after 1e-8 is added to the variance of each factor, including the prior."""
     if prior:
-        nothing = torch.zeros_like(experts.mean[..., :1, :])
-        experts = Gaussian(torch.cat([experts.mean, nothing], -2), torch.cat([experts.logvar, nothing], -2))
-        taken = torch.cat([taken, torch.ones_like(taken[..., :1])], -1)
-    return product(Gaussian(experts.mean, (experts.logvar.exp() + 1e-8).log()), taken)
+        zeros = torch.zeros_like(experts.mean[..., :1, :])
+        experts = Gaussian(torch.cat([experts.mean, zeros], -2), torch.cat([experts.logvar, zeros], -2))
+        mask = torch.cat([mask, torch.ones_like(mask[..., :1])], -1)
+    return product(Gaussian(experts.mean, (experts.logvar.exp() + 1e-8).log()), mask)
 
 
 class TheirMVAE(mv.PoE):
-    """Each lower bound is a mean over the samples that have anything of its subset, not over the batch."""
+    """Average each bound over the samples that have some modality of its subset, not over the batch."""
 
     def subsets(self, present):
         found = super().subsets(present)
@@ -254,15 +254,15 @@ class TheirMVAE(mv.PoE):
         return replace(found, weight=found.weight * len(present) / counts)
 
 
-class FlooredMVTCAE(mv.MVTCAE):
-    """1e-8 is added to variances before they are multiplied."""
+class PaddedMVTCAE(mv.MVTCAE):
+    """Add 1e-8 to variances before multiplication."""
 
     def forward(self, features, present):
-        return floored(self.experts(features, present), present)
+        return padded_product(self.experts(features, present), present)
 
 
-class TheirMVTCAE(FlooredMVTCAE):
-    """The number of modalities is that of the model, however many a sample has."""
+class TheirMVTCAE(PaddedMVTCAE):
+    """Count the modalities of the model, not of the sample."""
 
     def subsets(self, present):
         found = Subsets.whole(present)
@@ -274,47 +274,47 @@ class TheirMVTCAE(FlooredMVTCAE):
 
 
 class TheirMoPoE(mv.MoPoE):
-    """The prior is an expert in the product of all modalities, and in no other; and 1e-8 is added to variances."""
+    """Multiply the prior into the product of all modalities only, and add 1e-8 to variances."""
 
     def forward(self, features, present):
         experts = self.experts(features, present)
-        whole, part = (floored(experts, present, prior) for prior in (True, False))
-        everything = present.all(1, keepdim=True)
-        return Gaussian(
-            torch.where(everything, whole.mean, part.mean), torch.where(everything, whole.logvar, part.logvar)
-        )
+        whole, part = (padded_product(experts, present, prior) for prior in (True, False))
+        all_here = present.all(1, keepdim=True)
+        return Gaussian(torch.where(all_here, whole.mean, part.mean), torch.where(all_here, whole.logvar, part.logvar))
 
 
 def subsets_of(names: Sequence[str]) -> list[list[str]]:
-    """Those that are not empty, in the order in which ours asks them: by the number whose digits say who is in."""
+    """Return all non-empty subsets in our order: by number, whose binary digits select modalities."""
     chosen = itertools.product([False, True], repeat=len(names))
     return [[name for name, is_in in zip(names, each[::-1], strict=True) if is_in] for each in chosen][1:]
 
 
 def jmvae(hold: Hold) -> None:
-    """JMVAE, which takes complete data alone."""
+    """JMVAE, which accepts complete data only."""
     settings = {"alpha": 0.1, "warmup": 0}
     for count in (2, 3):
         own, pair, drawn = Pair(count, mv.JMVAE()), Pair(count, mv.JMVAE(prior=True)), noise(COUNT)
-        same = apart(own, own.our_loss(drawn), own.their_loss("JMVAE", drawn, **settings))
+        same = relative_difference(own, own.our_loss(drawn), own.their_loss("JMVAE", drawn, **settings))
         hold(f"JMVAE of {count}: equal", same < TOLERANCE, same)
         ours = pair.our_loss(drawn)
-        differs = apart(pair, ours, pair.their_loss("JMVAE", drawn, **settings))
+        differs = relative_difference(pair, ours, pair.their_loss("JMVAE", drawn, **settings))
         hold(f"JMVAE of {count}: different with prior = true", differs > 1e-3, differs)
-        same = apart(pair, ours, pair.their_loss("JMVAE", drawn, prior=True, **settings))
+        same = relative_difference(pair, ours, pair.their_loss("JMVAE", drawn, prior=True, **settings))
         what = "equal where their encoders answer with the prior times the expert"
         hold(f"JMVAE of {count}: {what}", same < TOLERANCE, same)
 
 
 def mvae(hold: Hold) -> None:
-    """MVAE: all, each alone, and what is drawn."""
+    """MVAE: all modalities, each alone, and random subsets."""
     settings = {"warmup": 0}
     for count in (2, 3):
         pair, drawn = Pair(count, mv.PoE()), noise(COUNT * (1 + count))
-        same = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, **settings))
+        same = relative_difference(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, **settings))
         hold(f"MVAE of {count}: equal", same < TOLERANCE, same)
         heavy = Pair(count, mv.PoE(), kl_weight=KL_WEIGHT)
-        same = apart(heavy, heavy.our_loss(drawn), heavy.their_loss("MVAE", drawn, beta=KL_WEIGHT, **settings))
+        same = relative_difference(
+            heavy, heavy.our_loss(drawn), heavy.their_loss("MVAE", drawn, beta=KL_WEIGHT, **settings)
+        )
         hold(f"MVAE of {count}: equal with another weight of the divergence", same < TOLERANCE, same)
     chosen = [3, 6]  # two of the subsets of two modalities: a with b, b with c
     numbers = torch.tensor(chosen)[:, None].expand(-1, COUNT)
@@ -323,14 +323,14 @@ def mvae(hold: Hold) -> None:
         mock.patch("multimodal_vae.fusions.poe.draw_numbers", return_value=numbers),
         mock.patch("multivae.models.mvae.mvae_model.choice", return_value=[0, 2]),
     ):
-        same = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, k=2, **settings))
+        same = relative_difference(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, k=2, **settings))
         hold("MVAE of 3: equal on the same random subsets", same < TOLERANCE, same)
     for count, present in INCOMPLETE.items():
         drawn = noise(COUNT + int(present.sum()))
         pair, changed = (Pair(count, fusion, present) for fusion in (mv.PoE(), TheirMVAE()))
-        differs = apart(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, **settings))
+        differs = relative_difference(pair, pair.our_loss(drawn), pair.their_loss("MVAE", drawn, **settings))
         hold(f"MVAE of {count} with absence: different", differs > 1e-3, differs)
-        same = apart(changed, changed.our_loss(drawn), changed.their_loss("MVAE", drawn, **settings))
+        same = relative_difference(changed, changed.our_loss(drawn), changed.their_loss("MVAE", drawn, **settings))
         hold(
             f"MVAE of {count} with absence: equal where bounds are means over those that have them",
             same < TOLERANCE,
@@ -338,23 +338,28 @@ def mvae(hold: Hold) -> None:
         )
         lone = pair.rows([int((present.sum(1) == 1).nonzero()[0])])
         once = noise(1)
-        same = apart(lone, lone.our_loss(once.repeat(2, 1)), lone.their_loss("MVAE", once.repeat(2, 1), **settings))
+        same = relative_difference(
+            lone, lone.our_loss(once.repeat(2, 1)), lone.their_loss("MVAE", once.repeat(2, 1), **settings)
+        )
         hold(f"MVAE of {count}: equal for a sample of one modality", same < TOLERANCE, same)
         single = lone.their_loss("MVAE", once, use_subsampling=False, **settings)
-        twice = apart(lone, lone.our_loss(once.repeat(2, 1)), 2 * single)
+        twice = relative_difference(lone, lone.our_loss(once.repeat(2, 1)), 2 * single)
         hold(f"MVAE of {count}: which both count twice", twice < TOLERANCE, twice)
 
 
 def mmvae(hold: Hold) -> None:
-    """MMVAE with one sample of each expert; theirs is a sum over the batch."""
+    """MMVAE with one sample per expert; their loss is a sum over the batch."""
     settings = {"K": 1, "prior_and_posterior_dist": "normal", "learn_prior": False}
     for count, present in [*COMPLETE.items(), *INCOMPLETE.items()]:
         what = f"MMVAE of {count}{'' if present is None else ' with absence'}"
         pair, bound = (Pair(count, mv.MoE(kl=kl), present) for kl in ("sampled", "bound"))
         drawn = noise(count * COUNT).reshape(count, COUNT, LATENT)
-        asked = drawn[pair.present.T]  # theirs draws for what is absent as well
-        ours, theirs = pair.our_loss(asked), pair.their_loss("MMVAE", drawn, loss="iwae_looser", **settings) / COUNT
-        same = apart(pair, ours, theirs)
+        present_noise = drawn[pair.present.T]  # they also draw for absent modalities
+        ours, theirs = (
+            pair.our_loss(present_noise),
+            pair.their_loss("MMVAE", drawn, loss="iwae_looser", **settings) / COUNT,
+        )
+        same = relative_difference(pair, ours, theirs)
         hold(
             f"{what}: equal, with kl = 'sampled', to the loss by the looser IWAE over the batch", same < TOLERANCE, same
         )
@@ -363,23 +368,23 @@ def mmvae(hold: Hold) -> None:
             f"{what}: and to the value of the doubly reparameterized",
             bool(doubly.isclose(ours, rtol=TOLERANCE, atol=0)),
         )
-        differs = apart(pair, ours, doubly)
+        differs = relative_difference(pair, ours, doubly)
         hold(f"{what}: which has another gradient", differs > 1e-3, differs)
-        differs = apart(bound, bound.our_loss(asked), theirs)
+        differs = relative_difference(bound, bound.our_loss(present_noise), theirs)
         hold(f"{what}: different with kl = 'bound'", differs > 1e-3, differs)
 
 
 def mopoe(hold: Hold) -> None:
-    """MoPoE; theirs rebuilds each sample from one component: by its place, or at random where anything is absent."""
+    """MoPoE; they reconstruct each sample from one component, by position, or at random for incomplete data."""
     for count in (2, 3):
         subsets = 2**count - 1
         drawn = noise(subsets * COUNT)
         pair, changed = (Pair(count, fusion, kl_weight=KL_WEIGHT) for fusion in (mv.MoPoE(), TheirMoPoE()))
         settings = {"beta": KL_WEIGHT, "subsets": subsets_of(pair.names)}
-        # A batch that holds every sample once a component: with so many, the k-th part is rebuilt from the k-th.
+        # A batch with each sample once per component: its k-th part is reconstructed from the k-th component.
         for each, wanted in ((pair, False), (changed, True)):
             theirs = each.rows(list(range(COUNT)) * subsets).their_loss("MoPoE", drawn, **settings)
-            found = apart(each, each.our_loss(drawn), theirs)
+            found = relative_difference(each, each.our_loss(drawn), theirs)
             what = "equal with the prior in the full product alone" if wanted else "different"
             hold(f"MoPoE of {count}, over all components: {what}", found < TOLERANCE if wanted else found > 1e-3, found)
         first, whole = changed.rows([0]), Pair(count, WholeMoPoE(), kl_weight=0.0).rows([0])
@@ -398,12 +403,12 @@ def mopoe(hold: Hold) -> None:
             ours.append(changed.rows([row]).our_loss(drawn))
             with mock.patch("torch.distributions.OneHotCategorical.sample", return_value=one_hot):
                 theirs.append(changed.rows([row] * len(available)).their_loss("MoPoE", drawn, **settings))
-        same = apart(changed, torch.stack(ours).mean(), torch.stack(theirs).mean())
+        same = relative_difference(changed, torch.stack(ours).mean(), torch.stack(theirs).mean())
         hold(f"MoPoE of {count} with absence, over all components: equal with that change", same < TOLERANCE, same)
 
 
 class WholeMoPoE(TheirMoPoE):
-    """Only the product of all modalities is asked."""
+    """Encode the product of all modalities only."""
 
     def subsets(self, present):
         return Subsets.whole(present)
@@ -414,27 +419,25 @@ def mvtcae(hold: Hold) -> None:
     for alpha, count in itertools.product((0.1, 5 / 6), (2, 3)):
         settings = {"alpha": alpha, "beta": KL_WEIGHT}
         drawn, what = noise(COUNT), f"MVTCAE of {count}, alpha {alpha:.2g}"
-        pair, changed = (Pair(count, fusion(alpha), kl_weight=KL_WEIGHT) for fusion in (mv.MVTCAE, FlooredMVTCAE))
-        rounded = apart(pair, pair.our_loss(drawn), pair.their_loss("MVTCAE", drawn, **settings))
+        pair, changed = (Pair(count, fusion(alpha), kl_weight=KL_WEIGHT) for fusion in (mv.MVTCAE, PaddedMVTCAE))
+        rounded = relative_difference(pair, pair.our_loss(drawn), pair.their_loss("MVTCAE", drawn, **settings))
         hold(f"{what}: equal to what 1e-8 in the variances does, {rounded:.0e}", 1e-12 < rounded < 1e-6, rounded)
-        same = apart(changed, changed.our_loss(drawn), changed.their_loss("MVTCAE", drawn, **settings))
+        same = relative_difference(changed, changed.our_loss(drawn), changed.their_loss("MVTCAE", drawn, **settings))
         hold(f"{what}: equal with that added to ours", same < TOLERANCE, same)
         present = INCOMPLETE[count]
-        pair, changed = (
-            Pair(count, each(alpha), present, kl_weight=KL_WEIGHT) for each in (FlooredMVTCAE, TheirMVTCAE)
-        )
-        differs = apart(pair, pair.our_loss(drawn), pair.their_loss("MVTCAE", drawn, **settings))
+        pair, changed = (Pair(count, each(alpha), present, kl_weight=KL_WEIGHT) for each in (PaddedMVTCAE, TheirMVTCAE))
+        differs = relative_difference(pair, pair.our_loss(drawn), pair.their_loss("MVTCAE", drawn, **settings))
         hold(f"{what}, with absence: different", differs > 1e-3, differs)
-        same = apart(changed, changed.our_loss(drawn), changed.their_loss("MVTCAE", drawn, **settings))
+        same = relative_difference(changed, changed.our_loss(drawn), changed.their_loss("MVTCAE", drawn, **settings))
         hold(f"{what}, with absence: equal where M is the model's", same < TOLERANCE, same)
-    pair, drawn = Pair(3, FlooredMVTCAE(0.1), reduction="balanced"), noise(COUNT)
+    pair, drawn = Pair(3, PaddedMVTCAE(0.1), reduction="balanced"), noise(COUNT)
     theirs = pair.their_loss("MVTCAE", drawn, alpha=0.1, beta=1.0, uses_likelihood_rescaling=True)
-    same = apart(pair, pair.our_loss(drawn), theirs)
+    same = relative_difference(pair, pair.our_loss(drawn), theirs)
     hold("MVTCAE of 3: reduction = 'balanced' is likelihood rescaling", same < TOLERANCE, same)
 
 
 def main() -> None:
-    """Check, and fail with the first thing that does not hold."""
+    """Run all checks; stop at the first failure."""
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     counted = Held()

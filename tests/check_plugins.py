@@ -1,6 +1,6 @@
-"""Installs good, broken and hostile plugins beside the core, and shows that none costs another anything.
+"""Install good, broken and hostile plugins beside the core, and check that none affects another.
 
-Run: ``python tests/check_plugins.py DIST CONSTRAINTS``; it says what it does, and ends with the count of what held.
+Run: ``python tests/check_plugins.py DIST CONSTRAINTS``; it prints each check and their number.
 """
 
 import json
@@ -38,34 +38,34 @@ class Cloud(KDE): pass
 class Silent(Logger):
     def log(self, step, values): pass
 """
-HEAD = "import os, pathlib\npathlib.Path(os.environ['MARKS'], __name__).touch()\n"  # so that an import can be told
+HEAD = "import os, pathlib\npathlib.Path(os.environ['MARKS'], __name__).touch()\n"  # a trace of each import
 
 
 @dataclass
 class Neighbor:
-    """A distribution with one module, marked when that is imported."""
+    """A distribution with one module, whose import leaves a trace."""
 
     name: str
     text: str = ""
     points: str = "multimodal_vae.metric_losses thing = MODULE:Thing"
-    """``group name = value`` by line."""
+    """Lines of ``group name = value``."""
     says: list[str] = field(default_factory=list)
-    """Words of the error that it causes; a good neighbor has none."""
+    """Words of the error that it causes; none for a good one."""
     version: str = "1.2"
     needs: list[str] = field(default_factory=list)
     backend: str = "hatchling"
     options: list[str] = field(default_factory=list)
     state: str = ""
-    """What the check says where that is not the error."""
+    """What ``mmvae plugins --check`` prints if that is not the error."""
 
     @property
     def module(self) -> str:
-        """Of the same name."""
+        """Name of its module."""
         return re.sub(r"[-_.]+", "_", self.name).lower()
 
     @property
     def owner(self) -> str:
-        """The name as pip spells it."""
+        """Name in pip's spelling."""
         return self.module.replace("_", "-")
 
     @property
@@ -81,7 +81,7 @@ class Neighbor:
         return KINDS[group], f"{self.owner}:{name}"
 
     def write(self, place: Path) -> list[str]:
-        """Write its source; return the words with which pip installs it."""
+        """Write its source, and return pip's arguments that install it."""
         folder = place / self.name
         source = folder / "src" if self.backend == "setuptools" else folder
         source.mkdir(parents=True)
@@ -101,7 +101,7 @@ class Neighbor:
 
 
 def vector(body: str) -> str:
-    """A modality that inherits all but one thing."""
+    """Return a modality that overrides one thing."""
     return f"from multimodal_vae import Vector\nclass Thing(Vector):\n    {body}\n"
 
 
@@ -178,7 +178,7 @@ SOUND = [
     TWINS[0],
     N("mv-slow", "import time; time.sleep(5)\n" + LOSS),
     N("mv-prints", "print('Error: nothing is wrong')\n" + LOSS),
-    # Takes the names of the core's defaults, and lists a class of the core under a name that sorts before its own.
+    # Claims the name of a default, and lists a class of the core under a name that sorts first.
     N(
         "mv-thief",
         LOSS,
@@ -189,7 +189,7 @@ SOUND = [
     N("mv-setuptools", LOSS, backend="setuptools"),
     N("mv-stranger-percent", LOSS, "some.group a = 50%:%(b)s\nmultimodal_vae.metric_losses thing = MODULE:Thing"),
 ]
-# Their metadata are written over once they are installed, since no tool of today would install them as they are.
+# Metadata that no tool installs, so they are written after the installation.
 MALFORMED = {
     "mv-stranger": ("", "[console_scripts]\nno equals sign\n[console_scripts]\n"),
     "mv-bytes": ("", b"[console_scripts]\ncaf\xe9 = a:b\n"),
@@ -199,12 +199,12 @@ MALFORMED = {
 }
 OURS = ["mv-ours", "mv-our-bytes", "mv-mark"]
 
-# Run in the new environment; prints what it found as JSON.
+# Programs to run in the new environment, with results as JSON.
 TRAIN = """
 import json, sys, warnings
 warnings.simplefilter("error")
 from multimodal_vae.discovery import shield
-shield()  # one malformed stranger keeps torch from being imported by anybody
+shield()  # torch cannot be imported beside malformed metadata
 import torch
 import multimodal_vae as mv
 torch.set_num_threads(1)
@@ -255,7 +255,7 @@ print(type(run.model.metric_loss).__module__, run.model.metric_loss.factor)
 
 
 def rows(neighbors: Iterable[Neighbor]) -> list[list[str]]:
-    """What a listing says of them."""
+    """Return the rows in which ``mmvae plugins`` lists them."""
     return [
         [KINDS[group], name, each.owner, each.version]
         for each in neighbors
@@ -265,7 +265,7 @@ def rows(neighbors: Iterable[Neighbor]) -> list[list[str]]:
 
 
 def main(dist: Path, constraints: Path) -> None:
-    """Check, and fail with the first thing that does not hold."""
+    """Run all checks; exit at the first that fails."""
     (wheel,) = dist.glob("multimodal_vae-*.whl")
     with fresh(constraints) as env:
         hold, run, pip, place, python = env.hold, env.run, env.pip, env.place, env.python
@@ -299,7 +299,7 @@ def main(dist: Path, constraints: Path) -> None:
 
         install([*BROKEN, ABORTS, *SOUND, *(N(name, text, "a.group a = b:c") for name, (text, _) in MALFORMED.items())])
         packages = next((env.bin.parent / "lib").glob("python*/site-packages"))
-        # Leftovers of an older version beside the new, in three spellings, one with a part that is gone since.
+        # Leftovers of an older version in three spellings, one with a part that no longer exists.
         for spelling in ("mv_stale.egg-info", "mv.stale-1.0-py3.11.egg-info", "Mv_Stale-0.9.egg-info"):
             (packages / spelling).mkdir()
             (packages / spelling / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: mv.stale\nVersion: 1.0\n")
@@ -313,8 +313,8 @@ def main(dist: Path, constraints: Path) -> None:
             if malformed:
                 trained = train("vector", "concat", "twin", "kde", [], "twin-alone")
                 alone = ["metric_loss", "twin", "mv-twin-one"]
-                hold("a plugin alone of its name needs no other", alone in trained["parts"], trained)  # type: ignore[operator]
-                install([TWINS[1], *EDITABLE])  # now, since setuptools fails beside a malformed distribution
+                hold("a plugin whose name is unique needs no prefix", alone in trained["parts"], trained)  # type: ignore[operator]
+                install([TWINS[1], *EDITABLE])  # not later: setuptools fails beside malformed metadata
                 everyone += [TWINS[1], *EDITABLE]
                 for name, (_, entry_points) in MALFORMED.items():
                     (file,) = packages.glob(f"{name.replace('-', '_')}-*.dist-info/entry_points.txt")
@@ -325,7 +325,7 @@ def main(dist: Path, constraints: Path) -> None:
             listed = listing()
             differing = [row for row in listed + wanted if (row in listed) != (row in wanted)]
             hold(f"beside {beside}, mmvae plugins lists every part once", sorted(listed) == wanted, differing)
-            hold("and imports none", not list(marks.iterdir()), list(marks.iterdir()))
+            hold("and imports none of them", not list(marks.iterdir()), list(marks.iterdir()))
             trained = train("vector", "concat", "triplet", "kde", ["jsonl"], f"core-{malformed}")
             hold(
                 "the core trains and samples", (trained.get("shape"), trained.get("finite")) == ([5, 3], True), trained
@@ -346,15 +346,15 @@ def main(dist: Path, constraints: Path) -> None:
             ("metric_loss", name) for name in ("twin", "mv-twin-two:twin", "triplet", "mv-thief:aaa", "mv-stale:ghost")
         ]
         alone = run(python, "-c", ALONE, json.dumps(kinds))
-        hold("each part can be asked for", not alone.returncode, alone.stderr)
+        hold("each part is looked up", not alone.returncode, alone.stderr)
         said = json.loads(alone.stdout.splitlines()[-1])
         for each in BROKEN:
             kind, message = said[each.part[1]]
-            if each.name == "mv-colon":  # no name finds it
+            if each.name == "mv-colon":  # it has no usable name
                 hold(f"{each.name} cannot be found", kind == "PluginError", message)
                 continue
             words = [f"{each.owner} {each.version}", *each.says]
-            if not set(each.says[0].split()) & {"needs", "thing"}:  # it came as far as the import
+            if not set(each.says[0].split()) & {"needs", "thing"}:  # it was imported
                 words.append(each.module)
             hold(f"{each.name} is refused: {each.says[-1]}", kind == "PluginError", (kind, message))
             hold("by distribution, version, module and cause", all(word in message for word in words), message)
@@ -363,8 +363,12 @@ def main(dist: Path, constraints: Path) -> None:
             name = each.part[1]
             hold(f"{name} is made", said[name][0] == "made", said[name])
         hold("two owners of a name are both named", "mv-twin-one and mv-twin-two" in said["twin"][1], said["twin"])
-        hold("and told apart", "mv-twin-one:twin" in said["twin"][1], said["twin"])
-        hold("nobody takes the core's name", said["triplet"] == ["made", said["mv-thief:aaa"][1]], said["triplet"])
+        hold("and a prefix distinguishes them", "mv-twin-one:twin" in said["twin"][1], said["twin"])
+        hold(
+            "no plugin takes a name of the core",
+            said["triplet"] == ["made", said["mv-thief:aaa"][1]],
+            said["triplet"],
+        )
         hold("a stale egg-info's part is unknown", "no metric_loss 'mv-stale:ghost'" in said["mv-stale:ghost"][1])
 
         trained = train("vector", "concat", {"name": "mv-twin-two:twin", "factor": 2}, "kde", [], "twin-two")
@@ -379,7 +383,7 @@ def main(dist: Path, constraints: Path) -> None:
         marks.mkdir()
         checked = run("mmvae", "plugins", "--check")
         hold("mmvae plugins --check ends with exit code 1", checked.returncode == 1, checked.stderr)
-        hold("and without a word of the plugins' own", "nothing is wrong" not in checked.stdout + checked.stderr)
+        hold("and without output of the plugins", "nothing is wrong" not in checked.stdout + checked.stderr)
         states = {tuple(line.split()[:4]): line.split(maxsplit=4)[4] for line in checked.stdout.splitlines()[1:]}
         table = checked.stdout
         hold("the core's parts work", all(states[tuple(row)] == "works" for row in core), table)
@@ -390,7 +394,7 @@ def main(dist: Path, constraints: Path) -> None:
             hold(f"{each.name}: {state}", all(word in state for word in [*each.says, each.state]), state)
         for name in OURS:
             hold(f"{name} cannot be read", "cannot be read: " in states["-", "-", name, "1.2"], table)
-        hold("each was imported for it", {each.module for each in SOUND} <= {mark.name for mark in marks.iterdir()})
+        hold("and imports each of them", {each.module for each in SOUND} <= {mark.name for mark in marks.iterdir()})
 
         code = f"{ALONE}\nassert not {{'mv_slow', 'mv_import'}} & set(sys.modules)"
         asked = json.dumps([("metric_loss", "mv-slow:thing"), ("metric_loss", "mild"), ("metric_loss", "triplet")])

@@ -1,6 +1,6 @@
-"""Installs the wheels into an environment of their own and uses them as a stranger would, away from the checkout.
+"""Install the wheels into a new environment and use them outside the checkout.
 
-Run: ``python tests/check_wheels.py DIST CONSTRAINTS``; it says what it does, and ends with the count of what held.
+Run: ``python tests/check_wheels.py DIST CONSTRAINTS``; it prints each check and their number.
 """
 
 import shutil
@@ -32,7 +32,7 @@ per_class = 4
 
 
 def main(dist: Path, constraints: Path) -> None:
-    """Check, and fail with the first thing that does not hold."""
+    """Run all checks; exit at the first that fails."""
     with fresh(constraints) as env:
         hold, run, place = env.hold, env.run, env.place
         heavy = set(dist.glob("multimodal_vae_mlflow-*.whl"))

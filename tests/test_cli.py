@@ -166,9 +166,9 @@ def test_a_configuration_that_is_not_there(mmvae, tmp_path):
         ('name = "vector"', 'name = "vektor"', ["did you mean 'vector'"]),
         ("[modalities.photo]", "[modalities.phot]", ["manifest.csv", "'phot'", "did you mean 'photo'"]),
         ("size = 3", "size = 4", ["manifest.csv, line 2", "(3,)", "(4,)"]),
-        ("split = [0.5, 0.17, 0.33]", "split = [0.5, 0.17, 0.5]", ["shares", "sum to 1"]),
+        ("split = [0.5, 0.17, 0.33]", "split = [0.5, 0.17, 0.5]", ["fractions", "sum to 1"]),
         ("split = [0.5, 0.17, 0.33]", 'split = "given"', ["no split"]),
-        ("split = [0.5, 0.17, 0.33]", 'classes = ["ill"]', ["manifest.csv, line 3", "'well' is no class"]),
+        ("split = [0.5, 0.17, 0.33]", 'classes = ["ill"]', ["manifest.csv, line 3", "unknown class 'well'"]),
         ('"manifest.csv"', '"manifests.csv"', ["no manifest", "manifests.csv"]),
         ('device = "cpu"', 'device = "abacus"', ["'abacus'"]),
     ],
@@ -181,7 +181,7 @@ def test_a_mistake_in_the_configuration(mmvae, toml, tmp_path, old, new, words):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("s3,p3,well", "s3,p3,wel", ["line 5", "'wel' is no class", "did you mean 'well'"]),
+        ("s3,p3,well", "s3,p3,wel", ["line 5", "unknown class 'wel'", "did you mean 'well'"]),
         ("pictures/3.png", "pictures/none.png", ["line 5", "'s3'", "pictures/none.png", "no such file"]),
         ("s3,p3", "s2,p3", ["line 5", "'s2'", "line 4"]),
     ],
@@ -372,7 +372,7 @@ def test_complete_fills_empty_cells(mmvae, asked):
     assert sum(map(bool, data.metadata["origin"])) == 2
     (asked / "cohort" / "gaps.csv").write_text("sample_id,label,photo,blood\na,ill,,1 2 3\nb,ill,,\n", "utf-8")
     wrong = mmvae("complete", asked / "run", asked / "cohort" / "gaps.csv", "--out", asked / "other")
-    refused(wrong, asked / "cohort" / "gaps.csv", "line 3", "'b' has no modality at all")
+    refused(wrong, asked / "cohort" / "gaps.csv", "line 3", "'b' has no modality")
     assert not (asked / "other").exists()
 
 

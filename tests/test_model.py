@@ -263,7 +263,7 @@ def test_telling_from_all_modalities_is_reconstruction(make_data, make_model):
     [
         ({"blod": torch.zeros(2, 3)}, "gait", "no modality 'blod'; did you mean 'blood'"),
         ({"blood": torch.zeros(2, 3)}, "giat", "no modality 'giat'; did you mean 'gait'"),
-        ({"blood": torch.zeros(2, 4)}, "gait", r"'blood': a sample has the shape \(4,\)"),
+        ({"blood": torch.zeros(2, 4)}, "gait", r"'blood': a sample has shape \(4,\)"),
         ({"blood": torch.full((2, 3), float("nan"))}, "gait", "'blood'.*not finite"),
         ({"blood": torch.zeros(2, 3), "gait": torch.zeros(3, 2)}, "gait", "different numbers.*'blood': 2.*'gait': 3"),
         ({}, "gait", "there are no samples to encode"),

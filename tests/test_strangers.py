@@ -94,7 +94,7 @@ def test_a_picture_of_fifty_thousand_pixels_a_side_is_refused_unread(tmp_path):
     (tmp_path / "a.png").write_bytes(
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     )
-    with pytest.raises(mv.DataError, match=r"more (pixels )?than any photograph"):
+    with pytest.raises(mv.DataError, match="the limit is 50,000,000"):
         mv.Image(size=(8, 8), width=4).read(tmp_path / "a.png")
 
 

@@ -1,4 +1,4 @@
-"""What travels from the data to the model."""
+"""The batch that a data set hands to the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 UNLABELED = -1
+"""Label of a sample without a class."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,9 @@ class Batch:
 
     Attributes:
         samples: (N, *shape) by modality, in the model's order; rows of absent samples are zero.
-        present: (N, M) of bool, a column a modality.
-        labels: (N,) of int64, indices of classes, :data:`UNLABELED` for none.
-        ids: the samples' names.
+        present: (N, M) of bool, one column per modality.
+        labels: (N,) of int64, class indices; :data:`UNLABELED` for unlabeled samples.
+        ids: (N,), the sample names.
     """
 
     samples: dict[str, Tensor]
@@ -29,7 +30,7 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Batch":
-        """Move the tensors."""
+        """Return the batch with its tensors on a device."""
         return Batch(
             {name: x.to(device, non_blocking=True) for name, x in self.samples.items()},
             self.present.to(device),
@@ -38,5 +39,5 @@ class Batch:
         )
 
     def with_samples(self, samples: dict[str, Tensor]) -> "Batch":
-        """The same batch with other samples."""
+        """Return the batch with other samples."""
         return replace(self, samples=samples)

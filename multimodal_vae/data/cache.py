@@ -1,14 +1,13 @@
-"""What was read is kept: a folder for each way of reading, in it files of samples that are only ever added to.
+"""The cache of decoded samples: one folder per way of reading, with files that only ever grow.
 
-Each reading process has a file of its own, ``<name>.samples``, rows of float32 with nothing around them, and beside it
-``<name>.jsonl``, a line a row: the key of the cell, and what reading noted. A line is written when its row is on the
-disk, so that whatever a killed process leaves behind is true as far as it goes; and since nothing is ever changed,
-several processes may read and write at once.
+Each process that reads writes its own pair of files: ``<name>.samples`` holds rows of float32 without a header, and
+``<name>.jsonl`` one line per row, with the key of the cell and the notes of reading it. A line is written after its row
+is on disk, so a killed process leaves only complete entries. Nothing is ever changed, so processes need no lock.
 
-A key is the cell, and of each file that it is read from the path, size, times and number that the system keeps. Times
-are those of change as well as of modification, which no program can set. A file that was changed as late as its cell
-was read is read again, since a clock's tick might hide another change. What decides how a cell is read is the folder's
-name: the modality's configuration and its code.
+The key of a cell hashes the cell and, for each of its files, the path, size, modification time, change time and inode
+number; no program can set the change time. A file that changed within the last :data:`SETTLED` seconds has no key and
+is read again next time, since the file system's clock might not show another change. The folder's name hashes whatever
+else decides the result: the modality's configuration and its code.
 """
 
 import hashlib
@@ -24,36 +23,36 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from multimodal_vae.data.columns import FLOAT, Column, Stored
+from multimodal_vae.data.columns import FLOAT, Column, FileRows
 from multimodal_vae.data.reading import Source
 from multimodal_vae.errors import DataError
 from multimodal_vae.files import write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 
 FOLDER = ".mmvae_cache"
-"""Where samples are kept by default: beside the manifest."""
+"""Name of the default cache folder, beside the manifest."""
 
 SETTLED = 2.0
-"""Seconds since its last change after which a file is taken to be finished: the coarsest tick of a file system."""
+"""Seconds since its last change after which a file is trusted: the coarsest clock tick of a file system."""
 
 _COMMIT = 1.0
-"""Seconds after which what was read is put on the disk."""
+"""Seconds between writes to disk."""
 
 
-class _Place(NamedTuple):
+class _Location(NamedTuple):
     file: int
     row: int
     notes: dict[str, int]
 
 
-class Store:
-    """The samples that one modality ever read, with one configuration and one state of its code.
+class CachedColumn:
+    """Builds a column from cached samples of one modality, and adds new ones to the cache.
 
     Args:
         root: folder of the cache.
-        modality: whose samples they are.
-        code: by :func:`~multimodal_vae.provenance.code_of`.
-        count: cells of the column that is to be put together.
+        modality: the modality of the samples.
+        code: the modality's code, by :func:`~multimodal_vae.provenance.code_of`.
+        count: number of cells in the column.
     """
 
     def __init__(self, root: Path, modality: Modality, code: Mapping[str, Any], count: int) -> None:
@@ -65,44 +64,43 @@ class Store:
             write_json(self.folder / "about.json", about)
         self._row_bytes = int(np.prod(modality.shape)) * FLOAT.itemsize
         self._files: list[Path] = []
-        self._known: dict[str, _Place] = {}
+        self._locations: dict[str, _Location] = {}
         for index in sorted(self.folder.glob("*.jsonl")):
-            self._take_up(index)
+            self._read_index(index)
         self._keys: dict[int, str | None] = {}
         self._file = np.full(count, -1, np.int64)
-        self._place = np.zeros(count, np.int64)
-        self._writing: _Writing | None = None
+        self._row = np.zeros(count, np.int64)
+        self._writer: _Writer | None = None
 
-    def known(self, index: int, source: Source) -> dict[str, int] | None:
-        """Look a cell up: what was noted when it was read, or None where it has to be read."""
+    def look_up(self, index: int, source: Source) -> dict[str, int] | None:
+        """Return the notes of a cached cell, or None if it must be read."""
         key = self._keys[index] = _key(self.modality, source)
-        place = self._known.get(key) if key else None
-        if place is None:
+        location = self._locations.get(key) if key else None
+        if location is None:
             return None
-        self._file[index], self._place[index] = place.file, place.row
-        return place.notes
+        self._file[index], self._row[index] = location.file, location.row
+        return location.notes
 
     def put(self, index: int, source: Source, sample: NDArray[np.float32], notes: Mapping[str, int]) -> None:
-        """Keep what was read of a cell that was not known."""
-        if self._writing is None:
-            self._writing = _Writing(self.folder)
-            self._files.append(self._writing.samples)
-        self._file[index], self._place[index] = len(self._files) - 1, self._writing.count
+        """Add the sample of a cell that was not cached."""
+        if self._writer is None:
+            self._writer = _Writer(self.folder)
+            self._files.append(self._writer.path)
+        self._file[index], self._row[index] = len(self._files) - 1, self._writer.count
         key = self._keys[index]
-        self._writing.put(key if key == _key(self.modality, source) else None, sample, notes)
+        self._writer.put(key if key == _key(self.modality, source) else None, sample, notes)
 
     def close(self) -> None:
-        """Put what was read on the disk."""
-        if self._writing:
-            self._writing.close()
+        """Write all samples to disk."""
+        if self._writer:
+            self._writer.close()
 
     def column(self) -> Column:
-        """The column: its cells in their order, zero where there was none."""
-        stored = Stored(self._files, self._file, self._place, self.modality.shape)
-        return Column(stored, folder=self.folder)
+        """Return the column; cells without a sample are zero."""
+        return Column(FileRows(self._files, self._file, self._row, self.modality.shape), folder=self.folder)
 
-    def _take_up(self, index: Path) -> None:
-        """Take up a file that another process wrote, or still writes: as far as line and row are whole."""
+    def _read_index(self, index: Path) -> None:
+        """Read the complete entries of another process's files, which may still be growing."""
         samples = index.with_suffix(".samples")
         try:
             lines, size = index.read_bytes().split(b"\n")[:-1], samples.stat().st_size
@@ -116,18 +114,18 @@ class Store:
             except (ValueError, TypeError, KeyError, AttributeError):
                 return
             if key is not None:
-                self._known[key] = _Place(len(self._files) - 1, row, notes)
+                self._locations[key] = _Location(len(self._files) - 1, row, notes)
 
 
-class _Writing:
-    """A file of samples in the making, with its index."""
+class _Writer:
+    """Writes a new file of samples and its index."""
 
     def __init__(self, folder: Path) -> None:
         handle, name = tempfile.mkstemp(".samples", "", folder)
-        self.samples = Path(name)
+        self.path = Path(name)
         self.count = 0
         self._samples = open(handle, "wb")  # noqa: SIM115
-        self._index = open(self.samples.with_suffix(".jsonl"), "wb")  # noqa: SIM115
+        self._index = open(self.path.with_suffix(".jsonl"), "wb")  # noqa: SIM115
         self._lines: list[bytes] = []
         self._committed = time.monotonic()
 
@@ -139,14 +137,14 @@ class _Writing:
             if time.monotonic() - self._committed >= _COMMIT:
                 self._commit()
         except OSError as error:
-            raise DataError(f"{self.samples} cannot be written: {error.strerror}") from error
+            raise DataError(f"cannot write {self.path}: {error.strerror}") from error
 
     def close(self) -> None:
         with self._samples, self._index:
             try:
                 self._commit()
             except OSError as error:
-                raise DataError(f"{self.samples} cannot be written: {error.strerror}") from error
+                raise DataError(f"cannot write {self.path}: {error.strerror}") from error
 
     def _commit(self) -> None:
         self._samples.flush()
@@ -159,7 +157,7 @@ class _Writing:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for its owner alone: samples may be of patients, and files' own permissions are not known here.
+    """Create a folder that only its owner can read, since samples may be patient data.
 
     Raises:
         OSError: if it cannot be written.
@@ -170,7 +168,7 @@ def make_folder(folder: Path) -> None:
 
 
 def make_root(root: Path) -> None:
-    """Make a cache's folder, which version control and backups pass over.
+    """Create the folder of a cache, marked so that version control and backups ignore it.
 
     Raises:
         OSError: if it cannot be written.
@@ -180,7 +178,7 @@ def make_root(root: Path) -> None:
         (".gitignore", b"*\n"),
         (
             "CACHEDIR.TAG",
-            b"Signature: 8a477f597d28d172789f06886806bc55\n# What multimodal_vae read; remove it at will.\n",
+            b"Signature: 8a477f597d28d172789f06886806bc55\n# Samples decoded by multimodal_vae; safe to delete.\n",
         ),
     ):
         if not (root / name).exists():
@@ -188,7 +186,7 @@ def make_root(root: Path) -> None:
 
 
 def _key(modality: Modality, source: Source) -> str | None:
-    """What a cell's sample depends on, as a hash; None where that is not known or not over yet."""
+    """Return a hash of everything that a cell's sample depends on; None if a file is unknown or changed just now."""
     states: list[tuple[str | int, ...]] = []
     try:
         for path in modality.files(source):
@@ -197,7 +195,7 @@ def _key(modality: Modality, source: Source) -> str | None:
             if not stat.S_ISREG(state.st_mode) or time.time() - newest < SETTLED:
                 return None
             states.append((os.path.abspath(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
-    except (OSError, ValueError, DataError):  # reading says what is wrong
+    except (OSError, ValueError, DataError):  # reading the cell reports the fault
         return None
     if isinstance(source, Path):
         if not states:

@@ -1,8 +1,8 @@
-"""Where a data set's samples are: a tensor, or rows of files of which only those are read that are asked for.
+"""The samples of a data set: tensors, or rows of files that are read on demand.
 
-Files are read by position, or through a map that goes when the rows are copied: what is read of a map that stays counts
-as the process's memory until the system is short of it. Only whole columns are maps that stay, of files of their own,
-since a copy-on-write map larger than memory is refused.
+Rows are read by position, or through a memory map that is closed once they are copied, since the pages read through an
+open map count as the process's memory. Only whole columns stay mapped, each from a file that holds nothing else,
+since Linux refuses a copy-on-write map larger than memory.
 """
 
 import math
@@ -22,90 +22,87 @@ from multimodal_vae.errors import DataError
 FLOAT = np.dtype("<f4")
 
 _CHUNK = 1 << 24
-"""Bytes that are gathered at once."""
+"""Bytes per chunk of :meth:`Column.chunks`."""
 
 
-class Stored:
-    """Rows of files of float32.
+class FileRows:
+    """Rows of float32 in several files.
 
     Args:
-        files: without any header.
-        file: (N,), which file each row is in; -1 for a row of zeros.
-        place: (N,), which row of that file it is.
-        shape: of one row.
+        files: files of rows, without headers.
+        file: (N,), index of the file that holds each row; -1 for a row of zeros.
+        row: (N,), position of each row in its file.
+        shape: shape of one row.
     """
 
     def __init__(
-        self, files: Sequence[Path], file: NDArray[np.int64], place: NDArray[np.int64], shape: tuple[int, ...]
+        self, files: Sequence[Path], file: NDArray[np.int64], row: NDArray[np.int64], shape: tuple[int, ...]
     ) -> None:
         self.files = list(files)
         self.file = file
-        self.place = place
+        self.row = row
         self.shape = (len(file), *shape)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        wanted = rows.numpy()
-        file, place = self.file[wanted], self.place[wanted]
-        found = np.zeros((len(wanted), *self.shape[1:]), FLOAT)
-        buffers = found.reshape(len(wanted), math.prod(self.shape[1:]))
+        file, position = self.file[rows.numpy()], self.row[rows.numpy()]
+        samples = np.zeros((len(rows), *self.shape[1:]), FLOAT)
+        buffers = samples.reshape(len(rows), math.prod(self.shape[1:]))
         for number in np.unique(file[file >= 0]).tolist():
             try:
                 with open(self.files[number], "rb", buffering=0) as opened:
                     for row in np.flatnonzero(file == number).tolist():
-                        opened.seek(int(place[row]) * buffers[row].nbytes)
+                        opened.seek(int(position[row]) * buffers[row].nbytes)
                         if opened.readinto(buffers[row].data) != buffers[row].nbytes:
-                            raise DataError(f"{self.files[number]} was cut short; read the data anew")
+                            raise DataError(f"{self.files[number]} is truncated; load the data again")
             except OSError as error:
-                raise DataError(
-                    f"{self.files[number]} cannot be read ({error.strerror}); read the data anew"
-                ) from error
-        return torch.from_numpy(found)
+                raise DataError(f"cannot read {self.files[number]} ({error.strerror}); load the data again") from error
+        return torch.from_numpy(samples)
 
 
 class Scratch:
-    """A tensor (N, *shape) of zeros in a nameless file, which goes when the tensor does, or the process.
+    """A tensor (N, *shape) in an unnamed temporary file, initially zero; deleted with this object or the process.
 
     Args:
         shape: (N, *shape).
-        folder: where the file is.
+        folder: folder of the file.
     """
 
     def __init__(self, shape: tuple[int, ...], folder: Path) -> None:
         self.shape = shape
         self.folder = folder
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (its maps outlive it)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (memory maps outlive it)
         weakref.finalize(self, self._file.close)
 
     def __setitem__(self, row: int, samples: Tensor | NDArray[np.float32]) -> None:
-        """Write samples from a row on: written, not mapped, so that a full disk is an error and not the end."""
+        """Write samples from a row on, without a map, so that a full disk raises an error instead of SIGBUS."""
         array = np.ascontiguousarray(samples, FLOAT)
         try:
             self._file.seek(row * math.prod(self.shape[1:]) * FLOAT.itemsize)
             self._file.write(array.data)
         except OSError as error:
-            raise DataError(f"{self.folder} cannot be written: {error.strerror}") from error
+            raise DataError(f"cannot write to {self.folder}: {error.strerror}") from error
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Copy rows (n,) of int64 into a tensor (n, *shape)."""
         return self.tensor()[rows]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process, such as a loader's worker, gets a tensor in its place."""
-        return _as_it_is, (self.tensor(),)
+        """Pickle as a tensor, for example for the workers of a data loader."""
+        return _identity, (self.tensor(),)
 
     def tensor(self) -> Tensor:
-        """A new map of all that was written."""
+        """Return a new memory map of all rows."""
         if not math.prod(self.shape):
             return torch.zeros(self.shape)
         try:
             self._file.flush()
             self._file.truncate(math.prod(self.shape) * FLOAT.itemsize)
         except OSError as error:
-            raise DataError(f"{self.folder} cannot be written: {error.strerror}") from error
+            raise DataError(f"cannot write to {self.folder}: {error.strerror}") from error
         return torch.from_numpy(np.memmap(self._file, FLOAT, "r+", shape=self.shape))
 
 
-def _as_it_is(tensor: Tensor) -> Tensor:
+def _identity(tensor: Tensor) -> Tensor:
     return tensor
 
 
@@ -113,13 +110,13 @@ class Column:
     """The samples (N, *shape) of one modality.
 
     Args:
-        source: where they are.
-        rows: (N,), which of the source's; all where it is None.
-        folder: where to put what is too large for memory; None for memory.
+        source: the samples.
+        rows: (N,), indices into the source; by default all rows.
+        folder: folder of temporary files; None keeps everything in memory.
     """
 
     def __init__(
-        self, source: Tensor | Stored | Scratch, rows: Tensor | None = None, folder: Path | None = None
+        self, source: Tensor | FileRows | Scratch, rows: Tensor | None = None, folder: Path | None = None
     ) -> None:
         self.source = source
         self.rows = rows
@@ -138,17 +135,17 @@ class Column:
         return self.source[rows if self.rows is None else self.rows[rows]]
 
     def chunks(self) -> Iterator[Tensor]:
-        """All rows, as many at once as memory takes lightly."""
+        """Yield all rows in chunks of 16 MiB."""
         size = math.prod(self.shape[1:]) * FLOAT.itemsize
         for rows in torch.split(torch.arange(len(self)), max(1, _CHUNK // max(1, size))):
             yield self[rows]
 
     def subset(self, rows: Tensor) -> "Column":
-        """Some rows, shared."""
+        """Return a column of some rows, which shares the samples."""
         return Column(self.source, rows if self.rows is None else self.rows[rows], self.folder)
 
     def tensor(self) -> Tensor:
-        """All rows as one tensor, which is kept, and from now on is what the column is."""
+        """Return all rows as one tensor, which becomes the column's source."""
         if isinstance(self.source, Tensor) and self.rows is None:
             return self.source
         whole = self[torch.arange(len(self))] if self.folder is None else self._scratch(self.folder).tensor()
@@ -156,7 +153,7 @@ class Column:
         return whole
 
     def _scratch(self, folder: Path) -> Scratch:
-        """A file with these rows and no others."""
+        """Copy the rows into a temporary file."""
         if isinstance(self.source, Scratch) and self.rows is None:
             return self.source
         scratch, row = Scratch(self.shape, folder), 0
@@ -167,10 +164,10 @@ class Column:
 
 
 class SampleColumns(MutableMapping[str, Tensor]):
-    """The samples (N, *shape) by modality. Looking one up makes it a tensor, of a file's rows a memory-mapped one.
+    """The samples (N, *shape) by modality. A look-up returns a tensor; rows of files become a memory map.
 
     Attributes:
-        columns: the same, without making anything.
+        columns: the columns, without conversion to tensors.
     """
 
     def __init__(self, columns: Mapping[str, Tensor | Column]) -> None:
@@ -195,9 +192,9 @@ class SampleColumns(MutableMapping[str, Tensor]):
         return len(self.columns)
 
     def batch(self, rows: Tensor) -> dict[str, Tensor]:
-        """Copy rows (n,)."""
+        """Copy rows (n,) of each modality."""
         return {name: column[rows] for name, column in self.columns.items()}
 
     def subset(self, rows: Tensor) -> "SampleColumns":
-        """Some rows, shared."""
+        """Return some rows of each modality, which share the samples."""
         return SampleColumns({name: column.subset(rows) for name, column in self.columns.items()})

@@ -1,21 +1,20 @@
-"""Samples of several modalities, with labels and patients, from a manifest, an ``.npz`` file, tensors or a data set."""
+"""Multimodal data sets from a manifest, an ``.npz`` file, tensors or another torch data set."""
 
 import hashlib
-import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from multimodal_vae.data.batch import UNLABELED, Batch
+from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
-from multimodal_vae.data.intake import SKIPPED, Unreadable, take_in
+from multimodal_vae.data.labels import class_indices, class_name, class_names, class_of_item, plain_values
+from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import RESERVED, SPLITS, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
@@ -23,24 +22,25 @@ from multimodal_vae.modalities.base import Modality, check_samples, load_arrays
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
-    """SampleColumns, checked when they come in; in files where they come from a manifest, else in memory.
+    """Checked samples of several modalities, with labels and patients.
 
-    Made by :meth:`from_manifest`, :meth:`from_npz`, :meth:`from_tensors` or :meth:`from_dataset`. As a torch dataset it
-    yields ``{"sample_id", "label", <modality>: value}`` with absent modalities left out. Subsets share the samples.
+    Create one with :meth:`from_manifest`, :meth:`from_npz`, :meth:`from_tensors` or :meth:`from_dataset`. As a torch
+    data set it yields ``{"sample_id", "label", <modality>: value}``, without the keys of absent modalities. Subsets
+    share their samples with the original. Samples from a manifest or a data set lie in files, all others in memory.
 
     Attributes:
         modalities: the modality by name.
-        samples: (N, *shape) by modality; rows of absent samples are zero. Looking a modality up makes all its samples
-            one tensor: a copy, or a memory-mapped file where they are in files; :meth:`batch` makes none but its rows.
-        present: (N, M) of bool.
-        labels: (N,), indices into ``classes``; -1 for none.
-        classes: names of the classes.
-        ids: (N,), names of the samples.
-        patients: (N,), whose each sample is.
-        metadata: (N,) by column, whatever else the manifest holds.
-        given_split: (N,), the manifest's own split; empty strings where it has none.
-        notes: by modality, what reading did to the values, counted.
-        source: the manifest or file it came from.
+        samples: (N, *shape) by modality; rows of absent samples are zero. ``samples[name]`` is one tensor of all rows:
+            a copy, or a memory map if the samples lie in files. :meth:`batch` copies only its rows.
+        present: (N, M) of bool, one column per modality.
+        labels: (N,), indices into ``classes``; -1 for unlabeled samples.
+        classes: the class names.
+        ids: (N,), the sample names.
+        patients: (N,), the patient of each sample.
+        metadata: (N,) by name, the other columns of the manifest.
+        given_split: (N,), the manifest's column ``split``; empty strings if it has none.
+        notes: counts, by modality, of the changes that reading made to values.
+        source: the manifest or file that was read; None for other sources.
     """
 
     def __init__(
@@ -81,47 +81,45 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         workers: int | None = None,
         unreadable: Unreadable = "refuse",
     ) -> Self:
-        """Read a manifest and every file it names; what was read before, and has not changed, is not read again.
+        """Read a manifest and the files it names; unchanged files come from the cache.
 
         Args:
             path: a CSV file with the columns ``sample_id``, ``label``, optionally ``patient_id`` and ``split``, and
-                one column a modality, holding a path relative to the manifest, or a value; an empty cell is an
+                one column per modality that holds a path relative to the manifest, or a value. An empty cell is an
                 absent modality, an empty label an unlabeled sample.
             modalities: by column, a modality, its name or its table.
-            classes: the classes in their order; those found, sorted, where it is None.
-            progress: whether to show progress; only on a terminal where it is None.
-            cache: a folder in which samples are kept; ``.mmvae_cache`` beside the manifest where it is None; with
-                False all are read into memory.
-            workers: processes that read, where that takes long; as many as there are cores where it is None; 0 or 1
-                for none but this one.
-            unreadable: ``"refuse"``; or ``"skip"``, which takes what cannot be read for absent, and leaves out a
-                sample of which nothing is left, and counts both in ``notes``.
+            classes: the class names in order; by default those in the manifest, sorted.
+            progress: whether to show progress; by default only on a terminal.
+            cache: folder for decoded samples; by default ``.mmvae_cache`` beside the manifest. With False all samples
+                stay in memory and are read again each time.
+            workers: number of processes that read if reading is slow; by default one per core. With 0 or 1 this
+                process reads all.
+            unreadable: ``"refuse"`` raises an error if a cell cannot be read; ``"skip"`` treats the cell as absent,
+                drops samples without any modality left, and counts both in ``notes``.
 
         Raises:
-            DataError: naming manifest, line, sample, column and file of each cell that cannot be read.
+            DataError: if cells cannot be read; the message names manifest, line, sample, column and file.
 
         Warns:
-            MultimodalVAEWarning: if nothing can be written beside the manifest, and no other place is given.
+            MultimodalVAEWarning: if ``cache`` is not given and the default folder cannot be written.
         """
         path = Path(path)
-        parts = _parts(modalities)
+        parts = _modalities(modalities)
         rows = read_manifest(path, list(parts))
-        found = list(classes) if classes is not None else _sorted({row.label for row in rows} - {""})
-        for row in rows:
-            if row.label and row.label not in found:
-                raise DataError(f"{path}, line {row.line}: {row.label!r} is no class; {did_you_mean(row.label, found)}")
-        taken = take_in(path, rows, parts, cache, workers, unreadable, progress)
-        kept = taken.present.any(1).nonzero()[:, 0]
-        notes, samples = taken.notes, SampleColumns(taken.columns)
+        names = class_names(classes, [row.label for row in rows])
+        labels = class_indices([row.label for row in rows], names, lambda row: f"{path}, line {rows[row].line}")
+        loaded = load_columns(path, rows, parts, cache, workers, unreadable, progress)
+        kept = loaded.present.any(1).nonzero()[:, 0]
+        notes, samples = loaded.notes, SampleColumns(loaded.columns)
         if len(kept) < len(rows):
-            notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # a name that no modality has
+            notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # no modality may have this name
             rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
         return cls(
             parts,
             samples,
-            taken.present[kept],
-            torch.tensor([found.index(row.label) if row.label else UNLABELED for row in rows]),
-            found,
+            loaded.present[kept],
+            labels[kept],
+            names,
             [row.sample_id for row in rows],
             [row.patient_id for row in rows],
             {column: [row.metadata[column] for row in rows] for column in rows[0].metadata},
@@ -132,7 +130,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
     @classmethod
     def from_npz(cls, path: str | Path, modalities: Mapping[str, Any], classes: Sequence[str] | None = None) -> Self:
-        """Read arrays named like the modalities, with ``label``, and optionally ``sample_id`` and ``patient_id``.
+        """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
 
         Raises:
             DataError: naming the file and the array.
@@ -142,7 +140,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             arrays = load_arrays(path)
             for name in ("label", *modalities):
                 if name not in arrays:
-                    raise DataError(f"has no array {name!r}; {did_you_mean(name, arrays)}")
+                    raise DataError(f"there is no array {name!r}; {did_you_mean(name, arrays)}")
             data = cls.from_tensors(
                 {name: arrays[name] for name in modalities},
                 arrays["label"].tolist(),
@@ -169,44 +167,46 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         patients: Sequence[Any] | None = None,
         present: Any = None,
     ) -> Self:
-        """Take tensors or arrays.
+        """Check tensors or arrays and copy them into a data set.
 
         Args:
             samples: (N, *shape) by modality.
-            labels: (N,), a class each: an integer, a string, or for none None, NaN or an empty string.
+            labels: (N,), an integer or a string each; None, NaN or an empty string for an unlabeled sample.
             modalities: by name, a modality, its name or its table.
-            classes: the classes in their order; those found, sorted, where it is None.
-            ids: (N,), names of the samples; numbers from zero where it is None.
-            patients: (N,), whose each sample is; each its own where it is None.
-            present: (N, M) of bool; all where it is None.
+            classes: the class names in order; by default those among the labels, sorted.
+            ids: (N,), the sample names; by default "0", "1", ...
+            patients: (N,), the patient of each sample; by default one patient per sample.
+            present: (N, M) of bool; by default all True.
 
         Raises:
-            DataError: if lengths, shapes, values or labels do not fit.
+            DataError: if lengths, shapes, values or labels do not match.
 
         Example:
             >>> vectors = {"x": {"name": "vector", "size": 3}}
-            >>> data = MultimodalDataset.from_tensors({"x": np.zeros((2, 3))}, ["a", "b"], vectors)
+            >>> data = MultimodalDataset.from_tensors({"x": torch.zeros(2, 3)}, ["a", "b"], vectors)
             >>> len(data), data.classes
             (2, ['a', 'b'])
         """
-        parts = _parts(modalities)
-        labels = ["" if _is_none(label) else str(label) for label in _listed(labels)]
-        count = len(labels)
-        found = [str(name) for name in _listed(classes)] if classes is not None else _sorted(set(labels) - {""})
-        names = [str(name) for name in _listed(ids)] if ids is not None else [str(row) for row in range(count)]
-        owners = [str(name) for name in _listed(patients)] if patients is not None else names
-        here = torch.ones(count, len(parts), dtype=torch.bool) if present is None else torch.as_tensor(present).bool()
-        if here.shape != (count, len(parts)):
-            raise DataError(f"present has the shape {tuple(here.shape)}, and {(count, len(parts))} is wanted")
+        parts = _modalities(modalities)
+        label_names = [class_name(label) for label in plain_values(labels)]
+        count = len(label_names)
+        names = [str(name) for name in plain_values(range(count) if ids is None else ids)]
+        owners = names if patients is None else [str(name) for name in plain_values(patients)]
+        mask = torch.ones(count, len(parts), dtype=torch.bool) if present is None else torch.as_tensor(present).bool()
+        if mask.shape != (count, len(parts)):
+            raise DataError(
+                f"'present' has shape {tuple(mask.shape)}; {count} labels and {len(parts)} modalities need "
+                f"{(count, len(parts))}"
+            )
         tensors = {}
         for column, (name, part) in enumerate(parts.items()):
             if name not in samples:
-                raise DataError(f"there are no samples of the modality {name!r}; {did_you_mean(name, samples)}")
+                raise DataError(f"there are no samples of modality {name!r}; {did_you_mean(name, samples)}")
             tensor = torch.as_tensor(samples[name]).to(torch.float32)
-            _same_length(f"the samples of {name!r}", len(tensor), count)
-            check_samples(name, part, tensor[here[:, column]])
-            tensors[name] = torch.where(here[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
-        return cls._checked(parts, tensors, here, labels, found, names, owners)
+            _check_length(f"samples of {name!r}", len(tensor), count)
+            check_samples(name, part, tensor[mask[:, column]])
+            tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
+        return cls._of_names(parts, tensors, mask, label_names, class_names(classes, label_names), names, owners)
 
     @classmethod
     def from_dataset(
@@ -216,23 +216,23 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         classes: Sequence[str] | None = None,
         folder: str | Path | None = None,
     ) -> Self:
-        """Take the items of any torch data set that has a length, one after the other, into files.
+        """Copy the items of a torch data set that has a length, one by one, into temporary files.
 
         Args:
-            dataset: yields ``{"sample_id", "label", <modality>: value}``, perhaps with ``"patient_id"``, without the
-                modalities that are absent. A label is a class, as in :meth:`from_tensors`; or, where classes are
-                given, a number is an index into them, and a negative one stands for none.
+            dataset: yields ``{"sample_id", "label", <modality>: value}``, optionally with ``"patient_id"``, without
+                the keys of absent modalities. A label is as in :meth:`from_tensors`; if ``classes`` are given, an
+                integer is an index into them, and a negative one means unlabeled.
             modalities: by name, a modality, its name or its table.
-            classes: the classes in their order; those found, sorted, where it is None.
-            folder: where the files are, nameless, and gone with the data set; the system's for temporary files where
-                it is None, which on some systems is memory.
+            classes: the class names in order; by default those among the labels, sorted.
+            folder: where the temporary files lie until the data set is deleted; by default the system's temporary
+                folder, which on some systems is in memory.
 
         Raises:
-            DataError: naming the item and what does not fit.
+            DataError: naming the item and its fault.
         """
-        parts, items = _parts(modalities), cast(Sequence[Mapping[str, Any]], dataset)
+        parts, items = _modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
         count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
-        kept = {name: Scratch((count, *part.shape), place) for name, part in parts.items()}
+        scratches = {name: Scratch((count, *part.shape), place) for name, part in parts.items()}
         present = torch.zeros(count, len(parts), dtype=torch.bool)
         names, labels, owners = [], [], []
         for row in range(count):
@@ -242,24 +242,23 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                     raise DataError(f"item {row} has no {key!r}; {did_you_mean(key, item)}")
             names.append(str(item["sample_id"]))
             owners.append(str(item.get("patient_id", names[-1])))
-            labels.append(_label(item["label"], classes, row))
-            for column, (name, part) in enumerate(parts.items()):
-                if name in item:
-                    sample = torch.as_tensor(item[name]).to(torch.float32)
-                    try:
-                        part.check(sample[None])
-                    except DataError as error:
-                        raise DataError(f"item {row}, modality {name!r}: {error}") from error
-                    kept[name][row] = sample
-                    present[row, column] = True
+            try:
+                labels.append(class_of_item(item["label"], classes))
+                for column, (name, part) in enumerate(parts.items()):
+                    if name in item:
+                        sample = torch.as_tensor(item[name]).to(torch.float32)
+                        check_samples(name, part, sample[None])
+                        scratches[name][row] = sample
+                        present[row, column] = True
+            except DataError as error:
+                raise DataError(f"item {row}: {error}") from error
             if not present[row].any():
-                raise DataError(f"item {row} has no modality at all; {did_you_mean(next(iter(parts), ''), item)}")
-        columns = {name: Column(scratch, folder=place) for name, scratch in kept.items()}
-        found = [str(name) for name in _listed(classes)] if classes is not None else _sorted(set(labels) - {""})
-        return cls._checked(parts, columns, present, labels, found, names, owners)
+                raise DataError(f"item {row} has none of the modalities; {did_you_mean(next(iter(parts), ''), item)}")
+        columns = {name: Column(scratch, folder=place) for name, scratch in scratches.items()}
+        return cls._of_names(parts, columns, present, labels, class_names(classes, labels), names, owners)
 
     @classmethod
-    def _checked(
+    def _of_names(
         cls,
         parts: Mapping[str, Modality],
         samples: Mapping[str, Tensor | Column],
@@ -269,16 +268,13 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         names: Sequence[str],
         owners: Sequence[str],
     ) -> Self:
-        """Make a data set of names that may not fit."""
-        _same_length("the ids", len(names), len(labels))
-        _same_length("the patients", len(owners), len(labels))
-        twice = [name for name, times in Counter(names).items() if times > 1]
-        if twice:
-            raise DataError(f"the id {twice[0]!r} stands for {names.count(twice[0])} samples")
-        for row, label in enumerate(labels):
-            if label and label not in classes:
-                raise DataError(f"row {row}: {label!r} is no class; {did_you_mean(label, classes)}")
-        indices = torch.tensor([classes.index(label) if label else UNLABELED for label in labels], dtype=torch.int64)
+        """Check the names and create a data set."""
+        _check_length("ids", len(names), len(labels))
+        _check_length("patients", len(owners), len(labels))
+        repeated = [name for name, times in Counter(names).items() if times > 1]
+        if repeated:
+            raise DataError(f"the id {repeated[0]!r} belongs to {names.count(repeated[0])} samples; ids must be unique")
+        indices = class_indices(labels, classes, lambda row: f"row {row}")
         return cls(parts, samples, present, indices, classes, names, owners)
 
     @property
@@ -301,7 +297,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         return item
 
     def batch(self, rows: Tensor) -> Batch:
-        """Gather rows (N,) into a batch."""
+        """Return the batch of these rows (n,)."""
         return Batch(
             self.samples.batch(rows),
             self.present[rows],
@@ -310,7 +306,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         )
 
     def subset(self, rows: Iterable[int]) -> "MultimodalDataset":
-        """The samples of these rows, as a data set of its own."""
+        """Return a data set of these rows, which shares the samples."""
         rows = [int(row) for row in rows]
         index = torch.tensor(rows, dtype=torch.int64)
         return MultimodalDataset(
@@ -328,16 +324,16 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         )
 
     def of_class(self, name: str) -> "MultimodalDataset":
-        """The samples of one class."""
+        """Return the samples of one class."""
         if name not in self.classes:
             raise DataError(f"there is no class {name!r}; {did_you_mean(name, self.classes)}")
         return self.subset((self.labels == self.classes.index(name)).nonzero()[:, 0].tolist())
 
     def named(self, *ids: str) -> "MultimodalDataset":
-        """The samples of these names, in this order.
+        """Return the samples with these ids, in this order.
 
         Raises:
-            DataError: if there is none of a name.
+            DataError: if an id is unknown.
         """
         row_of = {name: row for row, name in enumerate(self.ids)}
         for name in ids:
@@ -346,60 +342,60 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         return self.subset(row_of[name] for name in ids)
 
     def only(self, *names: str) -> "MultimodalDataset":
-        """The same samples with no modalities but these: what the others are to be told from.
+        """Return the same samples with all other modalities absent, for example as the input of a translation.
 
         Raises:
-            DataError: if a name is no modality, or a sample has none of them.
+            DataError: if a modality is unknown, or a sample has none of them.
 
         Example:
             >>> both = {"x": {"name": "vector", "size": 3}, "y": {"name": "vector", "size": 2}}
-            >>> data = MultimodalDataset.from_tensors({"x": np.ones((1, 3)), "y": np.ones((1, 2))}, ["a"], both)
+            >>> data = MultimodalDataset.from_tensors({"x": torch.ones(1, 3), "y": torch.ones(1, 2)}, ["a"], both)
             >>> data.only("y").present
             tensor([[False,  True]])
         """
         for name in names:
             if name not in self.modalities:
                 raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
-        rest = self.subset(range(len(self)))
-        rest.present = self.present & torch.tensor([name in names for name in self.modalities])
-        empty = (~rest.present.any(1)).nonzero()[:, 0].tolist()
+        reduced = self.subset(range(len(self)))
+        reduced.present = self.present & torch.tensor([name in names for name in self.modalities])
+        empty = (~reduced.present.any(1)).nonzero()[:, 0].tolist()
         if empty:
             raise DataError(
-                f"{self.source or 'the data'}: the sample {self.ids[empty[0]]!r} has none of the modalities "
-                f"{list(names)}; leave it out, or take others"
+                f"{self.source or 'the data'}: sample {self.ids[empty[0]]!r} has none of the modalities "
+                f"{list(names)}; remove the sample, or choose other modalities"
             )
         for name, part in self.modalities.items():
             if name not in names:
-                rest.samples[name] = torch.zeros(1, *part.shape).expand(len(self), *part.shape)
-        return rest
+                reduced.samples[name] = torch.zeros(1, *part.shape).expand(len(self), *part.shape)
+        return reduced
 
     def split(
         self, train: float, validation: float, test: float, seed: int = 0
     ) -> tuple["MultimodalDataset", "MultimodalDataset", "MultimodalDataset"]:
-        """Split by patient, with classes shared out alike; see :func:`~multimodal_vae.data.split.split_by_patient`."""
+        """Split by patient, stratified by class; see :func:`~multimodal_vae.data.split.split_by_patient`."""
         parts = split_by_patient(self.patients, self.labels.tolist(), (train, validation, test), seed)
         first, second, third = (self.subset(rows) for rows in parts)
         return first, second, third
 
     def split_as_given(self) -> tuple["MultimodalDataset", "MultimodalDataset", "MultimodalDataset"]:
-        """Split by the manifest's own column ``split``.
+        """Split by the manifest's column ``split``.
 
         Raises:
-            DataError: if a row has none, or a patient is on two sides.
+            DataError: if a row has no split, or a patient is in two.
         """
         source = self.source or "the data"
-        side: dict[str, str] = {}
+        split_of: dict[str, str] = {}
         for name, patient, split in zip(self.ids, self.patients, self.given_split, strict=True):
             if split not in SPLITS:
-                raise DataError(f"{source}: the sample {name!r} has no split")
-            if side.setdefault(patient, split) != split:
-                raise DataError(f"{source}: patient {patient!r} is in {side[patient]} and in {split}")
+                raise DataError(f"{source}: the sample {name!r} has no split; fill the column, or use split()")
+            if split_of.setdefault(patient, split) != split:
+                raise DataError(f"{source}: patient {patient!r} is in {split_of[patient]} and in {split}; choose one")
         rows = [[row for row, split in enumerate(self.given_split) if split == part] for part in SPLITS]
         first, second, third = (self.subset(part) for part in rows)
         return first, second, third
 
     def fingerprint(self) -> str:
-        """SHA-256 of all samples, labels and names: equal exactly where the data is."""
+        """Return the SHA-256 of all samples, labels and names."""
         digest = hashlib.sha256()
         for name, column in self.samples.columns.items():
             digest.update(f"{name} {column.shape}".encode())
@@ -411,41 +407,13 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         return digest.hexdigest()
 
 
-def _parts(modalities: Mapping[str, Any]) -> dict[str, Modality]:
+def _modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
     for name in modalities:
         if name in RESERVED:
-            raise DataError(f"a modality cannot be called {name!r}: a manifest has a column of that name already")
+            raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
     return {name: Modality.of(spec) for name, spec in modalities.items()}
 
 
-def _label(label: Any, classes: Sequence[str] | None, row: int) -> str:
-    """The class that an item's label means, empty for none."""
-    if isinstance(label, Tensor | np.generic):
-        label = label.item()
-    if _is_none(label) or (isinstance(label, int) and label < 0):
-        return ""
-    if classes is None or not isinstance(label, int):
-        return str(label)
-    if label >= len(classes):
-        raise DataError(f"item {row}: the label {label} is no index into the {len(classes)} classes")
-    return str(classes[label])
-
-
-def _is_none(label: Any) -> bool:
-    """Whether there is no label: tables of numbers and words have NaN where a cell is empty."""
-    return label is None or (isinstance(label, float) and math.isnan(label))
-
-
-def _listed(values: Iterable[Any]) -> list[Any]:
-    """Plain Python values from a list, an array or a tensor."""
-    return list(values.tolist() if isinstance(values, np.ndarray | Tensor) else values)
-
-
-def _sorted(labels: set[str]) -> list[str]:
-    """Sort as numbers where all are numbers, so that class 10 does not come before class 2."""
-    return sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels)
-
-
-def _same_length(what: str, seen: int, wanted: int) -> None:
-    if seen != wanted:
-        raise DataError(f"{what} number {seen}, the labels {wanted}")
+def _check_length(what: str, length: int, count: int) -> None:
+    if length != count:
+        raise DataError(f"there are {length} {what} and {count} labels; give one per sample")

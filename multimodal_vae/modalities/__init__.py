@@ -1,1 +1,1 @@
-"""Modalities: what one way of seeing a subject needs, and the kinds that come with the package."""
+"""Modalities: the base class and the kinds that come with the package."""

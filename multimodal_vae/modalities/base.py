@@ -1,4 +1,4 @@
-"""The door for a modality of your own."""
+"""The base class of modalities, and readers that its subclasses share."""
 
 import csv
 import math
@@ -26,103 +26,103 @@ if TYPE_CHECKING:
 
 
 class Modality(Part, ABC):
-    """One way of seeing a subject: a factory of networks, a loss, and what files and pictures need.
+    """One kind of data: creates the networks, computes the reconstruction loss, and reads, writes and plots samples.
 
-    A modality holds settings and no weights. An author writes :attr:`shape`, :meth:`encoder`, :meth:`decoder` and
-    :meth:`reconstruction_loss`; every other method has a default that serves a plain array in a ``.npy`` file.
+    A modality holds settings but no weights. A subclass implements :attr:`shape`, :meth:`encoder`, :meth:`decoder` and
+    :meth:`reconstruction_loss`; the defaults of all other methods suit an array in a ``.npy`` file.
 
-    Samples are float32 of :attr:`shape`, in the range and the units that the subclass documents.
+    Samples are float32 of :attr:`shape`, in the range and units that the subclass documents.
     """
 
     kind = "modality"
 
     cell: Literal["path", "value"] = "path"
-    """What a manifest's cell holds: a path relative to the manifest, or the value itself."""
+    """Content of a manifest's cell: a path relative to the manifest, or the value itself."""
 
     suffix: ClassVar[str] = ".npy"
-    """Ending of the files that :meth:`write` makes."""
+    """Suffix of the files that :meth:`write` creates."""
 
     range: ClassVar[tuple[float, float] | None] = None
-    """Lowest and highest value that a sample may hold; None for any finite value."""
+    """Lowest and highest value of a valid sample; None for any finite value."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Shape of one sample, without the batch."""
+        """Shape of one sample, without the batch dimension."""
 
     @property
     def elements(self) -> int:
-        """How many measurements a sample holds: what turns the loss's mean over them into a sum."""
+        """Number of measurements in a sample; turns the mean reconstruction loss into a sum."""
         return math.prod(self.shape)
 
     @abstractmethod
     def encoder(self) -> nn.Module:
-        """A new network from samples (N, *shape) to features (N, ...), flattened by the core."""
+        """Return a new network from samples (N, *shape) to features (N, ...); the model flattens them."""
 
     @abstractmethod
     def decoder(self, latent_dim: int) -> nn.Module:
-        """A new network from latents (N, latent_dim) to whatever :meth:`reconstruction_loss` takes."""
+        """Return a new network from latents (N, latent_dim) to the input of :meth:`reconstruction_loss`."""
 
     @abstractmethod
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Mean loss over the elements of each sample, (N,); never reduced over the batch."""
+        """Return the mean loss over the elements of each sample, (N,); do not reduce over the batch."""
 
     def observe(self, decoded: Tensor) -> Tensor:
-        """Turn a decoder's output into samples (N, *shape), such as a sigmoid of logits."""
+        """Convert the decoder's output to samples (N, *shape), for example logits by a sigmoid."""
         return decoded
 
     def augment(self, x: Tensor) -> Tensor:
-        """Change a batch at random in a way that keeps it a valid sample; input and target both see it."""
+        """Augment a batch at random; the result, valid samples, is both input and target."""
         return x
 
     def corrupt(self, x: Tensor) -> Tensor:
-        """Change the input alone, so that the network has to restore what the target still shows."""
+        """Corrupt a batch at random; the result is the input, while the target stays as it is."""
         return x
 
     def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
-        """Set buffers of both networks from the training samples (N, *shape), once, before training.
+        """Set buffers of both networks from training samples (N, *shape), once, before training.
 
-        By default every :class:`~multimodal_vae.nn.Standardize` layer in them measures the samples. Where they would
-        take more than 256 MiB, as many of them are given as that holds, evenly spaced.
+        By default each :class:`~multimodal_vae.nn.Standardize` layer in them computes its statistics. At most 256 MiB
+        of samples are passed, evenly spaced over the training set.
         """
         for layer in (*encoder.modules(), *decoder.modules()):
             if isinstance(layer, Standardize):
                 layer.measure(samples)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
-        """Read one sample from a manifest's cell: an array in a ``.npy`` file unless a subclass knows better.
+        """Read one sample from a manifest's cell; by default from a ``.npy`` file.
 
-        What happened to the values on the way is counted in :attr:`notes`.
+        Count changes to the values in :attr:`notes`.
 
         Raises:
-            DataError: with one sentence that need not name the file or row; the caller adds them.
+            DataError: one sentence without subject, such as "has no header"; the caller adds file and row.
         """
         array = _load(cell)
         if not isinstance(array, np.ndarray):
-            raise DataError("is an archive of arrays, where one array is wanted")
+            raise DataError("is an archive of arrays; one array is expected")
         return real_numbers(array)
 
     def files(self, cell: str | Path) -> list[Path]:
-        """The files that :meth:`read` takes a cell from: what was read is read anew once one of them has changed.
+        """Return the files that :meth:`read` opens for a cell; a change of one invalidates the cached sample.
 
-        By default the one that the cell names. Override it where :meth:`read` opens others as well, or where a cell is
+        By default the file that the cell names. Override it if :meth:`read` opens other files as well, or if a cell is
         more than a path.
         """
         return [Path(cell)] if self.cell == "path" else []
 
     def write(self, sample: Tensor, path: Path) -> None:
-        """Write one sample (*shape) to a file that :meth:`read` reads back."""
+        """Write one sample (*shape) to a file that :meth:`read` can read."""
         np.save(path, sample.numpy())
 
     def format(self, sample: Tensor) -> str:
-        """Write one sample into a manifest's cell, where :attr:`cell` is ``"value"``."""
-        return " ".join(f"{float(value):.9g}" for value in sample.flatten())  # 9 digits are all that float32 has
+        """Return one sample as the text of a manifest's cell, for :attr:`cell` ``"value"``."""
+        return " ".join(f"{float(value):.9g}" for value in sample.flatten())  # 9 digits identify a float32
 
     def examples(self, count: int) -> Tensor:
-        """Make up valid samples (count, *shape), with torch's default generator: what the laws of parts are tried on.
+        """Return random valid samples (count, *shape) from torch's default generator, for the conformance tests.
 
-        By default uniform over :attr:`range`, or standard normal where there is none. Override it where not every
-        such array is a sample, for example where the values of one must sum to 1.
+        By default uniform over :attr:`range`, or standard normal if it is None. Override it if not every such array
+        is valid, for example if the values of a sample must sum to 1.
         """
         if self.range is None:
             return torch.randn(count, *self.shape)
@@ -130,26 +130,26 @@ class Modality(Part, ABC):
         return low + (high - low) * torch.rand(count, *self.shape)
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
-        """Draw one sample (*shape) on a matplotlib axis."""
+        """Plot one sample (*shape) on a matplotlib axis."""
         ax.plot(sample.reshape(-1, sample.shape[-1]).T.numpy())
 
     @cached_property
     def notes(self) -> Counter[str]:
-        """What reading did to the samples, counted: for example values clipped to the range."""
+        """Counts of the changes that reading made to values, for example clipped values."""
         return Counter()
 
     def check(self, samples: Tensor) -> None:
         """Check shape, finiteness and range of samples (N, *shape).
 
         Raises:
-            DataError: with what was seen and what was expected.
+            DataError: with the actual and the expected value.
         """
         expected = self.shape
         if samples.shape[1:] != expected:
-            seen = tuple(samples.shape[1:])
-            same = [size for size in seen if size != 1] == [size for size in expected if size != 1]
+            actual = tuple(samples.shape[1:])
+            same = [size for size in actual if size != 1] == [size for size in expected if size != 1]
             advice = f"; reshape it to {expected}" if same else ""
-            raise DataError(f"has the shape {seen}, and {self.name!r} takes {expected}{advice}")
+            raise DataError(f"has shape {actual}, but {self.name!r} expects {expected}{advice}")
         finite = torch.isfinite(samples)
         if not finite.all():
             where = tuple((~finite).nonzero()[0].tolist()[1:])
@@ -162,15 +162,15 @@ class Modality(Part, ABC):
             if least < low - 1e-6 or most > high + 1e-6:
                 advice = "; divide by 255" if (low, high) == (0, 1) and 1 < most <= 255 and least >= 0 else ""
                 raise DataError(
-                    f"ranges from {least:g} to {most:g}, and {self.name!r} takes {low:g} to {high:g}{advice}"
+                    f"has values from {least:g} to {most:g}, but {self.name!r} expects {low:g} to {high:g}{advice}"
                 )
 
 
 def check_samples(name: str, modality: Modality, samples: Tensor) -> None:
-    """Check samples (N, *shape) that are known by a modality's name.
+    """Check samples (N, *shape); errors name the modality.
 
     Raises:
-        DataError: as :meth:`Modality.check` does, with the name before it.
+        DataError: as :meth:`Modality.check` does.
     """
     try:
         modality.check(samples)
@@ -179,10 +179,10 @@ def check_samples(name: str, modality: Modality, samples: Tensor) -> None:
 
 
 def read_table(path: str | Path) -> NDArray[np.float64]:
-    """Read a ``.csv`` of numbers, with or without a header row, into (rows, columns); an empty cell is NaN.
+    """Read a ``.csv`` of numbers, with or without a header row, as (rows, columns); empty cells become NaN.
 
     Raises:
-        DataError: naming the line and what stands there.
+        DataError: naming the line and its fault.
     """
     rows: list[list[float]] = []
     try:
@@ -194,36 +194,36 @@ def read_table(path: str | Path) -> NDArray[np.float64]:
                     rows.append([float(cell) if cell.strip() else np.nan for cell in row])
                 except ValueError as error:
                     if rows or number > 1:
-                        raise DataError(f"line {number} is not all numbers ({error})") from error
+                        raise DataError(f"line {number} has a cell that is not a number ({error})") from error
                 if rows and len(rows[-1]) != len(rows[0]):
-                    raise DataError(f"line {number} has {len(rows[-1])} cells, the lines above {len(rows[0])}")
+                    raise DataError(f"line {number} has {len(rows[-1])} cells, but the lines above have {len(rows[0])}")
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"is no table of comma-separated numbers ({error})") from error
+        raise DataError(f"is not a table of comma-separated numbers ({error})") from error
     if not rows:
         raise DataError("holds no numbers")
     return np.array(rows)
 
 
 def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read every array of a ``.npz`` file, refusing pickled objects.
+    """Read all arrays of an ``.npz`` file; refuse pickled objects.
 
     Raises:
-        DataError: if it is no such file or holds objects.
+        DataError: if the file is damaged, no ``.npz`` file, or holds objects.
     """
     archive = _load(path)
     if isinstance(archive, np.ndarray):
-        raise DataError("is a single array, where an .npz with named arrays is wanted")
+        raise DataError("is a single array; an .npz file of named arrays is expected")
     return archive
 
 
-# What numpy lets through of the parsers beneath it: of archives, of compression, and of a header's Python literal.
+# Errors of the parsers beneath numpy: of archives, of compression, and of the Python literal in a header.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError)
 
 
 def _load(path: str | Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """Read an ``.npy`` or all of an ``.npz``."""
+    """Read an ``.npy`` file, or all arrays of an ``.npz`` file."""
     try:
-        # Opened here, since numpy leaves open what turns out to be no archive.
+        # Opened here, since numpy does not close files that are not archives.
         with open(path, "rb") as file:
             content: Any = np.load(file, allow_pickle=False)
             if isinstance(content, np.ndarray):
@@ -232,19 +232,19 @@ def _load(path: str | Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except (*_DAMAGE, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
-        raise DataError(f"is no whole .npy or .npz file of plain arrays ({error})") from error
-    foreign = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-    if foreign:
-        raise DataError(f"holds {foreign[0]!r}, which is no array")
+        raise DataError(f"is not a complete .npy or .npz file of plain arrays ({error})") from error
+    others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+    if others:
+        raise DataError(f"holds {others[0]!r}, which is not an array")
     return arrays
 
 
 def real_numbers(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Take an array of integers, truth values or real numbers as float32.
+    """Convert an array of booleans, integers or real numbers to float32.
 
     Raises:
-        DataError: if it holds anything else, such as complex numbers, of which a half would be lost.
+        DataError: if it holds anything else, such as complex numbers, whose imaginary part would be lost.
     """
     if array.dtype.kind not in "biuf":
-        raise DataError(f"holds values of the type {array.dtype}, where real numbers are wanted")
+        raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
     return array.astype(np.float32)

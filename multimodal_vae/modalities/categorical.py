@@ -1,4 +1,4 @@
-"""Categories: one of a few named values, such as a sex, a side or a grade."""
+"""Categorical values, such as sex, side or grade."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Categorical(Modality):
-    """One of a few categories; a sample holds the probability of each, one and zeros where it is known.
+    """One of several categories; a sample is the vector of their probabilities, one-hot if the category is known.
 
     Args:
-        categories: their names, as they stand in the manifest's cells.
-        hidden: width of the networks' hidden layers.
+        categories: the names in the manifest's cells.
+        hidden: width of the hidden layers.
 
     Example:
         >>> Categorical(categories=["left", "right"]).read("right")
@@ -36,7 +36,7 @@ class Categorical(Modality):
 
     def __init__(self, categories: Annotated[Sequence[str], Field(min_length=2)], hidden: PositiveInt = 64) -> None:
         if len(set(categories)) != len(categories):
-            raise ConfigurationError(f"{self.name!r}: the categories {list(categories)} name one twice")
+            raise ConfigurationError(f"{self.name!r}: the categories {list(categories)} are not unique")
         self.categories = list(categories)
         self.hidden = hidden
 
@@ -47,41 +47,41 @@ class Categorical(Modality):
 
     @property
     def elements(self) -> int:
-        """One: however many categories there are, one is drawn."""
+        """1: a sample is one draw, however many categories there are."""
         return 1
 
     def encoder(self) -> nn.Module:
-        """A perceptron with one hidden layer."""
+        """Return a perceptron with one hidden layer."""
         return mlp([len(self.categories), self.hidden, self.hidden])
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """A perceptron to unnormalized log probabilities."""
+        """Return a perceptron with one hidden layer, to logits."""
         return mlp([latent_dim, self.hidden, len(self.categories)])
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy in nats, (N,)."""
+        """Return the cross entropy in nats, (N,)."""
         return F.cross_entropy(decoded, target, reduction="none")
 
     def observe(self, decoded: Tensor) -> Tensor:
-        """The probability of each category."""
+        """Return the probability of each category."""
         return decoded.softmax(-1)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
-        """Turn a category's name into a row of zeros with one one."""
+        """Return the one-hot vector of a category's name."""
         if str(cell) not in self.categories:
-            raise DataError(f"is {str(cell)!r}, which is no category; {did_you_mean(str(cell), self.categories)}")
+            raise DataError(f"has the unknown category {str(cell)!r}; {did_you_mean(str(cell), self.categories)}")
         one_hot = np.zeros(len(self.categories), dtype=np.float32)
         one_hot[self.categories.index(str(cell))] = 1
         return one_hot
 
     def format(self, sample: Tensor) -> str:
-        """The most probable category's name."""
+        """Return the name of the most probable category."""
         return self.categories[int(sample.argmax())]
 
     def examples(self, count: int) -> Tensor:
-        """Known categories, at random."""
+        """Return random one-hot vectors."""
         return F.one_hot(torch.randint(len(self.categories), (count,)), len(self.categories)).float()
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
-        """Draw a bar a category."""
+        """Plot one bar per category."""
         ax.bar(self.categories, sample.numpy())

@@ -1,4 +1,4 @@
-"""Signals: several channels sampled over time."""
+"""Signals of several channels, sampled over time."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +14,15 @@ from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Uns
 
 
 class Signal(Modality):
-    """A signal of (channels, length), in any unit; standardized by channel on the training data.
+    """A signal of (channels, length), in any unit; each channel is standardized by the training data.
 
-    Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with a column a channel and a
-    row a point in time. Where there is one channel, an array of (length,) will do.
+    Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with one column per channel and
+    one row per point in time. With one channel, arrays of (length,) are accepted as well.
 
     Args:
-        length: points in time.
-        channels: how many are sampled together.
-        width: features of the network's first block.
+        length: number of points in time.
+        channels: number of channels.
+        width: number of feature maps of the first block; more take more time and memory.
 
     Example:
         >>> Signal(length=128, channels=2).shape
@@ -40,24 +40,24 @@ class Signal(Modality):
         return (self.channels, self.length)
 
     def encoder(self) -> nn.Module:
-        """Standardization, then one-dimensional residual blocks."""
+        """Return standardization and one-dimensional residual blocks."""
         return nn.Sequential(Standardize((self.channels, 1)), ResidualEncoder(self.shape, self.width))
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """The way back, to values and their deviations, (N, 2, channels, length)."""
+        """Return the inverse, to values and their standard deviations, (N, 2, channels, length)."""
         return nn.Sequential(ResidualDecoder(latent_dim, self.shape, self.width), Unstandardize((self.channels, 1)))
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Mean squared difference in units of each channel's standard deviation, (N,)."""
+        """Return the mean squared error in units of each channel's standard deviation, (N,)."""
         value, deviation = decoded.unbind(1)
         return ((value - target) / deviation).square().flatten(1).mean(1)
 
     def observe(self, decoded: Tensor) -> Tensor:
-        """The values, in the data's unit."""
+        """Return the values, in the unit of the data."""
         return decoded[:, 0]
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
-        """Read ``.csv``, ``.npz`` or ``.npy``."""
+        """Read a ``.csv``, ``.npz`` or ``.npy`` file."""
         array = self._array(cell)
         return array[None] if array.ndim == self.channels == 1 else array
 
@@ -68,6 +68,6 @@ class Signal(Modality):
         if suffix == ".npz":
             arrays = load_arrays(cell)
             if len(arrays) != 1:
-                raise DataError(f"holds {len(arrays)} arrays, where one of (channels, length) is wanted")
+                raise DataError(f"holds {len(arrays)} arrays; one of (channels, length) is expected")
             return real_numbers(next(iter(arrays.values())))
         return super().read(cell)

@@ -1,4 +1,4 @@
-"""Vectors: a row of a table, such as laboratory values."""
+"""Vectors of numbers, such as laboratory values."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Vector(Modality):
-    """A vector of numbers in any units; standardized by element on the training data.
+    """A vector of numbers in any units; each element is standardized by the training data.
 
     Args:
-        size: how many numbers.
-        hidden: width of the networks' hidden layers.
-        cell: ``"value"``, the numbers themselves in the manifest's cell, separated by spaces; or ``"path"``, a
-            ``.npy`` file of (size,).
+        size: number of elements.
+        hidden: width of the hidden layers.
+        cell: content of a manifest's cell: ``"value"``, the numbers, separated by spaces; or ``"path"``, a ``.npy``
+            file of (size,).
 
     Example:
         >>> Vector(size=3).read("1.5 0 -2")
@@ -41,31 +41,31 @@ class Vector(Modality):
         return (self.size,)
 
     def encoder(self) -> nn.Module:
-        """Standardization, then a perceptron with one hidden layer."""
+        """Return standardization and a perceptron with one hidden layer."""
         return nn.Sequential(Standardize((self.size,)), mlp([self.size, self.hidden, self.hidden]))
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """The way back, to values and their deviations, (N, 2, size)."""
+        """Return the inverse, to values and their standard deviations, (N, 2, size)."""
         return nn.Sequential(mlp([latent_dim, self.hidden, self.size]), Unstandardize((self.size,)))
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Mean squared difference in units of each element's standard deviation, (N,)."""
+        """Return the mean squared error in units of each element's standard deviation, (N,)."""
         value, deviation = decoded.unbind(1)
         return ((value - target) / deviation).square().mean(1)
 
     def observe(self, decoded: Tensor) -> Tensor:
-        """The values, in the data's units."""
+        """Return the values, in the units of the data."""
         return decoded[:, 0]
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
-        """Read the numbers of a cell, or a file."""
+        """Read the numbers in a cell, or in a ``.npy`` file."""
         if self.cell == "path":
             return super().read(cell)
         try:
             return np.array([float(number) for number in str(cell).split()], dtype=np.float32)
         except ValueError as error:
-            raise DataError(f"is {str(cell)!r}, where {self.size} numbers separated by spaces are wanted") from error
+            raise DataError(f"is {str(cell)!r}; {self.size} numbers separated by spaces are expected") from error
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
-        """Draw a bar an element."""
+        """Plot one bar per element."""
         ax.bar(range(self.size), sample.numpy())

@@ -1,15 +1,17 @@
-"""Building blocks for the networks and losses of a modality of your own."""
+"""Networks, losses and augmentation for authors of modalities."""
 
 from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
 from multimodal_vae.nn.losses import (
     PIXEL_LOSSES,
+    SMALLEST_SIDE,
     PixelLoss,
     bce,
-    bce_floor,
+    bce_minimum,
     detail,
     l1,
     laplacian_pyramid,
+    ms_ssim,
     mse,
     ssim,
     weighted_loss,
@@ -21,6 +23,7 @@ from multimodal_vae.nn.standardize import Standardize, Unstandardize
 __all__ = [
     "PIXEL_LOSSES",
     "SLOPE",
+    "SMALLEST_SIDE",
     "CompactDecoder",
     "CompactEncoder",
     "PixelLoss",
@@ -30,11 +33,12 @@ __all__ = [
     "Standardize",
     "Unstandardize",
     "bce",
-    "bce_floor",
+    "bce_minimum",
     "detail",
     "l1",
     "laplacian_pyramid",
     "mlp",
+    "ms_ssim",
     "mse",
     "random_erasing",
     "random_flip",

@@ -1,4 +1,4 @@
-"""A small network for two cores: a linear sketch at a quarter of the resolution, and convolutions for the rest."""
+"""A small network for two CPU cores: a linear sketch at a quarter of the resolution, plus convolutions."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimodal_vae.nn.fast import through
+from multimodal_vae.nn.fast import apply_layers
 from multimodal_vae.nn.residual import SLOPE
 
 _COARSE = 4
-"""Pixels a side of the sketch's cells."""
+"""Side of the sketch's cells, in pixels."""
 
-_HASTE = 10.0
-"""How much faster than other weights the picture common to all samples is learned."""
+_COMMON_RATE = 10.0
+"""Factor on the image that all samples share; Adam learns it that much faster than other weights."""
 
 
 def _resampling(convolution: type[nn.Module], inputs: int, outputs: int) -> list[nn.Module]:
-    """Halve or double a map by a learned 4x4 convolution, normalized."""
+    """Return layers that halve or double a map: 4x4 convolution, batch norm, leaky ReLU."""
     return [
         convolution(inputs, outputs, 4, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -26,19 +26,19 @@ def _resampling(convolution: type[nn.Module], inputs: int, outputs: int) -> list
 
 
 class CompactEncoder(nn.Module):
-    """Patches of 4 x 4 pixels, a convolution, and two halvings; beside them the sample itself, made coarse.
+    """Features of 4 x 4 patches by a convolution and two halvings, concatenated with a coarse copy of the sample.
 
-    The coarse copy lets whatever follows begin as a linear autoencoder, which learns color and light in a few steps.
+    The coarse copy lets the model start as a linear autoencoder, which learns color and brightness in a few steps.
 
     Args:
         shape: (channels, height, width) of one sample; sides are padded with zeros to multiples of 16.
-        width: features after the first convolution are twice this; each halving doubles them, up to eight times.
+        width: half the feature maps of the first convolution; each halving doubles them.
     """
 
     def __init__(self, shape: Sequence[int], width: int = 16) -> None:
         super().__init__()
         channels, *size = shape
-        height, length = _padded(size)
+        height, length = _padded_size(size)
         self.padding = (0, length - size[1], 0, height - size[0])
         self.layers = nn.Sequential(
             nn.PixelUnshuffle(4),
@@ -53,13 +53,13 @@ class CompactEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, *shape) to feature maps (N, 8 * width + channels * 16, height / 16, width / 16)."""
         x = F.pad(x, self.padding)
-        return torch.cat([through(self.layers, x), self.coarse(x)], 1)
+        return torch.cat([apply_layers(self.layers, x), self.coarse(x)], 1)
 
 
 class CompactDecoder(nn.Module):
-    """The sum of three pictures: one common to all samples, a coarse linear sketch, and what convolutions add.
+    """The sum of an image common to all samples, a coarse linear sketch, and the output of convolutions.
 
-    The convolutions double 1/16 of the size to a half of it; a pixel shuffle does the rest.
+    The convolutions upsample from 1/16 to 1/2 of the size, a pixel shuffle to the full size.
 
     Args:
         latent_dim: length of the latent.
@@ -70,7 +70,7 @@ class CompactDecoder(nn.Module):
     def __init__(self, latent_dim: int, shape: Sequence[int], width: int = 16) -> None:
         super().__init__()
         channels, *self.size = shape
-        height, length = _padded(self.size)
+        height, length = _padded_size(self.size)
         self.common = nn.Parameter(torch.zeros(channels, height, length))
         self.sketch = nn.Sequential(
             nn.Linear(latent_dim, channels * (height // _COARSE) * (length // _COARSE)),
@@ -90,10 +90,10 @@ class CompactDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (N, latent_dim) to (N, *shape), unbounded."""
-        x: Tensor = _HASTE * self.common + self.sketch(z) + through(self.layers, z)
+        x: Tensor = _COMMON_RATE * self.common + self.sketch(z) + apply_layers(self.layers, z)
         return x[..., : self.size[0], : self.size[1]]
 
 
-def _padded(size: Sequence[int]) -> tuple[int, int]:
+def _padded_size(size: Sequence[int]) -> tuple[int, int]:
     height, width = (-(-n // 16) * 16 for n in size)
     return height, width

@@ -1,4 +1,4 @@
-"""The same mathematics in less time: equal to the plain forms but for rounding.
+"""Faster equivalents of common layers, equal up to rounding.
 
 What pays was measured; ``benchmarks/PERFORMANCE.md`` says how much.
 """
@@ -16,10 +16,10 @@ _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.co
 _TRANSPOSE: dict[int, Callable[..., Tensor]] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 _LEAST_MAP, _LEAST_MAP_IN_HALF = 64, 256
-"""Size of a map, such as 8 x 8, from which on fewer multiplications are also less time; and in bfloat16."""
+"""Pixels of a map from which the transposed convolution is faster, in float32 and in bfloat16."""
 
-LEAST_PLACES = 1024
-"""Places, over batch and space, from which on preparing a kernel costs less than it saves."""
+LEAST_PIXELS = 1024
+"""Pixels, over batch and space, from which preparing a kernel costs less than it saves."""
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -30,8 +30,8 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def upsample_and_convolve(x: Tensor, weight: Tensor, bias: Tensor, factors: Sequence[int]) -> Tensor:
     """Repeat each value ``factors`` times along each axis, then :func:`convolve`.
 
-    On a CPU large maps are computed as the transposed convolution that this is: two thirds of the multiplications along
-    each doubled axis. Matrix units for bfloat16 make multiplications so cheap that it pays without gradients only.
+    On a CPU, large maps use an equivalent transposed convolution with two thirds of the multiplications along each
+    doubled axis. In bfloat16, multiplications are so cheap that this is faster only without gradients.
     """
     if _transposing_pays(x):
         kernel = transposed_kernel(weight, factors)
@@ -40,23 +40,23 @@ def upsample_and_convolve(x: Tensor, weight: Tensor, bias: Tensor, factors: Sequ
 
 
 def _transposing_pays(x: Tensor) -> bool:
-    places = math.prod(x.shape[2:])
-    if x.device.type != "cpu" or len(x) * places < LEAST_PLACES:
+    pixels = math.prod(x.shape[2:])
+    if x.device.type != "cpu" or len(x) * pixels < LEAST_PIXELS:
         return False
     if x.dtype.itemsize < 4:
-        return places >= _LEAST_MAP_IN_HALF and not torch.is_grad_enabled()
-    return places >= _LEAST_MAP
+        return pixels >= _LEAST_MAP_IN_HALF and not torch.is_grad_enabled()
+    return pixels >= _LEAST_MAP
 
 
 def transposed_kernel(weight: Tensor, factors: Sequence[int]) -> Tensor:
-    """Kernel of the transposed convolution that is upsampling and then a 3x3 convolution.
+    """Return the kernel of the transposed convolution equal to upsampling followed by a 3x3 convolution.
 
-    With a stride of *f*, a repeated value meets *f* neighboring taps at once, so along each axis the kernel is the
-    flipped one summed over boxes of *f*: *f* + 2 taps.
+    With stride *f*, a repeated value meets *f* neighboring taps at once; so along each axis the kernel is the flipped
+    one summed over boxes of *f*, which has *f* + 2 taps.
 
     Args:
         weight: (outputs, inputs, 3, ...).
-        factors: of the upsampling, the strides of the transposed convolution; its padding is 1.
+        factors: upsampling factors, the strides of the transposed convolution; its padding is 1.
 
     Returns:
         (inputs, outputs, factor + 2, ...).
@@ -74,25 +74,25 @@ def transposed_kernel(weight: Tensor, factors: Sequence[int]) -> Tensor:
     return kernel
 
 
-def folded(convolution: Any, norm: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution together with the batch norm that follows it, as that is in evaluation mode."""
+def fold_batch_norm(convolution: Any, norm: Any) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a convolution merged with the batch norm after it, in evaluation mode."""
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     weight = convolution.weight * scale.reshape(-1, *(1 for _ in convolution.weight.shape[1:]))
     return weight, (convolution.bias - norm.running_mean) * scale + norm.bias
 
 
-def through(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Apply layer after layer, maps laid out by :func:`channels_last`; what comes out has torch's usual layout."""
+def apply_layers(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Apply layers to maps in channels-last layout; return the result in torch's default layout."""
     for layer in layers:
         x = layer(channels_last(x))
     return x.contiguous()
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Lay maps (N, C, H, W) out with channels innermost, as convolutions on a CPU and on tensor cores like them.
+    """Return maps (N, C, H, W) in channels-last layout, which convolutions on CPUs and tensor cores prefer.
 
-    The strides say so even where C or H x W is 1, which torch would otherwise take for the usual layout: one such map,
-    and all that follow are slow. Weights stay as they are. Other tensors are handed back.
+    Set the strides even if C or H x W is 1, where torch would assume the default layout and continue with it, slowly.
+    Return other tensors unchanged.
     """
     if x.dim() != 4 or x.device.type == "mps" or (x.stride(1) == 1 and x.stride(3) == x.shape[1]):
         return x

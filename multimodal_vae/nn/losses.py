@@ -1,4 +1,4 @@
-"""Reconstruction losses of what lies in [0, 1]: each maps logits and targets, (N, ...), to one mean a sample, (N,)."""
+"""Reconstruction losses of values in [0, 1]: each maps logits and targets, (N, ...), to a mean per sample, (N,)."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -8,45 +8,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PixelLoss = Literal["bce", "detail", "l1", "mse", "ssim"]
+PixelLoss = Literal["bce", "detail", "l1", "ms_ssim", "mse", "ssim"]
 """Names of the losses in :data:`PIXEL_LOSSES`."""
+
+SMALLEST_SIDE: dict[str, int] = {"ms_ssim": 161, "ssim": 11}
+"""Pixels that a loss needs on the shorter side of an image; 1 for all other losses."""
 
 
 def bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross entropy in nats; between soft targets it is never zero, see :func:`bce_floor`."""
+    """Return the binary cross entropy in nats; for soft targets its minimum, :func:`bce_minimum`, is above zero."""
     return F.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(1).mean(1)
 
 
-def bce_floor(target: Tensor) -> Tensor:
-    """The target's own entropy in nats, (N,): the least that :func:`bce` can reach.
+def bce_minimum(target: Tensor) -> Tensor:
+    """Return the entropy of the targets in nats, (N,), which is the minimum of :func:`bce`.
 
     Example:
-        >>> bce_floor(torch.tensor([[0.5]]))
+        >>> bce_minimum(torch.tensor([[0.5]]))
         tensor([0.6931])
     """
     return -(torch.xlogy(target, target) + torch.xlogy(1 - target, 1 - target)).flatten(1).mean(1)
 
 
 def l1(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference."""
+    """Return the mean absolute error."""
     return (torch.sigmoid(logits) - target).abs().flatten(1).mean(1)
 
 
 def mse(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference."""
+    """Return the mean squared error."""
     return (torch.sigmoid(logits) - target).square().flatten(1).mean(1)
 
 
 def detail(logits: Tensor, target: Tensor) -> Tensor:
-    """One minus the agreement of detail, averaged over places and levels of :func:`laplacian_pyramid` but the last.
+    """Return 1 minus the agreement of detail, averaged over windows and over all levels but the coarsest.
 
-    The agreement is ``(2 ⟨x y⟩ + C) / (⟨x²⟩ + ⟨y²⟩ + C)``, with means over channels and windows of 8 x 8 places of a
-    level: between -1 and 1, and 1 where both are equal. Where detail can be told in part only, with a correlation r,
-    differences are least for detail weakened by r, which is a blur; the agreement is greatest where it is as strong as
-    the target's. Faint detail counts as much as a rim beside it. What is coarser than the pyramid it does not see: it
-    wants another loss beside it. C is 1e-4, so that what varies by less than one hundredth is no detail.
+    Levels are those of :func:`laplacian_pyramid`. The agreement is ``(2 ⟨x y⟩ + C) / (⟨x²⟩ + ⟨y²⟩ + C)``, with means
+    over channels and over windows of 8 x 8 pixels of a level; it lies between -1 and 1, and is 1 if both are equal. If
+    detail is predictable only up to a correlation r, squared error is smallest for detail damped by r, a blur, while
+    the agreement is largest at the target's contrast. Faint detail counts as much as strong edges beside it. The
+    coarsest level has no influence, so combine it with another loss. C = 1e-4: variation below 0.01 is ignored.
 
-    Source: the structure term of Wang et al. 2004, equation 13, over bands of frequency.
+    Source: the structure term of Wang et al. 2004, equation 13, per frequency band.
     """
     losses = [logits.new_zeros(len(logits))]
     levels = zip(laplacian_pyramid(torch.sigmoid(logits))[:-1], laplacian_pyramid(target)[:-1], strict=True)
@@ -59,10 +62,10 @@ def detail(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def laplacian_pyramid(x: Tensor) -> list[Tensor]:
-    """Take maps (N, C, H, W) apart by scale: what halving their size loses, at most four times, then what is left.
+    """Return the Laplacian pyramid of maps (N, C, H, W): at most four levels of detail, then the coarsest map.
 
-    Levels as in Burt and Adelson, *The Laplacian pyramid as a compact image code* (1983), but with means of 2 x 2 and
-    bilinear enlargement for their Gaussian.
+    As in Burt and Adelson, *The Laplacian pyramid as a compact image code* (1983), but with means of 2 x 2 pixels and
+    bilinear upsampling in place of their Gaussian filter.
 
     Example:
         >>> [tuple(level.shape[2:]) for level in laplacian_pyramid(torch.zeros(1, 1, 64, 36))]
@@ -81,12 +84,15 @@ _WINDOW_OF_DETAIL, _STEP, _C = 8, 4, 1e-4
 
 
 def ssim(logits: Tensor, target: Tensor) -> Tensor:
-    """One minus the structural similarity of (N, C, H, W), Gaussian window of 11 with sigma 1.5.
+    """Return 1 minus the structural similarity of (N, C, H, W), with a Gaussian window of 11 pixels and sigma 1.5.
 
-    Wang et al. 2004, equation 13, over windows that lie wholly inside. Needs at least 11 pixels a side. The Gaussian is
-    separable, so that smoothing is a matrix product from the left and one from the right: twice as fast as
-    convolutions, and more for one channel.
+    Wang et al. 2004, equation 13, over windows that lie inside the image; each side needs at least 11 pixels. The
+    Gaussian is separable, so smoothing is one matrix product per axis, at least twice as fast as convolutions.
+
+    Raises:
+        ValueError: if a side is too short.
     """
+    _check_side("ssim", logits)
     x = torch.sigmoid(logits)
     vertical, horizontal = (_smoothing(x.shape[axis], x.dtype, x.device) for axis in (-2, -1))
     maps = torch.stack([x, target, x.square() + target.square(), x * target])
@@ -98,15 +104,39 @@ def ssim(logits: Tensor, target: Tensor) -> Tensor:
     return 1 - similarity
 
 
+def ms_ssim(logits: Tensor, target: Tensor) -> Tensor:
+    """Return 1 minus the multi-scale structural similarity of (N, C, H, W), by pytorch-msssim.
+
+    The product over five scales of contrast and structure, and of luminance at the coarsest, each raised to its weight;
+    negative values count as 0. Each side needs at least 161 pixels, so that the window fits the coarsest scale.
+
+    Source: Wang, Simoncelli and Bovik, *Multi-scale structural similarity for image quality assessment* (2003).
+
+    Raises:
+        ValueError: if a side is too short.
+    """
+    from pytorch_msssim import ms_ssim as similarity
+
+    _check_side("ms_ssim", logits)
+    loss: Tensor = 1 - similarity(torch.sigmoid(logits), target, data_range=1.0, size_average=False)
+    return loss
+
+
+def _check_side(loss: str, x: Tensor) -> None:
+    if min(x.shape[-2:]) < SMALLEST_SIDE[loss]:
+        height, width = x.shape[-2:]
+        raise ValueError(
+            f"{loss} needs at least {SMALLEST_SIDE[loss]} pixels per side; the image has {height} x {width}"
+        )
+
+
 _WINDOW, _SIGMA = 11, 1.5
-_C1, _C2 = 0.01**2, 0.03**2  # the constants of Wang et al. 2004 for a range of 1
+_C1, _C2 = 0.01**2, 0.03**2  # constants of Wang et al. 2004 for values in [0, 1]
 
 
 @lru_cache(maxsize=16)
 def _smoothing(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Smooth along an axis: a matrix (length - 10, length), its rows the Gaussian window, shifted."""
-    if length < _WINDOW:
-        raise ValueError(f"SSIM compares windows of {_WINDOW} x {_WINDOW} pixels, and a side has {length}")
+    """Return the matrix (length - 10, length) that smooths along an axis; its rows are the shifted window."""
     offsets = torch.arange(length)[None] - torch.arange(length - _WINDOW + 1)[:, None] - _WINDOW // 2
     window = torch.where(offsets.abs() <= _WINDOW // 2, torch.exp(-0.5 * (offsets / _SIGMA).double().square()), 0.0)
     return (window / window.sum(1, keepdim=True)).to(device, dtype)
@@ -116,14 +146,15 @@ PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "bce": bce,
     "detail": detail,
     "l1": l1,
+    "ms_ssim": ms_ssim,
     "mse": mse,
     "ssim": ssim,
 }
-"""The losses by name."""
+"""The losses, by name."""
 
 
 def weighted_loss(weights: Mapping[PixelLoss, float], logits: Tensor, target: Tensor) -> Tensor:
-    """Sum of named losses with their weights, (N,).
+    """Return the weighted sum of losses, (N,).
 
     Example:
         >>> weighted_loss({"mse": 4.0}, torch.zeros(1, 2), torch.ones(1, 2))

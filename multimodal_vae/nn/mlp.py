@@ -1,4 +1,4 @@
-"""A plain multi-layer perceptron."""
+"""A multi-layer perceptron."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,10 +7,10 @@ from torch import nn
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers with SiLU between them.
+    """Return linear layers with SiLU between them.
 
     Args:
-        sizes: length of the input, of each hidden layer, and of the output.
+        sizes: width of the input, of each hidden layer and of the output.
 
     Example:
         >>> import torch

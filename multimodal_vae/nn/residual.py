@@ -1,8 +1,8 @@
-"""The paper's network: an encoder of residual down blocks, a decoder of residual up blocks (its Figure 2).
+"""The paper's network: an encoder of residual down blocks and a decoder of residual up blocks (its Figure 2).
 
-The paper's text leaves the block, the activation and some widths open. The reading here is the one public network that
-fits all that the text says (LukeDitria's CNN-VAE as of 2020 and 2021), and gives the published 2 x 2 x 512 feature
-maps. ``docs/design.md`` lists every such choice.
+The paper does not specify the block, the activation and some widths. They follow the one public network that fits the
+text, LukeDitria's CNN-VAE of 2020 and 2021, and give the published 2 x 2 x 512 feature maps. ``docs/design.md`` lists
+these choices.
 """
 
 import math
@@ -14,31 +14,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimodal_vae.nn.fast import LEAST_PLACES, convolve, folded, through, upsample_and_convolve
+from multimodal_vae.nn.fast import LEAST_PIXELS, apply_layers, convolve, fold_batch_norm, upsample_and_convolve
 
 SLOPE = (1 / 8 + 1 / 3) / 2
-"""Slope of the leaky ReLU, 0.2292: what ``rrelu`` uses when it does not train."""
+"""Slope of the leaky ReLU, 0.2292, as that of torch's ``rrelu`` in evaluation mode."""
 
-# Parts by the number of spatial dimensions, so that a signal, an image and a volume share one implementation.
+# By the number of spatial dimensions, so that signals, images and volumes share one implementation.
 _CONVOLUTION: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _BATCH_NORM: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a resampling between them, beside a resampled 3x3 convolution, summed.
+    """The sum of a main path, two 3x3 convolutions with resampling between them, and a resampled 3x3 convolution.
 
-    In evaluation mode without gradients it computes the same as fewer, larger convolutions where that pays, from the
-    weights as they are at that moment.
+    In evaluation mode without gradients, large maps use fewer, larger convolutions with the same result, computed from
+    the current weights.
 
     Args:
-        inputs: channels in.
-        outputs: channels out; between the two convolutions there are half as many.
-        factors: how much each spatial axis is divided (``down``) or multiplied; 1 leaves an axis as it is.
-        down: average-pool where True, repeat the nearest value where False.
+        inputs: input channels.
+        outputs: output channels; the first convolution of the main path has half as many.
+        factors: by how much each spatial axis is divided (``down``) or multiplied.
+        down: True to average-pool, False to repeat the nearest value.
     """
 
-    conv1: Any  # to torch's types a convolution's bias may be None, and any attribute a module
+    conv1: Any  # torch types a convolution's bias as optional, and attributes as modules
     norm1: Any
     conv2: Any
     norm2: Any
@@ -58,14 +58,13 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, *size) to (N, outputs, *resampled size)."""
         if self._merging_pays(x):
-            return self._merged(x)
-        # In place, since no gradient needs what was there: to write over a large map is less than to fetch another.
+            return self._forward_merged(x)
+        # In place, since no gradient needs the old values, and allocating another large map takes longer.
         main = F.leaky_relu_(self.norm1(self.conv1(x)), SLOPE)
-        main = self.norm2(self._resampled(main, self.conv2.weight, self.conv2.bias))
-        return F.leaky_relu_(main.add_(self._resampled(x, self.skip.weight, self.skip.bias)), SLOPE)
+        main = self.norm2(self._resample_and_convolve(main, self.conv2.weight, self.conv2.bias))
+        return F.leaky_relu_(main.add_(self._resample_and_convolve(x, self.skip.weight, self.skip.bias)), SLOPE)
 
-    def _resampled(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Resample, then convolve."""
+    def _resample_and_convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.down:
             return convolve(_AVERAGE_POOL[len(self.factors)](x, self.factors), weight, bias)
         return upsample_and_convolve(x, weight, bias, self.factors)
@@ -73,25 +72,25 @@ class ResidualBlock(nn.Module):
     def _merging_pays(self, x: Tensor) -> bool:
         if torch.is_grad_enabled() or self.norm1.training or self.norm2.training:
             return False
-        # Its price is a few passes over the weights, its gain grows with the places that they are applied to.
-        places, scale = x[:, 0].numel(), math.prod(self.factors)
-        return (places // scale if self.down else places * scale) >= LEAST_PLACES
+        # It costs a few passes over the weights, and saves time for each output pixel.
+        pixels, scale = x[:, 0].numel(), math.prod(self.factors)
+        return (pixels // scale if self.down else pixels * scale) >= LEAST_PIXELS
 
-    def _merged(self, x: Tensor) -> Tensor:
-        """The same with batch norm within the convolutions, and both that end the block as one."""
-        main = F.leaky_relu(convolve(x, *folded(self.conv1, self.norm1)), SLOPE)
-        weight, bias = folded(self.conv2, self.norm2)
+    def _forward_merged(self, x: Tensor) -> Tensor:
+        """Compute the block with batch norms folded into convolutions, and the last two convolutions merged."""
+        main = F.leaky_relu(convolve(x, *fold_batch_norm(self.conv1, self.norm1)), SLOPE)
+        weight, bias = fold_batch_norm(self.conv2, self.norm2)
         both = torch.cat([weight, self.skip.weight], 1)
-        return F.leaky_relu(self._resampled(torch.cat([main, x], 1), both, bias + self.skip.bias), SLOPE)
+        return F.leaky_relu(self._resample_and_convolve(torch.cat([main, x], 1), both, bias + self.skip.bias), SLOPE)
 
 
 class ResidualEncoder(nn.Module):
     """Residual down blocks until each spatial axis is 2 long; widths double from ``width`` up to 8 x ``width``.
 
     Args:
-        shape: (channels, *size) of one sample, with one to three spatial axes. An axis that is no power of two is
-            padded at its end with zeros.
-        width: features of the first block; 64 is the paper's.
+        shape: (channels, *size) of one sample, with one to three spatial axes; each is padded with zeros at its end to
+            a power of two.
+        width: feature maps of the first block; 64 in the paper.
 
     Example:
         >>> import torch
@@ -106,7 +105,7 @@ class ResidualEncoder(nn.Module):
         self.padding = [pad for n, e in zip(reversed(size), reversed(exponents), strict=True) for pad in (0, 2**e - n)]
         depth = max(max(exponents) - 1, 1)
         widths = [channels] + [width * min(8, 2**i) for i in range(depth)]
-        # A shorter axis is halved in the last blocks only, so that all axes end 2 long together.
+        # Shorter axes are halved in the last blocks only, so that all axes reach a length of 2 together.
         factors = [[2 if i >= depth - (e - 1) else 1 for e in exponents] for i in range(depth)]
         self.blocks = nn.Sequential(
             *(ResidualBlock(a, b, f, down=True) for (a, b), f in zip(pairwise(widths), factors, strict=True))
@@ -114,18 +113,18 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, *shape) to feature maps (N, features, 2, ...)."""
-        return through(self.blocks, F.pad(x, self.padding) if any(self.padding) else x)
+        return apply_layers(self.blocks, F.pad(x, self.padding) if any(self.padding) else x)
 
 
 class ResidualDecoder(nn.Module):
-    """Residual up blocks from a latent taken as a map of size 1, then a 3x3 convolution.
+    """Residual up blocks from the latent as a map of size 1, then a 3x3 convolution.
 
     Widths halve from 8 x ``width``.
 
     Args:
         latent_dim: length of the latent.
-        shape: (channels, *size) of one sample; a size that is no power of two is cut from the next larger one.
-        width: as for :class:`ResidualEncoder`; the last block has half as many features.
+        shape: (channels, *size) of one sample; cropped from the next powers of two.
+        width: as for :class:`ResidualEncoder`; the last block has half as many feature maps.
 
     Example:
         >>> import torch
@@ -146,9 +145,9 @@ class ResidualDecoder(nn.Module):
         self.head = _CONVOLUTION[len(self.size)](widths[-1], channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to (N, *shape), unbounded: a sigmoid, if any, belongs to the modality."""
+        """Map latents (N, latent_dim) to (N, *shape), unbounded; the modality applies a sigmoid, if any."""
         x = z.reshape(*z.shape, *(1 for _ in self.size))
-        x = through(nn.Sequential(*self.blocks, self.head), x)
+        x = apply_layers(nn.Sequential(*self.blocks, self.head), x)
         for axis, length in enumerate(self.size, start=2):
             x = x.narrow(axis, 0, length)
         return x.contiguous()

@@ -1,4 +1,4 @@
-"""Standardization by the training data, as layers with buffers: saved with the weights, never learned."""
+"""Standardization by the training data, as layers with buffers that are saved with the weights."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Standardize(nn.Module):
-    """Subtract a mean and divide by a standard deviation, both of the training data.
+    """Subtract the mean of the training data and divide by its standard deviation.
 
     Args:
-        shape: of the mean and the deviation; broadcast against a sample.
+        shape: shape of mean and deviation, broadcast against a sample.
     """
 
     mean: Tensor
@@ -22,7 +22,7 @@ class Standardize(nn.Module):
         self.register_buffer("deviation", torch.ones(tuple(shape)))
 
     def measure(self, samples: Tensor) -> None:
-        """Set mean and deviation from training samples (N, ...); a constant element keeps deviation 1."""
+        """Compute mean and deviation from training samples (N, ...); constant elements get deviation 1."""
         reduced = [0] + [axis + 1 for axis, n in enumerate(self.mean.shape) if n == 1 and samples.shape[axis + 1] > 1]
         mean = samples.mean(reduced, keepdim=True)[0]
         deviation = samples.std(reduced, correction=0, keepdim=True)[0]
@@ -35,12 +35,12 @@ class Standardize(nn.Module):
 
 
 class Unstandardize(Standardize):
-    """Undo :class:`Standardize`, and hand the deviation on, for a loss in standard units.
+    """Invert :class:`Standardize`, and return the deviation as well, for losses in standard units.
 
-    The output is stacked on a new axis 1: the value in the data's units, and the deviation.
+    The output stacks, on a new axis 1, the values in the data's units and their standard deviations.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, ...) in standard units to (N, 2, ...)."""
+        """Map (N, ...) in standard units to values and deviations, (N, 2, ...)."""
         value = x * self.deviation + self.mean
         return torch.stack([value, self.deviation.expand_as(value)], dim=1)

@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae import provenance
-from multimodal_vae.data import cache, intake
+from multimodal_vae.data import cache, loading
 
 
 @pytest.fixture(autouse=True)
@@ -223,19 +223,19 @@ def test_files_cut_short_while_in_use_are_an_error(manifest, columns):
     data = load(manifest, columns)
     for path in manifest.parent.glob(".mmvae_cache/*/*.samples"):
         path.write_bytes(b"")
-    with pytest.raises(mv.DataError, match=r"\.samples was cut short"):
+    with pytest.raises(mv.DataError, match=r"\.samples is truncated"):
         data.batch(torch.tensor([0]))
     shutil.rmtree(manifest.parent / ".mmvae_cache")
-    with pytest.raises(mv.DataError, match=r"\.samples cannot be read"):
+    with pytest.raises(mv.DataError, match=r"cannot read .*\.samples"):
         data.batch(torch.tensor([0]))
 
 
 def test_where_nothing_can_be_written_samples_are_in_memory_with_a_warning(manifest, columns):
     (manifest.parent / ".mmvae_cache").write_text("in the way")
-    with pytest.warns(mv.MultimodalVAEWarning, match="cannot be written .*kept in memory"):
+    with pytest.warns(mv.MultimodalVAEWarning, match="cannot write .*stay in memory"):
         data = load(manifest, columns)
     same(data, load(manifest, columns, cache=False))
-    with pytest.raises(mv.DataError, match=r"the cache .* cannot be written"):
+    with pytest.raises(mv.DataError, match=r"cannot write the cache"):
         load(manifest, columns, cache=manifest)
 
 
@@ -309,9 +309,9 @@ def test_every_unreadable_file_is_named_and_only_a_few_of_many(manifest, columns
         assert words in str(caught.value)
     for n in set(range(24)) - {2, 5}:
         (manifest.parent / "pictures" / f"{n}.png").write_bytes(b"")
-    with pytest.raises(mv.DataError, match=r"24 cells cannot be read: .*; and 14 more$") as caught:
+    with pytest.raises(mv.DataError, match=r"24 cells cannot be read: .*; and 21 more$") as caught:
         load(manifest, columns)
-    assert str(caught.value).count("line") == 10
+    assert str(caught.value).count("line") == 3
 
 
 def test_skipping_leaves_cells_out_and_rows_without_any(manifest, columns, reads):
@@ -324,7 +324,7 @@ def test_skipping_leaves_cells_out_and_rows_without_any(manifest, columns, reads
     assert "alone" not in data.ids
     assert data.present[2].tolist() == [False, True]
     assert not data.batch(torch.tensor([2])).samples["photo"].any()
-    assert data.notes == {"photo": {intake.SKIPPED: 2}, "sample_id": {intake.SKIPPED: 1}}
+    assert data.notes == {"photo": {loading.SKIPPED: 2}, "sample_id": {loading.SKIPPED: 1}}
     with pytest.raises(mv.DataError, match=r"none\.png"):
         load(manifest, {"photo": columns["photo"]})
     for path in manifest.parent.glob("pictures/*"):

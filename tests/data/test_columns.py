@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import multimodal_vae as mv
-from multimodal_vae.data.columns import Column, Scratch, Stored
+from multimodal_vae.data.columns import Column, FileRows, Scratch
 
 choices = st.lists(st.lists(st.integers(0, 1000), max_size=8), max_size=3)
 
@@ -28,7 +28,7 @@ def test_rows_of_files_are_those_of_a_tensor(tmp_path_factory, shape, places, ch
         file.write_bytes(rows.tobytes())
     where, place = (np.array(column, np.int64) for column in zip(*places, strict=True))
     expected = torch.stack([torch.tensor(content[f][p]) if f >= 0 else torch.zeros(shape) for f, p in places])
-    stored = Column(Stored(files, where, place, shape), folder=folder)
+    stored = Column(FileRows(files, where, place, shape), folder=folder)
     for choice in choices:
         rows = torch.tensor([row % len(expected) for row in choice] if len(expected) else [], dtype=torch.int64)
         stored, expected = stored.subset(rows), expected[rows]
@@ -92,17 +92,17 @@ def test_any_data_set_of_torch_becomes_one_of_ours(make_data, tmp_path):
 def test_an_item_that_does_not_fit_is_named():
     good = {"sample_id": "a", "label": 0, "x": [1.0]}
     for change, words in (
-        ({"label": 2}, "item 1: the label 2 is no index into the 2 classes"),
-        ({"x": [1.0, 2.0]}, r"item 1, modality 'x': has the shape \(2,\)"),
-        ({"x": [float("nan")]}, "item 1, modality 'x': holds a value that is not finite"),
-        ({"sample_id": "a"}, "the id 'a' stands for 2 samples"),
-        ({"label": "ill"}, "row 1: 'ill' is no class"),
+        ({"label": 2}, "item 1: the label 2 is not an index into the 2 classes"),
+        ({"x": [1.0, 2.0]}, r"item 1: modality 'x': a sample has shape \(2,\)"),
+        ({"x": [float("nan")]}, "item 1: modality 'x': a sample holds a value that is not finite"),
+        ({"sample_id": "a"}, "the id 'a' belongs to 2 samples"),
+        ({"label": "ill"}, "row 1: unknown class 'ill'"),
     ):
         with pytest.raises(mv.DataError, match=words):
             mv.MultimodalDataset.from_dataset(
                 [good, good | {"sample_id": "b"} | change], {"x": mv.Vector(size=1)}, ["n", "y"]
             )
-    for missing, words in (("label", "item 0 has no 'label'"), ("x", "item 0 has no modality at all")):
+    for missing, words in (("label", "item 0 has no 'label'"), ("x", "item 0 has none of the modalities")):
         with pytest.raises(mv.DataError, match=words):
             mv.MultimodalDataset.from_dataset(
                 [{key: value for key, value in good.items() if key != missing}], {"x": mv.Vector(size=1)}

@@ -61,13 +61,13 @@ def test_a_row_that_is_absent_may_hold_anything_and_becomes_zero():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"samples": {"x": torch.zeros(4, 3)}}, "no samples of the modality 'y'"),
+        ({"samples": {"x": torch.zeros(4, 3)}}, "no samples of modality 'y'"),
         ({"samples": {"x": torch.zeros(4, 3), "yy": torch.zeros(4, 2)}}, "did you mean 'yy'"),
-        ({"samples": {"x": torch.zeros(3, 3), "y": torch.zeros(4, 2)}}, "'x' number 3, the labels 4"),
+        ({"samples": {"x": torch.zeros(3, 3), "y": torch.zeros(4, 2)}}, "3 samples of 'x' and 4 labels"),
         ({"samples": {"x": torch.zeros(4, 2), "y": torch.zeros(4, 2)}}, r"'x'.*\(2,\).*\(3,\)"),
         ({"samples": {"x": torch.full((4, 3), float("nan")), "y": torch.zeros(4, 2)}}, "'x'.*not finite"),
-        ({"ids": ["a"]}, "ids number 1"),
-        ({"patients": ["a"]}, "patients number 1"),
+        ({"ids": ["a"]}, "1 ids and 4 labels"),
+        ({"patients": ["a"]}, "1 patients and 4 labels"),
         ({"classes": ["ill", "well"], "labels": ["ill", "well", "wel", None]}, "row 2.*did you mean 'well'"),
         ({"ids": ["a", "b", "a", "c"]}, "'a'"),
         ({"present": torch.ones(3, 2)}, "present|shape|number"),
@@ -113,7 +113,7 @@ def test_an_npz_with_a_mistake_is_refused_by_name(tmp_path):
     with pytest.raises(mv.DataError, match=r"no file .*a\.npz"):
         read(path, VECTORS)
     np.savez(path, x=np.zeros((2, 3)), y=np.zeros((2, 2)), lable=np.zeros(2))
-    with pytest.raises(mv.DataError, match=r"a\.npz: has no array 'label'; did you mean 'lable'"):
+    with pytest.raises(mv.DataError, match=r"a\.npz: there is no array 'label'; did you mean 'lable'"):
         read(path, VECTORS)
     np.savez(path, x=np.zeros((2, 4)), y=np.zeros((2, 2)), label=np.zeros(2))
     with pytest.raises(mv.DataError, match=r"a\.npz: modality 'x'"):

@@ -114,12 +114,12 @@ def test_an_id_is_empty(folder):
 @pytest.mark.parametrize(("row", "cells"), [("c,p2,ill,7 8 9,north", 5), ("c,p2,ill,,7,8,9,north", 8)])
 def test_a_row_has_too_few_or_too_many_cells(folder, row, cells):
     write(folder, GOOD.replace("c,p2,ill,,7 8 9,north", row))
-    refused(folder, "line 4", f"{cells} cells", "header 6")
+    refused(folder, "line 4", f"{cells} cells", "header has 6")
 
 
 def test_a_label_is_unknown(folder):
     write(folder, GOOD.replace("c,p2,ill", "c,p2,il"))
-    refused(folder, "line 4", "'il' is no class", "did you mean 'ill'", classes=["ill", "well"])
+    refused(folder, "line 4", "unknown class 'il'", "did you mean 'ill'", classes=["ill", "well"])
 
 
 def test_a_sample_has_no_modality(folder):

@@ -10,7 +10,7 @@ import pytest
 
 import multimodal_vae as mv
 from multimodal_vae import registry
-from multimodal_vae.data import intake, reading
+from multimodal_vae.data import loading, reading
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -76,7 +76,7 @@ def test_several_processes_read_what_one_would(manifest, columns, monkeypatch, c
     assert 0 < len(counted) < 12  # the first cell is read here, to see how long it takes
     alone = load(manifest, columns, workers=0, unreadable="skip")
     assert data.fingerprint() == alone.fingerprint()
-    assert data.notes == alone.notes == {"photo": {intake.SKIPPED: 1}}
+    assert data.notes == alone.notes == {"photo": {loading.SKIPPED: 1}}
     with pytest.raises(mv.DataError) as elsewhere:
         load(manifest, columns, workers=2)
     with pytest.raises(mv.DataError) as here:

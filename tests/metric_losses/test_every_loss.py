@@ -1,4 +1,4 @@
-"""What holds for every metric loss that is shipped, within a model too."""
+"""Tests of all shipped metric losses, alone and in a model."""
 
 import pytest
 import torch
@@ -32,11 +32,11 @@ def test_gradients_are_those_of_finite_differences(loss, members):
     labels = torch.arange(len(members)).repeat_interleave(torch.tensor(members))
     latents = torch.randn(len(labels), 4, dtype=torch.float64, requires_grad=True)
     weights = dict(loss.double().named_parameters())
-    if "ProxyAnchorLoss" in repr(loss):  # it casts its weights in place, where finite differences cannot follow
+    if "ProxyAnchorLoss" in repr(loss):  # it casts its weights in place, which breaks finite differences
         weights = {}
 
     def compute(latents, *values):
-        torch.manual_seed(0)  # one that draws draws the same each time
+        torch.manual_seed(0)  # some losses draw random numbers
         return functional_call(loss, dict(zip(weights, values, strict=True)), (latents, labels))
 
     assert gradcheck(compute, (latents, *weights.values()))
@@ -48,20 +48,20 @@ def test_value_and_gradient_do_not_depend_on_the_order(loss):
     loss = loss.clone()
     loss.build(4, 4)
     loss.double()
-    labels, found = torch.tensor([1, 2, 2, 3, 3, 3, 3, 3]), []
+    labels, results = torch.tensor([1, 2, 2, 3, 3, 3, 3, 3]), []
     latents = torch.randn(len(labels), 4, dtype=torch.float64)
     for order in (torch.arange(len(labels)), torch.randperm(len(labels))):
         shuffled = latents[order].requires_grad_()
         value = loss(shuffled, labels[order])
         (gradient,) = torch.autograd.grad(value, shuffled)
-        found.append((value.detach(), gradient[order.argsort()]))
-    assert found[0][0] > 0
-    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+        results.append((value.detach(), gradient[order.argsort()]))
+    assert results[0][0] > 0
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture(params=["integers", "strings"])
 def half_labeled(request, make_data):
-    """Two classes and samples of none, by turns."""
+    """Samples of two classes and unlabeled ones, in turn."""
     names = {"integers": (3, 5, None), "strings": ("ill", "well", "")}[request.param]
     made = make_data(18)
     return mv.MultimodalDataset.from_tensors(made.samples, [names[row % 3] for row in range(18)], made.modalities)
@@ -77,7 +77,7 @@ def test_unlabeled_samples_count_in_all_but_the_metric_loss(loss, half_labeled, 
     torch.manual_seed(0)
     terms = vae(batch, inputs)
     torch.manual_seed(0)
-    torch.randn(18, vae.latent_dim)  # the latents' noise is drawn before the loss draws what it likes
+    torch.randn(18, vae.latent_dim)  # the noise of latents is drawn before the loss draws
     latents = vae.posterior(batch.samples, batch.present).mean[labeled]
     assert torch.equal(terms["metric"], vae.metric_loss(latents, batch.labels[labeled]))
     assert terms["metric"] > 0
@@ -91,18 +91,18 @@ def test_unlabeled_samples_count_in_all_but_the_metric_loss(loss, half_labeled, 
 
 @each_loss
 def test_a_training_draws_unlabeled_samples_and_ends_finite(loss, half_labeled, make_model, monkeypatch):
-    seen, forward = [], mv.MultimodalVAE.forward
+    batches, forward = [], mv.MultimodalVAE.forward
 
-    def watched(self, batch, *others):
-        seen.append(batch.labels)
+    def record(self, batch, *others):
+        batches.append(batch.labels)
         return forward(self, batch, *others)
 
-    monkeypatch.setattr(mv.MultimodalVAE, "forward", watched)
+    monkeypatch.setattr(mv.MultimodalVAE, "forward", record)
     vae = mv.fit(
         make_model(half_labeled, metric_loss=loss),
         half_labeled, epochs=2, per_class=2, unlabeled=3, device="cpu", show=False,
     )  # fmt: skip
-    assert all(torch.bincount(labels + 1).tolist() == [3, 2, 2] for labels in seen)
+    assert all(torch.bincount(labels + 1).tolist() == [3, 2, 2] for labels in batches)
     assert vae.embed(half_labeled).isfinite().all()
     assert all(weights.isfinite().all() for weights in vae.parameters())
 

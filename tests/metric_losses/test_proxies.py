@@ -1,4 +1,4 @@
-"""The losses that learn something of each class: proxy_anchor and center."""
+"""Losses with learned parameters per class: proxy_anchor and center."""
 
 import math
 
@@ -28,18 +28,18 @@ def test_proxy_anchor_and_its_gradients_are_those_of_pytorch_metric_learning(see
     latents, labels = batch(seed)
     ours, theirs = build(mv.ProxyAnchor(margin, scale), 5), ProxyAnchorLoss(5, 4, margin, scale).double()
     theirs.load_state_dict(ours.state_dict())
-    found = []
+    results = []
     for loss in (ours, theirs):
-        mine = latents.clone().requires_grad_()
-        value = loss(mine, labels)
+        inputs = latents.clone().requires_grad_()
+        value = loss(inputs, labels)
         value.backward()
-        found.append((value.detach(), mine.grad, loss.proxies.grad))
-    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
+        results.append((value.detach(), inputs.grad, loss.proxies.grad))
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
 
 
 def test_proxy_anchor_is_the_papers_equation_4():
     latents, labels = batch(1)
-    loss = build(mv.ProxyAnchor(0.1, 32.0), 4)  # of the last class there is no sample
+    loss = build(mv.ProxyAnchor(0.1, 32.0), 4)  # the last class has no sample
     with torch.no_grad():
         s = torch.cosine_similarity(latents[:, None], loss.proxies, dim=2).tolist()
     near, far = 0.0, 0.0
@@ -54,23 +54,21 @@ def test_proxy_anchor_is_the_papers_equation_4():
 def test_proxies_begin_as_the_authors_do():
     # He et al.'s normal distribution, fan out: the variance is two over the number of classes.
     loss = build(mv.ProxyAnchor(), classes=50, dimensions=400)
-    assert float(loss.proxies.detach().var()) == pytest.approx(
-        2 / 50, rel=0.05
-    )  # of 20,000 draws, five standard errors
+    assert float(loss.proxies.detach().var()) == pytest.approx(2 / 50, rel=0.05)  # five standard errors of 20,000 draws
 
 
 @given(seed=st.integers(0, 2**31))
 def test_center_is_half_the_mean_squared_distance_and_pulls_toward_the_mean(seed):
     latents, labels = batch(seed)
     loss = build(mv.Center(), 4)
-    expected = [0.5 * (z - loss.centers[y]).square().sum() for z, y in zip(latents, labels, strict=True)]
+    squares = [0.5 * (z - loss.centers[y]).square().sum() for z, y in zip(latents, labels, strict=True)]
     value = loss(latents, labels)
-    torch.testing.assert_close(value, sum(expected) / len(labels), rtol=1e-12, atol=0)
+    torch.testing.assert_close(value, sum(squares) / len(labels), rtol=1e-12, atol=0)
     value.backward()
     for label in range(4):
         own = latents[labels == label]
-        wanted = (loss.centers[label].detach() - own).sum(0) / len(labels)
-        torch.testing.assert_close(loss.centers.grad[label], wanted, rtol=1e-9, atol=1e-12)
+        expected = (loss.centers[label].detach() - own).sum(0) / len(labels)
+        torch.testing.assert_close(loss.centers.grad[label], expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", [mv.ProxyAnchor(), mv.Center()], ids=repr)

@@ -57,11 +57,11 @@ def test_it_is_the_loss_and_miner_that_are_named(case, seed):
     latents, labels = torch.randn(15, LATENT, dtype=torch.float64), torch.arange(15) % CLASSES
     ours = mv.PyTorchMetricLearning(loss, miner)
     ours.build(LATENT, CLASSES)
-    expected, mine = theirs(), their_miner()
-    expected.load_state_dict({key.removeprefix("_loss."): value for key, value in ours.state_dict().items()})
-    ours.double(), expected.double()
-    wanted = expected(latents, labels, mine(latents, labels) if mine else None)
-    torch.testing.assert_close(ours(latents, labels), wanted, rtol=1e-12, atol=0)
+    reference, reference_miner = theirs(), their_miner()
+    reference.load_state_dict({key.removeprefix("_loss."): value for key, value in ours.state_dict().items()})
+    ours.double(), reference.double()
+    expected = reference(latents, labels, reference_miner(latents, labels) if reference_miner else None)
+    torch.testing.assert_close(ours(latents, labels), expected, rtol=1e-12, atol=0)
 
 
 REFUSED = {
@@ -112,13 +112,13 @@ def test_a_reducer_that_gives_no_number_is_refused():
 
 
 def test_draws_repeat_under_torchs_seed_and_leave_numpy_alone():
-    # A resumed training finds torch's generator as it was, and no other.
+    # Resuming restores torch's generator only.
     loss = mv.PyTorchMetricLearning({"name": "TripletMarginLoss", "margin": 5.0, "triplets_per_anchor": 3})
     loss.build(LATENT, CLASSES)
     latents, labels = torch.randn(12, LATENT), torch.arange(12) % CLASSES
-    before, found = str(np.random.get_state()), {}  # noqa: NPY002  (the global one is what is watched)
+    before, values = str(np.random.get_state()), {}  # noqa: NPY002  (the test watches the global one)
     for seed in (0, 1, 0):
         torch.manual_seed(seed)
-        found.setdefault(seed, []).append(float(loss(latents, labels)))
-    assert found[0][0] == found[0][1] != found[1][0]
+        values.setdefault(seed, []).append(float(loss(latents, labels)))
+    assert values[0][0] == values[0][1] != values[1][0]
     assert str(np.random.get_state()) == before  # noqa: NPY002

@@ -15,7 +15,7 @@ from multimodal_vae.metric_losses import triplet
 
 DISTANCES = ("euclidean", "squared", "cosine")
 MINING = {"semi-hard": "semihard", "hard": "hard", "all": "all"}
-"""By our names, pytorch-metric-learning's."""
+"""pytorch-metric-learning's names by ours."""
 
 each_distance = pytest.mark.parametrize("distance", DISTANCES)
 each_mining = pytest.mark.parametrize("mining", MINING)
@@ -29,7 +29,7 @@ def value_and_gradient(loss, latents, labels):
 
 
 def oracle(margin, distance, mining="semi-hard"):
-    """pytorch-metric-learning, told not to normalize, as it does unasked."""
+    """Return the loss of pytorch-metric-learning without its default normalization."""
     measure = {
         "euclidean": LpDistance(normalize_embeddings=False),
         "squared": LpDistance(normalize_embeddings=False, power=2),
@@ -86,11 +86,11 @@ def test_the_batches_above_do_hold_such_triplets(mining):
 
 def test_hard_and_semi_hard_triplets_are_all():
     latents, labels = batch(3)
-    found = {mining: by_hand(0.2, latents, labels, mining)[1] for mining in MINING}
-    assert found["all"] == found["hard"] + found["semi-hard"]
+    counts = {mining: by_hand(0.2, latents, labels, mining)[1] for mining in MINING}
+    assert counts["all"] == counts["hard"] + counts["semi-hard"]
     means = {mining: float(mv.Triplet(0.2, mining=mining)(latents, labels)) for mining in MINING}
-    parts = sum(found[mining] * means[mining] for mining in ("hard", "semi-hard"))
-    assert found["all"] * means["all"] == pytest.approx(parts, rel=1e-12)
+    parts = sum(counts[mining] * means[mining] for mining in ("hard", "semi-hard"))
+    assert counts["all"] * means["all"] == pytest.approx(parts, rel=1e-12)
 
 
 def test_a_negative_as_far_as_the_positive_is_hard():

@@ -125,7 +125,7 @@ def test_a_table_names_the_line_at_fault(tmp_path):
     with pytest.raises(mv.DataError, match=r"line 3.*four"):
         read_table(tmp_path / "a.csv")
     (tmp_path / "a.csv").write_text("1,2\n3\n", "utf-8")
-    with pytest.raises(mv.DataError, match="line 2 has 1 cells, the lines above 2"):
+    with pytest.raises(mv.DataError, match="line 2 has 1 cells, but the lines above have 2"):
         read_table(tmp_path / "a.csv")
 
 

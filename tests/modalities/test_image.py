@@ -103,3 +103,23 @@ def test_a_picture_cut_short_anywhere_is_refused_or_read(tmp_path, kept):
 @given(place=st.integers(0, len(PNG) - 1), value=st.integers(0, 255))
 def test_a_picture_with_any_byte_wrong_is_refused_or_read(tmp_path_factory, place, value):
     read_or_refuse(tmp_path_factory.getbasetemp(), PNG[:place] + bytes([value]) + PNG[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("loss", "size", "least"), [("ssim", (10, 20), 11), ("ms_ssim", (200, 160), 161), ("ms_ssim", (64, 64), 161)]
+)
+def test_a_size_below_that_of_the_loss_is_refused_in_one_sentence(loss, size, least):
+    with pytest.raises(mv.ConfigurationError) as caught:
+        mv.Image(size=size, loss={"l1": 1.0, loss: 1.0})
+    words = f"the loss '{loss}' needs at least {least} pixels per side, but the size is {size[0]} x {size[1]}"
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_size_of_161_has_the_multi_scale_loss():
+    part = mv.Image(size=(161, 170), channels=1, width=4, loss={"ms_ssim": 1.0})
+    logits, target = torch.randn(2, *part.shape, requires_grad=True), part.examples(2)
+    loss = part.reconstruction_loss(logits, target)
+    assert loss.shape == (2,)
+    loss.sum().backward()
+    assert logits.grad.isfinite().all()

@@ -118,7 +118,7 @@ def test_check_refuses_what_is_out_of_range(modality, value):
         pytest.skip("takes any finite value")
     samples = draw(modality, 2)
     samples[(0, *(0 for _ in modality.shape))] = value
-    with pytest.raises(mv.DataError, match=f"{value:g}.*takes 0 to 1") as caught:
+    with pytest.raises(mv.DataError, match=f"{value:g}.*expects 0 to 1") as caught:
         modality.check(samples)
     assert ("divide by 255" in str(caught.value)) == (value > 1)
 

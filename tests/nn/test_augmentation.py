@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from kornia.geometry.transform import rotate
 
 from multimodal_vae.nn import random_erasing, random_flip, random_rotation
-from multimodal_vae.nn.augmentation import ERASED_AREA, rotated
+from multimodal_vae.nn.augmentation import ERASED_AREA
+from multimodal_vae.nn.augmentation import rotate as rotate_rows
 
 CHANGES = {
     "flip": random_flip,
@@ -70,13 +71,13 @@ def test_rotation_is_kornias(seed, height, width):
     x = torch.rand(3, 2, height, width, generator=rng, dtype=torch.float64)
     degrees = 360 * torch.rand(3, generator=rng, dtype=torch.float64) - 180
     # Kornia normalizes by matrices of its own; a pixel exactly on the rim may fall to either side of it.
-    difference = (rotated(x, degrees) - rotate(x, degrees, align_corners=True)).abs()
+    difference = (rotate_rows(x, degrees) - rotate(x, degrees, align_corners=True)).abs()
     assert (difference > 1e-6).double().mean() < 0.02
 
 
 def test_a_quarter_turn_is_counterclockwise():
     x = torch.arange(9.0).reshape(1, 1, 3, 3)
-    torch.testing.assert_close(rotated(x, torch.tensor([90.0])), torch.rot90(x, 1, (2, 3)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(rotate_rows(x, torch.tensor([90.0])), torch.rot90(x, 1, (2, 3)), rtol=0, atol=1e-5)
 
 
 def test_angles_are_within_the_degrees_and_reach_both_ends():

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from multimodal_vae import nn as blocks
 from multimodal_vae.nn import fast
-from multimodal_vae.nn.fast import channels_last, folded, through, transposed_kernel, upsample_and_convolve
+from multimodal_vae.nn.fast import (
+    apply_layers,
+    channels_last,
+    fold_batch_norm,
+    transposed_kernel,
+    upsample_and_convolve,
+)
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -80,7 +86,9 @@ def test_a_folded_convolution_is_the_convolution_and_its_norm(dimensions):
     block = blocks.ResidualBlock(3, 8, (2,) * dimensions, down=True)
     settle(block)
     x = torch.randn(2, 3, *(4,) * dimensions)
-    torch.testing.assert_close(fast.convolve(x, *folded(block.conv1, block.norm1)), block.norm1(block.conv1(x)))
+    torch.testing.assert_close(
+        fast.convolve(x, *fold_batch_norm(block.conv1, block.norm1)), block.norm1(block.conv1(x))
+    )
 
 
 def settle(module):
@@ -104,7 +112,7 @@ def test_a_block_without_gradients_is_the_block_with_them(seed, down, batch, axe
     x = torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(seed))
     expected = block(x)
     with torch.no_grad():
-        merged = block._merged(x)
+        merged = block._forward_merged(x)
         torch.testing.assert_close(merged, expected, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(block(x), expected, rtol=1e-5, atol=1e-5)
 
@@ -174,5 +182,5 @@ def test_layers_see_maps_with_channels_last():
     layers = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), torch.nn.Conv2d(3, 1, 1), torch.nn.Conv2d(1, 2, 1))
     for layer in layers:
         layer.register_forward_pre_hook(lambda _, given_: seen.append(given_[0].stride(1)))
-    assert through(layers, torch.rand(2, 1, 4, 4)).is_contiguous()
+    assert apply_layers(layers, torch.rand(2, 1, 4, 4)).is_contiguous()
     assert seen == [1, 1, 1]

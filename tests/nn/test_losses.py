@@ -8,29 +8,36 @@ import pytest
 import pytorch_msssim
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from multimodal_vae.nn import (
     PIXEL_LOSSES,
     PixelLoss,
     bce,
-    bce_floor,
+    bce_minimum,
     detail,
     l1,
     laplacian_pyramid,
+    ms_ssim,
     mse,
     ssim,
     weighted_loss,
 )
 
 each_loss = pytest.mark.parametrize("name", PIXEL_LOSSES)
+SHAPES = {"ms_ssim": (3, 1, 161, 163)}
 
 
 def pair(seed, shape=(3, 2, 16, 13)):
     rng = torch.Generator().manual_seed(seed)
     return 2 * torch.randn(shape, generator=rng), torch.rand(shape, generator=rng)
+
+
+def pair_for(name):
+    return pair(0, SHAPES.get(name, (3, 2, 16, 13)))
 
 
 @given(seed=st.integers(0, 2**31), channels=st.sampled_from([1, 3]), height=st.integers(11, 24))
@@ -73,8 +80,60 @@ def test_ssim_and_its_gradient_are_pytorch_msssims(seed, channels, height, contr
 
 
 def test_ssim_of_less_than_a_window_is_refused():
-    with pytest.raises(ValueError, match="windows of 11 x 11 pixels, and a side has 10"):
+    with pytest.raises(ValueError, match="ssim needs at least 11 pixels per side; the image has 10 x 12"):
         ssim(torch.zeros(1, 1, 10, 12), torch.zeros(1, 1, 10, 12))
+
+
+@settings(max_examples=5)
+@given(
+    seed=st.integers(0, 2**31),
+    channels=st.sampled_from([1, 3]),
+    height=st.sampled_from([161, 162, 193]),
+    contrast=st.sampled_from([0.01, 0.1, 1.0]),
+)
+def test_ms_ssim_and_its_gradient_are_pytorch_msssims_of_the_probabilities(seed, channels, height, contrast):
+    logits, target = pair(seed, (2, channels, height, 161))
+    target = (torch.sigmoid(contrast * logits) + 0.1 * contrast * target).clamp(0, 1)
+    logits = (contrast * logits).requires_grad_()
+    reference = 1 - pytorch_msssim.ms_ssim(torch.sigmoid(logits), target, data_range=1.0, size_average=False)
+    loss = ms_ssim(logits, target)
+    assert loss.shape == (2,)
+    torch.testing.assert_close(loss, reference, rtol=0, atol=0)
+    gradients = [torch.autograd.grad(x.sum(), logits)[0] for x in (loss, reference)]
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+def test_ms_ssim_is_the_weighted_product_over_five_scales():
+    """Wang, Simoncelli and Bovik 2003, equation 7, by filters of SciPy."""
+
+    def smooth(x):
+        x = gaussian_filter(x, 1.5, truncate=5 / 1.5, mode="constant")
+        return x[5:-5, 5:-5]
+
+    def scale(x, y):
+        mean_x, mean_y = smooth(x), smooth(y)
+        variances = smooth(x * x) - mean_x**2 + smooth(y * y) - mean_y**2
+        contrast = (2 * (smooth(x * y) - mean_x * mean_y) + 0.03**2) / (variances + 0.03**2)
+        return contrast, (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+
+    logits, noise = pair(0, (1, 1, 192, 224))
+    target = 0.7 * torch.sigmoid(logits) + 0.3 * noise
+    x, y = (each[0, 0].double().numpy() for each in (torch.sigmoid(logits), target))
+    similarity = 1.0
+    for level, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        contrast, luminance = scale(x, y)
+        similarity *= (contrast * luminance if level == 4 else contrast).mean() ** weight
+        x, y = (each.reshape(each.shape[0] // 2, 2, each.shape[1] // 2, 2).mean((1, 3)) for each in (x, y))
+    assert ms_ssim(logits, target).item() == pytest.approx(1 - similarity, abs=2e-5)
+
+
+@pytest.mark.parametrize("size", [(160, 200), (200, 160)])
+def test_ms_ssim_of_less_than_161_pixels_is_refused(size):
+    with pytest.raises(
+        ValueError, match=f"ms_ssim needs at least 161 pixels per side; the image has {size[0]} x {size[1]}"
+    ):
+        ms_ssim(torch.zeros(1, 1, *size), torch.zeros(1, 1, *size))
 
 
 @given(seed=st.integers(0, 2**31))
@@ -87,16 +146,16 @@ def test_bce_is_the_closed_form(seed):
 
 
 @given(seed=st.integers(0, 2**31))
-def test_bce_floor_is_the_least_bce(seed):
+def test_bce_minimum_is_the_least_bce(seed):
     logits, target = pair(seed)
-    floor = bce_floor(target)
-    torch.testing.assert_close(bce(torch.logit(target), target), floor, rtol=1e-5, atol=1e-6)
-    assert (bce(logits, target) >= floor - 1e-6).all()
+    least = bce_minimum(target)
+    torch.testing.assert_close(bce(torch.logit(target), target), least, rtol=1e-5, atol=1e-6)
+    assert (bce(logits, target) >= least - 1e-6).all()
 
 
-def test_bce_floor_of_certain_and_of_even_targets():
-    assert bce_floor(torch.tensor([[0.0, 1.0]])).item() == 0
-    assert bce_floor(torch.full((1, 5), 0.5)).item() == pytest.approx(math.log(2))
+def test_bce_minimum_of_certain_and_of_even_targets():
+    assert bce_minimum(torch.tensor([[0.0, 1.0]])).item() == 0
+    assert bce_minimum(torch.full((1, 5), 0.5)).item() == pytest.approx(math.log(2))
 
 
 def test_l1_and_mse_are_means_of_differences():
@@ -108,7 +167,7 @@ def test_l1_and_mse_are_means_of_differences():
 
 @each_loss
 def test_a_loss_is_of_each_sample_alone(name):
-    logits, target = pair(0)
+    logits, target = pair_for(name)
     together = PIXEL_LOSSES[name](logits, target)
     alone = torch.cat([PIXEL_LOSSES[name](logits[i : i + 1], target[i : i + 1]) for i in range(len(logits))])
     assert together.shape == (3,)
@@ -119,18 +178,19 @@ def test_a_loss_is_of_each_sample_alone(name):
 
 @each_loss
 def test_a_loss_is_least_where_both_are_equal(name):
-    _, target = pair(0)
+    _, target = pair_for(name)
     target = target * 0.98 + 0.01
     equal = PIXEL_LOSSES[name](torch.logit(target), target)
-    floor = bce_floor(target) if name == "bce" else torch.zeros(3)
-    torch.testing.assert_close(equal, floor, rtol=1e-5, atol=1e-5)
+    least = bce_minimum(target) if name == "bce" else torch.zeros(3)
+    torch.testing.assert_close(equal, least, rtol=1e-5, atol=1e-5)
     assert (PIXEL_LOSSES[name](torch.logit(target) + 0.5, target) > equal).all()
 
 
 @each_loss
 def test_gradients_are_finite_at_the_ends_of_the_range(name):
-    logits = torch.tensor([-200.0, 200.0]).repeat(2, 1, 12, 6).requires_grad_()
-    target = torch.tensor([1.0, 1.0]).repeat(2, 1, 12, 6)
+    height, width = (161, 81) if name == "ms_ssim" else (12, 6)
+    logits = torch.tensor([-200.0, 200.0]).repeat(2, 1, height, width).requires_grad_()
+    target = torch.tensor([1.0, 1.0]).repeat(2, 1, height, width)
     value = PIXEL_LOSSES[name](logits, target)
     value.sum().backward()
     assert value.isfinite().all()

@@ -107,7 +107,7 @@ MISTAKES = {
         lambda folder: write_rows(
             folder / "manifest.csv", [["sample_id", "label", "otoscopy", "wbt"], ["a", "AMO", "a.npy", "a.npz"]]
         ),
-        ["line 2", "'AMO' is no class", "did you mean 'AOM'"],
+        ["line 2", "unknown class 'AMO'", "did you mean 'AOM'"],
     ),
     "a missing file": (lambda folder: (folder / "b.npz").unlink(), ["line 3", "b.npz", "no such file"]),
 }

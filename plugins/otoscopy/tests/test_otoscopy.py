@@ -196,7 +196,7 @@ def test_a_picture_cut_short_is_an_error(tmp_path_factory, share, kind):
     content = bytes_of(frame(120, 160, 50, 60, 80), kind)
     path = tmp_path_factory.mktemp("cut") / "picture.png"
     path.write_bytes(content[: int(share * (len(content) - 20))])
-    with pytest.raises(DataError, match="picture"):
+    with pytest.raises(DataError, match="image"):
         Otoscopy().read(path)
 
 
@@ -359,7 +359,7 @@ def test_configuration_is_complete_and_comes_back():
         ({"erase": -0.1}, "'erase'.*greater than or equal to 0"),
         ({"degrees": 200}, "'degrees'"),
         ({"size": 0}, "'size'"),
-        ({"size": 8}, "SSIM"),
+        ({"size": 8}, "'ssim' needs at least 11 pixels"),
         ({"rotation": 0.5}, "no setting 'rotation'.*'rotate'"),
     ],
 )

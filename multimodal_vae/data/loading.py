@@ -1,0 +1,194 @@
+"""Load the cells of a manifest into columns: from the cache where it holds them, otherwise from their files."""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from multimodal_vae.data.cache import FOLDER, CachedColumn, make_root
+from multimodal_vae.data.columns import Column, Scratch
+from multimodal_vae.data.manifest import OUTSIDE, Row, leads_out
+from multimodal_vae.data.reading import Source, cores, read_all
+from multimodal_vae.errors import DataError, MultimodalVAEWarning
+from multimodal_vae.modalities.base import Modality
+from multimodal_vae.provenance import code_of
+
+Unreadable = Literal["refuse", "skip"]
+
+SKIPPED = "skipped because they could not be read"
+
+_SHOWN = 3
+"""Unreadable cells that an error lists; the others are counted."""
+
+
+class LoadedColumns(NamedTuple):
+    """The cells of a manifest.
+
+    Attributes:
+        columns: (N, *shape) by modality.
+        present: (N, M) of bool.
+        notes: counts, by modality, of the changes that reading made to values.
+    """
+
+    columns: dict[str, Column]
+    present: Tensor
+    notes: dict[str, dict[str, int]]
+
+
+def load_columns(
+    manifest: Path,
+    rows: Sequence[Row],
+    modalities: Mapping[str, Modality],
+    cache: str | Path | bool | None = None,
+    workers: int | None = None,
+    unreadable: Unreadable = "refuse",
+    progress: bool | None = None,
+) -> LoadedColumns:
+    """Load the cells of a manifest; see :meth:`~multimodal_vae.data.dataset.MultimodalDataset.from_manifest`.
+
+    Raises:
+        DataError: if cells cannot be read; the message names manifest, line, sample, column and file.
+    """
+    root = _cache_root(manifest, cache)
+    columns, notes, faults = {}, {}, []
+    present = torch.tensor([[bool(row.cells[name]) for name in modalities] for row in rows])
+    for number, (name, modality) in enumerate(modalities.items()):
+        cells: dict[int, Source] = {
+            index: manifest.parent / row.cells[name] if modality.cell == "path" else row.cells[name]
+            for index, row in enumerate(rows)
+            if row.cells[name]
+        }
+        outside = {
+            index: OUTSIDE
+            for index, cell in cells.items()
+            if isinstance(cell, Path) and leads_out(rows[index].cells[name])
+        }
+        builder, count = _builder(root, modality, len(rows)), cores() if workers is None else workers
+        with closing(builder):
+            inside = {index: cell for index, cell in cells.items() if index not in outside}
+            counts, unread = _fill(builder, modality, inside, count, f"reading {name}", progress)
+        unread = dict(sorted({**unread, **outside}.items()))
+        for index, fault in unread.items():
+            row, source = rows[index], cells[index]
+            where = f"{manifest}, line {row.line}, sample {row.sample_id!r}, {name}"
+            faults.append(f"{where}, {source}: {fault}" if isinstance(source, Path) else f"{where}: {fault}")
+            present[index, number] = False
+        if unread:
+            counts[SKIPPED] += len(unread)
+        columns[name] = builder.column()
+        if counts:
+            notes[name] = dict(counts)
+    if faults and (unreadable == "refuse" or not present.any()):
+        raise DataError(_summary(faults))
+    return LoadedColumns(columns, present, notes)
+
+
+class _ColumnBuilder(Protocol):
+    """Collects the samples of one column."""
+
+    def look_up(self, index: int, source: Source) -> dict[str, int] | None:
+        """Return the notes of a cell whose sample is stored already, else None."""
+
+    def put(self, index: int, source: Source, sample: NDArray[np.float32], notes: Mapping[str, int]) -> None:
+        """Store the sample of a cell."""
+
+    def close(self) -> None:
+        """Finish writing."""
+
+    def column(self) -> Column:
+        """Return the column; cells without a sample are zero."""
+
+
+class _UncachedColumn:
+    """Builds a column in memory or in a temporary file."""
+
+    def __init__(self, samples: Tensor | Scratch) -> None:
+        self.samples = samples
+
+    def look_up(self, index: int, source: Source) -> dict[str, int] | None:
+        return None
+
+    def put(self, index: int, source: Source, sample: NDArray[np.float32], notes: Mapping[str, int]) -> None:
+        self.samples[index] = torch.as_tensor(sample)
+
+    def close(self) -> None:
+        pass
+
+    def column(self) -> Column:
+        return Column(self.samples, folder=self.samples.folder if isinstance(self.samples, Scratch) else None)
+
+
+def _builder(root: Path | None, modality: Modality, count: int) -> _ColumnBuilder:
+    shape = (count, *modality.shape)
+    if root is None:
+        return _UncachedColumn(torch.zeros(shape))
+    code = code_of(modality)
+    return _UncachedColumn(Scratch(shape, root)) if code is None else CachedColumn(root, modality, code, count)
+
+
+def _fill(
+    builder: _ColumnBuilder,
+    modality: Modality,
+    cells: Mapping[int, Source],
+    workers: int,
+    title: str,
+    progress: bool | None,
+) -> tuple[Counter[str], dict[int, str]]:
+    """Read the cells that are not stored yet; return the counted notes, and the faults of unreadable cells."""
+    from rich.console import Console
+    from rich.progress import track
+
+    notes = {index: builder.look_up(index, source) for index, source in cells.items()}
+    missing = [index for index, known in notes.items() if known is None]
+    if workers > 1 and code_of(modality) is None:  # a worker process might import other code under the class's name
+        workers = 0
+    console = Console(stderr=True)
+    show = bool(missing) and (console.is_terminal if progress is None else progress)
+    # Older versions of rich end a disabled display with an empty line.
+    indices = track(missing, title, console=console, transient=True) if show else missing
+    faults = {}
+    with closing(read_all(modality, [cells[index] for index in missing], workers)) as results:
+        for index, result in zip(indices, results, strict=True):
+            if result.sample is None:
+                faults[index] = result.fault
+            else:
+                builder.put(index, cells[index], result.sample, result.notes)
+            notes[index] = result.notes
+    total: Counter[str] = Counter()
+    for counts in notes.values():
+        total.update(counts or {})
+    return total, faults
+
+
+def _cache_root(manifest: Path, cache: str | Path | bool | None) -> Path | None:
+    if cache is False:
+        return None
+    default = cache in (None, True)
+    root = manifest.parent / FOLDER if default else Path(str(cache))
+    try:
+        make_root(root)
+    except OSError as error:
+        if not default:
+            raise DataError(f"cannot write the cache {root}: {error.strerror}") from error
+        warnings.warn(
+            f"cannot write the cache {root} ({error.strerror}), so samples stay in memory and are read again each "
+            "time; set 'cache' to another folder, or to false",
+            MultimodalVAEWarning,
+            stacklevel=4,
+        )
+        return None
+    return root
+
+
+def _summary(faults: Sequence[str]) -> str:
+    if len(faults) == 1:
+        return faults[0]
+    rest = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return f"{len(faults)} cells cannot be read: {'; '.join(faults[:_SHOWN])}{rest}"
