@@ -104,7 +104,7 @@ def test_without_any_class_there_is_a_latent_and_nothing_to_draw(prepare, mmvae)
     assert mmvae("encode", "run", "manifest.csv", "--out", "latents.npz")[0] == 0
     code, _, err = mmvae("sample", "run", "--out", "new")
     assert code == 2
-    assert "knows no class" in err
+    assert "has no classes" in err
 
 
 class Items:
