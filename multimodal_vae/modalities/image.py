@@ -1,6 +1,5 @@
 """Images, and other values in [0, 1] on a regular two-dimensional grid."""
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from multimodal_vae.errors import ConfigurationError, DataError
+from multimodal_vae.errors import ConfigurationError
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.modalities.pictures import read_picture
 from multimodal_vae.nn import (
     SMALLEST_SIDE,
     CompactDecoder,
@@ -113,38 +113,3 @@ class Image(Modality):
         pixels = sample.permute(1, 2, 0).clamp(0, 1).numpy()
         ax.imshow(pixels[..., 0] if self.channels == 1 else pixels, vmin=0, vmax=1, cmap="gray")
         ax.set_axis_off()
-
-
-def read_picture(path: str | Path, mode: Literal["L", "RGB"]) -> NDArray[np.float32]:
-    """Read an image file as (height, width, channels) in [0, 1].
-
-    Raises:
-        DataError: if the file is no image, is damaged, or has more than :data:`MOST_PIXELS` pixels.
-    """
-    from PIL import Image as Pillow
-    from PIL import ImageOps, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            picture = Pillow.open(path)
-        with picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise DataError(f"has {picture.width} x {picture.height} pixels; the limit is {MOST_PIXELS:,} in all")
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
-                upright = Pillow.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            pixels = np.asarray(upright.convert(mode), dtype=np.float32) / np.float32(255)
-    except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
-        raise DataError(f"has too many pixels; the limit is {MOST_PIXELS:,}") from error
-    except UnidentifiedImageError as error:
-        raise DataError("is not an image that Pillow can read") from error
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"is a damaged image ({error})") from error
-    return pixels.reshape(*pixels.shape[:2], -1)
-
-
-MOST_PIXELS = 50_000_000
-"""Images with more pixels are refused before decoding, since a small file can decode to more than memory holds."""

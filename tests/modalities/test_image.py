@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 import multimodal_vae as mv
-from multimodal_vae.modalities import image as module
+from multimodal_vae.modalities import pictures as module
 
 
 def save(path, pixels, mode=None, **options):
