@@ -234,7 +234,7 @@ class MultimodalVAE(nn.Module):
         return self._transform(samples, present, lambda modality: modality.augment)
 
     def corrupt(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
-        """Corrupt samples that serve as input only; absent rows, if ``present`` is given, become zero."""
+        """Corrupt the input of a training step, not its target; rows absent by ``present`` (N, M) become zero."""
         return self._transform(samples, present, lambda modality: modality.corrupt)
 
     def _transform(
@@ -251,7 +251,7 @@ class MultimodalVAE(nn.Module):
         }
 
     def calibrate(self, data: "MultimodalDataset") -> None:
-        """Calibrate each modality on up to :data:`CALIBRATION_BYTES` of its samples, evenly spaced."""
+        """Calibrate each modality on its training samples, or on evenly spaced ones up to :data:`CALIBRATION_BYTES`."""
         for (name, modality), encoder, decoder in zip(
             self.modalities.items(), self.encoders, self.decoders, strict=True
         ):

@@ -103,7 +103,7 @@ def register_classes(parts: Iterable[type[Part]], recorded: Iterable[PartRecord]
 
 
 def register_instances(value: object) -> None:
-    """Register the classes of all part instances within a value that no distribution provides, under their names."""
+    """Register the class of each part instance within ``value`` under its name, unless a distribution provides it."""
     for part in parts_within(value):
         if registry.entry_of(type(part)) is None:
             registry.register(type(part), part.name)

@@ -97,7 +97,7 @@ def load(kind: str, name: str) -> type:
     Args:
         kind: a key of :data:`KINDS`.
         name: the part's name; ``distribution:name`` where two distributions have a part of that name; or the full
-            dotted name of a registered class, as runs record classes that were not registered when they were trained.
+            dotted name of a class, which a run records for a class that was not registered in training.
 
     Raises:
         PluginError: if the name is unknown or ambiguous, the environment variable ``MMVAE_PLUGINS`` excludes it, or it

@@ -46,7 +46,7 @@ class MetricResult:
     context: Mapping[str, Number] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; what is not finite is None."""
+        """Return JSON values; non-finite numbers become None."""
         return json_values(asdict(self))  # type: ignore[no-any-return]
 
     def row(self) -> str:

@@ -20,7 +20,7 @@ class MVTCAE(Experts):
     expert learns to predict the joint posterior from one modality.
 
     Args:
-        alpha: weight of the divergence from the experts against the divergence from the prior.
+        alpha: weight of the divergence from the experts, from 0 (prior only) to 1 (experts only).
     """
 
     def __init__(self, alpha: Annotated[float, Field(ge=0, lt=1)] = 5 / 6) -> None:

@@ -67,8 +67,8 @@ def _values(picture: "Image", mode: Literal["L", "RGB"], sixteen_bits: bool) -> 
         brightest = int(levels.max(initial=0))
         if 0 < brightest < 2**12:
             raise DataError(
-                f"uses {brightest.bit_length()} of its 16 bits (its brightest value is {brightest}); scale it to 16 bits, "
-                "or save it with 8"
+                f"uses {brightest.bit_length()} of its 16 bits (the brightest value is {brightest}); scale it to 16 "
+                "bits, or save it with 8"
             )
         return np.repeat(levels / np.float32(65535), len(mode), 2)
     if picture.mode in ("I", "F"):

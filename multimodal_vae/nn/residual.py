@@ -123,7 +123,7 @@ class ResidualDecoder(nn.Module):
 
     Args:
         latent_dim: length of the latent.
-        shape: (channels, *size) of one sample; cropped from the next powers of two.
+        shape: (channels, *size) of one sample; the output is cropped to it from the next powers of two.
         width: as for :class:`ResidualEncoder`; the last block has half as many feature maps.
 
     Example:

@@ -14,8 +14,8 @@ _BLIND = "membership/blind"
 def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -> Verdict:
     """Put the results of an audit into words.
 
-    A leak is an attack, a share of copies or an inference that exceeds its baseline by more than chance among all
-    tries explains, or an exact copy while the holdout has none.
+    A leak is an attack, a share of copies or an inference significantly above its baseline, corrected for the number
+        of tries. An exact copy is a leak too, if the holdout has none.
 
     Args:
         results: results of an audit.

@@ -243,7 +243,7 @@ class LatentMap:
 
 
 def latent_map(modalities: Mapping[str, Modality], evidence: Evidence, most: int) -> LatentMap:
-    """Draw at most ``most`` embeddings along their principal components, whose distances are meaningful."""
+    """Draw at most ``most`` embeddings in the plane of their first two principal components, which preserves scale."""
     rows = evenly(len(evidence.embeddings), most)
     scores, shares = _principal_plane(evidence.embeddings)
     scores = scores[rows]
