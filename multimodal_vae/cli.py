@@ -288,7 +288,7 @@ def evaluate(
 
     Writes metrics.json and the self-contained page report.html into the run's folder.
     """
-    from multimodal_vae.report.files import write_evaluation
+    from multimodal_vae.report.run_evaluation import write_evaluation
     from multimodal_vae.run import open_run
 
     metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed)
@@ -298,7 +298,7 @@ def evaluate(
 @app.command(epilog="Example: mmvae card runs/otitis")
 def card(run: _RunFolder) -> None:
     """Write a model card, card.md, from the run's evaluation."""
-    from multimodal_vae.report.files import write_card
+    from multimodal_vae.report.run_evaluation import write_card
     from multimodal_vae.run import open_run
 
     typer.echo(f"written: {write_card(open_run(run))}")
@@ -325,15 +325,14 @@ def audit(
 
     Copying, membership inference and attribute inference, written to privacy.json in the run's folder.
     """
-    from multimodal_vae.privacy.of_run import audit_run
-    from multimodal_vae.privacy.printed import show
+    from multimodal_vae.privacy.run_audit import audit_run, print_audit
     from multimodal_vae.run import open_run
 
     result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed)
     if as_json:
         typer.echo(path.read_text("utf-8").rstrip())
     else:
-        show(result)
+        print_audit(result)
         typer.echo(f"written: {path}")
 
 

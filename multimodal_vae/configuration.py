@@ -1,4 +1,4 @@
-"""All that a run is made of, as a TOML file says it."""
+"""The configuration of a run, as in a TOML file."""
 
 import tomllib
 from pathlib import Path
@@ -30,18 +30,18 @@ class _Section(BaseModel):
 
 
 class DataSettings(_Section):
-    """``[data]``: where samples come from, and which are trained on.
+    """``[data]``: the samples and their split.
 
     Attributes:
-        manifest: path of the manifest, relative to the configuration file; None for data that was in memory.
-        classes: the classes in their order; those found, sorted, where it is None.
-        split: shares of training, validation and test, by patient; ``"given"``, the manifest's own
-            column; or ``"passed"``, where the parts were made before they came, and stand in ``split.json`` alone.
-        seed: of the split.
-        cache: a folder in which what was read is kept, relative to the configuration file; ``.mmvae_cache`` beside the
-            manifest where it is None; with false all is read into memory.
-        workers: processes that read; as many as there are cores where it is None.
-        unreadable: ``"refuse"``, or ``"skip"`` to go on without what cannot be read.
+        manifest: path of the manifest, relative to the configuration file; None for data in memory.
+        classes: names of the classes, in order. Default: the classes in the data, sorted.
+        split: shares of training, validation and test patients; or ``"given"``, the manifest's column ``split``; or
+            ``"passed"``, splits passed to :func:`~multimodal_vae.run.fit`, which are only in ``split.json``.
+        seed: seed of the split.
+        cache: folder of decoded samples, relative to the configuration file; false keeps samples in memory. Default:
+            ``.mmvae_cache`` beside the manifest.
+        workers: number of processes that read files. Default: one per core.
+        unreadable: ``"refuse"`` unreadable files, or ``"skip"`` them.
     """
 
     manifest: Path | None = None
@@ -56,12 +56,12 @@ class DataSettings(_Section):
     @classmethod
     def _shares_or_given(cls, split: Any) -> Any:
         if isinstance(split, str) and split not in ("given", "passed"):
-            raise ValueError("it is the shares of training, validation and test, or 'given'")
+            raise ValueError("give the shares of training, validation and test, or 'given'")
         return split
 
 
 class ModelSettings(_Section):
-    """``[model]``: what :class:`~multimodal_vae.model.MultimodalVAE` takes beside modalities and classes."""
+    """``[model]``: arguments of :class:`~multimodal_vae.model.MultimodalVAE` other than modalities and classes."""
 
     fusion: Fusion = Field(default="concat", validate_default=True)
     metric_loss: MetricLoss = Field(default="triplet", validate_default=True)
@@ -71,17 +71,22 @@ class ModelSettings(_Section):
 
 
 class DensitySettings(_Section):
-    """``[density]``: which sampler learns each class's density, from which samples."""
+    """``[density]``: the sampler of each class's density, and the split it is fitted on."""
 
     sampler: DensitySampler = Field(default="kde", validate_default=True)
     fit_on: SplitName = "train"
 
 
 class Configuration(_Section):
-    """All that a run is made of; what stands in a TOML file, with every default filled in.
+    """The configuration of a run: the content of a TOML file, with all defaults filled in.
 
     Attributes:
-        license: under which data and weights may be used, for the model card; it changes nothing in the training.
+        license: license of data and weights, for the model card; it does not affect the training.
+        data: samples and their split.
+        modalities: modalities by name.
+        model: fusion, metric loss, latent and objective.
+        training: settings of the training.
+        density: sampler, and the split it is fitted on.
     """
 
     license: str | None = None
@@ -93,7 +98,7 @@ class Configuration(_Section):
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a TOML file; its relative paths are made absolute.
+        """Read a TOML file, and make its relative paths absolute.
 
         Raises:
             ConfigurationError: naming file, section and key.
@@ -112,28 +117,28 @@ class Configuration(_Section):
         except MultimodalVAEError as error:
             raise type(error)(f"{path}: {error}") from error
         for key in ("manifest", "cache"):
-            place = getattr(configuration.data, key)
-            if place:
-                configuration = configuration.with_data(**{key: (path.parent.resolve() / place).resolve()})
+            relative = getattr(configuration.data, key)
+            if relative:
+                configuration = configuration.with_data(**{key: (path.parent.resolve() / relative).resolve()})
         return configuration
 
     def with_data(self, **changes: Any) -> Self:
-        """The same with other data settings."""
+        """Return a copy with other data settings."""
         return self.model_copy(update={"data": self.data.model_copy(update=changes)})
 
     def with_training(self, **changes: Any) -> Self:
-        """The same with other settings of the training."""
+        """Return a copy with other training settings."""
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
 
     def to_toml(self) -> str:
-        """Write it down, defaults included; keys that are None are left out."""
+        """Return the configuration as TOML, with defaults; settings that are None are omitted."""
         return tomli_w.dumps(plain(dict(self)))
 
     def read_data(self, progress: bool | None = None) -> MultimodalDataset:
-        """Read the manifest and its files."""
+        """Read the manifest and its samples."""
         data = self.data
         if data.manifest is None:
-            raise ConfigurationError("[data] names no manifest, so the data has to be passed")
+            raise ConfigurationError("[data] has no manifest; set [data] manifest, or pass the data")
         return MultimodalDataset.from_manifest(
             data.manifest,
             self.modalities,
@@ -145,15 +150,17 @@ class Configuration(_Section):
         )
 
     def split(self, data: MultimodalDataset) -> Splits:
-        """Split as the settings say."""
+        """Split data into training, validation and test samples."""
         if self.data.split == "passed":
-            raise ConfigurationError("[data] split is 'passed': it was made by hand, and cannot be made anew from here")
+            raise ConfigurationError(
+                "[data] split is 'passed', so its splits are only in split.json; set shares instead"
+            )
         if self.data.split == "given":
             return data.split_as_given()
         return data.split(*self.data.split, seed=self.data.seed)
 
     def build(self, classes: list[str]) -> MultimodalVAE:
-        """Make the model."""
+        """Build the model, with initial weights."""
         model = self.model
         return MultimodalVAE(
             self.modalities, classes, model.fusion, model.metric_loss, model.latent_dim, model.objective, model.seed

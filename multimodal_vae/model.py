@@ -18,7 +18,7 @@ from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
-from multimodal_vae.scopes import evaluating, seeded
+from multimodal_vae.scopes import evaluating, evaluation_mode, seeded
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -217,9 +217,15 @@ class MultimodalVAE(nn.Module):
         return torch.cat([latents[:, : self.shared_dim], latents[:, start : start + self.fusion.private]], 1)
 
     def _run(self, network: nn.Module, x: Tensor) -> Any:
-        """Apply an encoder or decoder: in training in :attr:`precision`, otherwise in float32."""
+        """Apply an encoder or decoder: in training in :attr:`precision`, otherwise in float32.
+
+        A single row has no batch statistics, so batch norm takes its running ones.
+        """
         reduced = self.training and self.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16) if reduced else nullcontext():
+        with (
+            torch.autocast(self.device.type, torch.bfloat16) if reduced else nullcontext(),
+            evaluation_mode(network) if self.training and len(x) == 1 else nullcontext(),
+        ):
             y = network(x)
         return y.to(torch.promote_types(x.dtype, y.dtype)) if isinstance(y, Tensor) else y
 

@@ -1,4 +1,4 @@
-"""A run: how it is made, what its folder holds, and how it is opened."""
+"""A run: train it into a folder, and open the folder."""
 
 import warnings
 from collections.abc import Sequence
@@ -47,27 +47,26 @@ def fit(
     show: bool = True,
     **settings: Any,
 ) -> MultimodalVAE:
-    """Train a model in place, and leave a run folder if a place for it is given.
+    """Train a model in place, and write a run folder if ``out`` is given.
 
     Args:
         vae: the model.
         data: training samples.
-        validation: evaluated after each epoch, if any.
-        test: only noted in the run folder as held out.
-        out: a place that is empty or does not exist; or the folder of the same training, which then goes on from its
-            last checkpoint, to the very weights that it would have had uninterrupted. One that is done is only read.
-        configuration: the run's; made from the model and the settings where it is None.
+        validation: samples to evaluate after each epoch, if any.
+        test: held-out samples; only their names and hash are recorded.
+        out: run folder to create; or the folder of the same training, which resumes from its last checkpoint with
+            bit-identical results. If that training is done, its weights are loaded. Default: write nothing.
+        configuration: configuration of the run. Default: made from the model and the settings.
         show: whether to show progress.
-        settings: those of :class:`~multimodal_vae.training.settings.Training`, such as ``epochs=200``.
+        settings: fields of :class:`~multimodal_vae.training.settings.Training`, such as ``epochs=200``.
 
     Returns:
         The same model, on the CPU, in evaluation mode.
 
     Raises:
-        ConfigurationError: if a setting is wrong, or given beside a configuration.
-        RunError: if the place is taken by anything else, such as a training with another configuration or other data.
-        TrainingInterrupted: on SIGTERM or Ctrl-C, after the step that was under way; what had been reached is in the
-            run folder.
+        ConfigurationError: if a setting is invalid, or given together with a configuration.
+        RunError: if the folder has other content, such as a training with another configuration or other data.
+        TrainingInterrupted: on SIGTERM or Ctrl-C, after the current step and a checkpoint in the run folder.
     """
     if configuration is None:
         try:
@@ -89,15 +88,14 @@ def fit(
             training=training,
         )
     elif settings:
-        raise ConfigurationError(f"{sorted(settings)[0]!r} is given beside a configuration, which holds it already")
+        raise ConfigurationError(f"{sorted(settings)[0]!r} is given together with a configuration; set it there")
     training = configuration.training
     precision = resolve_precision(training.precision, training.device)
     configuration = configuration.with_data(classes=data.classes).with_training(precision=precision)
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
     with distributed.join_processes(find_device(configuration.training.device)):
-        first = distributed.rank() == 0
         folder = RunFolder(Path(out), configuration.training.epochs) if out else None
-        if folder and first:
+        if folder and distributed.rank() == 0:
             folder = RunFolder.begin(folder.path, configuration, parts)
         distributed.wait()
         if folder and folder.status["state"] == "done":
@@ -115,38 +113,40 @@ def _train_in(
     configuration: Configuration,
     show: bool,
 ) -> None:
-    """Train, with what happens noted in the run's folder, if any, by the first of the processes that train."""
-    first = distributed.rank() == 0
-    loggers = [logger for logger in configuration.training.loggers if first and (show or not logger.displays_progress)]
-    begun = read_position(folder.checkpoint) if folder else Position()
-    done = begun.epoch - 1
+    """Train; process 0 logs and records the status in the run's folder, if any."""
+    main_process = distributed.rank() == 0
+    loggers = [
+        logger for logger in configuration.training.loggers if main_process and (show or not logger.displays_progress)
+    ]
+    start = read_position(folder.checkpoint) if folder else Position()
+    epochs_done = start.epoch - 1
 
     def on_epoch(epoch: Epoch) -> None:
-        nonlocal done
+        nonlocal epochs_done
         for logger in loggers:
             logger.log(epoch.steps, epoch.values)
-        done = epoch.number
-        if folder and first:
-            folder.write_status("training", done)
+        epochs_done = epoch.number
+        if folder and main_process:
+            folder.write_status("training", epochs_done)
 
     state: State = "failed"
     try:
-        with ExitStack() as opened:  # which closes every one of them, whatever another does
+        with ExitStack() as stack:  # closes every logger, even if another fails
             for logger in loggers:
                 logger.open(folder.path if folder else None, plain(dict(configuration)))
-                opened.callback(logger.close)
-                logger.rewind(begun.steps)
+                stack.callback(logger.close)
+                logger.rewind(start.steps)
             checkpoint = folder.checkpoint if folder else None
             train(vae, data, validation, configuration.training, on_epoch, show, checkpoint)
         state = "done"
     except KeyboardInterrupt:
         state = "interrupted"
-        kept = f"; what was reached is in {folder.path}, and the same call goes on from there" if folder else ""
+        resume = f"; rerun the same command or call to resume from {folder.path}" if folder else ""
         epochs = configuration.training.epochs
-        raise TrainingInterrupted(f"training was interrupted after {done} of {epochs} epochs{kept}") from None
+        raise TrainingInterrupted(f"training was interrupted after {epochs_done} of {epochs} epochs{resume}") from None
     finally:
-        if folder and first:
-            folder.close(vae, state, done)
+        if folder and main_process:
+            folder.close(vae, state, epochs_done)
 
 
 def _load_weights(vae: MultimodalVAE, path: Path) -> None:
@@ -154,7 +154,9 @@ def _load_weights(vae: MultimodalVAE, path: Path) -> None:
     try:
         vae.load_state_dict(tensors)
     except RuntimeError as error:
-        raise RunError(f"{path} does not fit {path.with_name('config.toml')}: {str(error).splitlines()[-1]}") from error
+        raise RunError(
+            f"{path} does not match {path.with_name('config.toml')}: {str(error).splitlines()[-1]}"
+        ) from error
 
 
 class _SplitIds(TypedDict):
@@ -167,15 +169,15 @@ class Run:
     """An opened run folder.
 
     Attributes:
-        path: where it is.
-        configuration: settings of the training.
-        environment: versions, parts and hashes of the data when the training began.
+        path: the folder.
+        configuration: configuration of the run.
+        environment: versions, parts and hashes of the data at the start of the training.
         status: ``state`` (``training``, ``interrupted``, ``failed`` or ``done``), ``epochs_done`` and ``epochs``.
     """
 
     def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
         if not (path / "config.toml").is_file():
-            raise RunError(f"{path} is no run folder: it has no config.toml")
+            raise RunError(f"{path} is not a run folder: it has no config.toml")
         self.environment = read_json(path / "environment.json", EnvironmentRecord)
         recorded, where = self.environment["parts"], f"the run {path}"
         register_classes(parts, recorded, where)
@@ -191,28 +193,30 @@ class Run:
         """The trained model, in evaluation mode."""
         path = self.path / "model.safetensors"
         if not path.is_file():
-            raise RunError(f"{self.path} holds no trained model: its training is in the state {self.status['state']!r}")
+            raise RunError(
+                f"{self.path} has no trained model yet; the state of its training is {self.status['state']!r}"
+            )
         vae = self.configuration.build(self.configuration.data.classes or [])
         _load_weights(vae, path)
         return vae.eval()
 
     @cached_property
     def data(self) -> MultimodalDataset:
-        """All samples: read from the manifest anew, unless they were passed on opening."""
+        """All samples: those passed on opening, or else read from the manifest."""
         if self._data is not None:
             return self._data
         if self.configuration.data.manifest is None:
-            raise RunError(f"{self.path} was trained on data in memory; pass it: open_run(path, data=...)")
+            raise RunError(f"{self.path} was trained on data in memory; pass it with open_run(path, data=...)")
         return self.configuration.read_data()
 
     def read(self, manifest: str | Path) -> MultimodalDataset:
-        """Other samples, with the run's modalities and classes: what its model is to be asked about.
+        """Read other samples with the run's modalities and classes.
 
         Args:
-            manifest: with a column for each of the run's modalities, in which cells may be empty, and labels as well.
+            manifest: manifest with one column per modality of the run; cells and labels may be empty.
 
         Raises:
-            DataError: naming manifest, line, sample, column and file of what is wrong.
+            DataError: naming manifest, line, sample, column and file of the fault.
         """
         settings = self.configuration.with_data(
             manifest=Path(manifest).resolve(), classes=self.model.classes, unreadable="refuse"
@@ -221,10 +225,10 @@ class Run:
 
     @cached_property
     def splits(self) -> dict[str, MultimodalDataset]:
-        """``train``, ``validation`` and ``test`` as the run had them.
+        """The samples of ``train``, ``validation`` and ``test``.
 
         Raises:
-            RunError: if the data has changed since.
+            RunError: if the data has changed since the training.
         """
         ids = read_json(self.path / "split.json", _SplitIds)
         hashes = self.environment["data"]
@@ -233,45 +237,49 @@ class Run:
         for split in SPLITS:
             missing = [name for name in ids[split] if name not in row_of]
             if missing:
-                raise RunError(f"the data of {self.path} has changed: the sample {missing[0]!r} of {split} is gone")
+                raise RunError(
+                    f"the data of {self.path} has changed: the {split} sample {missing[0]!r} is missing; restore it"
+                )
             parts[split] = self.data.subset(row_of[name] for name in ids[split])
             if ids[split] and hashes.get(split) != {"sha256": parts[split].fingerprint()}:
-                raise RunError(f"the data of {self.path} has changed: samples of {split} are not what they were")
+                raise RunError(
+                    f"the data of {self.path} has changed: {split} samples differ; restore them, or train again"
+                )
         return parts
 
     def synthesizer(self, sampler: Any = None, fit_on: str | None = None) -> Synthesizer:
-        """The model with a density a class: read back if it was fitted before, else fitted and kept.
+        """Return the model with one density per class, read from the run folder, or else fitted and saved there.
 
         Args:
-            sampler: an instance, a name or a table; the configuration's where it is None.
-            fit_on: ``train``, ``validation`` or ``test``; the configuration's where it is None.
+            sampler: an instance, a name or a table. Default: the configuration's.
+            fit_on: ``train``, ``validation`` or ``test``. Default: the configuration's.
         """
-        wanted = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
-        register_instances(wanted)
+        sampler = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
+        register_instances(sampler)
         split = self._split(fit_on)
         suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
-        name = wanted.name.replace(":", "-")  # which not every file system takes
+        name = sampler.name.replace(":", "-")  # not every file system allows colons
         path = self.path / "samplers" / f"{name}{suffix}.safetensors"
         if path.is_file():
-            kept = Synthesizer.load(path, self.model)
-            if kept.sampler.configuration == wanted.configuration:
-                return kept
-        synthesizer = Synthesizer(self.model, wanted).fit(self._samples(split))
+            saved = Synthesizer.load(path, self.model)
+            if saved.sampler.configuration == sampler.configuration:
+                return saved
+        synthesizer = Synthesizer(self.model, sampler).fit(self._samples(split))
         path.parent.mkdir(exist_ok=True)
         synthesizer.save(path)
         return synthesizer
 
     def compare(self, sampler: Any, split: str | None = None, folds: int = 5) -> HeldOutLikelihood:
-        """How likely latents are under densities of a sampler that were fitted without their patients, class by class.
+        """Return the cross-validated log likelihood of a sampler on the run's latents, by class.
 
         Args:
             sampler: an instance, a name or a table.
-            split: whose latents; those that the run's densities are fitted on where it is None.
-            folds: of whole patients.
+            split: split of the latents. Default: the one that the run's densities are fitted on.
+            folds: number of folds, divided by patient.
         """
         split = self._split(split)
         data = self._samples(split)
-        if split not in self._latents:  # several samplers are compared in turn
+        if split not in self._latents:  # usually several samplers are compared
             self._latents[split] = self.model.embed(data)
         latents, part = self._latents[split], DensitySampler.of(sampler)
         return held_out_likelihood(part, latents, data.labels.tolist(), data.patients, data.classes, folds)
@@ -279,12 +287,12 @@ class Run:
     def _split(self, name: str | None) -> str:
         split = name or self.configuration.density.fit_on
         if split not in SPLITS:
-            raise RunError(f"densities can be fitted on {', '.join(SPLITS)}, not on {split!r}")
+            raise RunError(f"there is no split {split!r} to fit densities on; give one of {', '.join(SPLITS)}")
         return split
 
     def _samples(self, split: str) -> MultimodalDataset:
         if not len(self.splits[split]):
-            raise RunError(f"the run {self.path} has no {split} samples to fit densities on")
+            raise RunError(f"the run {self.path} has no {split} samples to fit densities on; choose another split")
         return self.splits[split]
 
 
@@ -293,25 +301,25 @@ def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Seq
 
     Args:
         path: the folder.
-        data: all samples, where the run was trained on data in memory.
-        parts: the classes that the run used and that are no installed plugins, such as those of a notebook; each is
-            registered for the session.
+        data: all samples, if the run was trained on data in memory.
+        parts: classes of the run that are not installed, such as those of a notebook; they are registered for the
+            session.
 
     Raises:
-        RunError: if it is no run folder, a file in it is damaged, or a part now declares another behavior.
-        PluginError: if a part of it is not installed, and not among ``parts``.
+        RunError: if it is not a run folder, a file is damaged, or a part has another ``behavior_version``.
+        PluginError: if a part is neither installed nor among ``parts``.
 
     Warns:
-        MultimodalVAEWarning: if a part is of another version than the run was trained with.
+        MultimodalVAEWarning: if a part has another version than in the training.
     """
     return Run(Path(path), data, parts)
 
 
 def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:
-    """Read the data, train or go on training, fit the densities; the whole of ``mmvae train``."""
+    """Read the data, train or resume, and fit the densities, as ``mmvae train`` does."""
     out = Path(out)
     if not is_begun(out) and not (out / "config.toml").exists():
-        require_vacant(out)  # before the data is read, which may take long
+        require_vacant(out)  # before reading the data, which may take long
     data = configuration.read_data(progress=None if show else False)
     training, validation, test = configuration.split(data)
     vae = configuration.build(data.classes)
@@ -320,8 +328,8 @@ def train_run(configuration: Configuration, out: str | Path, show: bool = True) 
     if distributed.rank() == 0:
         try:
             run.synthesizer()
-        except SamplerError as error:  # which is no reason to lose the training
+        except SamplerError as error:  # the training is still useful
             warnings.warn(
-                f"the training is done, and no density could be fitted: {error}", MultimodalVAEWarning, stacklevel=2
+                f"the training is done, but no density could be fitted: {error}", MultimodalVAEWarning, stacklevel=2
             )
     return run

@@ -1,4 +1,4 @@
-"""The writing side of a run's folder: begun once, and gone on with by the same training alone."""
+"""The folder of a run while it is trained; only the same training may resume in it."""
 
 import datetime
 import importlib.metadata
@@ -22,13 +22,13 @@ from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 
 Parts = Mapping[SplitName, MultimodalDataset | None]
-"""The training, validation and test samples, by the name of the split."""
+"""Training, validation and test samples, by name of the split."""
 
 State = Literal["training", "interrupted", "failed", "done"]
 
 
 class Status(TypedDict):
-    """How far a training has come."""
+    """Progress of a training."""
 
     state: State
     epochs_done: int
@@ -36,13 +36,13 @@ class Status(TypedDict):
 
 
 class Fingerprint(TypedDict):
-    """What is kept of a split's data."""
+    """Record of a split's data."""
 
     sha256: str
 
 
 class EnvironmentRecord(TypedDict):
-    """The keys of ``environment.json`` that are read back; people read the others."""
+    """The keys of ``environment.json`` that are read back; the others are for people."""
 
     date: str
     distributions: dict[str, str]
@@ -51,11 +51,11 @@ class EnvironmentRecord(TypedDict):
 
 
 class RunFolder:
-    """A run's folder while it is trained.
+    """Folder of a run while it is trained.
 
     Args:
-        path: where it is.
-        epochs: how many there will be.
+        path: the folder.
+        epochs: number of epochs to train.
     """
 
     def __init__(self, path: Path, epochs: int) -> None:
@@ -64,24 +64,24 @@ class RunFolder:
 
     @classmethod
     def begin(cls, path: Path, configuration: Configuration, parts: Parts) -> Self:
-        """Make a folder, or go on with the one that the same training left.
+        """Create the folder, or reopen that of the same training.
 
         Raises:
-            RunError: if the place is taken by anything else, another training included, or cannot be written.
+            RunError: if the folder has other content, such as another training, or cannot be written.
         """
         folder = cls(path, configuration.training.epochs)
         manifest = configuration.data.manifest
-        if manifest is not None:  # relative, so that a run and its data can be moved together
+        if manifest is not None:  # a relative path, so that run and data can be moved together
             configuration = configuration.with_data(manifest=Path(os.path.relpath(manifest, path.resolve())))
         if is_begun(path):
             folder._require_same_configuration(configuration)
             folder._require_same_data(configuration, parts)
             if folder.status["state"] != "done":
-                # What a killed process half wrote, and densities of weights that will not be the last.
-                for left in [*path.glob(".*"), *path.glob("samplers/*")]:
-                    left.unlink()
+                # Temporary files of a killed process, and densities of intermediate weights.
+                for stale in [*path.glob(".*"), *path.glob("samplers/*")]:
+                    stale.unlink()
             return folder
-        if not (path / "config.toml").exists():  # or else it was killed while it made this folder
+        if not (path / "config.toml").exists():  # otherwise a process was killed while creating the folder
             require_vacant(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -95,27 +95,27 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the checkpoint is, while there is one."""
+        """Path of the checkpoint, which is removed when the training is done."""
         return self.path / "checkpoint.safetensors"
 
     @property
     def weights(self) -> Path:
-        """Where the model's weights are."""
+        """Path of the model's weights."""
         return self.path / "model.safetensors"
 
     @property
     def status(self) -> Status:
-        """How far the training has come."""
+        """Progress of the training."""
         return read_json(self.path / "status.json", Status)
 
     def write_status(self, state: State, epochs: int) -> None:
-        """Say how far the training has come."""
+        """Record the progress of the training."""
         write_json(self.path / "status.json", {"state": state, "epochs_done": epochs, "epochs": self.epochs})
 
     def close(self, vae: MultimodalVAE, state: State, epochs: int) -> None:
-        """Leave the weights and the status; a training that is done needs its checkpoint no more.
+        """Write weights and status, and remove the checkpoint of a training that is done.
 
-        What cannot be written after a failure is passed over, since the failure has more to say.
+        After a failed training, errors in writing are ignored, so that they do not hide the failure.
         """
         with suppress(*([RunError] if state == "failed" else [])):
             write_tensors(self.weights, vae.state_dict(), {"format": "multimodal_vae model"})
@@ -129,17 +129,17 @@ class RunFolder:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RunError(f"{self.path / 'config.toml'} is damaged: {one_line(error)}") from error
         now = tomllib.loads(configuration.to_toml())
-        for table in (before, now):  # where and with what samples are read changes nothing in them
+        for table in (before, now):  # keys that do not affect the result
             for key in ("cache", "workers"):
                 table.get("data", {}).pop(key, None)
             table.pop("license", None)
         changed = _difference(before, now)
         if changed:
             *section, key = changed[0]
-            place = f"[{'.'.join(section)}] {key}" if section else key
+            name = f"[{'.'.join(section)}] {key}" if section else key
             raise RunError(
-                f"{self.path} holds a training with another configuration: {place} was {_shown(changed[1])} and is "
-                f"{_shown(changed[2])}; put it back to go on, or choose another place"
+                f"{self.path} has a training with another configuration: {name} was {_format(changed[1])} and is "
+                f"{_format(changed[2])}; restore it to resume, or choose another folder"
             )
 
     def _require_same_data(self, configuration: Configuration, parts: Parts) -> None:
@@ -151,32 +151,32 @@ class RunFolder:
             now = {"sha256": part.fingerprint()} if part else None
             if before != now:
                 raise RunError(
-                    f"{self.path} holds a training on other {name} samples; restore the data, or choose another place"
+                    f"{self.path} has a training on other {name} samples; restore the data, or choose another folder"
                 )
 
 
 def is_begun(path: Path) -> bool:
-    """Whether there is a run's folder: its status is the last thing that is written when it is made."""
+    """Return whether a run folder has been created; its status is written last."""
     return (path / "status.json").is_file()
 
 
-def _difference(before: Any, after: Any, place: tuple[str, ...] = ()) -> tuple[tuple[str, ...], Any, Any] | None:
-    """The first place where two tables differ, with both values."""
+def _difference(before: Any, after: Any, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], Any, Any] | None:
+    """Return the key path of the first difference between two tables, with both values; None if they are equal."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in {**before, **after}:
-            found = _difference(before.get(key), after.get(key), (*place, key))
-            if found:
-                return found
+            difference = _difference(before.get(key), after.get(key), (*path, key))
+            if difference:
+                return difference
         return None
-    return None if before == after else (place, before, after)
+    return None if before == after else (path, before, after)
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return "not set" if value is None else repr(value)
 
 
 def _environment(configuration: Configuration, parts: Parts) -> dict[str, Any]:
-    """What the run stood on: versions, who owns each part, and hashes of the data."""
+    """Return the content of ``environment.json``: versions, records of the parts, and hashes of the data."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

@@ -19,12 +19,18 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Set a module to evaluation mode, without gradients, and restore its mode on exit."""
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Set a module to evaluation mode and restore its mode on exit."""
     training = module.training
     module.eval()
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         module.train(training)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Set a module to evaluation mode, without gradients, and restore its mode on exit."""
+    with evaluation_mode(module), torch.no_grad():
+        yield

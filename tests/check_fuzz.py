@@ -1,6 +1,6 @@
-"""Throws damaged files at every reader: each ends in the library's own error or in a sample, and in nothing else.
+"""Feed damaged files to every reader; each must return a sample or raise one of the library's errors.
 
-Run: ``python tests/check_fuzz.py --count 100000``, with core and plugins installed; it ends with the count that held.
+Run: ``python tests/check_fuzz.py --count 100000``, with core and plugins installed.
 """
 
 import argparse
@@ -45,7 +45,7 @@ WORDS = [*rb"""nan inf -1 1e999 \0 " , ; [ ] = ../ / {} '""".split(), b"\n", b"\
 
 
 def seeds(place: Path) -> dict[str, tuple[bytes, Reader]]:
-    """Whole files by name, and what reads them."""
+    """Return valid files by name, with their readers."""
     pressure, frequency = np.linspace(200, -300, 12), np.geomspace(200, 5000, 9)
     grid = np.random.default_rng(0).uniform(0, 1, (12, 9))
     sweep = {"Pressure": pressure[:, None], "Frequency": frequency[None], "Absorbance": grid}
@@ -74,7 +74,7 @@ def seeds(place: Path) -> dict[str, tuple[bytes, Reader]]:
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:
-    """The same with some bytes altered, lost, doubled or put in."""
+    """Return a copy with bytes flipped, deleted, repeated, inserted or truncated."""
     altered = bytearray(content)
     for _ in range(rng.choice([1, 1, 2, 4, 16])):
         place = rng.randrange(len(altered) + 1)
@@ -93,17 +93,17 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
 
 
 def main() -> None:
-    """Check, and fail with the first input that ends in anything else, which is kept."""
-    parser = argparse.ArgumentParser(description="Throw damaged files at every reader.")
-    parser.add_argument("--count", type=int, default=100_000, help="of inputs in all")
+    """Check all inputs; stop at the first that raises another error, and keep it."""
+    parser = argparse.ArgumentParser(description="Feed damaged files to every reader.")
+    parser.add_argument("--count", type=int, default=100_000, help="number of inputs")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    rng, ends, started = random.Random(given.seed), Counter[str](), time.monotonic()
+    arguments = parser.parse_args()
+    rng, ends, started = random.Random(arguments.seed), Counter[str](), time.monotonic()
     warnings.simplefilter("error")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         files = seeds(place)
-        for number in range(given.count):
+        for number in range(arguments.count):
             name = list(files)[number % len(files)]
             whole, read = files[name]
             content = damaged(whole, rng)
@@ -115,14 +115,14 @@ def main() -> None:
                 ends[f"{name}: refused"] += 1
                 if "\n" in str(error):
                     sys.exit(f"does not hold: one line for {name}\n{error}")
-            except Exception as error:  # noqa: BLE001  (which of them it is, is what is asked)
-                kept = Path(tempfile.gettempdir()) / f"fuzz-{name}"
-                kept.write_bytes(content)
-                sys.exit(f"does not hold: {name} ended in {type(error).__name__}: {error}; kept as {kept}")
+            except Exception as error:  # noqa: BLE001  (any other error is a failure)
+                copy = Path(tempfile.gettempdir()) / f"fuzz-{name}"
+                copy.write_bytes(content)
+                sys.exit(f"does not hold: {name} ended in {type(error).__name__}: {error}; kept as {copy}")
     for end, times in sorted(ends.items()):
         print(f"{end} {times}")
-    print(f"{given.count} inputs in {time.monotonic() - started:.0f} s")
-    print(f"{given.count} passed, 0 failed")
+    print(f"{arguments.count} inputs in {time.monotonic() - started:.0f} s")
+    print(f"{arguments.count} passed, 0 failed")
 
 
 if __name__ == "__main__":

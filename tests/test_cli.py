@@ -210,7 +210,7 @@ def test_an_unknown_sampler(mmvae, trained, tmp_path):
 
 
 def test_what_is_no_run(mmvae, tmp_path):
-    refused(mmvae("sample", tmp_path / "none", "--out", tmp_path / "new"), tmp_path / "none", "no run folder")
+    refused(mmvae("sample", tmp_path / "none", "--out", tmp_path / "new"), tmp_path / "none", "not a run folder")
 
 
 def test_a_damaged_model(mmvae, trained, tmp_path):

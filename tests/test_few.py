@@ -104,7 +104,7 @@ def test_without_any_class_there_is_a_latent_and_nothing_to_draw(prepare, mmvae)
     assert mmvae("encode", "run", "manifest.csv", "--out", "latents.npz")[0] == 0
     code, _, err = mmvae("sample", "run", "--out", "new")
     assert code == 2
-    assert "knows no class" in err
+    assert "has no classes" in err
 
 
 class Items:
@@ -146,7 +146,7 @@ def test_an_evaluation_needs_two_classes(prepare, mmvae):
     assert mmvae("train", "recipe.toml", "--out", "run", "--quiet")[0] == 0
     code, _, err = mmvae("evaluate", "run")
     assert code == 2
-    assert "1 of 2 classes have 2 complete samples each" in err
+    assert "1 of 2 classes have 2 complete samples in the training" in err
     assert "needs two such classes" in err
 
 

@@ -1,4 +1,4 @@
-"""Files from a stranger: refused in one line, no code of theirs run, and memory bounded."""
+"""Untrusted files: refused in one line, without running their code, in bounded memory."""
 
 import csv
 import os
@@ -56,7 +56,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(tmp_path_factory, place, bit):
         tensors, facts = read_tensors(path)
     except mv.RunError as error:
         said = str(error)
-    else:  # blanks of the header may be others, and mean the same
+    else:  # a changed space in the header has no effect
         said = ""
         assert facts == {"fact": "kept"}
         assert all(torch.equal(x, tensors[name]) for name, x in TENSORS.items())
@@ -119,7 +119,7 @@ def test_a_line_of_a_gigabyte_takes_no_gigabyte(tmp_path, letter):
     path = tmp_path / "a.csv"
     with open(path, "wb") as file:
         if letter == "\0":
-            file.truncate(2**30)  # a hole, which takes no disk
+            file.truncate(2**30)  # sparse, so it takes no disk space
         else:
             file.write(letter.encode() * 2**26)
     ran = subprocess.run([sys.executable, "-c", HUGE, str(path)], capture_output=True, text=True)
@@ -127,7 +127,7 @@ def test_a_line_of_a_gigabyte_takes_no_gigabyte(tmp_path, letter):
     *said, megabytes = ran.stdout.splitlines()
     assert len(said) == 2
     assert all("characters, so this is not a table" in line or "field" in line or "NUL" in line for line in said)
-    # 16 MiB of text at up to 4 bytes a letter, a copy or two, and what importing the readers takes.
+    # 16 MiB of text at up to 4 bytes per character, a copy or two, and the imports of the readers.
     assert int(megabytes) < 400
 
 

@@ -1,7 +1,7 @@
-"""Heart beats with their rhythm, cut from the MIT-BIH Arrhythmia Database: makes the file that the example trains on.
+"""Cut heart beats with their rhythm out of the MIT-BIH Arrhythmia Database, and write the file for the example.
 
-Run: ``python examples/ecg/beats.py beats.npz --records mitdb``, where ``mitdb`` holds ``100.hea``, ``100.dat``,
-``100.atr`` and so on; with ``--download`` they are fetched into that folder from PhysioNet first.
+Run: ``python examples/ecg/beats.py beats.npz --records mitdb``, where ``mitdb`` contains ``100.hea``, ``100.dat``,
+``100.atr`` and so on. ``--download`` fetches them from PhysioNet into that folder first.
 
 Source: G. B. Moody and R. G. Mark, "The impact of the MIT-BIH Arrhythmia Database", IEEE Eng. in Med. and Biol. 20,
 2001; PhysioNet, ``mitdb`` 1.0.0, Open Data Commons Attribution License 1.0.
@@ -25,20 +25,22 @@ from multimodal_vae_ecg.records import import_wfdb
 
 RECORDS = ("100", "102", "104", "105", "106", "108", "114", "116", "119", "121", "123", "200")
 TEST = ("105", "114", "119", "123")
-"""Recordings never trained on."""
+"""Held-out recordings."""
 
 BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
-"""Annotations that stand for a beat (PhysioNet's table of codes); the others are rhythm changes, noise and comments."""
+"""Annotation codes of beats, from PhysioNet's table; the other codes are rhythm changes, noise and comments."""
 
 RATE = 128.0
+"""Sampling rate of beats, in Hz."""
+
 BEFORE, AFTER = 0.4, 0.6
-"""Hz, and seconds before and after the R peak."""
+"""Length of a beat before and after its R peak, in seconds."""
 
 HISTORY = 10
-"""Intervals of which the median is the rhythm that a beat came into."""
+"""Number of preceding intervals whose median is the usual interval."""
 
 MOST = (250, 450)
-"""Of other beats and of PVCs, from one recording."""
+"""Largest numbers of other beats and of PVCs from one recording."""
 
 
 def main() -> None:
@@ -46,17 +48,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Cut beats out of the MIT-BIH Arrhythmia Database.")
     parser.add_argument("out", type=Path, help=".npz file to write")
     parser.add_argument("--records", type=Path, required=True, help="folder of WFDB records with .atr annotations")
-    parser.add_argument("--download", action="store_true", help="fetch them there from PhysioNet (mitdb, 12 records)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of beats where there are too many")
+    parser.add_argument("--download", action="store_true", help="fetch 12 records of mitdb from PhysioNet first")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the selection of beats (default 0)")
     given = parser.parse_args()
-    sys.exit(run_command(lambda: make(given.out, given.records, given.download, given.seed)))
+    sys.exit(run_command(lambda: write_beats(given.out, given.records, given.download, given.seed)))
 
 
-def make(out: Path, folder: Path, download: bool = False, seed: int = 0) -> None:
-    """Write beats of all records of the list that a folder holds.
+def write_beats(out: Path, folder: Path, download: bool = False, seed: int = 0) -> None:
+    """Write the beats of all of :data:`RECORDS` in a folder.
 
     Raises:
-        DataError: naming the record.
+        DataError: if records are missing, or one cannot be read.
     """
     wfdb = import_wfdb()
     if download:
@@ -64,11 +66,11 @@ def make(out: Path, folder: Path, download: bool = False, seed: int = 0) -> None
     names = [name for name in RECORDS if (folder / f"{name}.hea").exists()]
     if not set(names) & set(TEST) or not set(names) - set(TEST):
         raise DataError(
-            f"{folder} holds the records {', '.join(names) or 'none'}, and at least one of {', '.join(TEST)} and one "
-            "other are wanted; put the mitdb files there, or ask for --download"
+            f"{folder} holds the records {', '.join(names) or 'none'}; it needs one of {', '.join(TEST)} and one "
+            "other record. Copy the mitdb files there, or use --download"
         )
     rng = np.random.default_rng(seed)
-    parts = [_chosen(beats_of(folder, name), rng) for name in names]
+    parts = [_select(beats_of(folder, name), rng) for name in names]
     ecg, rhythm, y = (np.concatenate([part[key] for part in parts]) for key in ("ecg", "rhythm", "y"))
     group = np.repeat([int(name) for name in names], [len(part["y"]) for part in parts])
     test = np.isin(group, [int(name) for name in TEST])
@@ -85,7 +87,7 @@ def make(out: Path, folder: Path, download: bool = False, seed: int = 0) -> None
 
 
 def beats_of(folder: Path, name: str) -> dict[str, NDArray[Any]]:
-    """All beats of a record that have a window and a history: ``ecg``, ``rhythm`` and ``y``, as the README says."""
+    """Return the beats of a record as :func:`cut_beats` does."""
     path = folder / name
     wfdb = import_wfdb()
     try:
@@ -107,16 +109,18 @@ def beats_of(folder: Path, name: str) -> dict[str, NDArray[Any]]:
 def cut_beats(
     signal: NDArray[np.float64], peaks: NDArray[np.float64], symbols: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """Cut a window round each R peak, and take the intervals beside it.
+    """Cut a window around each R peak, and compute the intervals before and after it.
+
+    Beats without a complete window or without enough preceding intervals are left out.
 
     Args:
         signal: (samples,) at :data:`RATE`.
-        peaks: seconds of every beat, rising.
-        symbols: annotation of each; ``"V"`` is a PVC.
+        peaks: R peaks of all beats in seconds, ascending.
+        symbols: annotation of each beat; ``"V"`` is a PVC.
 
     Returns:
-        ``ecg`` (N, 1, 128) without its median; ``rhythm`` (N, 4): the interval before, the one after, and each over
-        the median of the ten that came earlier, which neither belongs to; ``y`` (N,), 1 for a PVC.
+        ``ecg`` (N, 1, 128) less its median; ``rhythm`` (N, 4): the intervals before and after the beat in seconds, and
+        each divided by the median of the ten preceding intervals; ``y`` (N,), 1 for a PVC.
     """
     intervals = np.diff(peaks)
     ecg, rhythm, y = [], [], []
@@ -138,14 +142,14 @@ def cut_beats(
     }
 
 
-def _chosen(beats: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, Any]:
-    """Keep no more of each class than :data:`MOST`, in their order."""
+def _select(beats: dict[str, NDArray[Any]], rng: np.random.Generator) -> dict[str, Any]:
+    """Select at most :data:`MOST` beats of each class, in order."""
     rows = []
     for label, most in enumerate(MOST):
-        there = np.flatnonzero(beats["y"] == label)
-        rows.append(rng.choice(there, most, replace=False) if len(there) > most else there)
-    kept = np.sort(np.concatenate(rows))
-    return {key: array[kept] for key, array in beats.items()}
+        of_class = np.flatnonzero(beats["y"] == label)
+        rows.append(rng.choice(of_class, most, replace=False) if len(of_class) > most else of_class)
+    selected = np.sort(np.concatenate(rows))
+    return {key: array[selected] for key, array in beats.items()}
 
 
 if __name__ == "__main__":

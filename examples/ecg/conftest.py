@@ -1,4 +1,4 @@
-"""Lets tests and doctests import the example as its scripts do."""
+"""Make the example's modules importable in tests and doctests, as they are when it runs."""
 
 import sys
 from pathlib import Path

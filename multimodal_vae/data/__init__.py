@@ -1,1 +1,1 @@
-"""Data: from files or arrays to batches, with patients kept on one side of every split."""
+"""Data sets from files or arrays, split by patient, and class-balanced batches."""

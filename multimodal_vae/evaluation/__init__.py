@@ -1,1 +1,1 @@
-"""How good generated samples are: functions of arrays, which know nothing of the model that made them."""
+"""Metrics of generated samples: functions of tensors, independent of the model that generated them."""

@@ -1,4 +1,4 @@
-"""How far a figure would move had other patients been met, or another seed been drawn."""
+"""Confidence intervals over patients by the bootstrap, and summaries over seeds."""
 
 import math
 import statistics
@@ -13,10 +13,12 @@ from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import group_numbers
 
 Interval = tuple[float, float]
+Statistic = Callable[[Tensor], float]
+"""A function of row numbers (K,), int64."""
 
 
 def interval(
-    statistic: Callable[[Tensor], float],
+    statistic: Statistic,
     count: int,
     groups: Sequence[str] | None = None,
     resamples: int = 500,
@@ -24,35 +26,34 @@ def interval(
     seed: int = 0,
     replace: bool = True,
 ) -> Interval:
-    """A percentile interval of a statistic of rows, by resampling whole groups (the cluster bootstrap).
+    """Return the percentile interval of a statistic by the cluster bootstrap, which resamples whole groups.
 
-    Samples of one patient resemble each other, so that resampling rows would promise too much. With ``replace=False``,
-    half of the groups are drawn, none twice: where groups differ by chance alone, the mean of a half varies about
-    that of the whole as the bootstrap's does, and statistics that would notice a row met twice, such as distances
-    to neighbors, do not.
+    Samples of one patient are correlated, so resampling rows would give too narrow an interval. With
+    ``replace=False``, each resample holds half of the groups, none twice: its mean varies like that of the bootstrap,
+    and duplicates do not affect statistics such as distances to neighbors.
 
     Args:
-        statistic: of row numbers (K,), int64; what is not finite is left out.
-        count: how many rows there are.
-        groups: (count,), whose each row is; each its own where it is None.
-        resamples: how many draws.
-        level: of confidence.
-        seed: of the draws.
-        replace: draw as many groups as there are with replacement, or half of them without.
+        statistic: function of row numbers; values that are not finite are ignored.
+        count: number of rows.
+        groups: (count,), patient of each row; None: each row is its own group.
+        resamples: number of resamples.
+        level: confidence level.
+        seed: seed of the resamples.
+        replace: draw all groups with replacement, or half of them without.
 
     Returns:
-        Lower and upper bound; NaN where the statistic never was finite.
+        Lower and upper bound; NaN if the statistic is never finite.
 
     Raises:
-        DataError: if there is nothing to resample.
+        DataError: if there are no rows.
 
-    Source: Efron and Tibshirani, *An introduction to the bootstrap* (1993), chapter 13, for the percentile interval;
-        Davison and Hinkley, *Bootstrap methods and their application* (1997), section 3.8, for whole groups; McCarthy,
-        *Pseudo-replication: half samples* (1969), for halves.
+    Source: percentile interval: Efron and Tibshirani, *An introduction to the bootstrap* (1993), chapter 13; whole
+        groups: Davison and Hinkley, *Bootstrap methods and their application* (1997), section 3.8; halves: McCarthy,
+        *Pseudo-replication: half samples* (1969).
 
     Example:
         >>> x = torch.arange(100.0)
-        >>> low, high = interval(lambda rows: float(x[rows].mean()), 100)
+        >>> low, high = interval(mean_of(x), 100)
         >>> low < 49.5 < high
         True
     """
@@ -65,10 +66,10 @@ def interval(
     values = []
     for _ in range(resamples):
         if replace:
-            drawn = rng.integers(len(members), size=len(members))
+            resample = rng.integers(len(members), size=len(members))
         else:
-            drawn = rng.permutation(len(members))[: max(1, len(members) // 2)]
-        value = statistic(torch.from_numpy(np.concatenate([members[group] for group in drawn])))
+            resample = rng.permutation(len(members))[: max(1, len(members) // 2)]
+        value = statistic(torch.from_numpy(np.concatenate([members[group] for group in resample])))
         if math.isfinite(value):
             values.append(value)
     if not values:
@@ -77,14 +78,24 @@ def interval(
     return float(low), float(high)
 
 
+def mean_of(x: Tensor) -> Statistic:
+    """Return the statistic that averages some rows of x, (N,)."""
+    return lambda rows: float(x[rows].double().mean())
+
+
+def median_of(x: Tensor) -> Statistic:
+    """Return the statistic that takes the median of some rows of x, (N,)."""
+    return lambda rows: float(x[rows].median())
+
+
 @dataclass(frozen=True)
 class Seeds:
-    """One figure of several runs that differ in their seed alone.
+    """One metric of several runs that differ only in their seed.
 
     Attributes:
-        mean: over the seeds.
-        spread: standard deviation between them, with n - 1; None for one seed, of which nothing is known.
-        count: how many.
+        mean: mean over the seeds.
+        spread: standard deviation between them, with n - 1; None for one seed.
+        count: number of seeds.
     """
 
     mean: float
@@ -93,10 +104,10 @@ class Seeds:
 
 
 def over_seeds(values: Iterable[float]) -> Seeds:
-    """Summarize one figure over seeds.
+    """Summarize one metric over seeds.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there are no values.
 
     Example:
         >>> over_seeds([1.0, 2.0, 3.0])
@@ -105,7 +116,7 @@ def over_seeds(values: Iterable[float]) -> Seeds:
     values = list(values)
     if not values:
         raise DataError("there is no seed to summarize")
-    # statistics.stdev fails on what is not finite, such as the figure of a run that collapsed.
+    # statistics.stdev fails on values that are not finite, such as the metric of a collapsed run.
     finite = all(map(math.isfinite, values))
     spread = (statistics.stdev(values) if finite else math.nan) if len(values) > 1 else None
     return Seeds(statistics.fmean(values), spread, len(values))

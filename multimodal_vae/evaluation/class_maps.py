@@ -1,4 +1,4 @@
-"""Class means and spreads, element by element: whether a class looks right on the average."""
+"""Mean and spread of each class, element by element."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from multimodal_vae.evaluation.samples import same_classes
 
 @dataclass(frozen=True)
 class ClassMaps:
-    """What a class looks like on the average.
+    """Mean and spread of a class.
 
     Attributes:
         mean: (*shape), in the modality's unit.
@@ -23,14 +23,14 @@ class ClassMaps:
 
 
 def class_maps(x: Tensor, labels: Tensor) -> dict[int, ClassMaps]:
-    """Mean and spread of each class, at each element.
+    """Compute the mean and spread of each class at each element.
 
     Args:
         x: (N, *shape) of one modality.
         labels: (N,).
 
     Raises:
-        DataError: naming a class of a single sample, which has no spread.
+        DataError: if a class has a single sample.
 
     Example:
         >>> class_maps(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 0]))[0].mean
@@ -40,16 +40,16 @@ def class_maps(x: Tensor, labels: Tensor) -> dict[int, ClassMaps]:
     for label in torch.unique(labels).tolist():
         rows = x[labels == label]
         if len(rows) < 2:
-            raise DataError(f"class {label} has one sample, and a spread needs two")
+            raise DataError(f"class {label} has one sample; a spread needs two")
         maps[int(label)] = ClassMaps(rows.mean(0), rows.std(0))
     return maps
 
 
 def map_differences(x: Tensor, labels: Tensor, y: Tensor, y_labels: Tensor) -> dict[int, tuple[float, float]]:
-    """Mean absolute difference of the mean maps, and of the spread maps, of each class, in the modality's unit.
+    """Return the mean absolute difference of mean maps and of spread maps per class, in the modality's unit.
 
-    Sampling error is part of it: the means of two sets of n real samples differ by some 1.13 σ / √n (Gaussian, σ the
-    element's spread), so a small test set hides a generator's error; compare with a large cohort where there is one.
+    It includes sampling error: the means of two sets of n real samples differ by about 1.13 σ / √n (Gaussian, σ the
+    element's spread). A small test set therefore hides a generator's error; use a large one if there is one.
 
     Example:
         >>> labels = torch.tensor([0, 0])
@@ -68,9 +68,9 @@ def map_differences(x: Tensor, labels: Tensor, y: Tensor, y_labels: Tensor) -> d
 
 
 def spread_ratio(x: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> float:
-    """Within-class standard deviation of samples over that of real ones: below one where classes have collapsed.
+    """Return the within-class standard deviation of samples over that of real ones; below one for collapsed classes.
 
-    By class the root of the total variance, over all elements; averaged over classes.
+    The standard deviation is the root of the total variance over all elements; ratios are averaged over classes.
 
     Example:
         >>> real, labels = torch.randn(20, 3), torch.arange(20) % 2

@@ -9,8 +9,8 @@ from multimodal_vae.errors import DataError
 def closest_record(x: Tensor, records: Tensor) -> Tensor:
     """Return the distance of each sample to its nearest training record, zero for a copy.
 
-    Compare with real samples of other patients: a much lower median means that the generator memorized records, or
-    draws samples more typical than any real one. The median does not show single copies; the lowest distances do.
+    Compare with real samples of other patients: a much lower median means that the generator memorizes records or
+    generates samples more typical than real ones. The lowest distances show single copies; the median does not.
 
     Args:
         x: (N, D), features of generated or held-out samples.

@@ -1,4 +1,4 @@
-"""How much of what tells samples of one class apart survives a reconstruction."""
+"""R² of reconstructions within classes: whether they keep the differences between individuals."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class WithinClass:
-    """Sums of squares, sample by sample, from which R² is made.
+    """Sums of squares per sample, from which R² is computed.
 
     Attributes:
         residual: (N,), squared distance of each sample to its reconstruction.
@@ -19,21 +19,21 @@ class WithinClass:
     within: Tensor
 
     def r2(self, rows: Tensor | None = None) -> float:
-        """R² of all samples, or of some rows of them; NaN where they do not differ from their class's mean."""
+        """Return R² of all samples or of some rows; NaN if they do not differ from their class mean."""
         residual, within = (x if rows is None else x[rows] for x in (self.residual, self.within))
         return float(1 - residual.sum() / within.sum()) if float(within.sum()) > 0 else float("nan")
 
 
 def within_class(real: Tensor, reconstructed: Tensor, labels: Tensor) -> WithinClass:
-    """R² within classes: one for perfect reconstructions, zero for class means, negative for worse than those.
+    """Compute R² within classes: one for perfect reconstructions, zero for class means, negative for worse.
 
     ``R² = 1 - Σ|x - x̂|² / Σ|x - mean of x's class|²``, over all samples and elements, after the coefficient of
-    determination. The elements that vary most weigh most, so that it says little of fine detail: see
+    determination. Elements of large variance dominate, so it is insensitive to fine detail; see
     :mod:`multimodal_vae.evaluation.sharpness`.
 
     Args:
         real: (N, *shape) of one modality.
-        reconstructed: the same samples, as they come back.
+        reconstructed: (N, *shape), reconstructions of the same samples.
         labels: (N,).
 
     Example:

@@ -1,4 +1,4 @@
-"""A small network that learns to say what samples are, for the judgment of others."""
+"""Judges: small classifiers trained on real samples to rate generated ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from multimodal_vae.files import file_sha256, read_json, read_tensors, write_jso
 from multimodal_vae.scopes import evaluating, seeded
 
 VERSION = 2
-"""Of what a judge's weights mean; raised when its networks change."""
+"""Version of the networks; saved judges of another version are refused."""
 
 
 @dataclass(frozen=True)
 class JudgeOutput:
-    """What a judge says of samples.
+    """Predictions of a judge.
 
     Attributes:
-        features: (N, F), what its last layer looks at.
+        features: (N, F), input of the last layer.
         probabilities: (N, classes).
-        causes: (N,) by name, in the unit they were learned in.
+        causes: (N,) by name, in the unit of the training samples.
     """
 
     features: Tensor
@@ -35,26 +35,26 @@ class JudgeOutput:
 
     @property
     def labels(self) -> Tensor:
-        """The likeliest class of each sample, (N,)."""
+        """Most probable class of each sample, (N,)."""
         return self.probabilities.argmax(1)
 
 
 class Judge(nn.Module):
-    """A classifier of one modality or of several together, which may read causes as well.
+    """A classifier of one or several modalities together that may also estimate causes.
 
-    Each modality has three convolutions over its space, whatever its dimensions, or a linear layer where it has none;
-    what they find is joined into a vector of features, from which one linear layer gives classes and causes.
+    Each modality passes three convolutions over up to three spatial dimensions, or a linear layer if it is a vector.
+    Their outputs are joined into one feature vector, from which a linear layer predicts classes and causes.
 
     Args:
-        shapes: of one sample, by modality: (channels, *space), or (size,) of a vector.
-        classes: names of the classes; a label is an index into them.
-        causes: names of the numbers to read.
-        width: features of the first convolution.
-        features: length of the vector of features.
+        shapes: shape of one sample per modality: (channels, *space), or (size,) for a vector.
+        classes: names of the classes; labels are indices into them.
+        causes: names of the causes to estimate.
+        width: channels of the first convolution.
+        features: length of the feature vector.
 
     Example:
         >>> judge = Judge({"image": (1, 16, 16), "age": (1,)}, ["well", "ill"])
-        >>> judge.read({"image": torch.zeros(3, 1, 16, 16), "age": torch.zeros(3, 1)}).probabilities.shape
+        >>> judge.predict({"image": torch.zeros(3, 1, 16, 16), "age": torch.zeros(3, 1)}).probabilities.shape
         torch.Size([3, 2])
     """
 
@@ -82,25 +82,25 @@ class Judge(nn.Module):
 
     @property
     def modalities(self) -> list[str]:
-        """Names of what it looks at."""
+        """Names of the modalities that the judge uses."""
         return list(self.shapes)
 
     def forward(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (N, F), logits (N, classes) and causes (N, causes), these in standard deviations."""
+        """Return features (N, F), logits (N, classes) and standardized causes (N, causes)."""
         for name, shape in self.shapes.items():
             if name not in values or list(values[name].shape[1:]) != shape:
-                seen = tuple(values[name].shape[1:]) if name in values else "no such modality"
-                raise DataError(f"the judge learned from {name!r} of shape {tuple(shape)}, and sees {seen}")
-        found = [trunk(values[name]) for name, trunk in zip(self.shapes, self._trunks, strict=True)]
-        features = self._join(torch.cat(found, 1))
+                given = f"they have shape {tuple(values[name].shape[1:])}" if name in values else "there are none"
+                raise DataError(f"the judge needs samples of {name!r} of shape {tuple(shape)}, but {given}")
+        outputs = [trunk(values[name]) for name, trunk in zip(self.shapes, self._trunks, strict=True)]
+        features = self._join(torch.cat(outputs, 1))
         logits, causes = self._head(features).split([len(self.classes), len(self.causes)], 1)
         return features, logits, causes
 
-    def read(self, values: Mapping[str, Tensor], batch: int = 256) -> JudgeOutput:
-        """Judge samples (N, *shape) by modality; others than its own are not looked at.
+    def predict(self, values: Mapping[str, Tensor], batch: int = 256) -> JudgeOutput:
+        """Predict classes and causes of samples (N, *shape) per modality; other modalities are ignored.
 
         Raises:
-            DataError: if a modality is missing, or of another shape.
+            DataError: if a modality is missing or has another shape.
         """
         device = self._center.device
         known = [name for name in self.shapes if name in values]
@@ -115,11 +115,11 @@ class Judge(nn.Module):
         return JudgeOutput(features, logits.softmax(1), dict(zip(self.causes, causes.unbind(1), strict=True)))
 
     def save(self, path: Path) -> None:
-        """Write the weights to ``path`` (.safetensors), and beside them a .json that says what they are."""
+        """Write the weights to ``path`` (.safetensors) and their description to a .json file of the same name."""
         write_tensors(path, self.state_dict(), {})
         write_json(
             path.with_suffix(".json"),
-            _Facts(
+            _Description(
                 version=VERSION,
                 sha256=file_sha256(path),
                 shapes=self.shapes,
@@ -132,22 +132,24 @@ class Judge(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a judge back.
+        """Load a judge.
 
         Raises:
-            RunError: if a file is missing, damaged, of another version, or the two do not belong together.
+            RunError: if a file is missing, damaged or of another version, or if the two files do not match.
         """
-        facts = read_json(path.with_suffix(".json"), _Facts)
+        facts = read_json(path.with_suffix(".json"), _Description)
         if facts["version"] != VERSION:
-            raise RunError(f"{path} is a judge of version {facts['version']}, and this is {VERSION}; train it anew")
+            raise RunError(
+                f"{path} is a judge of version {facts['version']}; this package needs {VERSION}; train a new one"
+            )
         tensors, _ = read_tensors(path)
         if facts["sha256"] != file_sha256(path):
-            raise RunError(f"{path} and its .json do not belong together: the checksum is another")
+            raise RunError(f"{path} and its .json do not match: the checksums differ")
         judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
         try:
             judge.load_state_dict(tensors)
         except RuntimeError as error:
-            raise RunError(f"{path} does not hold the weights of the judge that its .json tells of") from error
+            raise RunError(f"{path} does not hold the weights that its .json describes") from error
         return judge.eval()
 
 
@@ -162,36 +164,38 @@ def train_judge(
     width: int = 16,
     seed: int = 0,
 ) -> Judge:
-    """Train a judge: cross-entropy with classes counted alike, and squared error of causes in standard deviations.
+    """Train a judge with class-balanced cross-entropy and the squared error of standardized causes.
 
-    A judge should have learned from samples that no generator has seen, or at least apart from it, and with the
-    augmentation that the generator was trained with: otherwise it takes an augmented look for a foreign one.
+    Train it on samples that the generator has not seen, or at least independently of it, and with the generator's
+    augmentation; otherwise the judge takes augmented samples for unfamiliar ones.
 
     Args:
-        samples: what to learn from; causes as well where they are known.
+        samples: training samples, with causes if known.
         classes: names of the classes.
-        modalities: at which to look; all where it is None.
-        augment: by modality, a function of a batch (N, *shape) that gives another.
-        epochs: how often to see each sample.
-        batch: samples of a step.
-        learning_rate: the highest; it falls to zero along a cosine.
-        width: of the judge.
-        seed: of weights, order and augmentation.
+        modalities: modalities to use; None: all.
+        augment: augmentation of a batch (N, *shape), by modality.
+        epochs: passes over the samples.
+        batch: samples per step.
+        learning_rate: initial learning rate; it falls to zero along a cosine.
+        width: channels of the first convolution.
+        seed: seed of weights, order and augmentation.
 
     Raises:
-        DataError: if there are too few samples, or a label is no class.
+        DataError: if there are fewer than two samples, or a label is out of range.
 
     Example:
         >>> labels = torch.arange(64) % 2
         >>> samples = LabeledSamples({"x": 4 * labels[:, None] + torch.randn(64, 3)}, labels)
         >>> judge = train_judge(samples, ["low", "high"], epochs=10)
-        >>> float((judge.read(samples.values).labels == labels).double().mean()) > 0.9
+        >>> float((judge.predict(samples.values).labels == labels).double().mean()) > 0.9
         True
     """
     if len(samples) < 2:
-        raise DataError(f"a judge learns from two samples at least, and there are {len(samples)}")
+        raise DataError(f"a judge needs at least two samples; there are {len(samples)}")
     if int(samples.labels.max()) >= len(classes):
-        raise DataError(f"label {int(samples.labels.max())} is none of the {len(classes)} classes {list(classes)}")
+        raise DataError(
+            f"label {int(samples.labels.max())} is out of range for {len(classes)} classes, {list(classes)}"
+        )
     values = {name: samples.values[name].detach().cpu().float() for name in modalities or samples.values}
     with seeded(seed):
         judge = Judge({name: list(x.shape[1:]) for name, x in values.items()}, classes, list(samples.causes), width)
@@ -209,11 +213,11 @@ def train_judge(
                 rows = order[start : start + batch]
                 if len(rows) == 1:  # batch norm needs two
                     rows = order[-2:]
-                seen = {name: (augment or {}).get(name, _as_it_is)(x[rows]) for name, x in values.items()}
-                _, logits, read = judge(seen)
+                inputs = {name: (augment or {}).get(name, _identity)(x[rows]) for name, x in values.items()}
+                _, logits, estimates = judge(inputs)
                 loss = F.cross_entropy(logits, samples.labels[rows], weight)
                 if causes is not None:
-                    loss = loss + F.mse_loss(read, (causes[rows] - judge._center) / judge._scale)
+                    loss = loss + F.mse_loss(estimates, (causes[rows] - judge._center) / judge._scale)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -221,7 +225,7 @@ def train_judge(
     return judge.eval()
 
 
-class _Facts(TypedDict):
+class _Description(TypedDict):
     version: int
     sha256: str
     shapes: dict[str, list[int]]
@@ -232,7 +236,7 @@ class _Facts(TypedDict):
 
 
 class _Standardize(nn.Module):
-    """Channels as they are in training: mean zero, standard deviation one."""
+    """Scale channels to mean zero and standard deviation one, as in training."""
 
     mean: Tensor
     deviation: Tensor
@@ -252,17 +256,19 @@ _CONVOLUTION: dict[int, tuple[type[nn.Module], type[nn.Module], type[nn.Module]]
     3: (nn.Conv3d, nn.BatchNorm3d, nn.AdaptiveAvgPool3d),
 }
 _CELLS = 4
-"""Cells a side in which features are averaged: where something is matters as much as that it is there."""
+"""Cells per side in which features are averaged, so that position matters."""
 
 
 def _trunk(shape: Sequence[int], width: int) -> tuple[nn.Module, int]:
-    """A network for samples of one shape, and the length of what it gives."""
+    """Return a network for samples of one shape, and the length of its output."""
     channels, *space = shape
     first = _Standardize(channels, len(space))
     if not space:
         return nn.Sequential(first, nn.Linear(channels, 4 * width), nn.ReLU()), 4 * width
     if len(space) not in _CONVOLUTION:
-        raise DataError(f"a judge looks at vectors and at up to three dimensions of space, not at samples of {shape}")
+        raise DataError(
+            f"a judge supports vectors and up to three spatial dimensions, not samples of shape {tuple(shape)}"
+        )
     convolution, norm, pool = _CONVOLUTION[len(space)]
     layers: list[nn.Module] = [first]
     for inputs, outputs in ((channels, width), (width, 2 * width), (2 * width, 4 * width)):
@@ -274,7 +280,7 @@ def _trunk(shape: Sequence[int], width: int) -> tuple[nn.Module, int]:
 
 
 def _standardize(judge: Judge, values: Mapping[str, Tensor], samples: LabeledSamples) -> None:
-    """Take means and standard deviations of modalities and causes from the training samples."""
+    """Set means and standard deviations of modalities and causes from the training samples."""
     for x, trunk in zip(values.values(), judge._trunks, strict=True):
         first = cast(_Standardize, cast(nn.Sequential, trunk)[0])
         over = [0, *range(2, x.dim())]
@@ -289,5 +295,5 @@ def _or_one(deviation: Tensor) -> Tensor:
     return torch.where(deviation > 0, deviation, 1.0)
 
 
-def _as_it_is(x: Tensor) -> Tensor:
+def _identity(x: Tensor) -> Tensor:
     return x

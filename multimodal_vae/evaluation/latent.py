@@ -1,4 +1,4 @@
-"""How well classes can be told apart in the latent, or in anything else."""
+"""Separability of the classes in the latent or in any other representation."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,18 +20,18 @@ def cross_validated_labels(
     folds: int = 5,
     seed: int = 0,
 ) -> Tensor:
-    """The label that a classifier gives each sample when it has learned from other patients only.
+    """Predict each sample's label by a classifier trained on other patients.
 
-    Asked of embeddings and of the samples themselves, with the same classifier, it tells what the latent gained or
-    lost. The balanced accuracy of the answer is the figure.
+    The balanced accuracy of these labels is the metric. Comparing embeddings with the samples themselves, with the
+    same classifier, shows what the latent gains or loses.
 
     Args:
-        values: (N, *shape) by modality; embeddings are ``{"latent": z}``.
+        values: (N, *shape) per modality; for embeddings ``{"latent": z}``.
         labels: (N,).
-        groups: (N,), whose each sample is; each its own where it is None.
-        classifier: what learns; quadratic discrimination after principal components where it is None.
-        folds: how many.
-        seed: of the folds.
+        groups: (N,), patient of each sample; None: each sample is its own group.
+        classifier: the classifier; None: quadratic discriminant analysis of principal components.
+        folds: number of folds.
+        seed: seed of the folds.
 
     Returns:
         Labels (N,).
@@ -48,13 +48,13 @@ def cross_validated_labels(
     """
     numbers = group_numbers(groups, len(labels))
     for label in torch.unique(labels).tolist():
-        held = len(np.unique(numbers[(labels == label).numpy()]))
-        if held < folds:
-            raise DataError(f"class {label} has {held} groups and there are {folds} folds; take fewer folds")
+        count = len(np.unique(numbers[(labels == label).numpy()]))
+        if count < folds:
+            raise DataError(f"class {label} has {count} groups, but there are {folds} folds; use fewer folds")
     classifier = classifier or PixelClassifier()
     predicted = torch.zeros_like(labels)
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for kept, held_out in split.split(np.zeros(len(labels)), labels.numpy(), numbers):
-        classifier.fit({name: x[kept] for name, x in values.items()}, labels[kept])
+    for train, held_out in split.split(np.zeros(len(labels)), labels.numpy(), numbers):
+        classifier.fit({name: x[train] for name, x in values.items()}, labels[train])
         predicted[held_out] = classifier.predict({name: x[held_out] for name, x in values.items()})
     return predicted

@@ -36,8 +36,8 @@ def neighbors(real: Tensor, generated: Tensor, k: int = 5) -> Neighbors:
 
     Precision is the share of generated samples in a real ball; recall is the share of real samples in a generated
     ball. An outlier's large ball raises both. Density counts the real balls that hold a generated sample; coverage is
-    the share of real balls that hold one. All depend on k, the features and the number of samples: use equally many of
-    both, and compare with real against real. Distances are computed in blocks.
+    the share of real balls that hold one. All depend on k, the features and the number of samples: use equally many
+    of both, and compare with real against real. Distances are computed in blocks.
 
     Args:
         real: (N, D), N above k.

@@ -1,4 +1,4 @@
-"""Samples of several modalities as one short vector, and back."""
+"""Joint principal components of several modalities."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -13,13 +13,13 @@ from multimodal_vae.errors import DataError
 
 
 class JointPCA:
-    """Principal components of all modalities together, each scaled to a total variance of one first.
+    """Principal components of all modalities together, after scaling each to a total variance of one.
 
-    Without the scaling, the modality with most numbers, or the largest unit, would be the only one.
+    Without scaling, the modality with the most elements or the largest values would dominate.
 
     Args:
-        components: how many, at most; never more than rows - 1 or than there are numbers.
-        seed: of the randomized solver.
+        components: maximum number of components; limited by the number of rows - 1 and of elements.
+        seed: seed of the randomized solver.
 
     Example:
         >>> values = {"a": torch.randn(20, 3, 4), "b": torch.randn(20, 2)}
@@ -34,10 +34,10 @@ class JointPCA:
         self._fitted: PCA | None = None
 
     def fit(self, values: Mapping[str, Tensor]) -> Self:
-        """Learn scales and components from (N, *shape) by modality, N at least 2."""
+        """Fit scales and components to (N, *shape) per modality, N at least 2."""
         count = min((len(x) for x in values.values()), default=0)
         if count < 2:
-            raise DataError(f"principal components need two samples at least, and there are {count}")
+            raise DataError(f"principal components need at least two samples; there are {count}")
         self._shapes = {name: tuple(x.shape[1:]) for name, x in values.items()}
         variances = {name: float(x.detach().flatten(1).double().var(0).sum()) for name, x in values.items()}
         self._scales = {name: variance**0.5 or 1.0 for name, variance in variances.items()}
@@ -46,11 +46,11 @@ class JointPCA:
         return self
 
     def transform(self, values: Mapping[str, Tensor]) -> Tensor:
-        """The scores of samples, (N, components)."""
+        """Return the scores of samples, (N, components)."""
         return torch.from_numpy(self._pca.transform(self._flat(values)))
 
     def inverse(self, scores: Tensor) -> dict[str, Tensor]:
-        """The samples that have such scores, (N, *shape) by modality."""
+        """Return the samples with the given scores, (N, *shape) per modality."""
         flat = torch.from_numpy(self._pca.inverse_transform(scores.numpy()))
         samples, start = {}, 0
         for name, shape in self._shapes.items():
@@ -62,7 +62,7 @@ class JointPCA:
     @property
     def _pca(self) -> PCA:
         if self._fitted is None:
-            raise DataError("the principal components have not been learned; call fit first")
+            raise DataError("the principal components are not fitted; call fit first")
         return self._fitted
 
     def _flat(self, values: Mapping[str, Tensor]) -> NDArray[np.float64]:

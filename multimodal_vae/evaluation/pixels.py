@@ -1,4 +1,4 @@
-"""A classifier of samples as they are, pixel by pixel, with nothing learned but a few linear directions."""
+"""A classifier of the samples themselves by principal components and discriminant analysis."""
 
 from collections.abc import Mapping
 from typing import Literal, Self
@@ -13,19 +13,19 @@ from torch import Tensor
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.pca import JointPCA
 
-FEWEST = 4
-"""Samples of a class from which a classifier can be learned at all."""
+MIN_PER_CLASS = 4
+"""Samples per class that a classifier needs."""
 
 
 class PixelClassifier:
     """Principal components of all modalities together, then scikit-learn's quadratic or logistic discrimination.
 
-    Classes count alike, however many samples they have.
+    Classes have equal weight, whatever their number of samples.
 
     Args:
-        kind: ``"qda"``, a Gaussian a class; or ``"logistic"``, linear.
-        components: how many principal components; for ``"qda"`` at most half the smallest class.
-        seed: of the principal components' solver.
+        kind: ``"qda"``, a Gaussian per class; or ``"logistic"``, linear.
+        components: number of principal components; for ``"qda"`` at most half the size of the smallest class.
+        seed: seed of the PCA solver.
 
     Example:
         >>> x, labels = torch.cat([torch.randn(20, 2), 5 + torch.randn(20, 2)]), torch.arange(40) // 20
@@ -39,14 +39,16 @@ class PixelClassifier:
         self.seed = seed
 
     def fit(self, values: Mapping[str, Tensor], labels: Tensor) -> Self:
-        """Learn from (N, *shape) by modality and labels (N,).
+        """Fit to (N, *shape) per modality and labels (N,).
 
         Raises:
-            DataError: if there is but one class, or one with fewer than :data:`FEWEST` samples.
+            DataError: if there is a single class, or one with fewer than :data:`MIN_PER_CLASS` samples.
         """
         counts = torch.unique(labels, return_counts=True)[1]
-        if len(counts) < 2 or int(counts.min()) < FEWEST:
-            raise DataError(f"a classifier needs two classes with {FEWEST} samples each; there are {counts.tolist()}")
+        if len(counts) < 2 or int(counts.min()) < MIN_PER_CLASS:
+            raise DataError(
+                f"a classifier needs two classes with {MIN_PER_CLASS} samples each; there are {counts.tolist()}"
+            )
         components = self.components
         if self.kind == "qda":
             components = min(components, int(counts.min()) // 2)
@@ -59,16 +61,16 @@ class PixelClassifier:
         return self
 
     def predict(self, values: Mapping[str, Tensor]) -> Tensor:
-        """The label of each sample, (N,)."""
+        """Return the label of each sample, (N,)."""
         return torch.from_numpy(self._model.predict(self._pca.transform(values).numpy()))
 
 
 def balanced_accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """The share of each class that is labeled rightly, averaged over the classes that occur.
+    """Return the share of correct labels per class, averaged over the classes that occur.
 
     Example:
         >>> balanced_accuracy(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0]))
         0.75
     """
-    right = (predicted == labels).double()
-    return float(torch.stack([right[labels == label].mean() for label in torch.unique(labels)]).mean())
+    correct = (predicted == labels).double()
+    return float(torch.stack([correct[labels == label].mean() for label in torch.unique(labels)]).mean())

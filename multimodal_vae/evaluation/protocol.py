@@ -1,4 +1,4 @@
-"""All figures of one generator, each beside what real samples and the simplest rival reach."""
+"""All metrics of one generator, each with its value for real samples and for the Gaussian baseline."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.baseline import GaussianBaseline
-from multimodal_vae.evaluation.bootstrap import Interval, interval
+from multimodal_vae.evaluation.bootstrap import Interval, Statistic, interval, mean_of, median_of
 from multimodal_vae.evaluation.class_maps import map_differences
 from multimodal_vae.evaluation.coherence import agreement, within_class_coherence, within_class_correlation
 from multimodal_vae.evaluation.copying import closest_record
@@ -26,7 +26,7 @@ from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.evaluation.purity import purity
 from multimodal_vae.evaluation.result import Aim, MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples, group_numbers, same_classes
-from multimodal_vae.evaluation.sharpness import BANDS, energy, reproduced
+from multimodal_vae.evaluation.sharpness import BANDS, energy, reproduced_energy
 from multimodal_vae.evaluation.utility import Utility, utility
 
 
@@ -44,89 +44,88 @@ def evaluate(
     resamples: int = 200,
     seed: int = 0,
 ) -> list[MetricResult]:
-    """Measure what a generator made, from arrays alone.
+    """Compute all metrics of generated samples, given as tensors.
 
-    Real samples and draws of the Gaussian baseline go through the same measures in the generated samples' place. For
-    that, all are cut to the same number of each class; for utility, to no more than there are training samples.
-    Measures that judge samples by themselves (purity, coherence, copying) take the held-out samples for real, since
-    judges may know the training samples; those that compare with the held-out samples take the training samples.
+    The same metrics of real samples and of the Gaussian baseline's samples serve as references. All sets are cut to
+    equal numbers per class; for utility, to at most the number of training samples. Metrics of a set by itself
+    (purity, coherence, copying) use the held-out samples as real ones, since judges may know the training samples;
+    metrics of differences from the held-out samples use the training samples.
 
     Args:
-        train: real samples that the generator learned from.
+        train: real samples that the generator was trained on.
         held_out: real samples of other patients, with their groups.
-        generated: new samples; labels are the classes that were asked for.
-        judges: one that looks at all modalities, and best one of each modality, without which there is no coherence;
-            trained apart.
-        reconstructions: of the held-out samples, (N, *shape) by modality.
-        embeddings: of the held-out samples, (N, latent_dim).
-        references: the held-out samples free of noise, where that is known.
-        bands: edges of the bands of frequency in which sharpness is measured, in cycles per element.
-        k: which neighbor bounds a neighborhood.
-        components: how many principal components of each judge's features to look for coherence within a class in.
-        resamples: of the bootstrap.
-        seed: of all that is drawn.
+        generated: generated samples with their target labels.
+        judges: one judge of all modalities and, for coherence, one of each modality; trained independently.
+        reconstructions: reconstructions of the held-out samples, (N, *shape) per modality.
+        embeddings: embeddings of the held-out samples, (N, latent_dim).
+        references: the held-out samples without noise, if known.
+        bands: edges of the frequency bands for sharpness, in cycles per element.
+        k: rank of the neighbor that sets the size of a neighborhood.
+        components: principal components of each judge's features used for coherence within classes.
+        resamples: number of bootstrap resamples.
+        seed: seed of all random choices.
 
     Returns:
-        Figures, in a fixed order; what could not be asked for lack of an argument is left out.
+        Results in a fixed order; metrics whose arguments are missing are left out.
 
     Raises:
-        DataError: if no judge looks at all modalities, or the classes or modalities are not the same.
+        DataError: if no judge uses all modalities, or if classes or modalities differ.
     """
     names = list(train.values)
     for other in (held_out, generated):
         same_classes(train.labels, other.labels)
         if set(other.values) != set(names):
-            raise DataError(f"the modalities compared are {names} and {list(other.values)}; give the same")
+            raise DataError(f"the sets compared have the modalities {names} and {list(other.values)}; give the same")
     joint = next((judge for judge in judges if set(judge.modalities) == set(names)), None)
     if joint is None:
-        raise DataError(f"no judge looks at all of {names}; train one with train_judge")
+        raise DataError(f"no judge uses all of {names}; train one with train_judge")
     single = {judge.modalities[0]: judge for judge in judges if len(judge.modalities) == 1}
-    between = partial(interval, resamples=resamples, seed=seed)
+    bootstrap = partial(interval, resamples=resamples, seed=seed)
     baseline = GaussianBaseline(seed=seed).fit(train)
 
     counts = {c: min(each.counts()[c] for each in (train, held_out, generated)) for c in train.counts()}
-    real, known, new = (each.cut(counts, seed) for each in (held_out, train, generated))
-    rival = baseline.sample(counts, seed)
+    real, known, new = (each.subsample(counts, seed) for each in (held_out, train, generated))
+    gaussian = baseline.sample(counts, seed)
 
     features = _Features.of(joint, train)
-    compare = partial(_comparison, real=real, features=features, bands=bands, k=k, between=between)
+    compare = partial(_comparison, real=real, features=features, bands=bands, k=k, bootstrap=bootstrap)
     pca = {
-        name: JointPCA(components, seed).fit({name: judge.read(train.values).features})
+        name: JointPCA(components, seed).fit({name: judge.predict(train.values).features})
         for name, judge in single.items()
     }
-    judged = partial(
-        _by_itself, train=train, joint=joint, features=features, single=single, pca=pca, between=between, seed=seed
+    rate = partial(
+        _rating, train=train, joint=joint, features=features, single=single, pca=pca, bootstrap=bootstrap, seed=seed
     )
 
-    plenty = {c: min(train.counts()[c], generated.counts()[c]) for c in counts}
-    useful = utility(train, generated.cut(plenty, seed), held_out, seed=seed)
-    useful_rival = utility(train, baseline.sample(plenty, seed + 1), held_out, seed=seed)
+    most = {c: min(train.counts()[c], generated.counts()[c]) for c in counts}
+    useful = utility(train, generated.subsample(most, seed), held_out, seed=seed)
+    useful_baseline = utility(train, baseline.sample(most, seed + 1), held_out, seed=seed)
     return [
-        *_latent(held_out, embeddings, between, seed),
-        *_individuality(held_out, reconstructions, baseline, between),
-        *_beside(compare(new), compare(known), compare(rival)),
+        *_latent(held_out, embeddings, bootstrap, seed),
+        *_individuality(held_out, reconstructions, baseline, bootstrap),
+        *_with_references(compare(new), compare(known), compare(gaussian)),
         *_reproduced(held_out, reconstructions, references or held_out.values, baseline, bands),
-        *_beside(judged(new), judged(real), judged(rival)),
-        *_utility(useful, useful_rival, held_out, between),
+        *_with_references(rate(new), rate(real), rate(gaussian)),
+        *_utility(useful, useful_baseline, held_out, bootstrap),
     ]
 
 
-_Between = Callable[..., Interval]
+_Bootstrap = Callable[..., Interval]
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A figure without its context; the interval is worked out only where it is asked for."""
+    """A metric of one set; its interval is computed only for the generated samples."""
 
     value: float
     aim: Aim = "real"
     interval: Callable[[], Interval] | None = None
-    beside: Mapping[str, float] = field(default_factory=dict)
+    context: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Features:
-    """A judge's features, centered and of mean variance one over the training samples: distances have a scale."""
+    """A judge's features, centered and scaled to a mean variance of one over the training samples."""
 
     judge: Judge
     mean: Tensor
@@ -134,14 +133,14 @@ class _Features:
 
     @classmethod
     def of(cls, judge: Judge, train: LabeledSamples) -> Self:
-        features = judge.read(train.values).features.double()
+        features = judge.predict(train.values).features.double()
         return cls(judge, features.mean(0), float(features.var(0).mean()) ** 0.5 or 1.0)
 
     def __call__(self, samples: LabeledSamples) -> Tensor:
-        return (self.judge.read(samples.values).features.double() - self.mean) / self.scale
+        return (self.judge.predict(samples.values).features.double() - self.mean) / self.scale
 
 
-def _beside(
+def _with_references(
     new: Mapping[str, _Value], real: Mapping[str, _Value], baseline: Mapping[str, _Value]
 ) -> list[MetricResult]:
     return [
@@ -152,22 +151,25 @@ def _beside(
             each.interval() if each.interval else None,
             real[name].value,
             baseline[name].value,
-            beside=each.beside,
+            context=each.context,
         )
         for name, each in new.items()
     ]
 
 
-def _latent(held_out: LabeledSamples, embeddings: Tensor | None, between: _Between, seed: int) -> list[MetricResult]:
+def _latent(
+    held_out: LabeledSamples, embeddings: Tensor | None, bootstrap: _Bootstrap, seed: int
+) -> list[MetricResult]:
     if embeddings is None:
         return []
     numbers = group_numbers(held_out.groups, len(held_out))
     fewest = min(len(np.unique(numbers[(held_out.labels == c).numpy()])) for c in held_out.counts())
-    ask = partial(
-        cross_validated_labels, labels=held_out.labels, groups=held_out.groups, folds=max(2, min(5, fewest)), seed=seed
+    folds = max(2, min(5, fewest))
+    in_latent, in_data = (
+        cross_validated_labels(values, held_out.labels, held_out.groups, folds=folds, seed=seed)
+        for values in ({"latent": embeddings}, held_out.values)
     )
-    in_latent, in_data = ask({"latent": embeddings}), ask(held_out.values)
-    bounds = between(_accuracy(in_latent, held_out.labels), len(held_out), held_out.groups)
+    bounds = bootstrap(_accuracy(in_latent, held_out.labels), len(held_out), held_out.groups)
     value, real = (balanced_accuracy(labels, held_out.labels) for labels in (in_latent, in_data))
     return [MetricResult("latent/separability", value, "higher", bounds, real)]
 
@@ -176,59 +178,66 @@ def _individuality(
     held_out: LabeledSamples,
     reconstructions: Mapping[str, Tensor] | None,
     baseline: GaussianBaseline,
-    between: _Between,
+    bootstrap: _Bootstrap,
 ) -> list[MetricResult]:
-    figures = []
-    linear = baseline.project(held_out.values) if reconstructions else {}
+    results = []
+    projections = baseline.project(held_out.values) if reconstructions else {}
     for name, x in (reconstructions or {}).items():
-        ours, theirs = (within_class(held_out.values[name], y, held_out.labels) for y in (x, linear[name]))
-        bounds = between(ours.r2, len(held_out), held_out.groups)
-        figures.append(MetricResult(f"individuality/{name}", ours.r2(), "higher", bounds, baseline=theirs.r2()))
-    return figures
+        sums, linear = (within_class(held_out.values[name], y, held_out.labels) for y in (x, projections[name]))
+        bounds = bootstrap(sums.r2, len(held_out), held_out.groups)
+        results.append(MetricResult(f"individuality/{name}", sums.r2(), "higher", bounds, baseline=linear.r2()))
+    return results
 
 
 def _comparison(
-    new: LabeledSamples, real: LabeledSamples, features: "_Features", bands: Sequence[float], k: int, between: _Between
+    new: LabeledSamples,
+    real: LabeledSamples,
+    features: _Features,
+    bands: Sequence[float],
+    k: int,
+    bootstrap: _Bootstrap,
 ) -> dict[str, _Value]:
-    """What is measured against held-out samples."""
+    """Return metrics of the difference from held-out samples."""
     values = {}
     for name, x in new.values.items():
         differences = map_differences(x, new.labels, real.values[name], real.labels).values()
         for what, each in zip(("mean", "spread"), zip(*differences, strict=True), strict=True):
-            # Without an interval: resampling adds to a difference that is never negative.
+            # No interval: resampling would only add to a difference that is never negative.
             values[f"fidelity/{what}/{name}"] = _Value(sum(each) / len(each), "lower")
-    ours, theirs = features(new), features(real)
-    found = neighbors(theirs, ours, k)
+    new_features, real_features = features(new), features(real)
+    membership = neighbors(real_features, new_features, k)
     rows: dict[str, tuple[Tensor, Aim, Sequence[str] | None]] = {
-        "precision": (found.precise, "higher", new.groups),
-        "recall": (found.recalled, "higher", real.groups),
-        "density": (found.density, "real", new.groups),
-        "coverage": (found.covered, "higher", real.groups),
+        "precision": (membership.precise, "higher", new.groups),
+        "recall": (membership.recalled, "higher", real.groups),
+        "density": (membership.density, "real", new.groups),
+        "coverage": (membership.covered, "higher", real.groups),
     }
     for what, (x, aim, groups) in rows.items():
-        bounds = partial(between, _mean(x), len(x), groups)
+        bounds = partial(bootstrap, mean_of(x), len(x), groups)
         values[f"fidelity/{what}"] = _Value(float(x.double().mean()), aim, bounds)
 
     def distance(chosen: Tensor) -> float:
-        return kernel_distance(ours, theirs[chosen])
+        return kernel_distance(new_features, real_features[chosen])
 
-    halves = partial(between, distance, len(theirs), real.groups, replace=False)
-    values["fidelity/kernel distance"] = _Value(kernel_distance(ours, theirs), "lower", halves)
+    halves = partial(bootstrap, distance, len(real_features), real.groups, replace=False)
+    values["fidelity/kernel distance"] = _Value(kernel_distance(new_features, real_features), "lower", halves)
     for name, x in new.values.items():
         if x.dim() > 2:
-            values |= _sharpness(name, energy(x, bands).mean(0), energy(real.values[name], bands), bands, real, between)
+            mean, energies = energy(x, bands).mean(0), energy(real.values[name], bands)
+            values |= _sharpness(name, mean, energies, bands, real, bootstrap)
     return values
 
 
 def _sharpness(
-    name: str, ours: Tensor, theirs: Tensor, bands: Sequence[float], real: LabeledSamples, between: _Between
+    name: str, mean: Tensor, energies: Tensor, bands: Sequence[float], real: LabeledSamples, bootstrap: _Bootstrap
 ) -> dict[str, _Value]:
+    """Return ratios of the mean energy of samples to that of real ones, (N, bands)."""
     values = {}
-    for index, band in enumerate(_named(bands)):
-        if float(theirs[:, index].sum()) > 0:
-            ratio = _ratio(float(ours[index]), theirs[:, index])
-            bounds = partial(between, ratio, len(theirs), real.groups)
-            values[f"sharpness/{name}/{band}"] = _Value(ratio(torch.arange(len(theirs))), "real", bounds)
+    for index, band in enumerate(_names_of(bands)):
+        if float(energies[:, index].sum()) > 0:
+            ratio = _ratio(float(mean[index]), energies[:, index])
+            bounds = partial(bootstrap, ratio, len(energies), real.groups)
+            values[f"sharpness/{name}/{band}"] = _Value(ratio(torch.arange(len(energies))), "real", bounds)
     return values
 
 
@@ -239,99 +248,94 @@ def _reproduced(
     baseline: GaussianBaseline,
     bands: Sequence[float],
 ) -> list[MetricResult]:
-    figures = []
-    linear = baseline.project(held_out.values) if reconstructions else {}
+    results = []
+    projections = baseline.project(held_out.values) if reconstructions else {}
     for name, x in (reconstructions or {}).items():
         if x.dim() > 2:
-            shares = [reproduced(each[name], references[name], bands) for each in (reconstructions or {}, linear)]
-            known = held_out.values[name] is not references[name]
-            real = reproduced(held_out.values[name], references[name], bands) if known else None
-            for index, band in enumerate(_named(bands)):
-                if bool(torch.isfinite(shares[0][index])):
-                    ours, theirs = (float(share[index]) for share in shares)
-                    seen = None if real is None else float(real[index])
-                    figures.append(
-                        MetricResult(f"reproduced/{name}/{band}", ours, "higher", real=seen, baseline=theirs)
+            reference, original = references[name], held_out.values[name]
+            shares, linear = (reproduced_energy(each, reference, bands) for each in (x, projections[name]))
+            real = reproduced_energy(original, reference, bands) if original is not reference else None
+            for index, band in enumerate(_names_of(bands)):
+                if bool(torch.isfinite(shares[index])):
+                    results.append(
+                        MetricResult(
+                            f"reproduced/{name}/{band}",
+                            float(shares[index]),
+                            "higher",
+                            real=None if real is None else float(real[index]),
+                            baseline=float(linear[index]),
+                        )
                     )
-    return figures
+    return results
 
 
-def _by_itself(
+def _rating(
     new: LabeledSamples,
     train: LabeledSamples,
     joint: Judge,
-    features: "_Features",
+    features: _Features,
     single: Mapping[str, Judge],
     pca: Mapping[str, JointPCA],
-    between: _Between,
+    bootstrap: _Bootstrap,
     seed: int,
 ) -> dict[str, _Value]:
-    """What is measured of samples without held-out ones to compare them with."""
-    labels = joint.read(new.values).labels
+    """Return metrics of samples by themselves, without held-out ones to compare with."""
+    labels = joint.predict(new.values).labels
     pure = purity(labels, new, train)
-    beside = {f"spread {name}": spread for name, spread in pure.spread.items()}
-    bounds = partial(between, _accuracy(labels, new.labels), len(new), new.groups)
-    values = {"purity": _Value(pure.purity, "higher", bounds, beside)}
+    spreads = {f"spread {name}": spread for name, spread in pure.spread.items()}
+    bounds = partial(bootstrap, _accuracy(labels, new.labels), len(new), new.groups)
+    values = {"purity": _Value(pure.purity, "higher", bounds, spreads)}
 
-    readings = {name: judge.read(new.values) for name, judge in single.items()}
+    outputs = {name: judge.predict(new.values) for name, judge in single.items()}
     for one, other in combinations(new.values, 2):
         pair = f"{one}+{other}"
-        if not {one, other} <= set(readings):
+        if not {one, other} <= set(outputs):
             continue
-        first, second = readings[one], readings[other]
+        first, second = outputs[one], outputs[other]
         same = (first.labels == new.labels) & (second.labels == new.labels)
         value = agreement(first.labels, second.labels, new.labels)
-        bounds = partial(between, _mean(same), len(new), new.groups)
+        bounds = partial(bootstrap, mean_of(same), len(new), new.groups)
         values[f"coherence/class/{pair}"] = _Value(value, "higher", bounds)
-        scores = [pca[name].transform({name: readings[name].features}) for name in (one, other)]
-        found = within_class_coherence(scores[0], scores[1], new.labels, new.groups, seed=seed)
-        value, zero = found.means()
-        values[f"coherence/within class/{pair}"] = _Value(value, "real", beside={"shuffled": zero})
+        scores = [pca[name].transform({name: outputs[name].features}) for name in (one, other)]
+        value, shuffled = within_class_coherence(scores[0], scores[1], new.labels, new.groups, seed=seed).means()
+        values[f"coherence/within class/{pair}"] = _Value(value, "real", context={"shuffled": shuffled})
         for cause in sorted(set(first.causes) & set(second.causes)):
-            go_together = _correlation(first.causes[cause], second.causes[cause], new.labels)
-            bounds = partial(between, go_together, len(new), new.groups)
-            value = go_together(torch.arange(len(new)))
+            correlation = _correlation(first.causes[cause], second.causes[cause], new.labels)
+            bounds = partial(bootstrap, correlation, len(new), new.groups)
+            value = correlation(torch.arange(len(new)))
             values[f"coherence/cause {cause}/{pair}"] = _Value(value, "real", bounds)
     distance = closest_record(features(new), features(train))
-    bounds = partial(between, _median(distance), len(distance), new.groups)
+    bounds = partial(bootstrap, median_of(distance), len(distance), new.groups)
     values["copying/closest record"] = _Value(float(distance.median()), "real", bounds)
     return values
 
 
-def _utility(ours: Utility, baseline: Utility, held_out: LabeledSamples, between: _Between) -> list[MetricResult]:
-    figures = []
-    for name, trained_on, alone in (
+def _utility(result: Utility, baseline: Utility, held_out: LabeledSamples, bootstrap: _Bootstrap) -> list[MetricResult]:
+    results = []
+    for name, trained_on, reference in (
         ("synthetic alone", "synthetic", "real"),
         ("real and synthetic", "both", "real"),
         ("a quarter and synthetic", "quarter and synthetic", "quarter"),
     ):
-        if trained_on not in ours.predicted:
+        if trained_on not in result.predicted:
             continue
-        bounds = between(partial(ours.accuracy, trained_on), len(held_out), held_out.groups)
-        value, real, rival = ours.accuracy(trained_on), ours.accuracy(alone), baseline.accuracy(trained_on)
-        figures.append(MetricResult(f"utility/{name}", value, "higher", bounds, real, rival))
-    return figures
+        bounds = bootstrap(partial(result.accuracy, trained_on), len(held_out), held_out.groups)
+        value, real = result.accuracy(trained_on), result.accuracy(reference)
+        results.append(MetricResult(f"utility/{name}", value, "higher", bounds, real, baseline.accuracy(trained_on)))
+    return results
 
 
-def _named(bands: Sequence[float]) -> list[str]:
+def _names_of(bands: Sequence[float]) -> list[str]:
     return [f"{low:g}-{high:g}" for low, high in pairwise(bands)]
 
 
-def _mean(x: Tensor) -> Callable[[Tensor], float]:
-    return lambda rows: float(x[rows].double().mean())
-
-
-def _median(x: Tensor) -> Callable[[Tensor], float]:
-    return lambda rows: float(x[rows].median())
-
-
-def _accuracy(predicted: Tensor, labels: Tensor) -> Callable[[Tensor], float]:
+def _accuracy(predicted: Tensor, labels: Tensor) -> Statistic:
     return lambda rows: balanced_accuracy(predicted[rows], labels[rows])
 
 
-def _ratio(ours: float, theirs: Tensor) -> Callable[[Tensor], float]:
-    return lambda rows: ours / float(theirs[rows].mean())
+def _ratio(mean: float, energies: Tensor) -> Statistic:
+    return lambda rows: mean / float(energies[rows].mean())
 
 
-def _correlation(first: Tensor, second: Tensor, labels: Tensor) -> Callable[[Tensor], float]:
+def _correlation(first: Tensor, second: Tensor, labels: Tensor) -> Statistic:
     return lambda rows: within_class_correlation(first[rows], second[rows], labels[rows])

@@ -1,4 +1,4 @@
-"""Whether samples are of the class that was asked for, and whether that class still has its width."""
+"""Purity: whether samples belong to the class they were generated for, and whether that class keeps its spread."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,27 +12,27 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 
 @dataclass(frozen=True)
 class Purity:
-    """Two figures of which neither means anything alone: a generator of one typical sample a class is perfectly pure.
+    """Purity and spread. Report both: a generator of one typical sample per class is perfectly pure.
 
     Attributes:
-        purity: the share that a judge gives the wanted class, averaged over classes; 0 to 1.
-        spread: by modality, within-class standard deviation over that of real samples; one is right.
+        purity: share of samples that a judge assigns to the target class, averaged over classes; 0 to 1.
+        spread: within-class standard deviation over that of real samples, per modality; 1 = as real samples.
     """
 
     purity: float
     spread: Mapping[str, float]
 
 
-def purity(judged: Tensor, generated: LabeledSamples, real: LabeledSamples) -> Purity:
-    """Judge's labels against the wanted ones, with the spread within the classes.
+def purity(predicted: Tensor, generated: LabeledSamples, real: LabeledSamples) -> Purity:
+    """Compare a judge's labels with the target labels, and the spread within classes with that of real samples.
 
     Args:
-        judged: (N,), the label that a judge, trained apart, gives each generated sample.
-        generated: the samples, whose labels are the wanted ones.
+        predicted: (N,), labels of the generated samples by a separately trained judge.
+        generated: generated samples with their target labels.
         real: real samples of the same classes and modalities.
 
     Raises:
-        DataError: if the classes are not the same.
+        DataError: if the classes differ.
 
     Example:
         >>> import torch
@@ -45,4 +45,4 @@ def purity(judged: Tensor, generated: LabeledSamples, real: LabeledSamples) -> P
     spread = {
         name: spread_ratio(x, generated.labels, real.values[name], real.labels) for name, x in generated.values.items()
     }
-    return Purity(balanced_accuracy(judged, generated.labels), spread)
+    return Purity(balanced_accuracy(predicted, generated.labels), spread)

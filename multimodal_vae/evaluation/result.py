@@ -1,105 +1,109 @@
-"""A figure and its context, without which it says little."""
+"""The result of a metric: a value with its interval, reference and baseline."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import pydantic
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.evaluation.bootstrap import Interval, over_seeds
+from multimodal_vae.evaluation.bootstrap import over_seeds
 
 Aim = Literal["higher", "lower", "real"]
+Number = Annotated[float, pydantic.BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A float; JSON has ``null`` for one that is not finite."""
 
 
 @dataclass(frozen=True)
 class MetricResult:
-    """One measured value.
+    """One measured value and what it takes to interpret it.
 
     Args:
-        name: what was measured, from the general to the particular, such as ``"fidelity/recall"``.
-        value: the mean over seeds.
-        aim: which way is better; ``"real"`` where that is to be as near as can be to what real samples reach.
-        interval: where the value may lie had other patients been met.
-        real: the same measure of real samples against real ones, which a perfect generator would reach.
-        baseline: the same measure of the simplest rival, which it should beat.
-        seeds: of how many runs the value is the mean.
-        spread: standard deviation between those runs; None for one.
-        beside: values without which this one misleads; they are shown wherever it is.
+        name: name of the metric, from the general to the particular, such as ``"fidelity/recall"``.
+        value: the value, or its mean over seeds.
+        aim: which values are better; ``"real"``: those closest to ``real``.
+        interval: confidence interval over patients.
+        real: the same metric of real samples in place of the generated ones; a perfect generator reaches it.
+        baseline: the same metric of samples from :class:`~multimodal_vae.evaluation.baseline.GaussianBaseline`.
+        seeds: number of runs averaged.
+        spread: standard deviation between runs; None for one run.
+        context: values without which this one misleads, by name; tables show them with it.
 
     Example:
-        >>> MetricResult("purity", 0.9, real=0.95, beside={"spread": 0.4}).row()
+        >>> MetricResult("purity", 0.9, real=0.95, context={"spread": 0.4}).row()
         '| purity | 0.900 | | 0.950 | | 1 | spread 0.400 |'
     """
 
     name: str
-    value: float
+    value: Number
     aim: Aim = "higher"
-    interval: Interval | None = None
+    interval: tuple[Number, Number] | None = None
     real: float | None = None
     baseline: float | None = None
     seeds: int = 1
     spread: float | None = None
-    beside: Mapping[str, float] = field(default_factory=dict)
+    context: Mapping[str, Number] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON has it: what is not finite is None."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        """Return JSON values; what is not finite is None."""
+        return json_values(asdict(self))  # type: ignore[no-any-return]
 
     def row(self) -> str:
-        """A row of :func:`table`."""
-        value = _shown(self.value) + (f" ± {_shown(self.spread)}" if self.spread is not None else "")
-        between = f"{_shown(self.interval[0])} to {_shown(self.interval[1])}" if self.interval else ""
-        beside = "; ".join(f"{name} {_shown(number)}" for name, number in self.beside.items())
-        cells = [self.name, value, between, _shown(self.real), _shown(self.baseline), str(self.seeds), beside]
+        """Return the row of :func:`table`."""
+        value = format_number(self.value) + (f" ± {format_number(self.spread)}" if self.spread is not None else "")
+        context = "; ".join(f"{name} {format_number(number)}" for name, number in self.context.items())
+        real, baseline = (format_number(number, missing="") for number in (self.real, self.baseline))
+        cells = [self.name, value, format_interval(self.interval), real, baseline, str(self.seeds), context]
         return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
 
 
-def table(figures: Iterable[MetricResult]) -> str:
-    """Figures as a Markdown table.
+def table(results: Iterable[MetricResult]) -> str:
+    """Return a Markdown table with one row per result.
 
     Example:
         >>> print(table([MetricResult("recall", 0.5, interval=(0.4, 0.6), real=0.8, baseline=0.6)]))
-        | figure | value | interval | real | baseline | seeds | beside |
+        | metric | value | interval | real | baseline | seeds | context |
         |---|---|---|---|---|---|---|
         | recall | 0.500 | 0.400 to 0.600 | 0.800 | 0.600 | 1 | |
     """
-    head = ["| figure | value | interval | real | baseline | seeds | beside |", "|---|---|---|---|---|---|---|"]
-    return "\n".join([*head, *(figure.row() for figure in figures)])
+    head = ["| metric | value | interval | real | baseline | seeds | context |", "|---|---|---|---|---|---|---|"]
+    return "\n".join([*head, *(result.row() for result in results)])
 
 
 def combine(runs: Sequence[Sequence[MetricResult]]) -> list[MetricResult]:
-    """The same figures of several runs that differ in their seed, as one list of means.
+    """Average the results of runs that differ only in their seed.
 
-    Intervals are averaged too: they tell of the patients, the spread of the seeds.
+    Interval bounds are averaged too: they describe variation between patients, the spread variation between seeds.
 
     Raises:
-        DataError: if the runs have not the same figures.
+        DataError: if the runs have different metrics.
 
     Example:
         >>> combine([[MetricResult("recall", 0.4)], [MetricResult("recall", 0.6)]])[0].row()
         '| recall | 0.500 ± 0.141 | | | | 2 | |'
     """
-    names = [[figure.name for figure in run] for run in runs]
+    names = [[result.name for result in run] for run in runs]
     if not runs or any(other != names[0] for other in names):
-        raise DataError("the runs have different figures; combine runs that were evaluated alike")
+        raise DataError("the runs have different metrics; combine runs that were evaluated alike")
     return [_combined(same) for same in zip(*runs, strict=True)]
 
 
-def _combined(figures: Sequence[MetricResult]) -> MetricResult:
-    first = figures[0]
-    summary = over_seeds(figure.value for figure in figures)
-    intervals = [figure.interval for figure in figures if figure.interval is not None]
+def _combined(results: Sequence[MetricResult]) -> MetricResult:
+    first = results[0]
+    summary = over_seeds(result.value for result in results)
+    intervals = [result.interval for result in results if result.interval is not None]
     low, high = ([bounds[side] for bounds in intervals] for side in (0, 1))
     return MetricResult(
         first.name,
         summary.mean,
         first.aim,
         (over_seeds(low).mean, over_seeds(high).mean) if intervals else None,
-        _mean(figure.real for figure in figures),
-        _mean(figure.baseline for figure in figures),
+        _mean(result.real for result in results),
+        _mean(result.baseline for result in results),
         summary.count,
         summary.spread,
-        {name: over_seeds(figure.beside[name] for figure in figures).mean for name in first.beside},
+        {name: over_seeds(result.context[name] for result in results).mean for name in first.context},
     )
 
 
@@ -108,15 +112,32 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return over_seeds(known).mean if known else None
 
 
-def _plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
+    """Return nested mappings and sequences as JSON has them; numbers that are not finite become None."""
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        return {key: json_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _shown(value: float | None) -> str:
-    if value is None:
-        return ""
+def format_number(value: float | None, missing: str = "–") -> str:  # noqa: RUF001  (a dash for people)
+    """Return a number with three decimals, or with two digits if it is small.
+
+    Example:
+        >>> format_number(0.12345), format_number(0.0012345), format_number(None)
+        ('0.123', '0.0012', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return missing
     return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+
+
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """Return an interval as text; empty if there is none.
+
+    Example:
+        >>> format_interval((0.25, 0.5))
+        '0.250 to 0.500'
+    """
+    return f"{format_number(interval[0])} to {format_number(interval[1])}" if interval else ""

@@ -1,4 +1,4 @@
-"""What is evaluated: samples of several modalities, row by row, with what is known of them."""
+"""The input of the metrics: labeled samples of several modalities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +14,16 @@ from multimodal_vae.errors import DataError
 
 @dataclass(frozen=True)
 class LabeledSamples:
-    """Complete samples: row i of every modality belongs to the same one.
+    """Complete samples: row i of every modality belongs to sample i.
 
     Args:
-        values: (N, *shape) by modality, finite.
-        labels: (N,), index of each sample's class.
-        groups: (N,), whose each sample is, such as a patient; each its own where it is None, as generated ones are.
-        causes: (N,) by name, where it is known what made the samples what they are, as in a simulation.
+        values: (N, *shape) per modality, finite.
+        labels: (N,), class index of each sample.
+        groups: (N,), patient of each sample; None: each sample is its own group, as generated ones are.
+        causes: (N,) by name, known generating factors, such as a simulator's.
 
     Raises:
-        DataError: if lengths differ, or a value is not finite.
+        DataError: if lengths differ, a value is not finite, or a label is negative.
 
     Example:
         >>> samples = LabeledSamples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1]))
@@ -39,20 +39,20 @@ class LabeledSamples:
     def __post_init__(self) -> None:
         if not self.values:
             raise DataError("samples need at least one modality")
-        for what, rows in [*self.values.items(), *self.causes.items(), ("groups", self.groups)]:
+        for name, rows in [*self.values.items(), *self.causes.items(), ("groups", self.groups)]:
             if rows is not None and len(rows) != len(self.labels):
-                raise DataError(f"{what!r} has {len(rows)} rows and there are {len(self.labels)} labels; give as many")
+                raise DataError(f"{name!r} has {len(rows)} rows, but there are {len(self.labels)} labels")
         for name, x in [*self.values.items(), *self.causes.items()]:
             if not bool(torch.isfinite(x).all()):
-                raise DataError(f"{name!r} holds a value that is not finite; leave out samples that are not complete")
+                raise DataError(f"{name!r} holds a value that is not finite; leave out incomplete samples")
         if len(self.labels) and int(self.labels.min()) < 0:
-            raise DataError(f"the labels go down to {int(self.labels.min())}; leave out samples without a class")
+            raise DataError(f"there is a negative label, {int(self.labels.min())}; leave out samples without a class")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Sequence[int] | Tensor | NDArray[np.int64]) -> Self:
-        """The samples of some rows, in that order."""
+        """Return some rows, in the given order."""
         index = torch.as_tensor(np.asarray(rows, dtype=np.int64))
         return type(self)(
             {name: x[index] for name, x in self.values.items()},
@@ -61,29 +61,35 @@ class LabeledSamples:
             {name: x[index] for name, x in self.causes.items()},
         )
 
-    def cut(self, counts: Mapping[int, int], seed: int) -> Self:
-        """As many samples of each class as are asked for, chosen by chance.
+    def subsample(self, counts: Mapping[int, int], seed: int) -> Self:
+        """Return a random choice of a given number of samples per class.
 
         Raises:
-            DataError: naming the class of which there are fewer.
+            DataError: if a class has fewer samples.
         """
         order = torch.from_numpy(np.random.default_rng(seed).permutation(len(self)))
         chosen = []
         for label, count in counts.items():
             rows = order[self.labels[order] == label]
             if len(rows) < count:
-                raise DataError(f"class {label} has {len(rows)} samples, and {count} are needed")
+                raise DataError(f"class {label} has {len(rows)} samples; {count} are needed")
             chosen.append(rows[:count])
         return self.take(torch.cat(chosen) if chosen else [])
 
     def counts(self) -> dict[int, int]:
-        """How many samples there are of each class, ascending by class."""
+        """Return the number of samples per class, ascending by class."""
         labels, counts = torch.unique(self.labels, return_counts=True)
         return dict(zip(labels.tolist(), counts.tolist(), strict=True))
 
 
+def concatenate(first: LabeledSamples, second: LabeledSamples) -> LabeledSamples:
+    """Return the rows of two sets of samples, without groups and causes."""
+    values = {name: torch.cat([x, second.values[name].to(x)]) for name, x in first.values.items()}
+    return LabeledSamples(values, torch.cat([first.labels, second.labels]))
+
+
 def group_numbers(groups: Sequence[str] | None, count: int) -> NDArray[np.int64]:
-    """A number for each row's group, (count,); each row is a group of its own where none are given.
+    """Return the number of each row's group, (count,); without groups, each row is its own.
 
     Example:
         >>> group_numbers(["b", "a", "b"], 3).tolist()
@@ -95,12 +101,12 @@ def group_numbers(groups: Sequence[str] | None, count: int) -> NDArray[np.int64]
 
 
 def same_classes(first: Tensor, second: Tensor) -> list[int]:
-    """The classes of two sets of labels, ascending.
+    """Return the classes of two sets of labels, ascending.
 
     Raises:
-        DataError: if one set has a class that the other has not.
+        DataError: if the classes differ.
     """
     one, other = (torch.unique(labels).tolist() for labels in (first, second))
     if one != other:
-        raise DataError(f"the classes compared are {one} and {other}; compare samples of the same classes")
+        raise DataError(f"the sets compared have the classes {one} and {other}; compare samples of the same classes")
     return [int(label) for label in one]

@@ -1,4 +1,4 @@
-"""Detail by frequency: what blur takes away, and most other measures do not notice."""
+"""Detail by spatial frequency, which blur reduces and most other metrics do not notice."""
 
 import math
 from collections.abc import Sequence
@@ -10,19 +10,18 @@ from torch import Tensor
 from multimodal_vae.errors import DataError
 
 BANDS = (0.0, 0.05, 0.1, 0.2, 0.5)
-"""Edges of the bands, in cycles per element; 0.5 is the finest that a grid can hold."""
+"""Edges of the frequency bands, in cycles per element; 0.5 is the Nyquist frequency."""
 
 
 def energy(x: Tensor, bands: Sequence[float] = BANDS) -> Tensor:
-    """Energy of each sample in each band of the radial power spectrum.
+    """Return the energy of each sample in each band of the radial power spectrum.
 
     Args:
-        x: (N, channels, *space) of one modality, over one dimension of space or more.
-        bands: ascending edges; a frequency belongs to the band whose upper edge it does not exceed. The mean, of
-            frequency zero, belongs to none.
+        x: (N, channels, *space) of one modality, with at least one spatial dimension.
+        bands: ascending edges; a band includes its upper edge. The mean, at frequency zero, is in no band.
 
     Returns:
-        (N, len(bands) - 1); zero where a grid is too coarse to have such frequencies.
+        (N, len(bands) - 1); zero if the grid is too coarse for a band.
 
     Source: Parseval's theorem: over bands up to √(dimensions) / 2, the sum is a sample's sum of squares about its mean.
 
@@ -35,43 +34,46 @@ def energy(x: Tensor, bands: Sequence[float] = BANDS) -> Tensor:
 
 
 def energy_ratio(x: Tensor, real: Tensor, bands: Sequence[float] = BANDS) -> Tensor:
-    """Energy of samples over that of real ones, by band: one where they are as detailed, less where they are blurred.
+    """Return the energy of samples over that of real ones per band; one if as detailed, less if blurred.
 
-    It counts noise as detail: noise that real samples have and generated ones lack looks like blur in the finest bands,
-    and noise that a generator adds looks like sharpness. :func:`reproduced` does not, where samples are known in pairs.
+    Noise counts as detail: missing noise looks like blur in the finest bands, added noise like sharpness. Use
+    :func:`reproduced_energy` if samples and references form pairs.
 
     Returns:
-        (len(bands) - 1,); NaN where real samples have no energy.
+        (len(bands) - 1,); NaN if real samples have no energy.
     """
     return energy(x, bands).mean(0) / energy(real, bands).mean(0)
 
 
-def reproduced(x: Tensor, reference: Tensor, bands: Sequence[float] = BANDS, mask: Tensor | None = None) -> Tensor:
-    """The share of a reference's energy that is found again, in its place, in what was made from it, by band.
+def reproduced_energy(
+    x: Tensor, reference: Tensor, bands: Sequence[float] = BANDS, mask: Tensor | None = None
+) -> Tensor:
+    """Return the share of a reference's energy that samples reproduce in place, per band.
 
-    With F the reference's spectrum and G that of x, the gain is ``Re Σ F*G / Σ|F|²`` over samples, channels and the
-    band's frequencies, and the share its square where it is positive: one for the reference itself; for a blur, its
-    power transfer; near zero for whatever is unrelated, noise included. What all samples have in common counts as well.
+    With F the spectrum of the reference and G that of x, the gain is ``Re Σ F*G / Σ|F|²`` over samples, channels and
+    the frequencies of a band. The share is the squared gain if it is positive, else zero: one for the reference
+    itself, the power transfer for a blur, near zero for unrelated samples and noise. Content that all samples share
+    counts as well.
 
     Args:
         x: (N, channels, *space), such as reconstructions.
-        reference: the same samples, free of noise where that is known.
+        reference: (N, channels, *space), the same samples, without noise if known.
         bands: as for :func:`energy`.
-        mask: (N, 1, *space) or one that broadcasts to it, of weights between zero and one: where to look.
+        mask: weights between zero and one, broadcast to (N, 1, *space); None: all elements count.
 
     Returns:
-        (len(bands) - 1,); NaN where the reference has no energy.
+        (len(bands) - 1,); NaN if the reference has no energy.
 
     Source: the gain is the least-squares transfer function pooled over a band; Bendat and Piersol, *Random data*
         (2010), chapter 6.
 
     Example:
         >>> x = torch.randn(4, 1, 32, 32)
-        >>> [round(float(each), 6) for each in reproduced(0.5 * x, x)]
+        >>> [round(float(each), 6) for each in reproduced_energy(0.5 * x, x)]
         [0.25, 0.25, 0.25, 0.25]
     """
     if x.shape != reference.shape:
-        raise DataError(f"samples of shape {tuple(x.shape)} cannot be laid on references of {tuple(reference.shape)}")
+        raise DataError(f"samples have shape {tuple(x.shape)}, but references have {tuple(reference.shape)}")
     shares = []
     for g, f in zip(_banded(x, bands, mask), _banded(reference, bands, mask), strict=True):
         gain = (f.conj() * g).real.sum() / f.abs().square().sum()
@@ -80,9 +82,9 @@ def reproduced(x: Tensor, reference: Tensor, bands: Sequence[float] = BANDS, mas
 
 
 def _banded(x: Tensor, bands: Sequence[float], mask: Tensor | None = None) -> list[Tensor]:
-    """The spectrum of samples without their mean, (N, channels, frequencies), band by band."""
+    """Return the spectrum of samples without their mean per band, (N, channels, frequencies)."""
     if x.dim() < 3:
-        raise DataError(f"samples of shape {tuple(x.shape)} have no space to look for detail in")
+        raise DataError(f"samples of shape {tuple(x.shape)} have no spatial dimension")
     x = x.detach().double()
     space = tuple(range(2, x.dim()))
     weight = torch.ones_like(x[:, :1]) if mask is None else mask.double().expand(len(x), 1, *x.shape[2:])
@@ -91,7 +93,7 @@ def _banded(x: Tensor, bands: Sequence[float], mask: Tensor | None = None) -> li
     spectrum = torch.fft.fftn(x, dim=space) / math.sqrt(math.prod(x.shape[2:]))
     axes = torch.meshgrid(*(torch.fft.fftfreq(n, dtype=x.dtype) for n in x.shape[2:]), indexing="ij")
     radius = torch.stack([axis.square() for axis in axes]).sum(0).sqrt()
-    # An edge such as 0.2 is not met exactly by any frequency that should equal it.
+    # Rounding keeps frequencies from equaling an edge such as 0.2 exactly.
     edges = [edge + 1e-9 for edge in bands]
     inside = [(radius > low) & (radius <= high) for low, high in pairwise(edges)]
     return [spectrum[:, :, chosen] for chosen in inside]

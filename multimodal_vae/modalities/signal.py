@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality, load_arrays, read_table, real_numbers
-from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
+from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize, standardized_mse
 
 
 class Signal(Modality):
@@ -49,8 +49,7 @@ class Signal(Modality):
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the mean squared error in units of each channel's standard deviation, (N,)."""
-        value, deviation = decoded.unbind(1)
-        return ((value - target) / deviation).square().flatten(1).mean(1)
+        return standardized_mse(decoded, target)
 
     def observe(self, decoded: Tensor) -> Tensor:
         """Return the values, in the unit of the data."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.nn import Standardize, Unstandardize, mlp
+from multimodal_vae.nn import Standardize, Unstandardize, mlp, standardized_mse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,8 +50,7 @@ class Vector(Modality):
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the mean squared error in units of each element's standard deviation, (N,)."""
-        value, deviation = decoded.unbind(1)
-        return ((value - target) / deviation).square().mean(1)
+        return standardized_mse(decoded, target)
 
     def observe(self, decoded: Tensor) -> Tensor:
         """Return the values, in the units of the data."""

@@ -18,7 +18,7 @@ from multimodal_vae.nn.losses import (
 )
 from multimodal_vae.nn.mlp import mlp
 from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
-from multimodal_vae.nn.standardize import Standardize, Unstandardize
+from multimodal_vae.nn.standardize import Standardize, Unstandardize, standardized_mse
 
 __all__ = [
     "PIXEL_LOSSES",
@@ -44,5 +44,6 @@ __all__ = [
     "random_flip",
     "random_rotation",
     "ssim",
+    "standardized_mse",
     "weighted_loss",
 ]

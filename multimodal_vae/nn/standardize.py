@@ -44,3 +44,14 @@ class Unstandardize(Standardize):
         """Map (N, ...) in standard units to values and deviations, (N, 2, ...)."""
         value = x * self.deviation + self.mean
         return torch.stack([value, self.deviation.expand_as(value)], dim=1)
+
+
+def standardized_mse(decoded: Tensor, target: Tensor) -> Tensor:
+    """Return the mean squared error in standard units, (N,).
+
+    Args:
+        decoded: (N, 2, ...), the output of :class:`Unstandardize`.
+        target: (N, ...).
+    """
+    value, deviation = decoded.unbind(1)
+    return ((value - target) / deviation).square().flatten(1).mean(1)

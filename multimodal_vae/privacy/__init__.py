@@ -1,1 +1,1 @@
-"""What generated samples, and the model that made them, give away of the patients that it learned from."""
+"""Privacy metrics: what generated samples and their model reveal about the patients they learned from."""

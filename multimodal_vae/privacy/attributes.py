@@ -1,4 +1,4 @@
-"""Attribute inference: what can be guessed of a record from samples like it."""
+"""Attribute inference: predicting an attribute of a record from its nearest known samples."""
 
 import torch
 from torch import Tensor
@@ -6,38 +6,40 @@ from torch import Tensor
 from multimodal_vae.distances import nearest
 
 
-def guessed(x: Tensor, known: Tensor, attribute: Tensor, k: int = 5) -> Tensor:
-    """What the k nearest known samples have most often; of equally frequent values, that of the nearest; (N,).
+def guess_attribute(x: Tensor, known: Tensor, attribute: Tensor, k: int = 5) -> Tensor:
+    """Return the most frequent value among the k nearest known samples, (N,); the nearest sample breaks ties.
 
     Args:
-        x: (N, D), records of which something is to be guessed.
-        known: (M, D), samples whose attribute is known, M at least ``k``.
+        x: (N, D), records whose attribute is predicted.
+        known: (M, D), samples of known attribute, M at least ``k``.
         attribute: (M,) of int64.
-        k: how many neighbors are asked.
+        k: number of neighbors.
 
     Raises:
-        DataError: if fewer than ``k`` samples are known.
+        DataError: if there are fewer than ``k`` known samples.
 
     Example:
         >>> known = torch.tensor([[0.0], [1.0], [9.0]])
-        >>> guessed(torch.tensor([[0.4], [8.0]]), known, torch.tensor([4, 4, 7]), k=1).tolist()
+        >>> guess_attribute(torch.tensor([[0.4], [8.0]]), known, torch.tensor([4, 4, 7]), k=1).tolist()
         [4, 7]
     """
     values, index = torch.unique(attribute, return_inverse=True)
     votes = index[nearest(x, known, k)[1]]
-    # Each neighbor counts for a little more than all behind it, together less than a vote: it decides between equals.
+    # Weights decrease with rank and differ by less than a vote in total, so that they decide only between ties.
     weight = 1 + 0.5 ** torch.arange(1, k + 1, dtype=torch.float64)
     counts = torch.zeros(len(x), len(values), dtype=torch.float64).scatter_add_(1, votes, weight.expand_as(votes))
-    found: Tensor = values[counts.argmax(1)]
-    return found
+    guesses: Tensor = values[counts.argmax(1)]
+    return guesses
 
 
 def risk(attack: float, control: float) -> float:
-    """How much of what could be gained beyond the control an attack gains: ``(attack - control) / (1 - control)``.
+    """Return the share of the possible gain over the control that an attack achieves.
+
+    It is ``(attack - control) / (1 - control)``.
 
     Args:
-        attack: rate of success on records that were learned from.
-        control: on records of other patients, of whom the generator can have told nothing.
+        attack: success rate on training records.
+        control: success rate on records of other patients.
 
     Source: Giomi et al., *A unified framework for quantifying privacy risk in synthetic data* (2023), equation 2.
 

@@ -1,8 +1,8 @@
-"""The audit: everything that is measured of what a generator gives away, of whom, and what it comes to."""
+"""The audit: all privacy metrics of a generator, and their verdict."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -11,62 +11,58 @@ from torch import Tensor
 
 from multimodal_vae.distances import nearest
 from multimodal_vae.errors import DataError, SamplerError
-from multimodal_vae.evaluation.bootstrap import interval
+from multimodal_vae.evaluation.bootstrap import interval, mean_of, median_of
 from multimodal_vae.evaluation.judge import Judge
 from multimodal_vae.evaluation.pixels import balanced_accuracy
-from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.evaluation.result import MetricResult, json_values
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.privacy.adversarial import adversarial
-from multimodal_vae.privacy.attributes import guessed, risk
+from multimodal_vae.privacy.attributes import guess_attribute, risk
 from multimodal_vae.privacy.closest import copies, distance_ratio, nearer, quantile
 from multimodal_vae.privacy.density_ratio import density_ratio
 from multimodal_vae.privacy.membership import Attack
 from multimodal_vae.privacy.records import Records, require_disjoint
-from multimodal_vae.privacy.result import PrivacyResult, Sizes, Who
-from multimodal_vae.privacy.shift import blind
+from multimodal_vae.privacy.result import PrivacyResult, Sizes, Verdict, Who
+from multimodal_vae.privacy.shift import blind_attack
 from multimodal_vae.privacy.spaces import Space, spaces
-from multimodal_vae.privacy.verdict import Verdict, judge_findings
+from multimodal_vae.privacy.verdict import judge_results
 
 CLASS = "class"
-"""What is guessed of every record: its class."""
+"""Name of the attribute that is inferred for every record."""
 MODEL = "model"
-"""The space of what the model itself says."""
-FEWEST = 10
-"""Records of members, holdout and generated samples each, below which nothing is measured."""
+"""Name of the space of the model's own outputs."""
+MIN_RECORDS = 10
+"""Members, holdout and generated samples that an audit needs, each."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """Results of an audit.
 
     Attributes:
-        sizes: of ``train``, ``fitted on`` (where that is not the training set), ``holdout`` and ``synthetic``.
-        findings: every figure.
-        verdict: what they come to, in words, and what they do not show.
+        sizes: sizes of ``train``, ``fitted on`` (unless that is the training set), ``holdout`` and ``synthetic``.
+        results: all metrics.
+        verdict: their meaning in words.
     """
 
     sizes: Mapping[str, Sizes]
-    findings: Sequence[PrivacyResult]
+    results: Sequence[PrivacyResult]
     verdict: Verdict
 
-    def figure(self, measure: str, space: str, who: Who = "train") -> MetricResult:
-        """One figure.
+    def result(self, name: str, space: str, who: Who = "train") -> PrivacyResult:
+        """Return one result.
 
         Raises:
             DataError: if it was not measured.
         """
-        for each in self.findings:
-            if (each.measure, each.space, each.who) == (measure, space, who):
-                return each.figure
-        raise DataError(f"{measure!r} in {space!r} was not measured for {who!r}")
+        for each in self.results:
+            if (each.name, each.space, each.who) == (name, space, who):
+                return each
+        raise DataError(f"{name!r} in {space!r} was not measured for {who!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
-        return {
-            "sizes": {name: each.to_dict() for name, each in self.sizes.items()},
-            "findings": [each.to_dict() for each in self.findings],
-            "verdict": self.verdict.to_dict(),
-        }
+        """Return JSON values; what is not finite is None."""
+        return json_values(asdict(self))  # type: ignore[no-any-return]
 
 
 def audit(
@@ -77,196 +73,208 @@ def audit(
     judges: Sequence[Judge] = (),
     components: int = 20,
     k: int = 5,
-    most: int = 1000,
+    max_records: int = 1000,
     resamples: int = 300,
     seed: int = 0,
 ) -> Audit:
-    """Measure what generated samples and their model give away, of those they learned from.
+    """Measure what generated samples and their model reveal about the patients they learned from.
 
-    Members, holdout and generated samples are compared class by class in equal numbers, chosen by chance, so that
-    nothing hangs on how common a class is or how large a set. Copies, and distances to the closest record, are
-    looked for among all records; an attacker has all generated samples.
+    Members, holdout and generated samples are compared in equal, randomly chosen numbers per class, so that class
+    frequencies and set sizes have no influence. Copies and distances to the closest record use all records; the
+    attacker has all generated samples.
 
     Args:
-        train: what the model was trained on.
-        fitted_on: what the densities were fitted on; None where that is the training set.
-        holdout: samples of other patients of the same kind, that nothing has learned from.
-        synthetic: generated samples; best as many of each class as were learned from, or as many as are handed out.
-        judges: whose features to take, trained apart; principal components where there is none for these modalities.
-        components: how many principal components.
-        k: neighbors that are asked for an attribute.
-        most: records of a set that are compared, at most.
-        resamples: of the bootstrap over patients.
-        seed: of all that is drawn.
+        train: records that the model was trained on.
+        fitted_on: records that the densities were fitted on; None: the training set.
+        holdout: records of other patients from the same population.
+        synthetic: generated samples; preferably as many per class as were learned from, or as many as are released.
+        judges: independently trained judges whose features are used; principal components if there is none for a set
+            of modalities.
+        components: number of principal components.
+        k: number of neighbors for attribute inference.
+        max_records: maximum number of records compared per set.
+        resamples: bootstrap resamples over patients.
+        seed: seed of all random choices.
 
     Raises:
-        DataError: if the holdout shares a patient with what was learned from, there are too few of a kind, or
-            modalities differ.
+        DataError: if the holdout shares a patient with the members, there are too few records, or modalities differ.
 
     Example:
         >>> from multimodal_vae.evaluation.samples import LabeledSamples
         >>> draw = lambda: Records(LabeledSamples({"x": torch.randn(60, 3)}, torch.zeros(60, dtype=torch.int64)))
         >>> train, holdout = draw(), draw()
-        >>> audit(train, None, holdout, train, resamples=20).figure("copies/exact", "data").value
+        >>> audit(train, None, holdout, train, resamples=20).result("copies/exact", "data").value
         1.0
     """
     members: dict[Who, Records] = {"train": train}
     if fitted_on is not None:
         members["fitted on"] = fitted_on
-    for what, records in members.items():
-        require_disjoint(records, holdout, f"what it was {_VERB[what]}")
+    for who, records in members.items():
+        require_disjoint(records, holdout, _DESCRIPTION[who])
     for other in (*members.values(), synthetic):
         if set(other.samples.values) != set(holdout.samples.values):
             raise DataError(
-                f"the modalities are {list(other.samples.values)} and {list(holdout.samples.values)}; give the same"
+                f"the sets have the modalities {list(other.samples.values)} and {list(holdout.samples.values)}; "
+                "give the same"
             )
-    everyone = [*members.values(), holdout, synthetic]
-    with_latents = all(each.latents is not None for each in everyone)
-    fair = _common([*members.values(), holdout], most)
-    pool = _joined([each.cut(fair, seed) for each in (*members.values(), holdout)], with_latents)
-    where = spaces(pool, judges, components, seed)
-    findings: list[PrivacyResult] = []
+    with_latents = all(each.latents is not None for each in (*members.values(), holdout, synthetic))
+    counts = _common_counts([*members.values(), holdout], max_records)
+    pool = _joined([each.subsample(counts, seed) for each in (*members.values(), holdout)], with_latents)
+    by_name = spaces(pool, judges, components, seed)
+    results: list[PrivacyResult] = []
     for who, records in members.items():
-        between = _Between(records, holdout, synthetic, k, most, resamples, seed)
-        found = [(name, figure) for name, space in where.items() for figure in between.in_space(name, space)]
-        found += [(MODEL, figure) for figure in between.of_model()]
-        findings += [PrivacyResult(who, name, figure) for name, figure in found]
+        comparison = _Comparison(records, holdout, synthetic, k, max_records, resamples, seed)
+        measured = [(name, result) for name, space in by_name.items() for result in comparison.in_space(name, space)]
+        measured += [(MODEL, result) for result in comparison.of_model()]
+        results += [PrivacyResult(**vars(result), who=who, space=name) for name, result in measured]
     sets: list[tuple[str, Records]] = [*members.items(), ("holdout", holdout), ("synthetic", synthetic)]
     sizes = {name: Sizes(len(each), len(set(each.groups))) for name, each in sets}
-    return Audit(sizes, findings, judge_findings(findings, sizes))
+    return Audit(sizes, results, judge_results(results, sizes))
 
 
-_VERB = {"train": "trained on", "fitted on": "fitted on"}
+_DESCRIPTION = {"train": "the training set", "fitted on": "the set the densities were fitted on"}
 
 
-class _Between:
-    """One set of members against the holdout."""
+class _Comparison:
+    """One set of members against the holdout; t, h and s are members, holdout and generated samples in a space."""
 
     def __init__(
         self, members: Records, holdout: Records, synthetic: Records, k: int, most: int, resamples: int, seed: int
     ) -> None:
-        counts = _common([members, holdout, synthetic], most)
+        counts = _common_counts([members, holdout, synthetic], most)
         self.all_members, self.all_synthetic = members, synthetic
-        # Another seed for each: equal data must not be cut to equal rows.
+        # Different seeds, so that equal sets are not cut to equal rows.
         self.members, self.others, self.synthetic = (
-            each.cut(counts, seed + step) for step, each in enumerate((members, holdout, synthetic))
+            each.subsample(counts, seed + step) for step, each in enumerate((members, holdout, synthetic))
         )
         self.groups = [f"member {name}" for name in self.members.groups] + [f"other {n}" for n in self.others.groups]
         self.k, self.resamples, self.seed = k, resamples, seed
         self.bounds = partial(interval, resamples=resamples, seed=seed)
 
     def in_space(self, name: str, space: Space) -> Iterator[MetricResult]:
-        """Every figure that is made of distances."""
-        every_t, every_s = space(self.all_members), space(self.all_synthetic)
+        """Yield the metrics based on distances."""
+        all_t, all_s = space(self.all_members), space(self.all_synthetic)
         t, h, s = (space(each) for each in (self.members, self.others, self.synthetic))
-        yield from self._closest(s, h, every_t, every_s)
+        yield from self._closest(s, h, all_t, all_s)
         yield self._nearer(s, t, h)
         yield self._adversarial(t, h, s)
-        yield from self._attacked("distance", -nearest(t, every_s)[0][:, 0], -nearest(h, every_s)[0][:, 0])
-        if not name.startswith("data"):  # no density is learned in thousands of dimensions
-            with suppress(SamplerError):  # samples that are all equal have no density
-                scores = density_ratio(t, h, every_s, self.members.groups, self.others.groups, self.seed)
+        yield from self._attacked("distance", -nearest(t, all_s)[0][:, 0], -nearest(h, all_s)[0][:, 0])
+        if not name.startswith("data"):  # densities cannot be fitted in thousands of dimensions
+            with suppress(SamplerError):  # nor to samples that are all equal
+                scores = density_ratio(t, h, all_s, self.members.groups, self.others.groups, self.seed)
                 yield from self._attacked("density ratio", *scores)
-        if name.startswith("features") and min(len(set(each.groups)) for each in (self.members, self.others)) >= FEWEST:
-            seen = blind(t, h, self.groups, self.seed)
-            yield from self._attacked("blind", seen.members, seen.others)
-        for what in (CLASS, *sorted(set(self.all_synthetic.attributes) & set(self.members.attributes))):
-            yield self._guessed(what, t, h, s)
+        patients = min(len(set(each.groups)) for each in (self.members, self.others))
+        if name.startswith("features") and patients >= MIN_RECORDS:
+            blind = blind_attack(t, h, self.groups, self.seed)
+            yield from self._attacked("blind", blind.members, blind.others)
+        for attribute in (CLASS, *sorted(set(self.all_synthetic.attributes) & set(self.members.attributes))):
+            yield self._guessed(attribute, t, h, s)
 
     def of_model(self) -> Iterator[MetricResult]:
-        """What the model itself says of each."""
+        """Yield the metrics based on the model's own outputs."""
         for name in self.members.scores:
             yield from self._attacked(name, self.members.scores[name], self.others.scores[name])
 
-    def _closest(self, s: Tensor, h: Tensor, every_t: Tensor, every_s: Tensor) -> Iterator[MetricResult]:
-        two = min(2, len(every_t))
-        ours, theirs = nearest(s, every_t, two)[0], nearest(h, every_t, two)[0]
-        yield MetricResult(
-            "closest record",
-            float(ours[:, 0].median()),
-            "real",
-            self.bounds(_median(ours[:, 0]), len(ours)),
-            float(theirs[:, 0].median()),
-            beside={"5th percentile": quantile(ours[:, 0], 0.05), "of holdout": quantile(theirs[:, 0], 0.05)},
-        )
-        ratio, usual = distance_ratio(ours), distance_ratio(theirs)
-        beside = {"5th percentile": quantile(ratio, 0.05), "of holdout": quantile(usual, 0.05)}
-        bounds = self.bounds(_median(ratio), len(ratio))
-        yield MetricResult(
-            "distance ratio", float(ratio.median()), "real", bounds, float(usual.median()), beside=beside
-        )
-        far = nearest(every_s, every_t)[0][:, 0]
-        for kind, made, by_chance in zip(
-            ("exact", "near"), copies(far, theirs[:, 0]), copies(theirs[:, 0], theirs[:, 0]), strict=True
+    def _closest(self, s: Tensor, h: Tensor, all_t: Tensor, all_s: Tensor) -> Iterator[MetricResult]:
+        k = min(2, len(all_t))
+        of_s, of_h = nearest(s, all_t, k)[0], nearest(h, all_t, k)[0]
+        pairs = {
+            "closest record": (of_s[:, 0], of_h[:, 0]),
+            "distance ratio": (distance_ratio(of_s), distance_ratio(of_h)),
+        }
+        for name, (x, reference) in pairs.items():
+            yield MetricResult(
+                name,
+                float(x.median()),
+                "real",
+                self.bounds(median_of(x), len(x)),
+                float(reference.median()),
+                context={"5th percentile": quantile(x, 0.05), "of holdout": quantile(reference, 0.05)},
+            )
+        distance = nearest(all_s, all_t)[0][:, 0]
+        for kind, copied, by_chance in zip(
+            ("exact", "near"), copies(distance, of_h[:, 0]), copies(of_h[:, 0], of_h[:, 0]), strict=True
         ):
-            bounds = self.bounds(_mean(made), len(made))
-            beside = {"samples": float(made.sum())}
-            yield MetricResult(f"copies/{kind}", _share(made), "lower", bounds, _share(by_chance), beside=beside)
+            bounds = self.bounds(mean_of(copied), len(copied))
+            context = {"samples": float(copied.sum())}
+            value, real = (float(x.double().mean()) for x in (copied, by_chance))
+            yield MetricResult(f"copies/{kind}", value, "lower", bounds, real, context=context)
 
     def _nearer(self, s: Tensor, t: Tensor, h: Tensor) -> MetricResult:
-        (to_t, of_t), (to_h, of_h) = ((far[:, 0], row[:, 0]) for far, row in (nearest(s, x) for x in (t, h)))
+        (to_t, row_t), (to_h, row_h) = (
+            (distance[:, 0], row[:, 0]) for distance, row in (nearest(s, x) for x in (t, h))
+        )
         closer = nearer(to_t, to_h)
-        # What lies near one patient is drawn together: a patient met or not decides over all of it.
-        whose = [self.groups[int(i if near else len(t) + j)] for near, i, j in zip(closer, of_t, of_h, strict=True)]
-        bounds = self.bounds(_mean(closer), len(closer), whose)
+        # Samples near one patient form a group: whether that patient is a member decides about all of them.
+        groups = [self.groups[int(i if near else len(t) + j)] for near, i, j in zip(closer, row_t, row_h, strict=True)]
+        bounds = self.bounds(mean_of(closer), len(closer), groups)
         return MetricResult("nearer than holdout", float(closer.mean()), "real", bounds, 0.5)
 
     def _adversarial(self, t: Tensor, h: Tensor, s: Tensor) -> MetricResult:
-        ours, theirs = adversarial(t, s), adversarial(h, s)
-        # One row a real sample, then one a generated one, whose two answers belong together.
+        of_t, of_h = adversarial(t, s), adversarial(h, s)
+        # Rows: members, holdout, generated samples; both answers for a generated sample belong together.
         n = len(t)
         groups = [*self.groups, *(f"synthetic {row}" for row in range(n))]
 
         def loss(rows: Tensor) -> float:
             first, second, third = (rows[(rows >= i * n) & (rows < (i + 1) * n)] - i * n for i in range(3))
-            real = float(theirs.real[second].double().mean() - ours.real[first].double().mean())
-            new = float(theirs.synthetic[third].double().mean() - ours.synthetic[third].double().mean())
+            real = float(of_h.real[second].double().mean() - of_t.real[first].double().mean())
+            new = float(of_h.synthetic[third].double().mean() - of_t.synthetic[third].double().mean())
             return 0.5 * (real + new)
 
-        beside = {"members": ours.accuracy(), "holdout": theirs.accuracy()}
+        context = {"members": of_t.accuracy(), "holdout": of_h.accuracy()}
         bounds = self.bounds(loss, 3 * n, groups)
-        return MetricResult("adversarial loss", loss(torch.arange(3 * n)), "real", bounds, 0.0, beside=beside)
+        return MetricResult("adversarial loss", loss(torch.arange(3 * n)), "real", bounds, 0.0, context=context)
 
     def _attacked(self, name: str, members: Tensor, others: Tensor) -> Iterator[MetricResult]:
         attack = Attack(members.double(), others.double(), self.groups)
         bounds = attack.auc_interval(self.resamples, self.seed)
         yield MetricResult(f"membership/{name}", attack.auc(), "real", bounds, 0.5)
-        bounds = attack.true_positives_interval(0.01, self.resamples, self.seed)
-        yield MetricResult(f"recognized/{name}", attack.true_positives(0.01), "lower", bounds, 0.01)
+        bounds = attack.true_positive_interval(0.01, self.resamples, self.seed)
+        yield MetricResult(f"recognized/{name}", attack.true_positive_rate(0.01), "lower", bounds, 0.01)
 
-    def _guessed(self, what: str, t: Tensor, h: Tensor, s: Tensor) -> MetricResult:
-        def of(records: Records) -> Tensor:
-            return records.samples.labels if what == CLASS else records.attributes[what]
+    def _guessed(self, attribute: str, t: Tensor, h: Tensor, s: Tensor) -> MetricResult:
+        def values_of(records: Records) -> Tensor:
+            return records.samples.labels if attribute == CLASS else records.attributes[attribute]
 
-        truth = torch.cat([of(self.members), of(self.others)])
-        found = torch.cat([guessed(x, s, of(self.synthetic), self.k) for x in (t, h)])
+        truth = torch.cat([values_of(self.members), values_of(self.others)])
+        guesses = torch.cat([guess_attribute(x, s, values_of(self.synthetic), self.k) for x in (t, h)])
+
+        def accuracies(rows: Tensor) -> tuple[float, float]:
+            members, others = (
+                balanced_accuracy(guesses[part], truth[part]) if len(part) else float("nan")
+                for part in (rows[rows < len(t)], rows[rows >= len(t)])
+            )
+            return members, others
 
         def advantage(rows: Tensor) -> float:
-            parts = [rows[rows < len(t)], rows[rows >= len(t)]]
-            if not all(map(len, parts)):
-                return float("nan")
-            ours, theirs = (balanced_accuracy(found[part], truth[part]) for part in parts)
-            return ours - theirs
+            members, others = accuracies(rows)
+            return members - others
 
         rows = torch.arange(len(truth))
-        ours, theirs = (balanced_accuracy(found[part], truth[part]) for part in (rows[: len(t)], rows[len(t) :]))
-        from_others = balanced_accuracy(guessed(t, h, of(self.others), self.k), of(self.members))
+        members, others = accuracies(rows)
+        from_holdout = guess_attribute(t, h, values_of(self.others), self.k)
+        context = {
+            "members": members,
+            "others": others,
+            "from holdout": balanced_accuracy(from_holdout, values_of(self.members)),
+            "risk": risk(members, others),
+        }
         bounds = self.bounds(advantage, len(rows), self.groups)
-        beside = {"members": ours, "others": theirs, "from holdout": from_others, "risk": risk(ours, theirs)}
-        return MetricResult(f"guessed/{what}", advantage(rows), "real", bounds, 0.0, beside=beside)
+        return MetricResult(f"guessed/{attribute}", members - others, "real", bounds, 0.0, context=context)
 
 
-def _common(sets: Sequence[Records], most: int) -> dict[int, int]:
-    """As many of each class as the smallest set has, and no more than ``most`` together."""
-    held = [each.samples.counts() for each in sets]
-    counts = {label: min(each.get(label, 0) for each in held) for label in held[0]}
+def _common_counts(sets: Sequence[Records], most: int) -> dict[int, int]:
+    """Return the number per class that all sets have, scaled down to a total of at most ``most``."""
+    of_sets = [each.samples.counts() for each in sets]
+    counts = {label: min(each.get(label, 0) for each in of_sets) for label in of_sets[0]}
     total = sum(counts.values())
     if total > most:
         counts = {label: count * most // total for label, count in counts.items()}
-    if sum(counts.values()) < FEWEST:
+    if sum(counts.values()) < MIN_RECORDS:
         raise DataError(
-            f"members, holdout and generated samples have {sum(counts.values())} of the same class in common; "
-            f"{FEWEST} are needed of each"
+            f"members, holdout and generated samples share {sum(counts.values())} samples of the same classes; an "
+            f"audit needs {MIN_RECORDS} of each"
         )
     return {label: count for label, count in counts.items() if count}
 
@@ -275,15 +283,3 @@ def _joined(sets: Sequence[Records], with_latents: bool) -> Records:
     values = {name: torch.cat([each.samples.values[name] for each in sets]) for name in sets[0].samples.values}
     latents = torch.cat([each.latents for each in sets if each.latents is not None]) if with_latents else None
     return Records(LabeledSamples(values, torch.cat([each.samples.labels for each in sets])), latents)
-
-
-def _share(x: Tensor) -> float:
-    return float(x.double().mean())
-
-
-def _mean(x: Tensor) -> Callable[[Tensor], float]:
-    return lambda rows: float(x[rows].double().mean())
-
-
-def _median(x: Tensor) -> Callable[[Tensor], float]:
-    return lambda rows: float(x[rows].median())

@@ -1,4 +1,4 @@
-"""How near generated samples come to single records, against how near other patients' samples come."""
+"""Distances of generated samples to single records, compared with those of other patients' samples."""
 
 import torch
 from torch import Tensor
@@ -6,34 +6,34 @@ from torch import Tensor
 from multimodal_vae.errors import DataError
 
 
-def distance_ratio(two: Tensor) -> Tensor:
-    """The distance to the nearest record over that to the second nearest, between 0 and 1; (N,).
+def distance_ratio(distances: Tensor) -> Tensor:
+    """Return the distance to the nearest record over that to the second nearest, (N,); 0 to 1.
 
-    Near zero, a sample belongs to one record and no other; near one, to a neighborhood of records. Where both
-    distances are zero, the ratio is one: two equal records are a neighborhood.
+    Near zero, a sample resembles a single record; near one, several records. If both distances are zero, the ratio is
+    one: two equal records are several.
 
     Args:
-        two: (N, 2), ascending distances.
+        distances: (N, 2), ascending.
 
-    Source: Lowe, *Distinctive image features from scale-invariant keypoints* (2004), section 7.1; of synthetic
+    Source: Lowe, *Distinctive image features from scale-invariant keypoints* (2004), section 7.1; for synthetic
         samples: Zhao et al., *CTAB-GAN* (2021), section 4.3.
 
     Example:
         >>> distance_ratio(torch.tensor([[1.0, 4.0], [0.0, 0.0]])).tolist()
         [0.25, 1.0]
     """
-    first, second = two.double().unbind(1)
+    first, second = distances.double().unbind(1)
     return torch.where(second > 0, first / second.where(second > 0, 1.0), 1.0)
 
 
 def nearer(to_records: Tensor, to_holdout: Tensor) -> Tensor:
-    """Which samples are nearer to the records than to as many held-out ones: 1, 0, or 1/2 for a tie; (N,).
+    """Return which samples are nearer to the records than to the holdout: 1, 0, or 1/2 for a tie; (N,).
 
-    The mean is one half where nothing was learned by heart, since neither set is then any nearer.
+    The mean is one half without memorization, since neither set is then nearer.
 
     Args:
         to_records: (N,), distance of each sample to the nearest record.
-        to_holdout: (N,), to the nearest of as many held-out samples.
+        to_holdout: (N,), distance to the nearest of equally many held-out samples.
 
     Source: Platzer and Reutterer, *Holdout-based empirical assessment of mixed-type synthetic data* (2021).
 
@@ -45,18 +45,18 @@ def nearer(to_records: Tensor, to_holdout: Tensor) -> Tensor:
 
 
 def copies(distance: Tensor, reference: Tensor, fraction: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Which samples are exact copies of a record, and which are near ones; (N,) of bool each.
+    """Return which samples are exact copies and which are near copies of a record; (N,) of bool each.
 
-    A near copy is nearer to a record than a tenth of what is usual between patients. In few dimensions that happens
-    by chance as well: put the share of held-out samples beside it.
+    A near copy is closer to a record than a tenth of the usual distance between patients. In few dimensions this
+    occurs by chance as well; compare with the share of held-out samples.
 
     Args:
-        distance: (N,), of each sample to the nearest record.
-        reference: (M,), of held-out samples to the nearest record.
-        fraction: of their median, below which a sample counts as a near copy.
+        distance: (N,), distance of each sample to the nearest record.
+        reference: (M,), distance of held-out samples to the nearest record.
+        fraction: fraction of the median reference distance below which a sample is a near copy.
 
     Raises:
-        DataError: if there is no reference.
+        DataError: if there are no reference distances.
 
     Example:
         >>> exact, near = copies(torch.tensor([0.0, 0.05, 1.0]), torch.ones(3))
@@ -64,11 +64,11 @@ def copies(distance: Tensor, reference: Tensor, fraction: float = 0.1) -> tuple[
         ([True, False, False], [True, True, False])
     """
     if not len(reference):
-        raise DataError("without held-out samples there is no telling which distance is a small one")
+        raise DataError("near copies need held-out samples as a reference; none were given")
     exact = distance == 0
     return exact, exact | (distance < fraction * reference.median())
 
 
 def quantile(x: Tensor, share: float) -> float:
-    """A quantile of finite values, as a number."""
+    """Return a quantile of finite values."""
     return float(torch.quantile(x.double(), share))

@@ -1,4 +1,4 @@
-"""Membership inference: whether a patient can be told to be one of those that were learned from."""
+"""Membership inference: whether an attacker recognizes the records that a model learned from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from multimodal_vae.evaluation.bootstrap import Interval, interval
 
 @dataclass(frozen=True)
 class Attack:
-    """Scores of records, higher where the attacker takes a record for a member.
+    """Scores of an attack, higher for records that the attacker takes for members.
 
     Args:
-        members: (N,), scores of records that were learned from.
-        others: (M,), of records of other patients.
-        groups: (N + M,), whose each is, members first; each its own where it is None.
+        members: (N,), scores of training records.
+        others: (M,), scores of records of other patients.
+        groups: (N + M,), patient of each record, members first; None: each record is its own group.
 
     Raises:
-        DataError: if either has no records, or a score is not a number.
+        DataError: if a set is empty or a score is NaN.
 
     Example:
         >>> attack = Attack(torch.tensor([3.0, 2.0]), torch.tensor([1.0, 2.0]))
-        >>> attack.auc(), attack.true_positives(0.01)
+        >>> attack.auc(), attack.true_positive_rate(0.01)
         (0.875, 0.5)
     """
 
@@ -35,14 +35,14 @@ class Attack:
 
     def __post_init__(self) -> None:
         if not len(self.members) or not len(self.others):
-            raise DataError("an attack is measured on members and on others; there are none of one of them")
+            raise DataError(f"an attack needs members and others; there are {len(self.members)} and {len(self.others)}")
         if bool(torch.isnan(self.members).any() | torch.isnan(self.others).any()):
-            raise DataError("an attack has a score that is not a number")
+            raise DataError("a score of the attack is not a number")
 
     def auc(self, rows: Tensor | None = None) -> float:
-        """Area under the receiver's curve: how often a member scores higher than another, ties counted half.
+        """Return the area under the ROC curve: how often a member scores higher than another record, ties half.
 
-        One half is chance. NaN where ``rows`` (into members, then others) has none of one kind.
+        One half is chance. NaN if ``rows`` (into members, then others) holds only one kind.
 
         Source: Hanley and McNeil, *The meaning and use of the area under a ROC curve* (1982).
         """
@@ -53,29 +53,32 @@ class Attack:
         below = sum(torch.searchsorted(others, members, right=right).double() for right in (False, True))
         return float(torch.as_tensor(below).mean() / (2 * len(others)))
 
-    def true_positives(self, rate: float = 0.01, rows: Tensor | None = None) -> float:
-        """The share of members found by the threshold that takes at most such a share of others for members.
+    def true_positive_rate(self, false_positive_rate: float = 0.01, rows: Tensor | None = None) -> float:
+        """Return the share of members recognized at a false positive rate.
 
-        An average hides it when a few patients are recognized for certain; this does not. Chance is the rate itself,
-        or about one in the number of others where that is below 1 / rate.
+        Unlike an average, it shows that a few patients are recognized with certainty. Chance is the false positive
+        rate itself, or about one over the number of others if that is larger.
 
         Source: Carlini et al., *Membership inference attacks from first principles* (2022), section IV.
         """
         members, others = self._chosen(rows)
         if not len(members) or not len(others):
             return float("nan")
-        allowed = int(rate * len(others) + 1e-9)
+        allowed = int(false_positive_rate * len(others) + 1e-9)
         if allowed >= len(others):
             return 1.0
         return float((members > others.sort(descending=True).values[allowed]).double().mean())
 
     def auc_interval(self, resamples: int = 500, seed: int = 0) -> Interval:
-        """Where the area may lie had other patients been met, by the bootstrap over patients."""
+        """Return the confidence interval of the area by the bootstrap over patients."""
         return interval(self.auc, self._count, self.groups, resamples, seed=seed)
 
-    def true_positives_interval(self, rate: float = 0.01, resamples: int = 500, seed: int = 0) -> Interval:
-        """The same of the share of members found."""
-        return interval(partial(self.true_positives, rate), self._count, self.groups, resamples, seed=seed)
+    def true_positive_interval(
+        self, false_positive_rate: float = 0.01, resamples: int = 500, seed: int = 0
+    ) -> Interval:
+        """Return the confidence interval of the true positive rate by the bootstrap over patients."""
+        statistic = partial(self.true_positive_rate, false_positive_rate)
+        return interval(statistic, self._count, self.groups, resamples, seed=seed)
 
     @property
     def _count(self) -> int:

@@ -1,4 +1,4 @@
-"""What is audited: samples, and what else an attacker may hold of them."""
+"""The input of an audit: samples with what else is known about them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,21 +15,21 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 
 @dataclass(frozen=True)
 class Records:
-    """Complete samples, and for each what is known of it besides.
+    """Complete samples with their latents, scores and attributes.
 
     Args:
-        samples: values, labels, and in ``groups`` whose each is.
-        latents: (N, latent_dim), embeddings of real samples, or the latents that generated ones were decoded from.
-        scores: (N,) by name, what the model itself says of a record, higher where it knows it better, such as the
-            reconstruction loss with its sign changed; only of real samples.
-        attributes: (N,) of int64 by name, what might be guessed of a record besides its class.
+        samples: values, labels, and patients as ``groups``.
+        latents: (N, latent_dim), embeddings of real samples, or latents that generated ones were decoded from.
+        scores: (N,) by name, membership scores of the model, such as the negative reconstruction loss; higher for
+            members. Real samples only.
+        attributes: (N,) of int64 by name, attributes to infer besides the class.
 
     Raises:
         DataError: if lengths differ.
 
     Example:
         >>> records = Records(LabeledSamples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1])))
-        >>> len(records), len(records.cut({1: 1}, seed=0))
+        >>> len(records), len(records.subsample({1: 1}, seed=0))
         (3, 1)
     """
 
@@ -39,21 +39,21 @@ class Records:
     attributes: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        known = {**self.scores, **self.attributes, **({} if self.latents is None else {"latents": self.latents})}
-        for name, x in known.items():
+        columns = {**self.scores, **self.attributes, **({} if self.latents is None else {"latents": self.latents})}
+        for name, x in columns.items():
             if len(x) != len(self.samples):
-                raise DataError(f"{name!r} has {len(x)} rows and there are {len(self.samples)} samples; give as many")
+                raise DataError(f"{name!r} has {len(x)} rows, but there are {len(self.samples)} samples")
 
     def __len__(self) -> int:
         return len(self.samples)
 
     @property
     def groups(self) -> list[str]:
-        """(N,), whose each is; its row's number where nobody says."""
+        """(N,), patient of each record; the row number if patients are unknown."""
         return list(self.samples.groups or map(str, range(len(self))))
 
     def take(self, rows: Sequence[int] | Tensor | NDArray[np.int64]) -> Self:
-        """The records of some rows, in that order."""
+        """Return some rows, in the given order."""
         index = torch.as_tensor(np.asarray(rows, dtype=np.int64))
         return type(self)(
             self.samples.take(index),
@@ -62,28 +62,29 @@ class Records:
             {name: x[index] for name, x in self.attributes.items()},
         )
 
-    def cut(self, counts: Mapping[int, int], seed: int) -> Self:
-        """As many of each class as are asked for, chosen by chance; see :meth:`LabeledSamples.cut`."""
+    def subsample(self, counts: Mapping[int, int], seed: int) -> Self:
+        """Return a random choice per class; see :meth:`LabeledSamples.subsample`."""
         numbers = LabeledSamples({"row": torch.arange(len(self))}, self.samples.labels)
-        return self.take(numbers.cut(counts, seed).values["row"])
+        return self.take(numbers.subsample(counts, seed).values["row"])
 
 
-def require_disjoint(known: Records, holdout: Records, what: str) -> None:
-    """Refuse a holdout that shares a patient with what a generator learned from.
+def require_disjoint(members: Records, holdout: Records, description: str) -> None:
+    """Refuse a holdout that shares patients with the records that a generator learned from.
 
     Args:
-        known: what it learned from.
-        holdout: what it should know nothing of.
-        what: what ``known`` is called.
+        members: records that it learned from.
+        holdout: records of other patients.
+        description: description of ``members`` for the message.
 
     Raises:
-        DataError: naming a patient of both. Where either does not say whose its samples are, nothing can be found.
+        DataError: if a patient is in both sets. Nothing is checked if patients are unknown.
     """
-    if known.samples.groups is None or holdout.samples.groups is None:
+    if members.samples.groups is None or holdout.samples.groups is None:
         return
-    both = sorted(set(known.groups) & set(holdout.groups))
+    both = sorted(set(members.groups) & set(holdout.groups))
     if both:
+        first = ", ".join(map(repr, both[:3]))
         raise DataError(
-            f"the holdout is not of other patients: {len(both)} of them, such as {both[0]!r}, are in {what} as well; "
-            "give samples of patients that nothing has learned from"
+            f"the holdout shares {len(both)} patients with {description}, such as {first}; give samples of other "
+            "patients"
         )

@@ -1,74 +1,77 @@
-"""A figure of an audit, with whom and what it is about."""
+"""Results of a privacy audit."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 from multimodal_vae.evaluation.result import MetricResult
 
+FILE = "privacy.json"
+VERSION = 2
+"""Version of ``privacy.json``; raised when a key changes its meaning or is removed."""
+
 Who = Literal["train", "fitted on"]
-"""Those that the model was trained on, or those that the densities were fitted on."""
+"""Patients that the model was trained on, or that the densities were fitted on."""
 
 
-@dataclass(frozen=True)
-class PrivacyResult:
-    """One measured value.
+@dataclass(frozen=True, kw_only=True)
+class PrivacyResult(MetricResult):
+    """One metric of an audit; ``real`` is its value if nothing is revealed.
 
     Attributes:
-        who: whose privacy it is about.
-        space: where distances were taken; ``model`` where the model itself was asked.
-        figure: the value; its ``real`` is what a generator reaches that gives nothing away.
+        who: patients whose privacy is concerned.
+        space: space of the distances; ``model`` for outputs of the model itself.
     """
 
     who: Who
     space: str
-    figure: MetricResult
-
-    @property
-    def measure(self) -> str:
-        """What was measured."""
-        return self.figure.name
 
     def exceeds(self, tries: int = 1, level: float = 0.95) -> bool:
-        """Whether the value is above what gives nothing away, by more than chance among so many tries explains.
+        """Return whether the value is above ``real`` by more than chance among several tries.
 
-        One interval in twenty misses; of ``tries`` intervals, each is widened as a Gaussian's would be, so that all
-        hold together with the probability ``level`` (Bonferroni). Without an interval, nothing is.
+        Intervals are widened as for a Gaussian, so that all of them hold together with probability ``level``
+        (Bonferroni). Without an interval the answer is False.
 
         Args:
-            tries: how many findings are looked at together.
-            level: of the interval, and of all together.
+            tries: number of results considered together.
+            level: level of the interval, and of all together.
         """
-        figure = self.figure
-        if figure.interval is None or figure.real is None:
+        if self.interval is None or self.real is None:
             return False
         one, all_ = (NormalDist().inv_cdf(1 - (1 - level) / 2 / count) for count in (1, tries))
-        low = figure.value - max(figure.value - figure.interval[0], 0.0) * all_ / one
-        return low > figure.real
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
-        return {"who": self.who, "space": self.space, **self.figure.to_dict()}
+        low = self.value - max(self.value - self.interval[0], 0.0) * all_ / one
+        return low > self.real
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many there are of what is audited."""
+    """Size of a set of records."""
 
     samples: int
     patients: int
 
-    def to_dict(self) -> dict[str, int]:
-        """As JSON has it."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Verdict:
+    """An audit in words.
+
+    Attributes:
+        leak: whether anything is revealed that a generator without memory of its patients would not reveal.
+        conclusions: what was found, one sentence each.
+        limitations: what the metrics do not show, one sentence each.
+    """
+
+    leak: bool
+    conclusions: Sequence[str]
+    limitations: Sequence[str]
 
 
-def of_measure(findings: Iterable[PrivacyResult], prefix: str, who: Who | None = None) -> list[PrivacyResult]:
-    """Those whose measure begins so, about these people."""
-    return [each for each in findings if each.measure.startswith(prefix) and who in (None, each.who)]
+def select(results: Iterable[PrivacyResult], prefix: str, who: Who | None = None) -> list[PrivacyResult]:
+    """Return the results whose metric begins with a prefix, of some patients or of all."""
+    return [each for each in results if each.name.startswith(prefix) and who in (None, each.who)]
 
 
-def highest(findings: Sequence[PrivacyResult]) -> PrivacyResult:
-    """The one with the highest value."""
-    return max(findings, key=lambda each: each.figure.value)
+def highest(results: Sequence[PrivacyResult]) -> PrivacyResult:
+    """Return the result with the highest value."""
+    return max(results, key=lambda each: each.value)

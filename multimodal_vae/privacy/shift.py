@@ -1,4 +1,4 @@
-"""Whether members and holdout differ before any generator comes in: then every attack is flattered."""
+"""The blind attack: whether members and holdout differ regardless of the generator."""
 
 from collections.abc import Sequence
 
@@ -17,35 +17,36 @@ from multimodal_vae.privacy.membership import Attack
 _FOLDS = 5
 
 
-def blind(members: Tensor, others: Tensor, groups: Sequence[str], seed: int = 0) -> Attack:
-    """An attack by somebody who has seen neither model nor generated samples.
+def blind_attack(members: Tensor, others: Tensor, groups: Sequence[str], seed: int = 0) -> Attack:
+    """Score records by a classifier of members against holdout that sees neither model nor generated samples.
 
-    It should have one half; if it has more, the holdout is of another kind. Logistic regression on features, with each
-    patient scored by a model that has not met them.
+    An area under the curve above one half means that the holdout is from another population and all attacks are
+    overestimated. The classifier is a logistic regression on features, cross-validated by patient.
 
     Args:
-        members: (N, D), features of records that were learned from.
-        others: (M, D), of the holdout.
-        groups: (N + M,), whose each is, members first.
-        seed: of the folds.
+        members: (N, D), features of the members.
+        others: (M, D), features of the holdout.
+        groups: (N + M,), patient of each record, members first.
+        seed: seed of the folds.
 
     Raises:
-        DataError: if there are fewer patients of a kind than folds.
+        DataError: if either set has fewer patients than there are folds.
 
     Source: Das, Zhang and Tramèr, *Blind baselines beat membership inference attacks for foundation models* (2024).
     """
     fewest = min(len(set(groups[: len(members)])), len(set(groups[len(members) :])))
     if fewest < _FOLDS:
-        raise DataError(f"{fewest} patients are too few to learn how members and holdout differ; {_FOLDS} are needed")
+        raise DataError(f"a blind attack needs {_FOLDS} patients among members and among others; one has {fewest}")
     x = torch.cat([members, others]).detach().double().numpy()
     member = np.arange(len(x)) < len(members)
-    scores = cross_val_predict(
-        make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)),
-        x,
-        member,
-        groups=group_numbers(groups, len(x)),
-        cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed),
-        method="decision_function",
+    scores = torch.from_numpy(
+        cross_val_predict(
+            make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)),
+            x,
+            member,
+            groups=group_numbers(groups, len(x)),
+            cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed),
+            method="decision_function",
+        )
     )
-    found = torch.from_numpy(scores)
-    return Attack(found[: len(members)], found[len(members) :], groups)
+    return Attack(scores[: len(members)], scores[len(members) :], groups)

@@ -1,4 +1,4 @@
-"""Where distances are taken: in the data, in features, in the latent; of all modalities together, and of each."""
+"""Spaces in which distances are measured: data, features and latent, of all modalities together and of each."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,46 +10,47 @@ from multimodal_vae.evaluation.pca import JointPCA
 from multimodal_vae.privacy.records import Records
 
 Space = Callable[[Records], Tensor]
-"""Gives (N, D) of records."""
+"""A function that maps records to (N, D)."""
 
 LATENT = "latent"
 
 
 def spaces(pool: Records, judges: Sequence[Judge] = (), components: int = 20, seed: int = 0) -> dict[str, Space]:
-    """The spaces by name: ``data``, ``features`` and ``latent`` of all, ``data/NAME`` and ``features/NAME`` of one.
+    """Return spaces by name: ``data``, ``features`` and ``latent`` of all, ``data/NAME`` and ``features/NAME`` of one.
 
-    In the data each modality has a total variance of one, so that none drowns another. Features are a judge's where
-    there is one of just these modalities, else principal components.
+    In ``data``, each modality has a total variance of one. Features are those of a judge of exactly these modalities,
+    if there is one, else principal components.
 
     Args:
-        pool: what scales and components are learned from: as many records of each kind as of any other, since
-            components learned from members alone would fit them better than others, and pass for a leak.
-        judges: trained apart.
-        components: how many principal components, at most.
-        seed: of their solver.
+        pool: records to fit scales and components to, equally many of each kind: components fitted to members alone
+            would fit them better than others and appear as a leak.
+        judges: independently trained judges.
+        components: maximum number of principal components.
+        seed: seed of the PCA solver.
 
     Example:
         >>> from multimodal_vae.evaluation.samples import LabeledSamples
         >>> values = {"a": torch.randn(9, 2, 3), "b": torch.randn(9, 4)}
-        >>> {name: space(Records(LabeledSamples(values, torch.zeros(9, dtype=torch.int64)))).shape[1]
-        ...  for name, space in spaces(Records(LabeledSamples(values, torch.zeros(9, dtype=torch.int64)))).items()}
+        >>> records = Records(LabeledSamples(values, torch.zeros(9, dtype=torch.int64)))
+        >>> {name: space(records).shape[1] for name, space in spaces(records).items()}
         {'data': 10, 'data/a': 6, 'data/b': 4, 'features': 8, 'features/a': 6, 'features/b': 4}
     """
     values = pool.samples.values
-    alone = {f"/{name}": [name] for name in values} if len(values) > 1 else {}
-    seen = {"": list(values), **alone}
+    subsets = {"": list(values), **({f"/{name}": [name] for name in values} if len(values) > 1 else {})}
     scales = {name: float(x.detach().flatten(1).double().var(0).sum()) ** 0.5 or 1.0 for name, x in values.items()}
-    found: dict[str, Space] = {f"data{of}": _data({name: scales[name] for name in names}) for of, names in seen.items()}
-    for of, names in seen.items():
+    by_name: dict[str, Space] = {
+        f"data{suffix}": _data({name: scales[name] for name in names}) for suffix, names in subsets.items()
+    }
+    for suffix, names in subsets.items():
         judge = next((judge for judge in judges if set(judge.modalities) == set(names)), None)
         if judge is not None:
-            found[f"features{of}"] = _judged(judge)
+            by_name[f"features{suffix}"] = _features(judge)
         else:
             pca = JointPCA(components, seed).fit({name: values[name] for name in names})
-            found[f"features{of}"] = _components(pca)
+            by_name[f"features{suffix}"] = _components(pca)
     if pool.latents is not None:
-        found[LATENT] = _latents
-    return found
+        by_name[LATENT] = _latents
+    return by_name
 
 
 def _data(scales: Mapping[str, float]) -> Space:
@@ -58,8 +59,8 @@ def _data(scales: Mapping[str, float]) -> Space:
     )
 
 
-def _judged(judge: Judge) -> Space:
-    return lambda records: judge.read(records.samples.values).features.double()
+def _features(judge: Judge) -> Space:
+    return lambda records: judge.predict(records.samples.values).features.double()
 
 
 def _components(pca: JointPCA) -> Space:
@@ -67,5 +68,5 @@ def _components(pca: JointPCA) -> Space:
 
 
 def _latents(records: Records) -> Tensor:
-    assert records.latents is not None  # noqa: S101  (audit has seen to it)
+    assert records.latents is not None  # noqa: S101  (audit checks it)
     return records.latents.detach().double()

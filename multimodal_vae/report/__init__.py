@@ -1,1 +1,1 @@
-"""Pictures, figures and words of what a run learned and made."""
+"""Reports of a run: metrics.json, report.html and the model card."""

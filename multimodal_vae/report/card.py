@@ -1,24 +1,24 @@
-"""``card.md``: a model card, in the order of Mitchell et al., *Model cards for model reporting* (2019)."""
+"""``card.md``: a model card in the order of Mitchell et al., *Model cards for model reporting* (2019)."""
 
 import re
 from typing import Any
 
 import jinja2
 
+from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.report import words
-from multimodal_vae.report.metrics import Metrics
-from multimodal_vae.report.page import _text
-from multimodal_vae.report.privacy import Privacy
+from multimodal_vae.report.page import template_text
+from multimodal_vae.report.records import Metrics, Privacy
 
 FILE = "card.md"
 
 
 def model_card(metrics: Metrics, privacy: Privacy | None) -> str:
-    """The card, out of an evaluation.
+    """Return the card of an evaluated run.
 
     Args:
-        metrics: of the run.
-        privacy: its audit, if there was one.
+        metrics: its evaluation.
+        privacy: its audit, if any.
     """
     configuration = metrics["run"]["configuration"]
     card = _ENVIRONMENT.get_template("card.md").render(
@@ -29,16 +29,16 @@ def model_card(metrics: Metrics, privacy: Privacy | None) -> str:
         training=configuration.get("training", {}),
         modalities=configuration.get("modalities", {}),
         license=configuration.get("license"),
-        shortfalls=words.shortfalls(metrics["figures"]),
+        shortfalls=words.shortfalls(metrics["results"]),
         cautions=words.cautions(metrics, privacy),
-        uneven=words.uneven(metrics),
+        worse_subgroups=words.worse_subgroups(metrics),
         privacy=privacy,
     )
     return card.strip() + "\n"
 
 
 def escaped(value: Any) -> str:
-    r"""Text as Markdown shows it letter by letter, in one line.
+    r"""Return text as one line that Markdown shows literally.
 
     Example:
         >>> print(escaped("a|b <i>*c*"))
@@ -49,11 +49,11 @@ def escaped(value: Any) -> str:
 
 
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FunctionLoader(_text),
-    finalize=escaped,  # of whatever is put in: Markdown has no escaping of its own in Jinja
-    autoescape=False,  # noqa: S701  (it is no HTML)
+    loader=jinja2.FunctionLoader(template_text),
+    finalize=escaped,  # escapes every value, since Jinja has no escaping for Markdown
+    autoescape=False,  # noqa: S701  (not HTML)
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"shown": words.shown, "between": words.between}
+_ENVIRONMENT.filters |= {"number": format_number, "interval": format_interval}

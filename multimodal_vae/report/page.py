@@ -1,7 +1,8 @@
-"""``report.html``: one file that shows all, opens from a mail attachment, and asks nothing of any network."""
+"""``report.html``: one self-contained file that loads nothing from the network."""
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,26 +14,40 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
+from multimodal_vae.evaluation.result import MetricResult, format_interval, format_number
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.report import charts, latent_map, words
-from multimodal_vae.report.measuring import Evidence
-from multimodal_vae.report.metrics import MetricRecord, Metrics, SubgroupRecord
-from multimodal_vae.report.pictures import as_many, data_uri, evenly, sheet, spread_picture, tile, with_axes
-from multimodal_vae.report.privacy import FILE as PRIVACY_FILE
-from multimodal_vae.report.privacy import Privacy
+from multimodal_vae.privacy.result import FILE as PRIVACY_FILE
+from multimodal_vae.report import words
+from multimodal_vae.report.pictures import (
+    CHART_SIZE,
+    COLUMNS,
+    MAP_SIZE,
+    TILE_SIDE,
+    affordable,
+    chart,
+    data_uri,
+    evenly,
+    latent_map,
+    read_log,
+    sheet,
+    spread_picture,
+    tile,
+    with_axes,
+)
+from multimodal_vae.report.records import Evidence, Metrics, Privacy, SubgroupRecord
 from multimodal_vae.run import Run
 
-LARGEST = 15_000_000
-"""Bytes of a page, whatever it shows."""
-_MAP, _GALLERY = LARGEST / 2, LARGEST / 4  # bytes at the most; the rest is for class maps, tables and words
+MAX_BYTES = 15_000_000
+"""Maximum size of a page."""
+_MAP_BYTES, _GALLERY_BYTES = MAX_BYTES / 2, MAX_BYTES / 4  # the rest is for class maps, tables and text
 _TILE, _GAP, _ACROSS, _TILES, _POINTS = 96, 3, 3, 6, 400
-MOST_CLASSES = 10
-"""Classes of which pictures are shown."""
+MAX_CLASSES = 10
+"""Maximum number of classes with pictures."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture within the page: its address, what it shows in words, and what stands below it."""
+    """A picture in the page: data URI, text alternative and caption."""
 
     source: str
     words: str
@@ -40,21 +55,20 @@ class Picture:
 
 
 def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy | None) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        run: what is reported on.
-        metrics: of it.
-        evidence: the samples behind them.
-        privacy: its audit, if there was one.
+        run: the run.
+        metrics: its evaluation.
+        evidence: the samples behind the metrics.
+        privacy: its audit, if any.
     """
     modalities = run.model.modalities
-    shown = evidence.held_out.counts()
-    labels = list(shown)[:MOST_CLASSES]
-    most = as_many(_POINTS, len(modalities), latent_map.SIDE, _MAP)
-    points = latent_map.latent_map(modalities, evidence, most)
-    log = charts.read_log(run.path / "log.jsonl")
-    script = _text("latent_map.js")
+    counts = evidence.held_out.counts()
+    labels = list(counts)[:MAX_CLASSES]
+    points = affordable(_POINTS, len(modalities), TILE_SIDE, _MAP_BYTES)
+    map_ = latent_map(modalities, evidence, points)
+    script = template_text("latent_map.js")
     return (
         environment()
         .get_template("report.html")
@@ -64,27 +78,27 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             evaluated=metrics["evaluated"],
             modalities=modalities,
             classes=evidence.classes,
-            omitted=len(shown) - len(labels),
-            curves=charts.charts(log),
-            chart_size=(charts.WIDTH, charts.HEIGHT),
+            omitted=len(counts) - len(labels),
+            curves=[chart(term, curves) for term, curves in read_log(run.path / "log.jsonl").items()],
+            chart_size=CHART_SIZE,
             galleries=_galleries(modalities, evidence, labels),
             maps=_maps(modalities, evidence, labels),
-            map=points,
-            map_size=(latent_map.WIDTH, latent_map.HEIGHT),
-            tile=latent_map.SIDE,
-            columns=latent_map.COLUMNS,
-            points=[{"facts": dict(point.facts)} for point in points.points],
-            shortfalls=words.shortfalls(metrics["figures"]),
+            map=map_,
+            map_size=MAP_SIZE,
+            tile=TILE_SIDE,
+            columns=COLUMNS,
+            points=[{"facts": dict(point.facts)} for point in map_.points],
+            shortfalls=words.shortfalls(metrics["results"]),
             cautions=words.cautions(metrics, privacy),
-            uneven=words.uneven(metrics),
-            likely=words.LIKELY_CHANCE,
-            harder=words.HARDER,
+            worse_subgroups=words.worse_subgroups(metrics),
+            chance=words.CHANCE,
+            worse_subgroup=words.WORSE_SUBGROUP,
             tables=_tables(metrics),
             by_column=_by_column(metrics["subgroups"]),
             privacy=privacy,
             privacy_file=PRIVACY_FILE,
             settings=tomli_w.dumps(metrics["run"]["configuration"]),
-            style=Markup(_text("report.css")),  # noqa: S704  (a file of this package)
+            style=Markup(template_text("report.css")),  # noqa: S704  (a file of this package)
             script=Markup(script),  # noqa: S704
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -92,28 +106,34 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
 
 
 def environment() -> jinja2.Environment:
-    """The templates of pages, which escape whatever is put into them."""
-    found = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
+    """Return the environment of HTML templates, which escapes every value."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(template_text),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.policies["json.dumps_kwargs"] = {"sort_keys": False}  # facts come in the order of their weight
-    found.filters |= {"shown": words.shown, "between": words.between, "question": words.question, "side": words.side}
-    return found
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # facts keep their order
+    environment.filters |= {
+        "number": format_number,
+        "interval": format_interval,
+        "describe": words.describe,
+        "shortfall": words.shortfall,
+    }
+    return environment
 
 
-def _text(name: str) -> str:
+def template_text(name: str) -> str:
+    """Return the text of a template of this package."""
     return (resources.files(__package__) / "templates" / name).read_text("utf-8")
 
 
 def _galleries(
     modalities: Mapping[str, Modality], evidence: Evidence, labels: Sequence[int]
 ) -> dict[str, list[tuple[str, list[Picture]]]]:
-    """Originals, reconstructions and generated samples of each class, by modality; in every one the same samples."""
-    most = as_many(_TILES, 3 * len(modalities) * len(labels), _TILE, _GALLERY)
+    """Draw originals, reconstructions and generated samples per class, by modality; the same samples in each."""
+    most = affordable(_TILES, 3 * len(modalities) * len(labels), _TILE, _GALLERY_BYTES)
     sources: dict[str, tuple[Mapping[str, Tensor], Tensor]] = {
         "originals": (evidence.held_out.values, evidence.held_out.labels),
         "reconstructions": (evidence.reconstructions, evidence.held_out.labels),
@@ -124,12 +144,12 @@ def _galleries(
         rows = galleries.setdefault(name, [])
         for label in labels:
             pictures = []
-            for what, (values, of) in sources.items():
-                found = (of == label).nonzero()[:, 0]
-                chosen = found[evenly(len(found), most)]
+            for source, (values, of) in sources.items():
+                members = (of == label).nonzero()[:, 0]
+                chosen = members[evenly(len(members), most)]
                 tiles = [tile(part, x, _TILE) for x in values[name][chosen]]
-                words_ = f"{len(tiles)} {what} of {name}, class {evidence.classes[label]}"
-                pictures.append(Picture(data_uri(sheet(tiles, min(_ACROSS, len(tiles)), _GAP)), words_, what))
+                text = f"{len(tiles)} {source} of {name}, class {evidence.classes[label]}"
+                pictures.append(Picture(data_uri(sheet(tiles, min(_ACROSS, len(tiles)), _GAP)), text, source))
             rows.append((evidence.classes[label], pictures))
     return galleries
 
@@ -137,51 +157,51 @@ def _galleries(
 def _maps(
     modalities: Mapping[str, Modality], evidence: Evidence, labels: Sequence[int]
 ) -> dict[str, list[tuple[str, list[Picture]]]]:
-    """Class means and spreads of real and of generated samples, by modality, with axes."""
+    """Draw class means and spreads of real and generated samples with axes, by modality."""
     maps: dict[str, list[tuple[str, list[Picture]]]] = {}
     for name, part in modalities.items():
         rows = maps.setdefault(name, [])
         for label in labels:
             pictures: dict[str, list[Picture]] = {"mean": [], "spread": []}
-            for whose, samples in (("real", evidence.held_out), ("generated", evidence.generated)):
+            for kind, samples in (("real", evidence.held_out), ("generated", evidence.generated)):
                 x = samples.values[name][samples.labels == label]
-                of = f"of {len(x)} {whose} samples of {name}, class {evidence.classes[label]}"
-                mean, spread = with_axes(part, x.mean(0)), x.std(0) if len(x) > 1 else torch.zeros_like(x[0])
-                drawn, largest = spread_picture(part, spread)
-                pictures["mean"].append(Picture(data_uri(mean), f"Mean {of}", f"mean, {whose}"))
-                caption = f"spread, {whose}; largest {words.shown(largest)}"
-                pictures["spread"].append(Picture(data_uri(drawn), f"Standard deviation {of}", caption))
+                of = f"of {len(x)} {kind} samples of {name}, class {evidence.classes[label]}"
+                mean, deviation = with_axes(part, x.mean(0)), x.std(0) if len(x) > 1 else torch.zeros_like(x[0])
+                spread, largest = spread_picture(part, deviation)
+                pictures["mean"].append(Picture(data_uri(mean), f"Mean {of}", f"mean, {kind}"))
+                caption = f"spread, {kind}; largest {format_number(largest)}"
+                pictures["spread"].append(Picture(data_uri(spread), f"Standard deviation {of}", caption))
             rows.append((evidence.classes[label], [*pictures["mean"], *pictures["spread"]]))
     return maps
 
 
-def _tables(metrics: Metrics) -> dict[str, list[tuple[MetricRecord, Mapping[str, float]]]]:
-    """Figures by the first word of their names, each with the places of its marks in a strip of 100 units."""
-    tables: dict[str, list[tuple[MetricRecord, Mapping[str, float]]]] = {}
-    for figure in metrics["figures"]:
-        tables.setdefault(figure["name"].split("/")[0], []).append((figure, _strip(figure)))
+def _tables(metrics: Metrics) -> dict[str, list[tuple[MetricResult, Mapping[str, float]]]]:
+    """Group results by the first word of their names, each with the positions of its marks, 0 to 100."""
+    tables: dict[str, list[tuple[MetricResult, Mapping[str, float]]]] = {}
+    for result in metrics["results"]:
+        tables.setdefault(result.name.split("/")[0], []).append((result, _marks(result)))
     return tables
 
 
-def _strip(figure: MetricRecord) -> dict[str, float]:
-    low, high = figure["interval"] or (None, None)
-    marks = {"low": low, "high": high, **{key: figure[key] for key in ("value", "real", "baseline")}}
-    known = {key: float(mark) for key, mark in marks.items() if mark is not None}
+def _marks(result: MetricResult) -> dict[str, float]:
+    low, high = result.interval or (None, None)
+    values = {"low": low, "high": high, "value": result.value, "real": result.real, "baseline": result.baseline}
+    known = {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
     least, most = (pick(known.values(), default=0.0) for pick in (min, max))
     wide = (most - least) or 1.0
-    return {key: round(4 + 92 * (mark - least) / wide, 1) for key, mark in known.items()}
+    return {key: round(4 + 92 * (value - least) / wide, 1) for key, value in known.items()}
 
 
 def _by_column(groups: Sequence[SubgroupRecord]) -> list[dict[str, Any]]:
-    """For each column its groups, and rows of a figure with its records in each."""
+    """Return the subgroups of each column, and one row per metric with its result in each subgroup."""
     columns: dict[str, list[SubgroupRecord]] = {}
     for group in groups:
         columns.setdefault(group["column"], []).append(group)
     tables = []
-    for column, found in columns.items():
-        measured = [group for group in found if group["figures"]]
-        names = list(dict.fromkeys(figure["name"] for group in measured for figure in group["figures"]))
-        by_name = [{figure["name"]: figure for figure in group["figures"]} for group in measured]
-        rows = [(name, [figures.get(name) for figures in by_name]) for name in names]
-        tables.append({"column": column, "groups": found, "measured": measured, "rows": rows})
+    for column, members in columns.items():
+        measured = [group for group in members if group["results"]]
+        by_name = [{result.name: result for result in group["results"]} for group in measured]
+        names = list(dict.fromkeys(name for results in by_name for name in results))
+        rows = [(name, [results.get(name) for results in by_name]) for name in names]
+        tables.append({"column": column, "groups": members, "measured": measured, "rows": rows})
     return tables

@@ -1,29 +1,44 @@
-"""Pictures of samples, drawn by :meth:`~multimodal_vae.modalities.base.Modality.plot`, as bytes within a page."""
+"""The pictures of a report: tiles of samples, training curves and the latent map."""
 
 import base64
 import io
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 from torch import Tensor
 
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.report.records import Evidence
 
 Pixels = NDArray[np.uint8]
 """(height, width, 3)."""
 
 _DPI = 96
 _QUALITY = 82
-BYTES_A_PIXEL = 0.8
-"""More than a picture takes at this quality, noise included, as bytes of WebP."""
+BYTES_PER_PIXEL = 0.8
+"""Upper bound of the size of a WebP picture of this quality, even of noise."""
 BASE64 = 4 / 3
+
+CHART_SIZE = (320, 170)
+"""Width and height of a chart, in SVG units."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 10, 26
+
+MAP_SIZE, _EDGE = (640, 460), 22
+"""Width and height of the latent map, in SVG units, and its margin."""
+TILE_SIDE = 72
+COLUMNS = 20
 
 
 def tile(modality: Modality, sample: Tensor, side: int) -> Pixels:
-    """One sample (*shape) without axes, (side, side, 3)."""
+    """Draw one sample (*shape) without axes, (side, side, 3), by :meth:`Modality.plot`."""
     figure = Figure(figsize=(side / _DPI, side / _DPI), dpi=_DPI, facecolor="white")
     ax = figure.add_axes((0, 0, 1, 1))
     modality.plot(sample, ax)
@@ -32,25 +47,25 @@ def tile(modality: Modality, sample: Tensor, side: int) -> Pixels:
 
 
 def with_axes(modality: Modality, sample: Tensor, width: int = 300, height: int = 250, scale: bool = True) -> Pixels:
-    """One sample with its axes, and with a scale of its colors where the modality names what they mean."""
+    """Draw one sample with axes, and with a color scale if the modality labels its colors."""
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="constrained")
     ax = figure.add_subplot()
     modality.plot(sample, ax)
     ax.tick_params(labelsize=7)
     ax.xaxis.label.set_fontsize(8)
     ax.yaxis.label.set_fontsize(8)
-    named = [drawn for drawn in (*ax.collections, *ax.images) if not str(drawn.get_label()).startswith("_")]
-    if scale and named:
-        bar = figure.colorbar(named[0], ax=ax, fraction=0.05, pad=0.02)
-        bar.set_label(str(named[0].get_label()), fontsize=8)
+    labeled = [artist for artist in (*ax.collections, *ax.images) if not str(artist.get_label()).startswith("_")]
+    if scale and labeled:
+        bar = figure.colorbar(labeled[0], ax=ax, fraction=0.05, pad=0.02)
+        bar.set_label(str(labeled[0].get_label()), fontsize=8)
         bar.ax.tick_params(labelsize=7)
     return _pixels(figure)
 
 
 def spread_picture(modality: Modality, spread: Tensor) -> tuple[Pixels, float]:
-    """A standard deviation (*shape) with axes, and what the top of its range stands for.
+    """Draw a standard deviation (*shape) with axes; return it with the largest value.
 
-    Where samples have a range, the spread is stretched over it, since it would fill little of it.
+    If the modality has a range, the spread is stretched over it.
     """
     largest = float(spread.max())
     if modality.range is None or largest <= 0:
@@ -60,7 +75,7 @@ def spread_picture(modality: Modality, spread: Tensor) -> tuple[Pixels, float]:
 
 
 def sheet(tiles: Sequence[Pixels], columns: int, gap: int = 0) -> Pixels:
-    """Tiles of one size in rows, with a gap after each; what is left is white.
+    """Arrange tiles of one size in rows, with a gap between them, on white.
 
     Example:
         >>> sheet([np.zeros((4, 4, 3), np.uint8)] * 3, columns=2).shape
@@ -76,7 +91,7 @@ def sheet(tiles: Sequence[Pixels], columns: int, gap: int = 0) -> Pixels:
 
 
 def data_uri(pixels: Pixels) -> str:
-    """A picture as the address that holds it."""
+    """Return a picture as a data URI."""
     from PIL import Image as Pillow
 
     buffer = io.BytesIO()
@@ -84,14 +99,24 @@ def data_uri(pixels: Pixels) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def as_many(most: int, each: int, side: int, budget: float) -> int:
-    """How many may be shown, one at least, if each takes some square tiles and all together a budget of bytes.
+def affordable(most: int, tiles: int, side: int, budget: float) -> int:
+    """Return how many items of some square tiles each fit a budget of bytes: at least one, at most ``most``.
 
     Example:
-        >>> as_many(400, each=2, side=72, budget=1e9), as_many(400, each=20, side=72, budget=1e6)
+        >>> affordable(400, tiles=2, side=72, budget=1e9), affordable(400, tiles=20, side=72, budget=1e6)
         (400, 9)
     """
-    return max(1, min(most, int(budget / (each * side * side * BYTES_A_PIXEL * BASE64))))
+    return max(1, min(most, int(budget / (tiles * side * side * BYTES_PER_PIXEL * BASE64))))
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return evenly spaced row numbers, at most ``most``.
+
+    Example:
+        >>> evenly(10, 3), evenly(2, 3)
+        ([0, 4, 9], [0, 1])
+    """
+    return torch.linspace(0, count - 1, min(count, most)).round().long().tolist() if count else []
 
 
 def _pixels(figure: Figure) -> Pixels:
@@ -101,11 +126,167 @@ def _pixels(figure: Figure) -> Pixels:
     return np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """At most so many row numbers, evenly spaced.
+# Training curves
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart: its name, its SVG path and its last value."""
+
+    name: str
+    path: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of one term over the epochs, of size :data:`CHART_SIZE`.
+
+    Attributes:
+        title: name of the term.
+        lines: one line per part of the data.
+        rows: ticks of the vertical axis, height and text.
+        columns: ticks of the horizontal axis, position and text.
+    """
+
+    title: str
+    lines: Sequence[Line]
+    rows: Sequence[tuple[float, str]]
+    columns: Sequence[tuple[float, str]]
+
+    @property
+    def words(self) -> str:
+        """Text alternative."""
+        return f"{self.title} by epoch; at the end " + ", ".join(f"{line.name} {line.last}" for line in self.lines)
+
+
+def read_log(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Read epochs and values from ``log.jsonl``, by term and part of the data; invalid lines are skipped."""
+    log: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for text in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+            continue
+        for key, value in line.items():
+            part, dot, term = key.partition(".")
+            if dot and isinstance(value, int | float) and math.isfinite(value):
+                log.setdefault(term, {}).setdefault(part, []).append((line["epoch"], value))
+    return log
+
+
+def chart(title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
+    """Draw the curves of one term, as in :func:`read_log`.
 
     Example:
-        >>> evenly(10, 3), evenly(2, 3)
-        ([0, 4, 9], [0, 1])
+        >>> chart("loss", {"training": [(1, 2.0), (2, 1.0)]}).words
+        'loss by epoch; at the end training 1'
     """
-    return torch.linspace(0, count - 1, min(count, most)).round().long().tolist() if count else []
+    points = [point for curve in curves.values() for point in curve]
+    first, last = (pick(x for x, _ in points) for pick in (min, max))
+    low, high = (pick(y for _, y in points) for pick in (min, max))
+    wide, tall = (last - first) or 1.0, (high - low) or abs(high) or 1.0
+    width, height = CHART_SIZE
+
+    def x(value: float) -> float:
+        return round(_LEFT + (width - _LEFT - _RIGHT) * (value - first) / wide, 1)
+
+    def y(value: float) -> float:
+        return round(height - _BOTTOM - (height - _TOP - _BOTTOM) * (value - low) / tall, 1)
+
+    lines = [
+        Line(name, "M" + " L".join(f"{x(epoch)},{y(value)}" for epoch, value in curve), f"{curve[-1][1]:.3g}")
+        for name, curve in curves.items()
+    ]
+    levels = [low, low + tall / 2, low + tall]
+    epochs = sorted({first, round((first + last) / 2), last})
+    return Chart(title, lines, [(y(v), f"{v:.3g}") for v in levels], [(x(e), f"{e:g}") for e in epochs])
+
+
+# The latent map
+
+
+@dataclass(frozen=True)
+class Point:
+    """One held-out sample: its position, its class, and facts that identify nobody."""
+
+    x: float
+    y: float
+    label: int
+    facts: Mapping[str, str]
+
+    @property
+    def words(self) -> str:
+        """Text alternative."""
+        return "; ".join(f"{name} {value}" for name, value in self.facts.items())
+
+
+@dataclass(frozen=True)
+class LatentMap:
+    """Held-out embeddings in two dimensions, of size :data:`MAP_SIZE`.
+
+    Attributes:
+        points: points in the order of the tiles.
+        shares: share of the embeddings' variance along each axis.
+        sheets: data URI of the decoded tiles of all points, per modality.
+        rows: rows of tiles in each sheet.
+        count: number of held-out samples; not all may be shown.
+    """
+
+    points: Sequence[Point]
+    shares: tuple[float, float]
+    sheets: Mapping[str, str]
+    rows: int
+    count: int
+
+
+def latent_map(modalities: Mapping[str, Modality], evidence: Evidence, most: int) -> LatentMap:
+    """Draw at most ``most`` embeddings along their principal components, whose distances are meaningful."""
+    rows = evenly(len(evidence.embeddings), most)
+    scores, shares = _principal_plane(evidence.embeddings)
+    scores = scores[rows]
+    low, high = scores.min(0), scores.max(0)
+    places = (scores - low) / np.where(high > low, high - low, 1)
+    width, height = MAP_SIZE
+    points = [
+        Point(
+            round(_EDGE + float(x) * (width - 2 * _EDGE), 1),
+            round(height - _EDGE - float(y) * (height - 2 * _EDGE), 1),
+            int(evidence.held_out.labels[row]),
+            _facts(evidence, row),
+        )
+        for row, (x, y) in zip(rows, places, strict=True)
+    ]
+    sheets = {
+        name: data_uri(sheet([tile(part, evidence.reconstructions[name][row], TILE_SIDE) for row in rows], COLUMNS))
+        for name, part in modalities.items()
+    }
+    return LatentMap(points, shares, sheets, -(-len(rows) // COLUMNS), len(evidence.embeddings))
+
+
+def _principal_plane(embeddings: Tensor) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Return the first two principal components of embeddings, (N, 2), and their shares of the variance."""
+    x = embeddings.double().numpy()
+    count = min(2, *x.shape)
+    pca = PCA(count, svd_solver="full")
+    scores = np.zeros((len(x), 2))
+    if x.var() > 0:
+        scores[:, :count] = pca.fit_transform(x)
+    shares = [*getattr(pca, "explained_variance_ratio_", []), 0.0, 0.0]
+    return scores, (float(shares[0]), float(shares[1]))
+
+
+def _facts(evidence: Evidence, row: int) -> dict[str, str]:
+    label, judged = int(evidence.held_out.labels[row]), int(evidence.judged[row])
+    differences = {
+        f"mean difference, {name}": f"{float((x[row] - evidence.held_out.values[name][row]).abs().mean()):.3g}"
+        for name, x in evidence.reconstructions.items()
+    }
+    return {
+        "class": evidence.classes[label],
+        "class by the judge": evidence.classes[judged],
+        **{column: groups[row] for column, groups in evidence.groups.items()},
+        **differences,
+    }

@@ -12,12 +12,12 @@ from multimodal_vae.synthesis.comparison import HeldOutLikelihood
 
 
 def as_table(results: Sequence[HeldOutLikelihood]) -> str:
-    """Samplers by row and classes by column: mean held-out log density in nats, the highest of a column with a star.
+    """Return a table of mean held-out log densities in nats, with one row per sampler and one column per class.
 
-    Below stand the reasons why a sampler has no value for a class.
+    The highest value of a column has a star. Below the table are the reasons for missing values.
     """
     classes = list(dict.fromkeys(name for result in results for name in (*result.classes, *result.failures)))
-    table = Table(title="mean held-out log density of a latent, in nats", title_justify="left")
+    table = Table(title="mean held-out log density of a latent, in nats (higher is better)", title_justify="left")
     table.add_column("sampler", overflow="fold")
     for name in [*classes, "all"]:
         table.add_column(Text(name), justify="right", overflow="fold")
@@ -30,6 +30,6 @@ def as_table(results: Sequence[HeldOutLikelihood]) -> str:
     console = Console(file=text, width=shutil.get_terminal_size((120, 24)).columns)
     console.print(table)
     for result in results:
-        for label, why in result.failures.items():
-            console.print(Text(f"{result.sampler['name']}, class {label!r}: {why}"))
+        for label, reason in result.failures.items():
+            console.print(Text(f"{result.sampler['name']}, class {label!r}: {reason}"))
     return text.getvalue()

@@ -1,226 +1,207 @@
-"""Figures in plain words: what each asks, and where a run falls short of real samples or of its simplest rival."""
+"""Metrics in words: what each means, and where a run falls short of real samples or of the baseline."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multimodal_vae.report.metrics import MetricRecord, Metrics
-from multimodal_vae.report.privacy import Privacy
+from multimodal_vae.evaluation.result import MetricResult, format_number
+from multimodal_vae.report.records import Metrics, Privacy
 
 FEW_PATIENTS = 100
-"""Held-out patients, below which intervals are wide."""
-APART = 0.25
-"""Share of the real value by which one without an interval may differ and still pass."""
-HARDER = (
-    "Worse than over all samples, by more than the interval. Where real samples do worse there too, the group is "
-    "harder rather than neglected: the table of subgroups tells."
+"""Held-out patients below which intervals are wide."""
+TOLERANCE = 0.25
+"""Share of the real value by which a value without an interval may differ."""
+WORSE_SUBGROUP = (
+    "Worse than over all samples by more than the interval. If real samples are worse there too, the subgroup is "
+    "harder rather than neglected: see the table of subgroups."
 )
-LIKELY_CHANCE = "Each interval misses one time in twenty, and there are many figures: one alone proves little."
+CHANCE = "One interval in twenty misses by chance, and there are many metrics: a single shortfall proves little."
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a figure asks, and what it means to be below or above what is right."""
+class MetricWords:
+    """A metric in words, and what a value below or above that of real samples means."""
 
-    asks: str
-    low: str
-    high: str
+    description: str
+    below: str
+    above: str
 
 
-_QUESTIONS = {
-    "latent/separability": Question(
-        "how well classes are told apart in the latent", "classes are mixed up in the latent", ""
+_WORDS = {
+    "latent/separability": MetricWords(
+        "how well classes are separated in the latent", "classes are mixed up in the latent", ""
     ),
-    "individuality": Question(
-        "how much of what tells individuals of a class apart is kept", "reconstructions lose individuals", ""
+    "individuality": MetricWords(
+        "share of the differences within a class that reconstructions keep", "reconstructions lose individuals", ""
     ),
-    "fidelity/mean": Question("how far the average of each class is off", "", "classes look wrong on the average"),
-    "fidelity/spread": Question(
-        "how far the variety of each class is off, point by point", "", "the variety within classes is wrong"
+    "fidelity/mean": MetricWords("difference of class means", "", "class means differ from real ones"),
+    "fidelity/spread": MetricWords(
+        "difference of class spreads, element by element", "", "the spread within classes differs from the real one"
     ),
-    "fidelity/precision": Question(
-        "share of generated samples that could be real", "some generated samples look like no real one", ""
+    "fidelity/precision": MetricWords(
+        "share of generated samples near real ones", "some generated samples resemble no real one", ""
     ),
-    "fidelity/recall": Question(
-        "share of real samples that could be generated", "some kinds of real samples are never generated", ""
+    "fidelity/recall": MetricWords(
+        "share of real samples near generated ones", "some kinds of real samples are never generated", ""
     ),
-    "fidelity/density": Question(
-        "how closely generated samples gather where real ones are",
-        "generated samples stray from where real ones are",
+    "fidelity/density": MetricWords(
+        "how densely generated samples lie around real ones",
+        "generated samples stray from real ones",
         "generated samples crowd around typical real ones",
     ),
-    "fidelity/coverage": Question(
-        "share of real samples with a generated one nearby", "some real samples have nothing generated near them", ""
+    "fidelity/coverage": MetricWords(
+        "share of real samples with a generated neighbor", "some real samples have no generated one near them", ""
     ),
-    "fidelity/kernel distance": Question(
-        "how far generated and real samples are apart as a whole",
+    "fidelity/kernel distance": MetricWords(
+        "distance of the distributions of generated and real samples",
         "",
-        "generated samples differ from real ones as a whole",
+        "the distribution of generated samples differs from the real one",
     ),
-    "sharpness": Question(
-        "detail of generated samples over that of real ones, by fineness",
+    "sharpness": MetricWords(
+        "detail of generated samples over that of real ones, per frequency band",
         "generated samples are blurred",
         "generated samples have too much detail, or noise",
     ),
-    "reproduced": Question(
-        "share of detail found again in reconstructions, by fineness", "reconstructions lose detail", ""
+    "reproduced": MetricWords(
+        "share of detail that reconstructions reproduce, per frequency band", "reconstructions lose detail", ""
     ),
-    "purity": Question(
-        "share of generated samples of the class that was asked for", "some generated samples are of another class", ""
+    "purity": MetricWords(
+        "share of generated samples of the target class", "some generated samples are of another class", ""
     ),
-    "coherence/class": Question(
-        "share of pairs of which both halves show the class that was asked for",
-        "halves of a pair contradict each other",
+    "coherence/class": MetricWords(
+        "share of samples whose two modalities both show the target class",
+        "the modalities of a sample contradict each other",
         "",
     ),
-    "coherence/within class": Question(
-        "how far the halves of a pair go together within a class",
-        "halves of a pair belong to different individuals",
-        "halves of a pair go together more than real ones do",
+    "coherence/within class": MetricWords(
+        "correlation of two modalities within a class",
+        "the modalities of a sample belong to different individuals",
+        "the modalities of a sample are more correlated than real ones",
     ),
-    "coherence/cause": Question(
-        "how far the halves of a pair agree about a cause",
-        "halves of a pair disagree about it",
-        "halves of a pair agree about it more than real ones do",
+    "coherence/cause": MetricWords(
+        "correlation of a cause as estimated from two modalities",
+        "the modalities of a sample disagree about a cause",
+        "the modalities of a sample agree about a cause more than real ones do",
     ),
-    "copying/closest record": Question(
+    "copying/closest record": MetricWords(
         "distance to the nearest training sample",
-        "generated samples lie nearer to training samples than other patients' samples do, as copies would",
-        "generated samples lie further from training samples than other patients' samples do",
+        "generated samples are nearer to training samples than other patients' samples are, as copies would be",
+        "generated samples are further from training samples than other patients' samples are",
     ),
-    "utility": Question(
-        "how well a classifier learns from generated samples", "a classifier learns less from generated samples", ""
+    "utility": MetricWords(
+        "accuracy of a classifier trained on generated samples", "generated samples train a worse classifier", ""
     ),
 }
-_UNKNOWN = Question("", "it is below what real samples reach", "it is above what real samples reach")
+_UNKNOWN = MetricWords("", "the value is below that of real samples", "the value is above that of real samples")
 
 
-def question(name: str) -> Question:
-    """What the figure of a name asks.
+def describe(name: str) -> MetricWords:
+    """Return the words for a metric's name.
 
     Example:
-        >>> question("fidelity/recall").low
+        >>> describe("fidelity/recall").below
         'some kinds of real samples are never generated'
     """
-    found = [key for key in _QUESTIONS if name == key or name.startswith((f"{key}/", f"{key} "))]
-    return _QUESTIONS[max(found, key=len)] if found else _UNKNOWN
+    matches = [key for key in _WORDS if name == key or name.startswith((f"{key}/", f"{key} "))]
+    return _WORDS[max(matches, key=len)] if matches else _UNKNOWN
 
 
-def side(figure: MetricRecord) -> int:
-    """Whether a figure falls short of what real samples reach: -1 below it, 1 above it, 0 if it does not fall short.
+def shortfall(result: MetricResult) -> int:
+    """Return -1 for a value short of real samples from below, 1 for one from above, 0 for none.
 
-    A figure with an interval falls short where all of that does; one without, where it is off by a quarter.
+    A value with an interval falls short if the whole interval does; one without, if it differs by more than
+    :data:`TOLERANCE`.
 
     Example:
-        >>> from multimodal_vae.evaluation.result import MetricResult
-        >>> from multimodal_vae.report.metrics import metric_record
-        >>> side(metric_record(MetricResult("purity", 0.5, interval=(0.4, 0.6), real=0.8)))
+        >>> shortfall(MetricResult("purity", 0.5, interval=(0.4, 0.6), real=0.8))
         -1
     """
-    value, real, aim = figure["value"], figure["real"], figure["aim"]
-    if value is None or real is None:
+    value, real, aim = result.value, result.real, result.aim
+    if real is None or not math.isfinite(value):
         return 0
-    low, high = figure["interval"] or (None, None)
-    size = max(abs(real), 1.0) if aim == "real" else abs(real)  # correlations and ratios, of which a small one is noise
-    margin = APART * size if low is None or high is None else 0.0
-    low, high = (value if bound is None else bound for bound in (low, high))
+    low, high = result.interval or (math.nan, math.nan)
+    size = max(abs(real), 1.0) if aim == "real" else abs(real)  # small correlations and ratios are noise
+    margin = 0.0 if math.isfinite(low) and math.isfinite(high) else TOLERANCE * size
+    low, high = (bound if math.isfinite(bound) else value for bound in (low, high))
     if aim != "lower" and high < real - margin:
         return -1
     return 1 if aim != "higher" and low > real + margin else 0
 
 
-def beaten(figure: MetricRecord) -> bool:
-    """Whether the simplest rival, a Gaussian a class, does as well or better."""
-    value, baseline, real = figure["value"], figure["baseline"], figure["real"]
-    if value is None or baseline is None:
+def baseline_wins(result: MetricResult) -> bool:
+    """Return whether the Gaussian baseline does as well or better."""
+    value, baseline, real = result.value, result.baseline, result.real
+    if baseline is None or not math.isfinite(value):
         return False
-    if figure["aim"] == "real":
+    if result.aim == "real":
         return real is not None and abs(baseline - real) <= abs(value - real)
-    return baseline >= value if figure["aim"] == "higher" else baseline <= value
+    return baseline >= value if result.aim == "higher" else baseline <= value
 
 
-def shortfalls(figures: Sequence[MetricRecord]) -> list[str]:
-    """A sentence for each way to fall short of real samples, and one for where the rival is as good."""
-    together: dict[str, list[str]] = {}
-    for figure in figures:
-        which, asked = side(figure), question(figure["name"])
-        if which:
-            numbers = f"{figure['name']} {shown(figure['value'])}, real samples {shown(figure['real'])}"
-            together.setdefault(asked.low if which < 0 else asked.high, []).append(numbers)
-    said = [f"{meaning[0].upper()}{meaning[1:]} ({'; '.join(numbers)})." for meaning, numbers in together.items()]
-    weak = [figure["name"] for figure in figures if beaten(figure)]
+def shortfalls(results: Sequence[MetricResult]) -> list[str]:
+    """Return a sentence per kind of shortfall, and one if the baseline does as well."""
+    by_meaning: dict[str, list[str]] = {}
+    for result in results:
+        side, words = shortfall(result), describe(result.name)
+        if side:
+            numbers = f"{result.name} {format_number(result.value)}, real samples {format_number(result.real)}"
+            by_meaning.setdefault(words.below if side < 0 else words.above, []).append(numbers)
+    sentences = [
+        f"{meaning[0].upper()}{meaning[1:]} ({'; '.join(numbers)})." for meaning, numbers in by_meaning.items()
+    ]
+    weak = [result.name for result in results if baseline_wins(result)]
     if weak:
-        said.append(
-            f"In {len(weak)} of {len(figures)} figures a Gaussian a class, the simplest rival, does as well or better: "
+        sentences.append(
+            f"In {len(weak)} of {len(results)} metrics the baseline, a Gaussian per class, does as well or better: "
             f"{', '.join(weak)}."
         )
-    return said
+    return sentences
 
 
 def cautions(metrics: Metrics, privacy: Privacy | None) -> list[str]:
-    """What to know before believing any of it."""
+    """Return a sentence per reason to distrust the metrics or the samples."""
     run, evaluated = metrics["run"], metrics["evaluated"]
-    said = []
+    sentences = []
     if run["state"] != "done":
-        said.append(
+        sentences.append(
             f"The training is {run['state']} after {run['epochs_done']} of {run['epochs']} epochs; its weights are "
             "unfinished."
         )
     if evaluated["fitted_on"] == evaluated["split"]:
-        said.append(
-            f"The densities were fitted on the very {evaluated['split']} samples that are measured against, which "
-            "flatters every figure of new samples."
+        sentences.append(
+            f"The densities were fitted on the {evaluated['split']} samples that generated samples are compared with, "
+            "which flatters every metric of generated samples."
         )
     if evaluated["patients"] < FEW_PATIENTS:
-        said.append(f"Only {evaluated['patients']} patients were held out, so intervals are wide.")
-    left = ", ".join(f"{count} {why}" for why, count in evaluated["left_out"].items())
-    if left:
-        said.append(f"Held-out samples that were not measured: {left}.")
-    said += privacy["verdict"].found if privacy and privacy["verdict"].leak else []
+        sentences.append(f"Only {evaluated['patients']} patients were held out, so intervals are wide.")
+    left_out = ", ".join(f"{count} {reason}" for reason, count in evaluated["left_out"].items())
+    if left_out:
+        sentences.append(f"Held-out samples that were not evaluated: {left_out}.")
+    sentences += privacy["verdict"].conclusions if privacy and privacy["verdict"].leak else []
     if privacy is None:
-        said.append(f"Whether samples give training patients away was not audited: mmvae audit {run['name']}.")
-    said.append(
-        "This is one training with one seed; another may differ by more than the intervals, which tell of patients."
+        sentences.append(f"Privacy was not audited; audit it with: mmvae audit {run['name']}.")
+    sentences.append(
+        "This is one training with one seed. Another may differ by more than the intervals, which cover only patients."
     )
-    return said
+    return sentences
 
 
-def uneven(metrics: Metrics) -> list[str]:
-    """Subgroups that do worse in a figure than the rest: their interval leaves out the value of all."""
-    whole = {figure["name"]: figure for figure in metrics["figures"]}
-    said = []
+def worse_subgroups(metrics: Metrics) -> list[str]:
+    """Return a sentence per subgroup with a metric whose interval excludes the better value over all samples."""
+    overall = {result.name: result for result in metrics["results"]}
+    sentences = []
     for group in metrics["subgroups"]:
-        worse = [figure["name"] for figure in group["figures"] if _worse(figure, whole.get(figure["name"]))]
+        worse = [result.name for result in group["results"] if _worse(result, overall.get(result.name))]
         if worse:
             people = f"{group['column']} = {group['value']} ({group['patients']} patients)"
-            said.append(f"{people}: worse in {', '.join(worse)}.")
-    return said
+            sentences.append(f"{people}: worse in {', '.join(worse)}.")
+    return sentences
 
 
-def _worse(part: MetricRecord, whole: MetricRecord | None) -> bool:
-    if whole is None or whole["value"] is None or part["interval"] is None:
+def _worse(part: MetricResult, overall: MetricResult | None) -> bool:
+    if overall is None or part.interval is None or not all(map(math.isfinite, (overall.value, *part.interval))):
         return False
-    low, high = part["interval"]
-    if low is None or high is None:
-        return False
-    value = whole["value"]
-    if part["aim"] == "real":
-        return side(part) != 0 and not low <= value <= high
-    return high < value if part["aim"] == "higher" else low > value
-
-
-def shown(value: float | None) -> str:
-    """A number for people.
-
-    Example:
-        >>> shown(0.12345), shown(0.0012345), shown(None)
-        ('0.123', '0.0012', '–')
-    """
-    if value is None or not math.isfinite(value):
-        return "–"  # noqa: RUF001  (a dash for people)
-    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
-
-
-def between(figure: MetricRecord) -> str:
-    """An interval for people; empty where there is none."""
-    return f"{shown(figure['interval'][0])} to {shown(figure['interval'][1])}" if figure["interval"] else ""
+    low, high = part.interval
+    if part.aim == "real":
+        return shortfall(part) != 0 and not low <= overall.value <= high
+    return high < overall.value if part.aim == "higher" else low > overall.value

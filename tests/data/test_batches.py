@@ -22,15 +22,15 @@ def test_each_batch_holds_as_many_of_each_class_and_no_unlabeled(counts, per_cla
         assert torch.bincount(labels[rows], minlength=len(counts)).tolist() == [per_class] * len(counts)
 
 
-@given(counts=counts, per_class=st.integers(1, 7), unlabeled=st.integers(1, 9), asked=st.integers(1, 4))
-def test_as_many_unlabeled_as_are_asked_for_come_in_turn(counts, per_class, unlabeled, asked):
+@given(counts=counts, per_class=st.integers(1, 7), unlabeled=st.integers(1, 9), per_batch=st.integers(1, 4))
+def test_as_many_unlabeled_as_are_asked_for_come_in_turn(counts, per_class, unlabeled, per_batch):
     labels = make(counts, per_class, unlabeled=unlabeled)[0]
     names = [str(label) for label in range(len(counts))]
-    batches = BalancedBatches(labels, names, per_class, torch.Generator().manual_seed(0), asked)
-    assert len(batches) == max(1, len(labels) // (per_class * len(counts) + asked))
-    drawn = torch.cat([batches.draw() for _ in range(unlabeled)])
-    assert torch.bincount(labels[drawn] + 1).tolist() == [asked * unlabeled] + [per_class * unlabeled] * len(counts)
-    assert torch.bincount(drawn[labels[drawn] < 0], minlength=unlabeled).tolist() == [asked] * unlabeled
+    batches = BalancedBatches(labels, names, per_class, torch.Generator().manual_seed(0), per_batch)
+    assert len(batches) == max(1, len(labels) // (per_class * len(counts) + per_batch))
+    rows = torch.cat([batches.draw() for _ in range(unlabeled)])
+    assert torch.bincount(labels[rows] + 1).tolist() == [per_batch * unlabeled] + [per_class * unlabeled] * len(counts)
+    assert torch.bincount(rows[labels[rows] < 0], minlength=unlabeled).tolist() == [per_batch] * unlabeled
 
 
 def test_unlabeled_samples_that_are_not_there_are_missed():
@@ -41,9 +41,9 @@ def test_unlabeled_samples_that_are_not_there_are_missed():
 @given(counts=counts, per_class=st.integers(1, 7))
 def test_nothing_comes_twice_before_its_class_has_been_through(counts, per_class):
     labels, batches = make(counts, per_class)
-    seen = torch.cat([rows for _ in range(5) for rows in batches])
+    all_rows = torch.cat([rows for _ in range(5) for rows in batches])
     for label, count in enumerate(counts):
-        mine = seen[labels[seen] == label].tolist()
+        mine = all_rows[labels[all_rows] == label].tolist()
         for first in range(0, len(mine) - count + 1, count):
             assert len(set(mine[first : first + count])) == count
 

@@ -1,4 +1,4 @@
-"""Samples that were read are not read again, and never stale: against reading everything into memory."""
+"""Cached samples are not read again, are never stale, and equal those read without a cache."""
 
 import csv
 import os
@@ -24,23 +24,23 @@ from multimodal_vae.data import cache, loading
 
 @pytest.fixture(autouse=True)
 def _settled(monkeypatch):
-    """Files are taken to be finished at once, and sources to be as they were imported, whoever edits them."""
+    """Trust files that changed just now, and sources that changed since their import."""
     monkeypatch.setattr(cache, "SETTLED", 0.0)
     monkeypatch.setattr(provenance, "STARTED", float("inf"))
 
 
 @pytest.fixture
 def reads(monkeypatch):
-    """What is read in this process, by file name or value."""
-    seen = Counter()
+    """Counts of reads in this process, by file name or value."""
+    counts = Counter()
     for part in (mv.Image, mv.Vector):
 
         def counted(self, cell, read=part.read):
-            seen[getattr(cell, "name", cell)] += 1
+            counts[getattr(cell, "name", cell)] += 1
             return read(self, cell)
 
         monkeypatch.setattr(part, "read", counted)
-    return seen
+    return counts
 
 
 def load(manifest, columns, **arguments):
@@ -127,7 +127,7 @@ def test_a_file_that_may_still_change_within_a_tick_is_not_trusted(manifest, col
     same(load(manifest, columns), load(manifest, columns, cache=False))
     reads.clear()
     load(manifest, columns)
-    assert len(reads) == 24  # the pictures; values have no file that could change
+    assert len(reads) == 24  # the images; values have no file that could change
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_trusted(manifest, columns, monkeypatch):
@@ -255,7 +255,7 @@ def test_a_whole_column_is_a_map_that_may_be_changed_and_leaves_the_cache_alone(
         warnings.simplefilter("error")
         part = data.subset([5, 3])
         part.samples["photo"][0] += 1
-    assert part.batch(torch.tensor([0])).samples["photo"].max() >= 1  # what was changed is what is used
+    assert part.batch(torch.tensor([0])).samples["photo"].max() >= 1  # the changed tensor is used
     same(data, load(manifest, columns, cache=False))
     same(load(manifest, columns), load(manifest, columns, cache=False))
 
@@ -285,7 +285,7 @@ def test_killed_within_the_first_pass_what_was_read_stays_read(manifest, columns
         for n in range(200):
             shutil.copy(manifest.parent / "pictures" / f"{n % 24}.png", manifest.parent / f"{n}.png")
             rows.writerow([f"s{n}", f"p{n}", "ill", f"{n}.png", "1 2 3", "here"])
-    time.sleep(cache.SETTLED + 2.1)  # the other process has the true one
+    time.sleep(cache.SETTLED + 2.1)  # the other process has the unpatched value
     with open(tmp_path / "out", "w") as out:
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(manifest)], stdout=out)
         while len((tmp_path / "out").read_text().split()) < 60:
@@ -296,7 +296,7 @@ def test_killed_within_the_first_pass_what_was_read_stays_read(manifest, columns
     was_read = len((tmp_path / "out").read_text().split())
     photo = {"photo": columns["photo"]}
     data = load(manifest, photo)
-    assert sum(reads.values()) <= 200 - was_read + 10  # what fifty milliseconds had not put on the disk yet
+    assert sum(reads.values()) <= 200 - was_read + 10  # what was not on disk yet after fifty milliseconds
     same(data, load(manifest, photo, cache=False))
 
 

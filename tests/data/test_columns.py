@@ -1,4 +1,4 @@
-"""Rows of files, in any subset of any subset, are what a tensor's are."""
+"""Columns of files equal those of tensors, in any subset of any subset."""
 
 import pickle
 
@@ -79,14 +79,14 @@ def test_any_data_set_of_torch_becomes_one_of_ours(make_data, tmp_path):
     present[3, 0] = present[5, 1] = False
     data = make_data(present=present, patients=[row // 2 for row in range(24)])
     data.labels[7] = -1
-    made = mv.MultimodalDataset.from_dataset(items(data), data.modalities, data.classes, folder=tmp_path)
-    assert made.fingerprint() == data.fingerprint()
+    copied = mv.MultimodalDataset.from_dataset(items(data), data.modalities, data.classes, folder=tmp_path)
+    assert copied.fingerprint() == data.fingerprint()
     assert not list(tmp_path.iterdir())
     words = [{"sample_id": n, "label": label, "x": [n]} for n, label in enumerate(["b", "a", None])]
-    made = mv.MultimodalDataset.from_dataset(words, {"x": mv.Vector(size=1)})
-    assert (made.classes, made.labels.tolist()) == (["a", "b"], [1, 0, -1])
-    made = mv.MultimodalDataset.from_dataset(made, made.modalities)  # without classes, numbers are their names
-    assert (made.classes, made.labels.tolist()) == (["0", "1"], [1, 0, -1])
+    copied = mv.MultimodalDataset.from_dataset(words, {"x": mv.Vector(size=1)})
+    assert (copied.classes, copied.labels.tolist()) == (["a", "b"], [1, 0, -1])
+    copied = mv.MultimodalDataset.from_dataset(copied, copied.modalities)  # without classes, numbers become names
+    assert (copied.classes, copied.labels.tolist()) == (["0", "1"], [1, 0, -1])
 
 
 def test_an_item_that_does_not_fit_is_named():

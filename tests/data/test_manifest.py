@@ -1,4 +1,4 @@
-"""A manifest's mistakes, each said in one line that names file, line and what to mend."""
+"""Errors in a manifest: each is one line that names file, line and fix."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def write(folder, text):
 def test_a_manifest_becomes_samples_labels_and_patients(folder):
     data = read(folder)
     assert data.ids == ["a", "b", "c", "d"]
-    assert data.patients == ["p1", "p1", "p2", "d"]  # without a patient, a sample is its own
+    assert data.patients == ["p1", "p1", "p2", "d"]  # without a patient, each sample is its own
     assert data.classes == ["ill", "well"]
     assert data.labels.tolist() == [0, 1, 0, -1]
     assert data.present.tolist() == [[True, True], [True, True], [False, True], [True, False]]
@@ -142,7 +142,7 @@ def test_a_picture_is_damaged(folder):
     noise = np.random.default_rng(0).integers(0, 256, (4, 4)).astype(np.uint8)
     Pillow.fromarray(noise).save(folder / "b.png")
     content = (folder / "b.png").read_bytes()
-    (folder / "b.png").write_bytes(content[:50])  # within the pixels
+    (folder / "b.png").write_bytes(content[:50])  # cut within the pixels
     refused(folder, "line 3", "'b'", folder / "b.png", "damaged")
 
 

@@ -1,4 +1,4 @@
-"""Worker processes read what this process would, and end with an error that names the cell."""
+"""Worker processes give the results of this process; a crash is an error that names the cell."""
 
 import signal
 import subprocess
@@ -74,9 +74,9 @@ def test_several_processes_read_what_one_would(manifest, columns, monkeypatch, c
     (manifest.parent / "pictures" / "20.png").write_bytes(b"no picture")
     data = load(manifest, columns, workers=2, unreadable="skip")
     assert 0 < len(counted) < 12  # the first cell is read here, to see how long it takes
-    alone = load(manifest, columns, workers=0, unreadable="skip")
-    assert data.fingerprint() == alone.fingerprint()
-    assert data.notes == alone.notes == {"photo": {loading.SKIPPED: 1}}
+    reference = load(manifest, columns, workers=0, unreadable="skip")
+    assert data.fingerprint() == reference.fingerprint()
+    assert data.notes == reference.notes == {"photo": {loading.SKIPPED: 1}}
     with pytest.raises(mv.DataError) as elsewhere:
         load(manifest, columns, workers=2)
     with pytest.raises(mv.DataError) as here:
@@ -102,7 +102,7 @@ def test_a_process_that_ends_is_an_error_that_names_the_cell(odd, cell):
 def test_what_a_modality_raises_elsewhere_is_raised_here(odd):
     with pytest.raises(ZeroDivisionError) as caught:
         read(odd, ["0", "mistake"])
-    assert caught.traceback[-1].path.name == "odd.py"  # and not a remote traceback's text
+    assert caught.traceback[-1].path.name == "odd.py"  # not a traceback from the worker
 
 
 @on_linux
@@ -181,7 +181,7 @@ next(results)
 @on_linux
 @pytest.mark.usefixtures("odd")
 def test_a_worker_ends_with_its_caller(tmp_path):
-    # The neighbor's entry points cannot be read, and this caller has no shield.
+    # This caller is not shielded from the broken entry points.
     (tmp_path / "site" / "stranger-1.0.dist-info" / "entry_points.txt").unlink()
     command = [sys.executable, "-c", CALLER, str(tmp_path / "site")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as caller:
@@ -191,7 +191,7 @@ def test_a_worker_ends_with_its_caller(tmp_path):
 
 
 def ended(pid):
-    """Whether a process ends within ten seconds."""
+    """Return whether a process ends within ten seconds."""
     stat = Path(f"/proc/{pid}/stat")
     for _ in range(500):
         if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":

@@ -12,7 +12,7 @@ seeds = st.integers(0, 2**31)
 
 @st.composite
 def cohorts(draw):
-    """Patients with one to six samples, of any classes, unlabeled ones among them."""
+    """Patients with one to six samples of any classes, some unlabeled."""
     sizes = draw(st.lists(st.integers(1, 6), min_size=1, max_size=40))
     patients = [f"p{index}" for index, size in enumerate(sizes) for _ in range(size)]
     labels = draw(st.lists(st.integers(-1, 3), min_size=len(patients), max_size=len(patients)))
@@ -50,8 +50,8 @@ def test_another_seed_gives_another_split():
 
 @given(seed=seeds, count=st.integers(30, 120), most=st.integers(1, 5), shares=st.sampled_from(SHARES))
 def test_each_class_is_shared_out_to_within_two_patients(seed, count, most, shares):
-    # With one class to a patient and many patients, each deal goes where the class is missing, so what is left over
-    # at the end is a matter of the last patients: two of the largest are the generous bound.
+    # With one class per patient and many patients, each patient goes where its class is missing. Only the last ones
+    # can exceed a share: two of the largest patients are a generous bound.
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, most + 1, count)
     kind = rng.integers(0, 3, count)
@@ -65,7 +65,7 @@ def test_each_class_is_shared_out_to_within_two_patients(seed, count, most, shar
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_cohort_is_shared_out_to_within_two_percentage_points(seed):
-    # 600 patients with one to four ears and visits each, whose class differs now and then, in unequal classes.
+    # 600 patients with one to four ears and visits each, sometimes of different classes, which have unequal sizes.
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 5, 600)
     patients = np.repeat(np.arange(600).astype(str), sizes)

@@ -6,7 +6,7 @@ from sklearn.cross_decomposition import CCA
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.coherence import (
     agreement,
-    canonical,
+    canonical_directions,
     shuffled_within,
     within_class_coherence,
     within_class_correlation,
@@ -30,22 +30,22 @@ def test_canonical_correlations_without_a_ridge_are_scikit_learns(generator):
     x, y, _ = pairs(generator, classes=1)
     a, b = CCA(2, max_iter=5000, tol=1e-12).fit_transform(x.numpy(), y.numpy())
     expected = [np.corrcoef(a[:, k], b[:, k])[0, 1] for k in range(2)]
-    seen = canonical(x, y, components=2, ridge=0.0).correlations(x, y)
+    seen = canonical_directions(x, y, components=2, ridge=0.0).correlations(x, y)
     np.testing.assert_allclose(seen, expected, rtol=1e-4)
 
 
 def test_turning_the_features_changes_nothing(generator):
     x, y, _ = pairs(generator, classes=1)
     turn, _ = torch.linalg.qr(torch.randn(4, 4, generator=generator).double())
-    seen = canonical(x @ turn, y).correlations(x @ turn, y)
-    torch.testing.assert_close(seen, canonical(x, y).correlations(x, y))
+    seen = canonical_directions(x @ turn, y).correlations(x @ turn, y)
+    torch.testing.assert_close(seen, canonical_directions(x, y).correlations(x, y))
 
 
 def test_the_ridge_is_relative_to_the_features_own_scale(generator):
     x, y, _ = pairs(generator, count=30, classes=1)
-    seen = canonical(1000 * x, y / 1000).correlations(1000 * x, y / 1000)
-    torch.testing.assert_close(seen, canonical(x, y).correlations(x, y))
-    free, held = (float(canonical(x, y, 1, ridge).correlations(x, y)) for ridge in (0.0, 1.0))
+    seen = canonical_directions(1000 * x, y / 1000).correlations(1000 * x, y / 1000)
+    torch.testing.assert_close(seen, canonical_directions(x, y).correlations(x, y))
+    free, held = (float(canonical_directions(x, y, 1, ridge).correlations(x, y)) for ridge in (0.0, 1.0))
     assert free > held
 
 

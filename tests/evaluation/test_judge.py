@@ -31,12 +31,12 @@ def judge():
 
 
 def accuracy(judge, of):
-    return float((judge.read(of.values).labels == of.labels).double().mean())
+    return float((judge.predict(of.values).labels == of.labels).double().mean())
 
 
 def test_it_learns_classes_and_causes_from_all_modalities(judge):
     other = samples(1)
-    reading = judge.read(other.values)
+    reading = judge.predict(other.values)
     assert accuracy(judge, other) > 0.95
     assert float(torch.corrcoef(torch.stack([reading.causes["brightness"], other.causes["brightness"]]))[0, 1]) > 0.7
     assert (
@@ -52,7 +52,7 @@ def test_one_modality_tells_what_it_shows(name, expected):
     assert (accuracy(one, samples(1)) > 0.9) is expected
     flipped = samples(1)
     turned = {**flipped.values, "picture": flipped.values["picture"].flip(3)}
-    assert (float((one.read(turned).labels == flipped.labels).double().mean()) < 0.1) is (name == "picture")
+    assert (float((one.predict(turned).labels == flipped.labels).double().mean()) < 0.1) is (name == "picture")
 
 
 def test_the_same_seed_gives_the_same_judge_and_no_global_state_changes():
@@ -77,26 +77,26 @@ def test_rare_classes_are_learned_as_well(generator):
     labels = (torch.arange(400) % 20 == 0).long()
     x = torch.randn(400, 2, generator=generator) + 1.5 * labels[:, None]
     judge = train_judge(LabeledSamples({"x": x}, labels), CLASSES, epochs=30)
-    labeled = judge.read({"x": x}).labels
+    labeled = judge.predict({"x": x}).labels
     assert float((labeled[labels == 1] == 1).double().mean()) > 0.7
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (2, 5, 4), (1, 6, 9, 7), (40,)])
 def test_any_shape_up_to_three_dimensions_of_space_will_do(shape):
     x = torch.zeros(3, *shape)
-    assert Judge({"x": shape}, CLASSES, width=2, features=5).read({"x": x}).features.shape == (3, 5)
+    assert Judge({"x": shape}, CLASSES, width=2, features=5).predict({"x": x}).features.shape == (3, 5)
 
 
 def test_batches_of_reading_are_nothing_but_batches(judge):
     values = samples(2, 10).values
-    whole, parts = judge.read(values), judge.read(values, batch=3)
+    whole, parts = judge.predict(values), judge.predict(values, batch=3)
     torch.testing.assert_close(whole.features, parts.features)
 
 
 def test_a_saved_judge_says_the_same(judge, tmp_path):
     judge.save(tmp_path / "judge.safetensors")
     back = Judge.load(tmp_path / "judge.safetensors")
-    one, other = (each.read(samples(3).values) for each in (judge, back))
+    one, other = (each.predict(samples(3).values) for each in (judge, back))
     assert torch.equal(one.features, other.features)
     assert torch.equal(one.causes["brightness"], other.causes["brightness"])
     assert back.classes == CLASSES
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_the_judges_is_refused(judge, tmp_path):
     path.write_bytes(content)
     for change, said in [
         ({"version": 99}, "version 99"),
-        ({"sha256": "0"}, "do not belong together"),
+        ({"sha256": "0"}, "do not match"),
         ({"classes": ["a", "b", "c"]}, "does not hold the weights"),
         ({"width": "wide"}, "damaged"),
     ]:
@@ -127,13 +127,13 @@ def test_a_file_that_is_not_the_judges_is_refused(judge, tmp_path):
 
 def test_what_it_cannot_look_at_is_named(judge):
     values = samples(0, 4).values
-    with pytest.raises(DataError, match=r"'signal' of shape .* no such modality"):
-        judge.read({"picture": values["picture"], "vector": values["vector"]})
-    with pytest.raises(DataError, match=r"'vector' of shape \(3,\), and sees \(4,\)"):
-        judge.read({**values, "vector": torch.zeros(4, 4)})
-    with pytest.raises(DataError, match="up to three dimensions"):
+    with pytest.raises(DataError, match=r"'signal' of shape .* there are none"):
+        judge.predict({"picture": values["picture"], "vector": values["vector"]})
+    with pytest.raises(DataError, match=r"'vector' of shape \(3,\), but they have shape \(4,\)"):
+        judge.predict({**values, "vector": torch.zeros(4, 4)})
+    with pytest.raises(DataError, match="up to three spatial dimensions"):
         Judge({"x": (1, 2, 2, 2, 2)}, CLASSES)
-    with pytest.raises(DataError, match="label 1 is none of the 1 classes"):
+    with pytest.raises(DataError, match="label 1 is out of range for 1 classes"):
         train_judge(samples(), ["one"])
     with pytest.raises(DataError, match="two samples"):
         train_judge(samples(0, 1), CLASSES)

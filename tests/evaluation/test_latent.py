@@ -62,7 +62,7 @@ def test_rare_classes_count_as_much_as_common_ones(generator, kind):
 
 def test_too_little_is_refused(generator):
     z, labels = cloud(generator, 0)
-    with pytest.raises(DataError, match="class 0 has 1 groups and there are 5 folds"):
+    with pytest.raises(DataError, match="class 0 has 1 groups, but there are 5 folds"):
         cross_validated_labels({"z": z}, labels, ["one"] * 120)
     with pytest.raises(DataError, match="two classes with 4 samples"):
         PixelClassifier().fit({"z": z[:7]}, labels[:7])

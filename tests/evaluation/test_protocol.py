@@ -50,16 +50,16 @@ def cohort():
     return draw(0), draw(1), judges
 
 
-def figures_of(generated, **arguments):
+def results_of(generated, **arguments):
     train, held_out, judges = cohort()
-    figures = evaluate(train, held_out, generated, judges, resamples=40, **arguments)
-    return {figure.name: figure for figure in figures}
+    results = evaluate(train, held_out, generated, judges, resamples=40, **arguments)
+    return {result.name: result for result in results}
 
 
 @cache
 def of_a_perfect_generator():
     _, held_out, _ = cohort()
-    return figures_of(
+    return results_of(
         draw(2, 160),
         reconstructions=held_out.values,
         embeddings=torch.cat([x.flatten(1) for x in held_out.values.values()], 1),
@@ -68,43 +68,43 @@ def of_a_perfect_generator():
 
 
 def test_fresh_real_samples_reach_what_real_ones_do():
-    figures = of_a_perfect_generator()
+    results = of_a_perfect_generator()
     for name in ("purity", "coherence/class/picture+signal", "utility/synthetic alone", "latent/separability"):
-        assert figures[name].value == pytest.approx(figures[name].real, abs=0.05), name
+        assert results[name].value == pytest.approx(results[name].real, abs=0.05), name
     for name in ("precision", "recall", "density", "coverage"):
-        assert figures[f"fidelity/{name}"].value == pytest.approx(figures[f"fidelity/{name}"].real, abs=0.2), name
+        assert results[f"fidelity/{name}"].value == pytest.approx(results[f"fidelity/{name}"].real, abs=0.2), name
     for name in ("coherence/cause strength/picture+signal", "coherence/within class/picture+signal"):
-        assert figures[name].value == pytest.approx(figures[name].real, abs=0.15), name
-        assert figures[name].value > 0.6, name
-    assert abs(figures["coherence/within class/picture+signal"].beside["shuffled"]) < 0.3
-    assert figures["individuality/picture"].value == figures["individuality/signal"].value == 1
-    for name, figure in figures.items():
+        assert results[name].value == pytest.approx(results[name].real, abs=0.15), name
+        assert results[name].value > 0.6, name
+    assert abs(results["coherence/within class/picture+signal"].context["shuffled"]) < 0.3
+    assert results["individuality/picture"].value == results["individuality/signal"].value == 1
+    for name, result in results.items():
         if name.startswith("sharpness/"):
-            assert 0.7 < figure.value < 1.4, name
+            assert 0.7 < result.value < 1.4, name
         if name.startswith("reproduced/"):
-            assert figure.value == figure.real > 0.8, name
+            assert result.value == result.real > 0.8, name
 
 
 def test_every_value_lies_in_its_interval_and_has_its_context():
-    for name, figure in of_a_perfect_generator().items():
-        assert math.isfinite(figure.value), name
-        if figure.interval is not None:
-            low, high = figure.interval
-            assert low - 0.03 <= figure.value <= high + 0.03, name
+    for name, result in of_a_perfect_generator().items():
+        assert math.isfinite(result.value), name
+        if result.interval is not None:
+            low, high = result.interval
+            assert low - 0.03 <= result.value <= high + 0.03, name
         if name.split("/")[0] not in {"individuality", "latent"}:
-            assert figure.real is not None, name
-            assert figure.baseline is not None, name
+            assert result.real is not None, name
+            assert result.baseline is not None, name
 
 
 def test_the_real_values_are_of_real_samples_that_judges_have_not_learned_from():
     train, held_out, judges = cohort()
-    good, bad = figures_of(draw(2)), figures_of(noisy(draw(2)))
-    assert {name: figure.real for name, figure in bad.items()} == {name: figure.real for name, figure in good.items()}
-    joint, *single = (judge.read(held_out.values) for judge in judges)
+    good, bad = results_of(draw(2)), results_of(noisy(draw(2)))
+    assert {name: result.real for name, result in bad.items()} == {name: result.real for name, result in good.items()}
+    joint, *single = (judge.predict(held_out.values) for judge in judges)
     assert good["purity"].real == balanced_accuracy(joint.labels, held_out.labels)
     strengths = within_class_correlation(*(reading.causes["strength"] for reading in single), held_out.labels)
     assert good["coherence/cause strength/picture+signal"].real == pytest.approx(strengths, abs=1e-5)
-    known, new = (judges[0].read(samples.values).features.double() for samples in (train, held_out))
+    known, new = (judges[0].predict(samples.values).features.double() for samples in (train, held_out))
     scale = known.var(0).mean().sqrt()
     expected = kernel_distance((known - known.mean(0)) / scale, (new - known.mean(0)) / scale)
     assert good["fidelity/kernel distance"].real == pytest.approx(expected, rel=1e-4)
@@ -156,26 +156,26 @@ def noisy(samples):
     ],
 )
 def test_what_is_spoilt_is_noticed_by_the_measure_that_is_there_for_it(spoil, name, below):
-    assert figures_of(spoil(draw(2, 160)))[name].value < below < of_a_perfect_generator()[name].value
+    assert results_of(spoil(draw(2, 160)))[name].value < below < of_a_perfect_generator()[name].value
 
 
 @pytest.mark.parametrize("spoil", [collapsed, noisy])
 def test_differences_grow(spoil):
-    figures, good = figures_of(spoil(draw(2, 160))), of_a_perfect_generator()
+    results, good = results_of(spoil(draw(2, 160))), of_a_perfect_generator()
     for name in ("fidelity/kernel distance", "fidelity/spread/picture", "fidelity/spread/signal"):
-        assert figures[name].value > 2 * abs(good[name].value), name
-    assert abs(figures["purity"].beside["spread picture"] - 1) > 0.5
+        assert results[name].value > 2 * abs(good[name].value), name
+    assert abs(results["purity"].context["spread picture"] - 1) > 0.5
 
 
 def test_copies_of_training_samples_are_caught_by_their_distance():
     train, _, _ = cohort()
-    copies, fresh = figures_of(train)["copying/closest record"], figures_of(draw(2))["copying/closest record"]
+    copies, fresh = results_of(train)["copying/closest record"], results_of(draw(2))["copying/closest record"]
     assert copies.value == 0 < copies.real
     assert fresh.value == pytest.approx(fresh.real, rel=0.3)  # medians of 60 distances
 
 
-def test_the_same_seed_gives_the_same_figures():
-    assert figures_of(draw(2)) == figures_of(draw(2))
+def test_the_same_seed_gives_the_same_results():
+    assert results_of(draw(2)) == results_of(draw(2))
 
 
 def test_one_modality_without_space_is_enough():
@@ -185,15 +185,15 @@ def test_one_modality_without_space_is_enough():
         LabeledSamples({"x": torch.randn(60, 3, generator=rng) + 3 * labels[:, None]}, labels) for _ in range(3)
     )
     judge = train_judge(one, ["a", "b"], epochs=10)
-    names = {figure.name.split("/")[0] for figure in evaluate(one, two, three, [judge], resamples=10)}
+    names = {result.name.split("/")[0] for result in evaluate(one, two, three, [judge], resamples=10)}
     assert names == {"fidelity", "purity", "copying", "utility"}
 
 
 def test_what_does_not_belong_together_is_refused():
     train, held_out, judges = cohort()
-    with pytest.raises(DataError, match="no judge looks at all"):
+    with pytest.raises(DataError, match="no judge uses all"):
         evaluate(train, held_out, draw(2), judges[1:])
-    with pytest.raises(DataError, match="the modalities compared"):
+    with pytest.raises(DataError, match="compared have the modalities"):
         evaluate(train, held_out, LabeledSamples({"picture": held_out.values["picture"]}, held_out.labels), judges)
     with pytest.raises(DataError, match="the same classes"):
         evaluate(train, held_out, held_out.take(torch.nonzero(held_out.labels == 0).flatten()), judges)

@@ -23,11 +23,11 @@ def test_rows_keep_all_that_is_known_of_them():
 
 def test_a_cut_has_the_counts_asked_for_and_follows_its_seed():
     whole = samples(40)
-    cut = whole.cut({0: 3, 1: 5}, seed=1)
+    cut = whole.subsample({0: 3, 1: 5}, seed=1)
     assert cut.counts() == {0: 3, 1: 5}
     assert len(set(cut.causes["c"].tolist())) == 8
-    assert torch.equal(cut.causes["c"], whole.cut({0: 3, 1: 5}, seed=1).causes["c"])
-    assert not torch.equal(cut.causes["c"], whole.cut({0: 3, 1: 5}, seed=2).causes["c"])
+    assert torch.equal(cut.causes["c"], whole.subsample({0: 3, 1: 5}, seed=1).causes["c"])
+    assert not torch.equal(cut.causes["c"], whole.subsample({0: 3, 1: 5}, seed=2).causes["c"])
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_cut_has_the_counts_asked_for_and_follows_its_seed():
         (({"x": torch.zeros(2, 1)}, torch.zeros(2), ["a"]), "'groups' has 1 rows"),
         (({"x": torch.zeros(2, 1)}, torch.zeros(2), None, {"c": torch.zeros(1)}), "'c' has 1 rows"),
         (({"x": torch.tensor([[1.0], [float("nan")]])}, torch.zeros(2)), "'x' holds a value that is not finite"),
-        (({"x": torch.zeros(2, 1)}, torch.tensor([0, -1])), "down to -1"),
+        (({"x": torch.zeros(2, 1)}, torch.tensor([0, -1])), "a negative label, -1"),
     ],
 )
 def test_what_is_not_whole_is_refused(arguments, said):
@@ -47,8 +47,8 @@ def test_what_is_not_whole_is_refused(arguments, said):
 
 
 def test_a_cut_of_too_much_names_the_class():
-    with pytest.raises(DataError, match="class 1 has 3 samples, and 4 are needed"):
-        samples().cut({0: 1, 1: 4}, seed=0)
+    with pytest.raises(DataError, match="class 1 has 3 samples; 4 are needed"):
+        samples().subsample({0: 1, 1: 4}, seed=0)
 
 
 def test_classes_compared_must_be_the_same():

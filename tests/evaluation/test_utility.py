@@ -1,7 +1,7 @@
 import torch
 
-from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.evaluation.utility import joined, utility
+from multimodal_vae.evaluation.samples import LabeledSamples, concatenate
+from multimodal_vae.evaluation.utility import utility
 
 
 def draw(seed, count=120, noise=1.0, mislabeled=False):
@@ -40,6 +40,6 @@ def test_a_quarter_too_small_to_learn_from_is_left_out():
 
 
 def test_joined_rows_keep_their_labels():
-    both = joined(draw(0, 8), draw(1, 4))
+    both = concatenate(draw(0, 8), draw(1, 4))
     assert both.labels.tolist() == [0, 1] * 6
     assert torch.equal(both.values["x"][8:], draw(1, 4).values["x"])

@@ -158,3 +158,48 @@ def test_sizes_of_data_do_not_decide_which_modality_counts(manifest):
     for reduction, factors in (("sum", (3, 1)), ("balanced", (3, 3))):
         for seen, mean, factor in zip(found[reduction], found["mean"], factors, strict=True):
             torch.testing.assert_close(seen, factor * mean)
+
+
+class Normed(mv.Vector):
+    """A modality whose networks have batch norm over features, which has no statistics of a single row."""
+
+    def encoder(self):
+        return torch.nn.Sequential(torch.nn.Linear(self.size, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU())
+
+    def decoder(self, latent_dim):
+        return torch.nn.Sequential(torch.nn.BatchNorm1d(latent_dim), super().decoder(latent_dim))
+
+
+@pytest.mark.parametrize("having", [1, 2])
+@pytest.mark.parametrize("fusion", FUSIONS, ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize(
+    "part",
+    [
+        Normed(size=3),
+        *(mv.Image(size=(side, side), channels=1, width=4, network="compact") for side in (8, 16)),
+        mv.Image(size=(32, 32), channels=1, width=4, network="residual"),
+    ],
+    ids=lambda part: "x".join(map(str, part.shape)),
+)
+def test_one_sample_with_a_modality_gives_finite_terms_and_gradients(part, fusion, having):
+    vae = mv.MultimodalVAE({"rare": part, "age": mv.Vector(size=1, hidden=8)}, ["a"], fusion, latent_dim=8, seed=0)
+    values = {"rare": part.examples(4), "age": torch.rand(4, 1)}
+    present = torch.ones(4, 2, dtype=torch.bool)
+    present[having:, 0] = False
+    batch = mv.MultimodalDataset.from_tensors(values, [0] * 4, vae.modalities).batch(torch.arange(4))
+    for size in (4, 1):
+        rows = slice(0, size)
+        part_of = replace(
+            batch,
+            samples={name: x[rows] for name, x in batch.samples.items()},
+            present=present[rows],
+            labels=batch.labels[rows],
+            ids=batch.ids[:size],
+        )
+        vae.zero_grad()
+        vae.train()
+        loss = vae.objective.total(vae(part_of))
+        loss.backward()
+        assert loss.isfinite()
+        assert all(x.grad is None or x.grad.isfinite().all() for x in vae.parameters())
+        assert all(module.training for module in vae.modules())

@@ -1,4 +1,4 @@
-"""Arrays, tables and cells, whole and damaged."""
+"""Reading arrays, tables and cells, valid and damaged."""
 
 import io
 import zipfile
@@ -107,7 +107,7 @@ def test_bytes_that_were_altered_are_a_sample_or_a_data_error(tmp_path_factory, 
     path.write_bytes(altered[: round(kept * len(altered))] if kept < 0.5 else altered)
     signal, said = mv.Signal(length=4, channels=2), ""
     try:
-        with np.errstate(over="ignore"):  # as the caller does, who then refuses what is not finite
+        with np.errstate(over="ignore"):  # as the caller does, which then refuses infinite values
             assert signal.read(path).dtype == np.float32
     except mv.DataError as error:
         said = str(error)
@@ -170,7 +170,7 @@ def test_an_unknown_category_is_answered_with_the_near_one():
 
 
 def test_the_loss_of_a_signal_is_in_units_of_each_channels_deviation():
-    # Both channels are one deviation off, though one is in millivolts and one in volts.
+    # Both channels are off by one standard deviation; one is in millivolts, the other in volts.
     part = mv.Signal(length=50, channels=2, width=8)
     encoder, decoder = part.encoder(), part.decoder(3)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""What every modality of the core keeps to, whatever it holds."""
+"""Properties of every modality of the core."""
 
 import matplotlib as mpl
 import numpy as np
@@ -44,7 +44,7 @@ def networks(modality):
 
 
 def draw(modality, count, seed=0):
-    """Samples that the modality accepts, in its range, on a scale of their own where it has none."""
+    """Return valid samples: uniform over the range, or on an arbitrary scale without one."""
     rng = torch.Generator().manual_seed(seed)
     if isinstance(modality, mv.Categorical):
         return torch.eye(modality.shape[0])[torch.randint(modality.shape[0], (count,), generator=rng)]
@@ -68,7 +68,7 @@ def test_a_decoder_learns_one_target(modality, networks):
         optimizer.step()
         first = first or loss.item()
     assert loss.item() < first
-    # Batch statistics are those of these very latents, so nothing keeps the network from the target but the steps.
+    # Batch statistics are those of these latents, so only the number of steps limits the fit.
     before = (modality.observe(modality.decoder(LATENT)(latents)) - target).abs().mean()
     assert (modality.observe(decoded) - target).abs().mean() < 0.5 * before
 
@@ -85,7 +85,7 @@ def test_reading_gives_back_what_was_written(modality, tmp_path):
         again = torch.as_tensor(modality.read(path))
     modality.check(again[None])
     assert again.dtype == torch.float32
-    # A PNG has 8 bits: half a step of 1 / 255. Others keep the 7 digits that float32 has.
+    # A PNG has 8 bits, so values are off by up to half of 1 / 255; other formats keep float32's 7 digits.
     tolerance = 0.5 / 255 + 1e-6 if modality.suffix == ".png" else 0
     torch.testing.assert_close(again, sample, rtol=1e-6, atol=tolerance)
 
@@ -127,10 +127,10 @@ def test_calibration_uses_only_what_it_is_given_and_draws_nothing(modality, netw
     encoder, decoder = networks
     state = torch.random.get_rng_state()
     samples = draw(modality, 20)
-    kept = samples.clone()
+    before = samples.clone()
     modality.calibrate(encoder, decoder, samples)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert torch.equal(samples, kept)
+    assert torch.equal(samples, before)
     statistics = {name: value.clone() for name, value in decoder.named_buffers()}
     weights = {name: value.clone() for name, value in decoder.named_parameters()}
     modality.calibrate(encoder, decoder, 1000 * samples + 5 if modality.range is None else samples)

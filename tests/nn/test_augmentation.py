@@ -70,7 +70,7 @@ def test_rotation_is_kornias(seed, height, width):
     rng = torch.Generator().manual_seed(seed)
     x = torch.rand(3, 2, height, width, generator=rng, dtype=torch.float64)
     degrees = 360 * torch.rand(3, generator=rng, dtype=torch.float64) - 180
-    # Kornia normalizes by matrices of its own; a pixel exactly on the rim may fall to either side of it.
+    # Kornia normalizes in another way; a pixel exactly on the border may fall on either side of it.
     difference = (rotate_rows(x, degrees) - rotate(x, degrees, align_corners=True)).abs()
     assert (difference > 1e-6).double().mean() < 0.02
 
@@ -93,18 +93,18 @@ def test_angles_are_within_the_degrees_and_reach_both_ends():
 @given(seed=st.integers(0, 2**31), height=st.integers(4, 64), width=st.integers(4, 64))
 def test_erases_one_rectangle_of_the_papers_size(seed, height, width):
     torch.manual_seed(seed)
-    gone = random_erasing(torch.ones(8, 1, height, width), 1)[:, 0] == 0
-    rows, columns = gone.any(2).sum(1), gone.any(1).sum(1)
-    assert torch.equal(rows * columns, gone.sum((1, 2)))
-    assert (gone.sum((1, 2)) >= 1).all()
-    within = (rows < height) & (columns < width)  # where a side was not cut
+    erased = random_erasing(torch.ones(8, 1, height, width), 1)[:, 0] == 0
+    rows, columns = erased.any(2).sum(1), erased.any(1).sum(1)
+    assert torch.equal(rows * columns, erased.sum((1, 2)))
+    assert (erased.sum((1, 2)) >= 1).all()
+    within = (rows < height) & (columns < width)  # where no side is clipped
     area = ERASED_AREA[1] * height * width
-    # Sides are rounded to pixels: half a pixel more of either.
-    assert (gone.sum((1, 2))[within] <= area + (rows + columns)[within] / 2 + 1).all()
+    # Sides are rounded to pixels, by up to half a pixel each.
+    assert (erased.sum((1, 2))[within] <= area + (rows + columns)[within] / 2 + 1).all()
 
 
 def test_erased_rectangles_lie_anywhere():
     torch.manual_seed(0)
     share = (random_erasing(torch.ones(4000, 1, 16, 16), 1) == 0).float().mean((0, 1))
-    assert (share > 0.005).all()  # corners too, which few rectangles reach
+    assert (share > 0.005).all()  # also at corners, which few rectangles cover
     torch.testing.assert_close(share, share.flip(0, 1), rtol=0, atol=0.05)

@@ -1,4 +1,4 @@
-"""What is fast is what is plain, but for rounding."""
+"""The fast forms equal the plain ones up to rounding."""
 
 from itertools import pairwise
 
@@ -66,19 +66,19 @@ def test_whichever_form_is_taken_the_result_is_the_same_to_float32_rounding(size
     x, weight, bias = made(0, size, batch, dtype=torch.float32)
     given_ = channels_last(x) if laid_out else x
     fast_, plain = upsample_and_convolve(given_, weight, bias, factors), plainly(x, weight, bias, factors)
-    # Sums of 27 to 81 products of order 1, added in another order.
+    # Sums of 27 to 81 products of order 1, in another order.
     torch.testing.assert_close(fast_, plain, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(gradients(fast_, [x, weight, bias]), gradients(plain, [x, weight, bias]), strict=True):
-        # Those of the bias are sums of thousands of numbers of either sign.
+        # Gradients of the bias are sums of thousands of numbers of both signs.
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
 def test_both_forms_are_taken(monkeypatch):
-    taken = []
-    monkeypatch.setattr(fast, "transposed_kernel", lambda *a: taken.append(1) or transposed_kernel(*a))
+    calls = []
+    monkeypatch.setattr(fast, "transposed_kernel", lambda *a: calls.append(1) or transposed_kernel(*a))
     for batch, size, count in [(1, (8, 8), 0), (16, (8, 8), 1), (16, (4, 8), 1), (1, (32, 32), 2)]:
         upsample_and_convolve(*made(0, size, batch), (2, 2))
-        assert len(taken) == count
+        assert len(calls) == count
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
@@ -92,7 +92,7 @@ def test_a_folded_convolution_is_the_convolution_and_its_norm(dimensions):
 
 
 def settle(module):
-    """Statistics and weights that are not their initial ones, or a mistake in them would not show."""
+    """Set statistics and weights to other than their initial values, which would hide mistakes."""
     torch.manual_seed(1)
     for name, value in module.state_dict().items():
         if value.is_floating_point():
@@ -120,7 +120,7 @@ def test_a_block_without_gradients_is_the_block_with_them(seed, down, batch, axe
 def test_decoding_follows_the_weights_and_statistics_at_once():
     decoder = settle(blocks.ResidualDecoder(4, (1, 16, 16), 8))
     z = torch.randn(64, 4)
-    seen = []
+    outputs = []
     for change in (
         lambda: None,
         lambda: decoder.blocks[1].skip.weight.data.mul_(2),
@@ -129,9 +129,9 @@ def test_decoding_follows_the_weights_and_statistics_at_once():
     ):
         change()
         with torch.no_grad():
-            seen.append(decoder(z))
-        torch.testing.assert_close(seen[-1], decoder(z).detach(), rtol=1e-4, atol=1e-4)
-    assert all((a - b).abs().max() > 1e-3 for a, b in pairwise(seen))
+            outputs.append(decoder(z))
+        torch.testing.assert_close(outputs[-1], decoder(z).detach(), rtol=1e-4, atol=1e-4)
+    assert all((a - b).abs().max() > 1e-3 for a, b in pairwise(outputs))
 
 
 @pytest.mark.parametrize("mode", ["norms", "block"])
@@ -170,7 +170,7 @@ def test_a_layout_is_nobodys_elses_business(size, channels, network):
     encoder = (blocks.ResidualEncoder if network == "residual" else blocks.CompactEncoder)(shape, 4)
     decoder = (blocks.ResidualDecoder if network == "residual" else blocks.CompactDecoder)(5, shape, 4)
     features, decoded = encoder(torch.rand(20, *shape)), decoder(torch.randn(20, 5))
-    features.view(20, -1)  # which a tensor in another layout would refuse
+    features.view(20, -1)  # fails for another memory layout
     decoded.view(20, -1)
     (features.sum() + decoded.sum()).backward()
     for module in (encoder, decoder):
@@ -178,9 +178,9 @@ def test_a_layout_is_nobodys_elses_business(size, channels, network):
 
 
 def test_layers_see_maps_with_channels_last():
-    seen = []
+    strides = []
     layers = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), torch.nn.Conv2d(3, 1, 1), torch.nn.Conv2d(1, 2, 1))
     for layer in layers:
-        layer.register_forward_pre_hook(lambda _, given_: seen.append(given_[0].stride(1)))
+        layer.register_forward_pre_hook(lambda _, given_: strides.append(given_[0].stride(1)))
     assert apply_layers(layers, torch.rand(2, 1, 4, 4)).is_contiguous()
-    assert seen == [1, 1, 1]
+    assert strides == [1, 1, 1]

@@ -56,7 +56,7 @@ def test_ssim_is_scikit_images(seed, channels, height):
         )
         for x, y in zip(logits, target, strict=True)
     ]
-    # float32 convolutions against float64 filters; variances come as differences of near numbers.
+    # float32 against float64; variances are differences of close numbers.
     np.testing.assert_allclose(ssim(logits, target).numpy(), expected, atol=2e-5)
 
 
@@ -69,14 +69,14 @@ def test_ssim_is_scikit_images(seed, channels, height):
 def test_ssim_and_its_gradient_are_pytorch_msssims(seed, channels, height, contrast):
     logits, target = pair(seed, (2, channels, height, 17))
     logits, target = (contrast * logits).double().requires_grad_(), (0.5 + contrast * (target - 0.5)).double()
-    theirs = 1 - pytorch_msssim.ssim(torch.sigmoid(logits), target, data_range=1.0, size_average=False)
-    ours = ssim(logits, target)
-    # Theirs is a window of float32.
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-6)
-    gradients = [torch.autograd.grad(x.sum(), logits)[0] for x in (ours, theirs)]
+    reference = 1 - pytorch_msssim.ssim(torch.sigmoid(logits), target, data_range=1.0, size_average=False)
+    loss = ssim(logits, target)
+    # The reference has a window of float32.
+    torch.testing.assert_close(loss, reference, rtol=0, atol=5e-6)
+    gradients = [torch.autograd.grad(x.sum(), logits)[0] for x in (loss, reference)]
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
-    # Variances are differences of near numbers, so rounding of 1e-7 shows over the constant 0.03 ** 2.
-    torch.testing.assert_close(ssim(logits.float(), target.float()).double(), ours, rtol=0, atol=2e-4)
+    # Variances are differences of close numbers, so rounding of 1e-7 is visible beside the constant 0.03 ** 2.
+    torch.testing.assert_close(ssim(logits.float(), target.float()).double(), loss, rtol=0, atol=2e-4)
 
 
 def test_ssim_of_less_than_a_window_is_refused():
@@ -105,7 +105,7 @@ def test_ms_ssim_and_its_gradient_are_pytorch_msssims_of_the_probabilities(seed,
 
 
 def test_ms_ssim_is_the_weighted_product_over_five_scales():
-    """Wang, Simoncelli and Bovik 2003, equation 7, by filters of SciPy."""
+    """Wang, Simoncelli and Bovik 2003, equation 7, with SciPy's filters."""
 
     def smooth(x):
         x = gaussian_filter(x, 1.5, truncate=5 / 1.5, mode="constant")
@@ -168,12 +168,12 @@ def test_l1_and_mse_are_means_of_differences():
 @each_loss
 def test_a_loss_is_of_each_sample_alone(name):
     logits, target = pair_for(name)
-    together = PIXEL_LOSSES[name](logits, target)
-    alone = torch.cat([PIXEL_LOSSES[name](logits[i : i + 1], target[i : i + 1]) for i in range(len(logits))])
-    assert together.shape == (3,)
-    torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-6)
+    in_batch = PIXEL_LOSSES[name](logits, target)
+    separate = torch.cat([PIXEL_LOSSES[name](logits[i : i + 1], target[i : i + 1]) for i in range(len(logits))])
+    assert in_batch.shape == (3,)
+    torch.testing.assert_close(in_batch, separate, rtol=1e-6, atol=1e-6)
     logits[1:] = 1e3
-    torch.testing.assert_close(PIXEL_LOSSES[name](logits, target)[0], alone[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(PIXEL_LOSSES[name](logits, target)[0], separate[0], rtol=1e-6, atol=1e-6)
 
 
 @each_loss
@@ -204,13 +204,13 @@ def test_weighted_loss_is_the_weighted_sum():
 
 
 def plain_pyramid(x):
-    """The levels of one map (H, W), value by value."""
+    """Return the levels of one map (H, W), computed value by value."""
     levels = []
     while len(levels) < 4 and min(x.shape) > 1:
         coarse = np.array(
             [[x[i : i + 2, j : j + 2].mean() for j in range(0, x.shape[1], 2)] for i in range(0, x.shape[0], 2)]
         )
-        # Centers of the fine places among those of the coarse; beyond the outermost the value stays.
+        # Centers of fine pixels among those of coarse pixels; values are constant beyond the outermost.
         rows, columns = (
             np.clip((np.arange(n) + 0.5) * m / n - 0.5, 0, m - 1) for n, m in zip(x.shape, coarse.shape, strict=True)
         )
@@ -230,7 +230,7 @@ def test_the_levels_of_the_pyramid_are_those_of_a_plain_one(seed, height, width)
 
 
 def plain_detail(x, y):
-    """Of one picture (C, H, W), window by window."""
+    """Return the loss of one image (C, H, W), window by window."""
     by_level = zip(*(zip(*map(plain_pyramid, each), strict=True) for each in (x, y)), strict=True)
     losses = []
     for level in list(by_level)[:-1]:
@@ -263,10 +263,10 @@ def test_detail_sees_no_shift():
 def test_what_is_half_known_is_weakened_by_differences_and_not_by_detail(loss, best):
     rng = torch.Generator().manual_seed(0)
     target, other = (0.1 * torch.randn(1, 1, 256, 256, generator=rng, dtype=torch.float64) for _ in range(2))
-    half_known = 0.5 * target + 0.75**0.5 * other  # as strong as the target, with the correlation one half
+    half_known = 0.5 * target + 0.75**0.5 * other  # of the target's contrast, with correlation 0.5
     strengths = torch.linspace(0.1, 1.5, 29, dtype=torch.float64)
     values = [loss(torch.logit(0.5 + strength * half_known, eps=1e-6), 0.5 + target) for strength in strengths]
-    # The clipping at the ends of the range and the chance in 65536 values move the best by less than two steps of 0.05.
+    # Clipping and the noise of 65536 values move the best strength by less than two steps of 0.05.
     assert float(strengths[int(torch.cat(values).argmin())]) == pytest.approx(best, abs=0.1)
 
 
@@ -276,6 +276,6 @@ def test_a_picture_of_one_pixel_has_no_detail():
 
 def test_the_losses_are_those_that_settings_and_the_reference_name():
     page = (Path(__file__).parents[2] / "docs/reference/modality.md").read_text("utf-8")
-    table = page.partition("## Losses of pictures")[2].partition("## ")[0]
+    table = page.partition("## Image losses")[2].partition("## ")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(named) == sorted(PIXEL_LOSSES) == sorted(get_args(PixelLoss))

@@ -12,7 +12,7 @@ def count(module):
 
 
 def settled(module):
-    """Batch norm statistics and weights that are not their initial ones, or a mistake in them would not show."""
+    """Set batch norm statistics and weights to other than their initial values, which would hide mistakes."""
     torch.manual_seed(1)
     for name, value in module.state_dict().items():
         if value.is_floating_point():
@@ -30,7 +30,7 @@ def by_hand(block, x, down):
         return F.avg_pool2d(x, 2) if down else F.interpolate(x, scale_factor=2, mode="nearest")
 
     main = F.conv2d(x, block.conv1.weight, block.conv1.bias, padding=1)
-    main = F.rrelu(norm(main, block.norm1))  # "training" is not passed, so its slope is a constant
+    main = F.rrelu(norm(main, block.norm1))  # without "training" its slope is constant
     main = F.conv2d(resample(main), block.conv2.weight, block.conv2.bias, padding=1)
     main = norm(main, block.norm2)
     skip = F.conv2d(resample(x), block.skip.weight, block.skip.bias, padding=1)
@@ -96,7 +96,7 @@ def test_padding_is_zeros_at_the_end():
 
 @pytest.mark.parametrize("width", [4, 5, 7])
 def test_narrow_networks_work(width):
-    # The last decoder block has half the width, its middle a quarter: 4 is the least, and odd ones are rounded down.
+    # The last decoder block has half the width, its middle a quarter: 4 is the minimum, and odd ones are rounded down.
     z = blocks.ResidualDecoder(3, (1, 8, 8), width).eval()(torch.zeros(2, 3))
     assert z.shape == (2, 1, 8, 8)
     assert blocks.ResidualEncoder((1, 8, 8), width).eval()(z).shape[0] == 2

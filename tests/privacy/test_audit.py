@@ -47,46 +47,48 @@ def independent():
 
 @pytest.mark.parametrize("space", SPACES)
 def test_a_generator_that_memorizes_is_caught(memorized, space):
-    assert memorized.figure("membership/distance", space).value > 0.95
-    assert memorized.figure("nearer than holdout", space).value > 0.95
-    assert memorized.figure("copies/near", space).value > 0.9
+    assert memorized.result("membership/distance", space).value > 0.95
+    assert memorized.result("nearer than holdout", space).value > 0.95
+    assert memorized.result("copies/near", space).value > 0.9
 
 
 def test_a_memorizer_gives_away_those_it_copied_and_nobody_else(memorized):
     assert memorized.verdict.leak
-    assert memorized.verdict.found[0] == "Something is given away of the patients the model was trained on."
-    low, high = memorized.figure("membership/distance", "data", "fitted on").interval
+    assert memorized.verdict.conclusions[0] == (
+        "The samples or the model reveal something about the patients the model was trained on."
+    )
+    low, high = memorized.result("membership/distance", "data", "fitted on").interval
     assert low <= 0.5 <= high
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_independent_draws_are_not_caught(independent, space):
-    low, high = independent.figure("membership/distance", space).interval
+    low, high = independent.result("membership/distance", space).interval
     assert low <= 0.5 <= high
 
 
 def test_the_verdict_on_independent_draws_says_what_it_does_not_show(independent):
     assert not independent.verdict.leak
-    assert independent.verdict.found[0].startswith("Nothing that was tried")
-    assert any("Nothing here is proof of anonymity" in sentence for sentence in independent.verdict.not_shown)
+    assert independent.verdict.conclusions[0].startswith("No attack distinguishes")
+    assert any("No metric here proves anonymity" in sentence for sentence in independent.verdict.limitations)
 
 
 def test_those_that_densities_were_fitted_on_are_caught_as_well():
     fitted = people(1)
     found = audit(people(0), fitted, people(2), generated(fitted), resamples=50)
-    assert found.figure("copies/exact", "data", "fitted on").value == 1
-    assert found.figure("copies/exact", "data", "train").value == 0
-    assert found.figure("membership/distance", "features", "fitted on").value > 0.95
+    assert found.result("copies/exact", "data", "fitted on").value == 1
+    assert found.result("copies/exact", "data", "train").value == 0
+    assert found.result("membership/distance", "features", "fitted on").value > 0.95
 
 
 def test_a_holdout_that_shares_a_patient_is_refused():
-    with pytest.raises(DataError, match="not of other patients"):
+    with pytest.raises(DataError, match="shares 60 patients with the training set"):
         audit(people(0), None, people(0), generated(people(3)))
 
 
 def test_too_few_records_are_refused():
     few = people(0, 6)
-    with pytest.raises(DataError, match="10 are needed of each"):
+    with pytest.raises(DataError, match="an audit needs 10 of each"):
         audit(few, None, people(2), generated(people(3)))
 
 
@@ -116,13 +118,13 @@ def test_a_run_is_audited_and_the_same_again(mmvae, trained, others):
     assert found == json.loads(written)
     assert (found["version"], found["fit_on"], found["sampler"]["name"]) == (2, "train", "kde")
     assert found["sizes"]["holdout"]["samples"] == 24
-    spaces = {(each["space"], each["name"]) for each in found["findings"]}
+    spaces = {(each["space"], each["name"]) for each in found["results"]}
     assert {
         ("data", "copies/exact"),
         ("latent", "membership/distance"),
         ("model", "membership/reconstruction"),
     } <= spaces
-    assert {each["who"] for each in found["findings"]} == {"train"}
+    assert {each["who"] for each in found["results"]} == {"train"}
     assert mmvae("audit", trained, "--holdout", others, "--json")[1] == out
 
 
@@ -130,13 +132,13 @@ def test_the_table_and_the_verdict_are_printed(mmvae, trained, others):
     status, out, _ = mmvae("audit", trained, "--holdout", others)
     assert status == 0
     words = " ".join(out.split())
-    assert "Found:" in words
-    assert "Not shown:" in words
-    assert "proof of anonymity" in words
+    assert "Conclusions:" in words
+    assert "Limitations:" in words
+    assert "proves anonymity" in words
 
 
 def test_a_holdout_of_the_runs_own_patients_is_refused_in_one_line(mmvae, trained):
     status, out, err = mmvae("audit", trained, "--holdout", trained.parent / "cohort" / "manifest.csv")
     assert (status, out) == (2, "")
-    assert "not of other patients" in err
+    assert "the holdout shares" in err
     assert len(err.splitlines()) == 1

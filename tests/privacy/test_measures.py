@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from multimodal_vae.distances import nearest, product_distances
 from multimodal_vae.errors import DataError
 from multimodal_vae.privacy.adversarial import adversarial
-from multimodal_vae.privacy.attributes import guessed, risk
+from multimodal_vae.privacy.attributes import guess_attribute, risk
 from multimodal_vae.privacy.closest import copies, distance_ratio, nearer
 from multimodal_vae.privacy.membership import Attack
 
@@ -80,7 +80,7 @@ def test_true_positives_are_the_best_that_any_threshold_within_the_rate_finds(me
         for threshold in range(-1, 10)
         if np.mean(np.array(others) > threshold) <= 0.1 + 1e-12
     ]
-    assert attack.true_positives(0.1) == pytest.approx(max(allowed))
+    assert attack.true_positive_rate(0.1) == pytest.approx(max(allowed))
 
 
 def test_a_score_that_is_no_number_is_refused():
@@ -111,12 +111,12 @@ def test_attributes_are_guessed_as_scikit_learn_does():
     x, known = normal(0, 100, 3), normal(1, 200, 3)
     attribute = (known[:, 0] > 0).long()
     model = KNeighborsClassifier(5).fit(known.numpy(), attribute.numpy())
-    np.testing.assert_array_equal(guessed(x, known, attribute, 5), model.predict(x.numpy()))
+    np.testing.assert_array_equal(guess_attribute(x, known, attribute, 5), model.predict(x.numpy()))
 
 
 def test_of_equally_frequent_attributes_the_nearest_counts():
     known = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
-    assert guessed(torch.zeros(1, 1), known, torch.tensor([8, 2, 2, 8]), k=4).tolist() == [8]
+    assert guess_attribute(torch.zeros(1, 1), known, torch.tensor([8, 2, 2, 8]), k=4).tolist() == [8]
 
 
 def test_no_risk_where_the_control_does_as_well():

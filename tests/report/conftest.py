@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 import multimodal_vae as mv
-from multimodal_vae.report.files import write_evaluation
+from multimodal_vae.report.run_evaluation import write_evaluation
 from multimodal_vae.run import open_run, train_run
 
 HOSTILE = '</script><img src=x onerror="alert(1)">|*'

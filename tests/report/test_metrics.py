@@ -1,42 +1,44 @@
 """metrics.json is what its schema says, and a reader of another version is told so."""
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
 from typing import get_type_hints
 
+import pydantic
 import pytest
 
 import multimodal_vae as mv
 from multimodal_vae.evaluation.result import MetricResult
-from multimodal_vae.report import metrics as schema
-from multimodal_vae.report.metrics import metric_record, read_metrics
+from multimodal_vae.report import records
+from multimodal_vae.report.records import Metrics, read_metrics
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
 RECORDS = {
-    "the file": schema.Metrics,
-    "run": schema.RunRecord,
-    "data": schema.SplitRecord,
-    "evaluated": schema.EvaluatedRecord,
-    "figures": schema.MetricRecord,
-    "subgroups": schema.SubgroupRecord,
+    "the file": Metrics,
+    "run": records.RunRecord,
+    "data": records.SplitRecord,
+    "evaluated": records.EvaluatedRecord,
+    "results": MetricResult,
+    "subgroups": records.SubgroupRecord,
 }
 
 
 def test_what_an_evaluation_writes_is_what_the_schema_reads(evaluated):
     written = json.loads((evaluated / "metrics.json").read_text("utf-8"))
-    read = read_metrics(evaluated / "metrics.json")
-    assert json.loads(json.dumps(read)) == written
-    assert written["version"] == schema.VERSION
+    read = read_metrics(evaluated)
+    assert json.loads(pydantic.TypeAdapter(Metrics).dump_json(read)) == written
+    assert written["version"] == records.VERSION
     assert written["evaluated"]["samples"] == sum(written["data"]["test"]["classes"].values())
-    names = [figure["name"] for figure in written["figures"]]
+    names = [result["name"] for result in written["results"]]
     assert len(names) == len({*names}) > 10
     assert "purity" in names
 
 
 def test_every_key_stands_in_the_reference_and_nothing_else():
-    assert f"Version {schema.VERSION}" in REFERENCE
+    assert f"Version {records.VERSION}" in REFERENCE
     for title, record in RECORDS.items():
         section = REFERENCE.split(f"## {title[0].upper()}{title[1:]}\n")[1].split("\n## ")[0]
         assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(get_type_hints(record)), title
@@ -45,20 +47,25 @@ def test_every_key_stands_in_the_reference_and_nothing_else():
 def test_another_version_is_refused_and_says_how_to_mend_it(evaluated):
     path = evaluated / "metrics.json"
     path.write_text(path.read_text("utf-8").replace('"version": 2,', '"version": 3,', 1), "utf-8")
-    with pytest.raises(mv.RunError, match=r"version 3, and this is 2.*mmvae evaluate"):
-        read_metrics(path)
+    with pytest.raises(mv.RunError, match=r"version 3, but this package reads 2.*mmvae evaluate"):
+        read_metrics(evaluated)
 
 
 def test_a_run_that_was_not_evaluated_says_so(tmp_path):
     with pytest.raises(mv.RunError, match="mmvae evaluate"):
-        read_metrics(tmp_path / "metrics.json")
+        read_metrics(tmp_path)
 
 
 def test_what_is_not_finite_is_none():
-    record = metric_record(MetricResult("x", float("inf"), interval=(float("nan"), 1.0), beside={"y": float("nan")}))
+    result = MetricResult("x", float("inf"), interval=(float("nan"), 1.0), context={"y": float("nan")})
+    record = json.loads(pydantic.TypeAdapter(MetricResult).dump_json(result))
+    assert record == result.to_dict()
     assert record["value"] is None
-    assert record["interval"] == (None, 1.0)
-    assert record["beside"] == {"y": None}
+    assert record["interval"] == [None, 1.0]
+    assert record["context"] == {"y": None}
+    read = pydantic.TypeAdapter(MetricResult).validate_python(record)
+    assert math.isnan(read.value)
+    assert math.isnan(read.interval[0])
 
 
 def test_no_place_of_the_machine_is_told(evaluated):

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 import multimodal_vae as mv
-from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.privacy.result import PrivacyResult
 from multimodal_vae.report import page
-from multimodal_vae.report.pictures import BASE64, BYTES_A_PIXEL, as_many, data_uri, sheet, tile
-from multimodal_vae.report.privacy import read_privacy
+from multimodal_vae.report.pictures import BASE64, BYTES_PER_PIXEL, affordable, data_uri, sheet, tile
+from multimodal_vae.report.records import read_privacy
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 LOADING = ("src", "srcset", "href", "data", "poster", "action", "background", "xlink:href")
@@ -121,21 +120,22 @@ def test_every_held_out_sample_is_a_point_with_its_facts_alone(html, parsed, eva
     points = json.loads(re.search(r'id="points">(.*?)</script>', html, re.DOTALL)[1])["points"]
     options = [each for _, each in parsed.tags if each.get("role") == "option"]
     assert len(points) == len(options) == len(mv.open_run(evaluated).splits["test"])
-    allowed = {"class", "decoded pair judged", "site", "mean difference, photo", "mean difference, blood"}
+    allowed = {"class", "class by the judge", "site", "mean difference, photo", "mean difference, blood"}
     assert {key for point in points for key in point["facts"]} == allowed
     assert [each["tabindex"] for each in options].count("0") == 1
 
 
 def test_without_an_audit_the_page_says_which_command_runs_one(html, evaluated):
-    assert read_privacy(mv.open_run(evaluated)) is None
-    assert "No audit was run" in html
+    assert read_privacy(evaluated) is None
+    assert "Privacy was not audited" in html
     assert f"mmvae audit {evaluated.name}" in html
 
 
 AUDIT = {
+    "version": 2,
     "sizes": {},
-    "findings": [PrivacyResult("train", "data", MetricResult("nearer", 0.6, real=0.5)).to_dict()],
-    "verdict": {"leak": True, "found": ["Something <of> theirs shows."], "not_shown": ["All else."]},
+    "results": [PrivacyResult("nearer", 0.6, real=0.5, who="train", space="data").to_dict()],
+    "verdict": {"leak": True, "conclusions": ["Something <of> theirs shows."], "limitations": ["All else."]},
 }
 
 
@@ -143,11 +143,11 @@ def test_an_audit_is_shown_with_figures_and_verdict(evaluated, mmvae):
     (evaluated / "privacy.json").write_text(json.dumps(AUDIT), "utf-8")
     assert mmvae("evaluate", evaluated, "--count", 12)[0] == 0
     text = (evaluated / "report.html").read_text("utf-8")
-    assert "Something is given away." in text
+    assert "A leak was found." in text
     assert text.count("Something &lt;of&gt; theirs shows.") == 2  # in the summary, and in its own place
     assert "All else." in text
     assert "nearer" in text
-    assert "No audit was run" not in text
+    assert "Privacy was not audited" not in text
 
 
 def test_a_damaged_audit_is_said_before_anything_is_measured(evaluated, mmvae):
@@ -160,15 +160,15 @@ def test_a_damaged_audit_is_said_before_anything_is_measured(evaluated, mmvae):
 @pytest.mark.parametrize("pictures", [1, 3, 12])
 def test_pictures_stay_within_their_budget_whatever_they_show(pictures):
     side, budget = 24, 60_000
-    count = as_many(50, pictures, side, budget)
+    count = affordable(50, pictures, side, budget)
     noise = np.random.default_rng(0).integers(0, 256, (count * pictures, side, side, 3), dtype=np.uint8)
     size = len(data_uri(sheet(list(noise), 10)))
     assert size <= budget or count == 1
-    assert count == 50 or (count + 1) * pictures * side * side * BYTES_A_PIXEL * BASE64 > budget
+    assert count == 50 or (count + 1) * pictures * side * side * BYTES_PER_PIXEL * BASE64 > budget
 
 
 def test_the_page_is_as_small_as_it_promises(html):
-    assert len(html.encode()) < page.LARGEST
+    assert len(html.encode()) < page.MAX_BYTES
 
 
 @pytest.mark.parametrize(

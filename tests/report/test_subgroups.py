@@ -3,7 +3,7 @@
 import pytest
 
 import multimodal_vae as mv
-from multimodal_vae.report.subgroups import MOST, UNKNOWN, in_order, subgroups
+from multimodal_vae.report.run_evaluation import MAX_GROUPS, UNKNOWN, in_order, subgroups
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_extreme_values_are_not_told(data):
 
 @pytest.mark.parametrize("column", ["who", "few"])
 def test_a_column_that_tells_patients_apart_is_refused(data, column):
-    assert len({*data.metadata["who"]}) > MOST
-    with pytest.raises(mv.DataError, match="tell samples apart"):
+    assert len({*data.metadata["who"]}) > MAX_GROUPS
+    with pytest.raises(mv.DataError, match="identify samples"):
         subgroups(data, column)
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.report.card import escaped
-from multimodal_vae.report.charts import charts, read_log
-from multimodal_vae.report.metrics import metric_record, read_metrics
-from multimodal_vae.report.words import beaten, cautions, question, shortfalls, side, uneven
+from multimodal_vae.report.pictures import chart, read_log
+from multimodal_vae.report.records import read_metrics
+from multimodal_vae.report.words import baseline_wins, cautions, describe, shortfall, shortfalls, worse_subgroups
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from multimodal_vae.report.words import beaten, cautions, question, shortfalls, 
     ],
 )
 def test_short_is_what_the_whole_interval_is(aim, interval, real, expected):
-    assert side(metric_record(MetricResult("x", 0.5, aim, interval, real))) == expected
+    assert shortfall(MetricResult("x", 0.5, aim, interval, real)) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,38 +44,38 @@ def test_short_is_what_the_whole_interval_is(aim, interval, real, expected):
     ],
 )
 def test_the_rival_beats_what_is_no_nearer_to_its_aim(aim, baseline, real, expected):
-    assert beaten(metric_record(MetricResult("x", 0.5, aim, real=real, baseline=baseline))) is expected
+    assert baseline_wins(MetricResult("x", 0.5, aim, real=real, baseline=baseline)) is expected
 
 
 def test_blur_is_called_blur_and_a_good_figure_is_not_mentioned():
     blurred = MetricResult("sharpness/photo/0-0.05", 0.5, "real", (0.4, 0.6), 1.0)
     fine = MetricResult("purity", 0.9, "higher", (0.85, 0.95), 0.9)
-    (sentence,) = shortfalls([metric_record(blurred), metric_record(fine)])
+    (sentence,) = shortfalls([blurred, fine])
     assert sentence == "Generated samples are blurred (sharpness/photo/0-0.05 0.500, real samples 1.000)."
 
 
 def test_every_figure_of_the_evaluation_has_its_question(evaluated):
-    metrics = read_metrics(evaluated / "metrics.json")
-    assert all(question(figure["name"]).asks for figure in metrics["figures"])
+    metrics = read_metrics(evaluated)
+    assert all(describe(result.name).description for result in metrics["results"])
 
 
 def test_what_spoils_figures_is_said(evaluated):
-    metrics = read_metrics(evaluated / "metrics.json")
+    metrics = read_metrics(evaluated)
     assert any("mmvae audit" in each for each in cautions(metrics, None))
     assert any("patients were held out" in each for each in cautions(metrics, None))
     metrics["evaluated"]["fitted_on"] = "test"
     metrics["run"]["state"] = "interrupted"
-    assert any("fitted on the very test samples" in each for each in cautions(metrics, None))
+    assert any("fitted on the test samples" in each for each in cautions(metrics, None))
     assert any("interrupted" in each for each in cautions(metrics, None))
 
 
 def test_a_subgroup_that_does_worse_than_all_is_named(evaluated):
-    metrics = read_metrics(evaluated / "metrics.json")
-    metrics["figures"] = [metric_record(MetricResult("purity", 0.9, interval=(0.8, 1.0)))]
+    metrics = read_metrics(evaluated)
+    metrics["results"] = [MetricResult("purity", 0.9, interval=(0.8, 1.0))]
     (group,) = metrics["subgroups"]
     for bounds, expected in (((0.2, 0.4), 1), ((0.2, 0.95), 0)):
-        group["figures"] = [metric_record(MetricResult("purity", 0.3, interval=bounds))]
-        assert len(uneven(metrics)) == expected
+        group["results"] = [MetricResult("purity", 0.3, interval=bounds)]
+        assert len(worse_subgroups(metrics)) == expected
 
 
 def test_curves_pass_over_lines_that_are_none(tmp_path):
@@ -84,8 +84,7 @@ def test_curves_pass_over_lines_that_are_none(tmp_path):
         '{"epoch": 1, "training.loss": 2.0, "validation.loss": NaN}\nhalf {\n[]\n{"epoch": 2, "training.loss": 1}'
     )
     assert read_log(log) == {"loss": {"training": [(1, 2.0), (2, 1)]}}
-    (chart,) = charts(read_log(log))
-    assert chart.words == "loss by epoch; at the end training 1"
+    assert chart("loss", read_log(log)["loss"]).words == "loss by epoch; at the end training 1"
     assert read_log(tmp_path / "none.jsonl") == {}
 
 
@@ -94,13 +93,13 @@ def test_a_card_holds_figures_limits_and_provenance(evaluated, mmvae):
     assert (status, err) == (0, "")
     assert out == f"written: {evaluated / 'card.md'}\n"
     card = (evaluated / "card.md").read_text("utf-8")
-    metrics = read_metrics(evaluated / "metrics.json")
-    for figure in metrics["figures"]:
-        assert f"| {escaped(figure['name'])} |" in card
+    metrics = read_metrics(evaluated)
+    for result in metrics["results"]:
+        assert f"| {escaped(result.name)} |" in card
     assert "**Not for diagnosis.**" in card
-    assert "No audit was run" in card
+    assert "Privacy was not audited" in card
     assert metrics["run"]["weights_sha256"] in card
-    assert "To be chosen" in card
+    assert "Not chosen." in card
     assert "<img" not in card
 
 

@@ -76,7 +76,10 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_end(data, whole, tmp_path, m
     assert steps == 8
     for stop in range(1, steps):
         out = tmp_path / f"stopped-{stop}"
-        with stopped_after(stop, monkeypatch), pytest.raises(mv.TrainingInterrupted, match="goes on from there"):
+        with (
+            stopped_after(stop, monkeypatch),
+            pytest.raises(mv.TrainingInterrupted, match="rerun the same command or call to resume"),
+        ):
             fit(data, out, checkpoint_seconds=1e9)  # only because it is asked to stop
         assert mv.open_run(out, data, parts=[Noisy]).status["state"] == "interrupted"
         assert (out / "checkpoint.safetensors").exists()
@@ -141,7 +144,7 @@ def test_a_training_that_is_done_is_only_read(data, whole, tmp_path, monkeypatch
     ],
 )
 def test_another_configuration_is_refused_with_what_has_changed(data, whole, tmp_path, settings, words):
-    with pytest.raises(mv.RunError, match=f"another configuration: {words}.*choose another place"):
+    with pytest.raises(mv.RunError, match=f"another configuration: {words}.*choose another folder"):
         fit(data, tmp_path / "whole", **settings)
     assert left(tmp_path / "whole") == whole
 

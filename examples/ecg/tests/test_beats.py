@@ -10,7 +10,7 @@ import pytest
 
 import beats
 import multimodal_vae as mv
-from beats import HISTORY, beats_of, cut_beats, make
+from beats import HISTORY, beats_of, cut_beats, write_beats
 from multimodal_vae_ecg.records import import_wfdb
 
 wfdb = import_wfdb()
@@ -53,30 +53,30 @@ def folder(tmp_path):
 
 def test_beats_are_cut_at_r_with_their_intervals_and_class(tmp_path):
     peaks, symbols = record(tmp_path, "100")
-    found = beats_of(tmp_path, "100")
+    cut = beats_of(tmp_path, "100")
     kept = range(HISTORY + 1, len(peaks) - 1)
-    assert found["ecg"].shape == (len(kept), 1, 128)
-    assert (np.abs(found["ecg"][:, 0].argmax(1) - 51.2) <= 1).all()  # R at 0.4 s
-    np.testing.assert_allclose(np.median(found["ecg"], axis=2), 0, atol=1e-6)
-    assert found["ecg"].max() == pytest.approx(1, abs=0.05)
-    assert (found["y"] == (symbols[kept.start : kept.stop] == "V")).all()
+    assert cut["ecg"].shape == (len(kept), 1, 128)
+    assert (np.abs(cut["ecg"][:, 0].argmax(1) - 51.2) <= 1).all()  # R at 0.4 s
+    np.testing.assert_allclose(np.median(cut["ecg"], axis=2), 0, atol=1e-6)
+    assert cut["ecg"].max() == pytest.approx(1, abs=0.05)
+    assert (cut["y"] == (symbols[kept.start : kept.stop] == "V")).all()
     for row, beat in enumerate(kept):
         usual = np.median(np.diff(peaks)[beat - 11 : beat - 1])
         expected = [peaks[beat] - peaks[beat - 1], peaks[beat + 1] - peaks[beat]]
-        np.testing.assert_allclose(found["rhythm"][row], [*expected, *(np.array(expected) / usual)], rtol=1e-5)
+        np.testing.assert_allclose(cut["rhythm"][row], [*expected, *(np.array(expected) / usual)], rtol=1e-5)
 
 
 def test_a_window_beyond_the_record_is_left_out():
     peaks = 0.3 + np.arange(30) * 0.8
     signal = np.zeros(round(128 * (peaks[20] + 0.5)))
-    found = cut_beats(signal, peaks, ["N"] * 30)
-    assert len(found["y"]) == 20 - (HISTORY + 1)
+    cut = cut_beats(signal, peaks, ["N"] * 30)
+    assert len(cut["y"]) == 20 - (HISTORY + 1)
     assert cut_beats(signal, peaks[:5], ["N"] * 5)["ecg"].shape == (0, 1, 128)
 
 
 def test_the_file_is_what_the_example_reads(folder, monkeypatch):
     monkeypatch.setattr(beats, "MOST", (20, 5))
-    make(folder / "beats.npz", folder)
+    write_beats(folder / "beats.npz", folder)
     from recipe import read_beats
 
     train, test = read_beats(folder / "beats.npz")
@@ -92,7 +92,7 @@ def test_the_file_is_what_the_example_reads(folder, monkeypatch):
 def test_the_same_beats_are_chosen_each_time(folder, monkeypatch):
     monkeypatch.setattr(beats, "MOST", (20, 5))
     for name in ("a.npz", "b.npz"):
-        make(folder / name, folder)
+        write_beats(folder / name, folder)
     with np.load(folder / "a.npz") as first, np.load(folder / "b.npz") as second:
         assert all((first[name] == second[name]).all() for name in first.files)
 
@@ -100,7 +100,7 @@ def test_the_same_beats_are_chosen_each_time(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        (["100.hea", "200.hea"], "holds the records 105, and at least one"),
+        (["100.hea", "200.hea"], "holds the records 105; it needs one of"),
         (["105.hea"], "holds the records 100, 200"),
         (["100.atr"], "record 100: there is no file .*100.atr"),
         (["200.dat"], "record 200: names the file '200.dat'"),
@@ -119,11 +119,11 @@ def test_what_is_missing_is_one_line(folder, lost, message, monkeypatch, capsys)
 
 
 def test_the_network_is_asked_only_when_the_user_asks(folder, monkeypatch):
-    asked = []
-    monkeypatch.setattr(wfdb, "dl_database", lambda *names, **settings: asked.append((names, settings)))
-    make(folder / "a.npz", folder)
-    assert not asked
-    make(folder / "b.npz", folder, download=True)
-    ((names, settings),) = asked
+    calls = []
+    monkeypatch.setattr(wfdb, "dl_database", lambda *names, **settings: calls.append((names, settings)))
+    write_beats(folder / "a.npz", folder)
+    assert not calls
+    write_beats(folder / "b.npz", folder, download=True)
+    ((names, settings),) = calls
     assert names == ("mitdb", str(folder))
     assert settings == {"records": list(beats.RECORDS), "annotators": ["atr"]}

@@ -10,8 +10,8 @@ import pytest
 import example
 import multimodal_vae as mv
 import recipe
-from measures import balanced_accuracy, judge, qrs_width
-from recipe import HERE, Beats, generated, read_beats, trained
+from metrics import balanced_accuracy, qrs_width, train_judge
+from recipe import HERE, Beats, generate, read_beats
 
 FOLDER = os.environ.get("MMVAE_TEST_DATA")
 needs_beats = pytest.mark.skipif(not FOLDER, reason="MMVAE_TEST_DATA is unset")
@@ -57,10 +57,10 @@ def test_the_recipe_is_valid():
 def test_a_recording_on_both_sides_is_refused(tmp_path):
     beats = made_up()
     np.savez(tmp_path / "a.npz", **vars(beats), train=np.arange(30), test=np.arange(30, 60))
-    with pytest.raises(mv.DataError, match="the recording 0 in train and in test"):
+    with pytest.raises(mv.DataError, match="has recording 0 in train and in test"):
         read_beats(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", ecg=beats.ecg)
-    with pytest.raises(mv.DataError, match=r"no array 'rhythm'; examples/ecg/beats\.py makes one"):
+    with pytest.raises(mv.DataError, match=r"no array 'rhythm'; write it with examples/ecg/beats\.py"):
         read_beats(tmp_path / "b.npz")
     with pytest.raises(mv.DataError, match="there is no file"):
         read_beats(tmp_path / "c.npz")
@@ -80,10 +80,10 @@ def test_the_whole_way_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys)
         assert not stopped.value.code
         reports.append(capsys.readouterr().out)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("run", "measures.md", "ecg-generated.png", "ecg-from-rhythm.png", "ecg-to-rhythm.png")
+        *("run", "metrics.md", "ecg-generated.png", "ecg-from-rhythm.png", "ecg-to-rhythm.png")
     }
-    assert reports[0] == reports[1] == (tmp_path / "out" / "measures.md").read_text("utf-8")
-    for words in ("Balanced accuracy", "Shape", "Gaussian a class", "QRS width, ms", "class mean"):
+    assert reports[0] == reports[1] == (tmp_path / "out" / "metrics.md").read_text("utf-8")
+    for words in ("Balanced accuracy", "Shape", "Gaussian per class", "QRS width, ms", "class mean"):
         assert words in reports[0]
 
 
@@ -101,12 +101,12 @@ def test_generated_beats_are_of_their_class_and_told_from_the_rhythm():
     train, test = real_beats()
     configuration = quick(epochs=8)  # with half as many, one training in three cannot translate yet
     train = train[::2]
-    vae = trained(train, configuration)
-    new = generated(vae, train.dataset(configuration), 200, seed=0)
-    referee = judge(train.ecg[:, 0], train.y)
-    assert balanced_accuracy(np.repeat([0, 1], 200), referee.predict(new["ecg"])) > 0.85
+    vae = recipe.train(train, configuration)
+    new = generate(vae, train.dataset(configuration), 200, seed=0)
+    judge = train_judge(train.ecg[:, 0], train.y)
+    assert balanced_accuracy(np.repeat([0, 1], 200), judge.predict(new["ecg"])) > 0.85
     widths = qrs_width(new["ecg"])
     assert np.median(widths[200:]) > np.median(widths[:200]) + 15
     assert np.median(new["rhythm"][200:, 2]) < 0.9 < np.median(new["rhythm"][:200, 2])  # a PVC comes early
-    told = recipe.translated(vae, test)["ecg"]
-    assert balanced_accuracy(test.y, referee.predict(told)) > 0.65  # blind guessing has 0.5
+    translated = recipe.translate(vae, test)["ecg"]
+    assert balanced_accuracy(test.y, judge.predict(translated)) > 0.65  # blind guessing has 0.5

@@ -16,7 +16,7 @@ from rich.console import Console
 import multimodal_vae as mv
 from measure import OTHER_SEEDS
 from multimodal_vae.privacy.audit import Audit
-from multimodal_vae.privacy.of_run import audit_run
+from multimodal_vae.privacy.run_audit import audit_run
 from steps import step_parser, write_cohort
 
 PAGE = Path(__file__).with_name("PRIVACY.md")
@@ -81,7 +81,7 @@ def page(results: Mapping[str, Audit], seed: int) -> str:
         f"| patients | space | metric | usual | {' | '.join(results)} |",
         "|---" * (4 + len(results)) + "|",
     ]
-    keys = {(each.who, each.space, each.measure): None for audit in results.values() for each in audit.findings}
+    keys = {(each.who, each.space, each.name): None for audit in results.values() for each in audit.results}
     for who, space, measure in sorted(keys, key=lambda key: (key[0] != "train", list(keys).index(key))):
         if "/" in space or measure in LEFT_OUT:
             continue
@@ -91,14 +91,13 @@ def page(results: Mapping[str, Audit], seed: int) -> str:
         values = [value if common or not own else f"{value} / {own}" for value, own in cells]
         lines.append(f"| {WHOSE[who]} | {space} | {measure} | {common} | {' | '.join(values)} |")
     for name, audit in results.items():
-        lines += ["", f"## {name}", "", *(f"- {sentence}" for sentence in audit.verdict.found)]
+        lines += ["", f"## {name}", "", *(f"- {sentence}" for sentence in audit.verdict.conclusions)]
     return "\n".join(lines) + "\n"
 
 
 def _cell(audit: Audit, who: str, space: str, measure: str) -> tuple[str, str]:
-    for each in audit.findings:
-        if (each.who, each.space, each.measure) == (who, space, measure):
-            figure = each.figure
-            between = " ({:.2f} to {:.2f})".format(*figure.interval) if figure.interval else ""
-            return f"{figure.value:.2f}{between}", "" if figure.real is None else f"{figure.real:.2f}"
+    for each in audit.results:
+        if (each.who, each.space, each.name) == (who, space, measure):
+            interval = " ({:.2f} to {:.2f})".format(*each.interval) if each.interval else ""
+            return f"{each.value:.2f}{interval}", "" if each.real is None else f"{each.real:.2f}"
     return "", ""

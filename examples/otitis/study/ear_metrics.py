@@ -13,7 +13,7 @@ from landmarks import disc
 from multimodal_vae.evaluation.bootstrap import interval
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.evaluation.sharpness import energy, reproduced
+from multimodal_vae.evaluation.sharpness import energy, reproduced_energy
 
 LANDMARK_CLASSES = (("malleus", "NOE"), ("level", "OME"), ("vessels", "AOM"))
 """Landmarks, and the class that shows each most often."""
@@ -60,7 +60,7 @@ def drum_detail(
         results.append(MetricResult(f"drum/sharpness/{band}", value, "real", bounds, real_value))
     if reconstructions is not None:
         mask = disc(clean.shape[-1], DRUM, EDGE)[None, None]
-        shares, real_shares = (reproduced(x, clean, BANDS, mask) for x in (reconstructions, real))
+        shares, real_shares = (reproduced_energy(x, clean, BANDS, mask) for x in (reconstructions, real))
         for band, share, real_share in zip(_band_names(), shares, real_shares, strict=True):
             results.append(MetricResult(f"drum/reproduced/{band}", float(share), "higher", None, float(real_share)))
     return results

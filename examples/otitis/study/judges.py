@@ -195,7 +195,7 @@ def judge_quality(judges: Mapping[str, Judge], ears: Ears) -> dict[str, float]:
     samples = ears.samples
     quality: dict[str, float] = {}
     for name in ("joint", "image", "wbt"):
-        output = judges[name].read(samples.values)
+        output = judges[name].predict(samples.values)
         quality[f"accuracy/{name}"] = float(balanced_accuracy_score(samples.labels, output.labels))
         for cause, truth in samples.causes.items():
             pair = truth[:, None], output.causes[cause][:, None]

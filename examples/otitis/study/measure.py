@@ -283,8 +283,8 @@ def comparison(measured: Sequence[Measured], names: Sequence[str] = ()) -> str:
         context = [_mean([getattr(metric, what) for metric in known]) for what in ("real", "baseline")]
         cells = [cell for metric in results for cell in _cells(metric)]
         rows.append([name, *context, *cells])
-        for what in known[0].beside:
-            values = [_formatted(metric.beside[what]) if metric else "" for metric in results]
+        for what in known[0].context:
+            values = [_formatted(metric.context[what]) if metric else "" for metric in results]
             rows.append([f"{name}, {what}", "", "", *(cell for value in values for cell in (value, ""))])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines[1] = "|" + "---|" * len(rows[0])

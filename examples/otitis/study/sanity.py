@@ -107,7 +107,7 @@ EXPECTED = (
     Expectation("copied", "covers as real samples do", _near("fidelity/coverage", 0.1)),
     Expectation("copied", "caught by the closest record", lambda case, _: case[COPIES].value == 0),
     Expectation("repeated", "pure or nearly", lambda case, _: case["purity"].value > 0.95),
-    Expectation("repeated", "no spread", lambda case, _: max(case["purity"].beside.values()) < 0.1),
+    Expectation("repeated", "no spread", lambda case, _: max(case["purity"].context.values()) < 0.1),
     Expectation("repeated", "next to no coverage", _below("fidelity/coverage", 0.3)),
     Expectation("blurred", "purity hardly notices", _near("purity", 0.15)),
     Expectation("blurred", "no detail", _below(SHARP, 0.1)),
@@ -172,7 +172,7 @@ def table(results: Mapping[str, Values], names: Sequence[str] | None = None) -> 
         reference = first[name].real
         values = [f"{each[name].value:.3g}" for each in results.values()]
         rows.append(f"| {name} | {'' if reference is None else f'{reference:.3g}'} | {' | '.join(values)} |")
-        for what in first[name].beside:
-            values = [f"{each[name].beside[what]:.3g}" for each in results.values()]
+        for what in first[name].context:
+            values = [f"{each[name].context[what]:.3g}" for each in results.values()]
             rows.append(f"| {name}, {what} | | {' | '.join(values)} |")
     return "\n".join(rows)

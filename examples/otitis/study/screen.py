@@ -42,7 +42,7 @@ def value(measured: Measured, column: str) -> float:
     if name.endswith("/worst"):
         return max(metric.value for key, metric in by_name.items() if key.startswith(name.removesuffix("worst")))
     if name.startswith("spread "):
-        return by_name["purity"].beside[name]
+        return by_name["purity"].context[name]
     metric = by_name[name]
     return metric.value / metric.real if name.startswith(_RATIOS) and metric.real else metric.value
 

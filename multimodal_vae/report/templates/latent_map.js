@@ -16,7 +16,7 @@
     const x = -(index % columns) * tile, y = -Math.floor(index / columns) * tile;
     for (const each of tiles) {
       each.style.backgroundPosition = `${x}px ${y}px`;
-      each.setAttribute("aria-label", `${each.dataset.modality}, decoded from the chosen sample, class ${points[index].facts["class"]}`);
+      each.setAttribute("aria-label", `${each.dataset.modality}, decoded from the selected sample, class ${points[index].facts["class"]}`);
     }
     facts.replaceChildren(...Object.entries(points[index].facts).flatMap(([name, value]) => {
       const [term, text] = [document.createElement("dt"), document.createElement("dd")];

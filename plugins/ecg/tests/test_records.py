@@ -334,7 +334,7 @@ def test_just_long_enough_is_long_enough(tmp_path):
         (b"time_s,I\n0,1\n0.01,1\n0.03,1\n0.04,1\n", "uneven steps in 'time_s', the first in row 3"),
         (b"time_s,time_s,I\n0,0,1\n", "2 columns 'time_s'"),
         (b"time,I\n0,1\n", "has a column 'time'; call it 'time_s'"),
-        (b"\xff\xfe\x00\x01", "no table|no names|line"),
+        (b"\xff\xfe\x00\x01", "not a table|no names|line"),
     ],
 )
 def test_wrong_csv_is_explained(tmp_path, text, message):

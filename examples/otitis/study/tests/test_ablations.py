@@ -37,8 +37,8 @@ def test_an_ablation_is_a_recipe_that_differs_in_its_settings_alone(ablation: Ab
 
 def measured(value: float) -> Measured:
     named = [name for name in SCREEN.values() if not name.startswith("spread") and "worst" not in name]
-    beside = {"spread otoscopy": value}
-    figures = [MetricResult(name, value, real=1.0, beside=beside) for name in [*named, "class mean/wbt/NOE"]]
+    context = {"spread otoscopy": value}
+    figures = [MetricResult(name, value, real=1.0, context=context) for name in [*named, "class mean/wbt/NOE"]]
     return Measured(Facts(seconds=60.0), figures)  # type: ignore[typeddict-item]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from audits import page, with_prefix
-from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.privacy.audit import Audit
-from multimodal_vae.privacy.result import PrivacyResult, Who
-from multimodal_vae.privacy.verdict import Verdict
+from multimodal_vae.privacy.result import PrivacyResult, Verdict, Who
 
 
 def test_patients_are_renamed_and_nothing_else() -> None:
@@ -15,16 +13,13 @@ def test_patients_are_renamed_and_nothing_else() -> None:
 
 
 def audited(who: Who, value: float, usual: float) -> Audit:
-    figure = MetricResult("closest record", value, "real", (value - 0.1, value + 0.1), usual)
-    found = [
-        PrivacyResult("train", "data", figure),
-        PrivacyResult(who, "latent", figure),
-        PrivacyResult("train", "data", BLIND),
+    metric = "closest record", value, "real", (value - 0.1, value + 0.1), usual
+    results = [
+        PrivacyResult(*metric, who="train", space="data"),
+        PrivacyResult(*metric, who=who, space="latent"),
+        PrivacyResult("membership/blind", 0.5, "real", None, 0.5, who="train", space="data"),
     ]
-    return Audit({}, found, Verdict(True, [f"{value} was found."], ["all else"]))
-
-
-BLIND = MetricResult("membership/blind", 0.5, "real", None, 0.5)
+    return Audit({}, results, Verdict(True, [f"{value} was found."], ["all else"]))
 
 
 def test_each_figure_has_its_own_column_and_what_is_usual() -> None:

@@ -40,7 +40,7 @@ def facts(recipe: str = "quick", seed: int = 0, judges: str = "j") -> Facts:
 
 def measured(recipe: str, seed: int, value: float, judges: str = "j") -> Measured:
     metric = MetricResult(
-        "purity", value, interval=(value - 0.1, value + 0.1), real=0.9, baseline=0.5, beside={"spread": value}
+        "purity", value, interval=(value - 0.1, value + 0.1), real=0.9, baseline=0.5, context={"spread": value}
     )
     nothing = MetricResult("fidelity/spread", float("nan"), "lower", (float("nan"), 1.0))
     return Measured(facts(recipe, seed, judges), [metric, nothing])
@@ -145,7 +145,7 @@ def test_a_run_is_measured_on_ears_that_nothing_has_seen(run: tuple[Path, Path])
 def test_what_is_no_run_on_a_simulated_cohort_is_refused(run: tuple[Path, Path], tmp_path: Path) -> None:
     path, folder = run
     judges = Judges.load(folder)
-    with pytest.raises(mv.RunError, match="no run folder"):
+    with pytest.raises(mv.RunError, match="not a run folder"):
         measure_run(str(tmp_path), judges, folder)
     (tmp_path / "cohort").mkdir()
     shutil.copytree(path, tmp_path / "run")

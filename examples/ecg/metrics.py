@@ -1,4 +1,4 @@
-"""Numbers that say whether generated beats are like real ones: functions of arrays, beats (N, samples) in mV."""
+"""Metrics of generated heart beats, as functions of arrays of beats (N, samples) in mV."""
 
 from typing import Any
 
@@ -9,24 +9,22 @@ Real = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 
 RATE = 128.0
+"""Sampling rate of beats, in Hz."""
 PEAK = 0.4
-"""Hz, and seconds from a beat's start to its R peak."""
-
+"""Time from a beat's start to its R peak, in seconds."""
 STEEP = 0.15
-"""Share of the steepest slope down to which a complex reaches."""
-
+"""Slope at which a complex ends, as a share of its steepest slope."""
 REACH = (0.16, 0.24)
-"""Seconds before and after the R peak that a complex can reach at most; a wider one is aberrant beyond any PVC."""
+"""Longest times before and after the R peak that belong to a complex, in seconds; no PVC is wider."""
 
 
 def qrs_width(beats: Real, rate: float = RATE) -> NDArray[np.float64]:
-    """Width of each beat's QRS complex in ms, (N,).
+    """Return the width of each beat's QRS complex in ms, (N,).
 
-    From the steepest place within 60 ms of the R peak, a complex reaches either way as far as the slope keeps above
-    :data:`STEEP` of that place's, with flat spots of up to 40 ms, which are the tips of its waves, passed over. A slope
-    that falls below a share of the greatest is also how Laguna, Jane and Caminal end a wave ("Automatic detection of
-    wave boundaries in multilead ECG signals", Comput. Biomed. Res. 27, 1994). It comes out shorter than a
-    cardiologist's measure, which goes to the very foot of the wave.
+    The complex extends from the steepest point within 60 ms of the R peak to where the slope falls below :data:`STEEP`
+    of that point's. Flat spots of up to 40 ms, the tips of waves, are ignored. Laguna, Jane and Caminal end waves by
+    the same rule ("Automatic detection of wave boundaries in multilead ECG signals", Comput. Biomed. Res. 27, 1994).
+    The result is shorter than a cardiologist's, who measures to the foot of the wave.
 
     Example:
         >>> time = np.arange(128) / 128 - 0.4
@@ -53,13 +51,13 @@ def qrs_width(beats: Real, rate: float = RATE) -> NDArray[np.float64]:
 
 
 def _crossing(row: Real, below: int, step: int, level: float) -> float:
-    """Where, between a place below a level and the next one above it, the level is crossed."""
+    """Return the position at which a level is crossed between a sample below it and the next one above it."""
     low, high = float(row[below]), float(row[below + step])
     return below + step * (level - low) / (high - low) if high > low else float(below)
 
 
 def qrs_amplitude(beats: Real, rate: float = RATE) -> NDArray[np.float64]:
-    """Height of each beat's QRS complex from peak to peak in mV, (N,), within 100 ms of the R peak.
+    """Return the peak-to-peak amplitude of each beat's QRS complex in mV, (N,), within 100 ms of the R peak.
 
     Example:
         >>> qrs_amplitude(np.eye(128)[[51]]).tolist()
@@ -70,23 +68,23 @@ def qrs_amplitude(beats: Real, rate: float = RATE) -> NDArray[np.float64]:
 
 
 def ripple(beats: Real) -> NDArray[np.float64]:
-    """What is finer than any wave, in mV: root mean square of second differences in the last 0.25 s, (N,).
+    """Return the root mean square of second differences in the last 0.25 s in mV, (N,).
 
-    That is mains hum, muscle and noise, of which generated signals commonly have too little.
+    It measures mains hum, muscle noise and other noise, of which generated signals commonly have too little.
     """
     bends = np.diff(beats[:, -round(0.25 * RATE) :].astype(np.float64), 2)
     return np.asarray(np.sqrt((bends**2).mean(1)))
 
 
-def judge(beats: Real, labels: Labels, seed: int = 0) -> Any:
-    """A forest that tells classes of beats apart, each class weighing the same."""
+def train_judge(beats: Real, labels: Labels, seed: int = 0) -> Any:
+    """Train a forest that classifies beats, with equal weights of the classes."""
     from sklearn.ensemble import ExtraTreesClassifier
 
     return ExtraTreesClassifier(200, class_weight="balanced", random_state=seed, n_jobs=1).fit(beats, labels)
 
 
 def balanced_accuracy(labels: Labels, predicted: Labels) -> float:
-    """Mean over the classes of the share that was recognized.
+    """Return the mean over the classes of the share that was recognized.
 
     Example:
         >>> balanced_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
@@ -95,26 +93,27 @@ def balanced_accuracy(labels: Labels, predicted: Labels) -> float:
     return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))
 
 
-def recognized_by_recording(labels: Labels, predicted: Labels, recordings: Labels) -> float:
-    """As :func:`balanced_accuracy`, but within a class each recording weighs the same, however many beats it has.
+def accuracy_by_recording(labels: Labels, predicted: Labels, recordings: Labels) -> float:
+    """Return the balanced accuracy with equal weights of the recordings within a class.
 
     Example:
-        >>> recognized_by_recording(np.array([1, 1, 1, 1]), np.array([1, 1, 1, 0]), np.array([7, 7, 7, 8]))
+        >>> accuracy_by_recording(np.array([1, 1, 1, 1]), np.array([1, 1, 1, 0]), np.array([7, 7, 7, 8]))
         0.5
     """
     shares = []
     for label in np.unique(labels):
-        there = np.unique(recordings[labels == label])
-        shares.append(
-            np.mean([(predicted[(labels == label) & (recordings == each)] == label).mean() for each in there])
-        )
+        of_class = labels == label
+        by_recording = [
+            (predicted[of_class & (recordings == each)] == label).mean() for each in np.unique(recordings[of_class])
+        ]
+        shares.append(np.mean(by_recording))
     return float(np.mean(shares))
 
 
 def gaussian_pairs(
     beats: Real, rhythm: Real, labels: Labels, count: int, seed: int, components: int = 20
 ) -> dict[str, Real]:
-    """What a generator has to beat: for each class, one Gaussian over principal components of beats, and rhythm.
+    """Sample the baseline: one Gaussian per class over principal components of beats, and rhythm.
 
     Returns:
         ``ecg`` (classes * count, samples) and ``rhythm`` (classes * count, 4), classes in order.
@@ -123,27 +122,27 @@ def gaussian_pairs(
 
     space, rng = PCA(components, random_state=0).fit(beats), np.random.default_rng(seed)
     joint = np.hstack([space.transform(beats), rhythm])
-    drawn = np.concatenate(
+    samples = np.concatenate(
         [
             rng.multivariate_normal(joint[labels == label].mean(0), np.cov(joint[labels == label].T), count)
             for label in np.unique(labels)
         ]
     )
-    return {"ecg": space.inverse_transform(drawn[:, :components]), "rhythm": drawn[:, components:]}
+    return {"ecg": space.inverse_transform(samples[:, :components]), "rhythm": samples[:, components:]}
 
 
-def rhythm_reader(beats: Real, rhythm: Real, seed: int = 0) -> Any:
-    """A forest that tells the rhythm from the beat."""
+def train_rhythm_reader(beats: Real, rhythm: Real, seed: int = 0) -> Any:
+    """Train a forest that predicts the rhythm from the beat."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     return ExtraTreesRegressor(100, random_state=seed, n_jobs=1).fit(beats, rhythm)
 
 
-def within_class_correlation(told: Real, true: Real, labels: Labels) -> NDArray[np.float64]:
-    """Correlation of two sets of numbers (N, K), class by class, (classes, K): what the class alone cannot give."""
+def within_class_correlation(first: Real, second: Real, labels: Labels) -> NDArray[np.float64]:
+    """Return the correlation of two sets of numbers (N, K) within each class, (classes, K)."""
     return np.array(
         [
-            [np.corrcoef(told[labels == label, k], true[labels == label, k])[0, 1] for k in range(told.shape[1])]
+            [np.corrcoef(first[labels == label, k], second[labels == label, k])[0, 1] for k in range(first.shape[1])]
             for label in np.unique(labels)
         ]
     )

@@ -1,4 +1,4 @@
-"""The measures on signals of which the answer is known."""
+"""The metrics on signals of which the answer is known."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from measures import (
+from metrics import (
+    accuracy_by_recording,
     balanced_accuracy,
     gaussian_pairs,
     qrs_amplitude,
     qrs_width,
-    recognized_by_recording,
     ripple,
     within_class_correlation,
 )
@@ -84,9 +84,9 @@ def test_a_recording_with_many_beats_weighs_no_more_than_one_with_few():
     labels, recordings = np.array([0, 0] + [1] * 100), np.array([1, 2] + [1] * 99 + [2])
     predicted = np.array([0, 0] + [1] * 99 + [0])
     assert balanced_accuracy(labels, predicted) == pytest.approx(0.995)
-    assert recognized_by_recording(labels, predicted, recordings) == pytest.approx(0.75)
+    assert accuracy_by_recording(labels, predicted, recordings) == pytest.approx(0.75)
     one = np.ones(len(labels), int)
-    assert recognized_by_recording(labels, predicted, one) == pytest.approx(balanced_accuracy(labels, predicted))
+    assert accuracy_by_recording(labels, predicted, one) == pytest.approx(balanced_accuracy(labels, predicted))
 
 
 def test_the_floor_has_each_classs_mean_and_covariance():

@@ -1,0 +1,136 @@
+"""The audit of a run: collect its records, write ``privacy.json``, print a table and the verdict."""
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.data.manifest import SPLITS
+from multimodal_vae.errors import RunError
+from multimodal_vae.evaluation.result import format_interval, format_number
+from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.files import write_json
+from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.privacy.audit import Audit, audit
+from multimodal_vae.privacy.records import Records
+from multimodal_vae.privacy.result import FILE, VERSION
+from multimodal_vae.run import Run
+from multimodal_vae.scopes import evaluating
+from multimodal_vae.synthesis.synthesizer import Synthesizer
+
+
+def audit_run(
+    run: Run, sampler: str | None = None, fit_on: str | None = None, holdout: Path | None = None, seed: int = 0
+) -> tuple[Audit, Path]:
+    """Audit a run and write ``privacy.json`` into its folder.
+
+    As many samples per class are generated as the model was trained on.
+
+    Args:
+        run: an opened run.
+        sampler: name of a sampler; None: the run's.
+        fit_on: split to fit the densities on; None: the run's.
+        holdout: manifest of unseen patients; None: the run's validation and test samples, minus the split that the
+            densities were fitted on.
+        seed: seed of all random choices.
+
+    Returns:
+        The audit and the path of the file.
+
+    Raises:
+        RunError: if no samples are left for the holdout.
+        DataError: if the holdout shares a patient with the members, or has too few samples.
+    """
+    model, splits = run.model, run.splits
+    fit_on = fit_on or run.configuration.density.fit_on
+    synthesizer = run.synthesizer(sampler, fit_on)
+    train = _records(model, [splits["train"]])
+    counts = {model.classes[label]: count for label, count in train.samples.counts().items()}
+    result = audit(
+        train,
+        None if fit_on == "train" else _records(model, [splits[fit_on]]),
+        _records(model, _holdout(run, fit_on, holdout)),
+        _generated(synthesizer, counts, seed),
+        seed=seed,
+    )
+    settings = {
+        "version": VERSION,
+        "sampler": synthesizer.sampler.configuration,
+        "fit_on": fit_on,
+        "holdout": str(holdout) if holdout else "run",
+        "seed": seed,
+    }
+    write_json(run.path / FILE, {**settings, **result.to_dict()})
+    return result, run.path / FILE
+
+
+def print_audit(result: Audit) -> None:
+    """Print a table of all metrics, the conclusions and the limitations."""
+    console = Console(highlight=False, markup=False)
+    table = Table("who", "space", "metric", "value", "interval", "nothing revealed")
+    for each in result.results:
+        numbers = format_number(each.value), format_interval(each.interval), format_number(each.real)
+        table.add_row(each.who, each.space, each.name, *numbers)
+    console.print(table)
+    verdict = result.verdict
+    for heading, sentences in (("Conclusions", verdict.conclusions), ("Limitations", verdict.limitations)):
+        console.print(f"{heading}:", *(f"- {sentence}" for sentence in sentences), sep="\n")
+
+
+def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDataset]:
+    if manifest is not None:
+        return [run.configuration.with_data(manifest=manifest.resolve(), classes=run.model.classes).read_data()]
+    parts = [run.splits[name] for name in SPLITS if name not in ("train", fit_on) and len(run.splits[name])]
+    if not parts:
+        raise RunError(
+            f"{run.path} has no samples unseen by the model and its densities (fitted on {fit_on}); give a manifest "
+            "of other patients with --holdout"
+        )
+    return parts
+
+
+def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int) -> Records:
+    classes = synthesizer.vae.classes
+    latents = torch.cat(
+        [synthesizer.latents(name, count, seed + row) for row, (name, count) in enumerate(counts.items())]
+    )
+    labels = torch.cat([torch.full((count,), classes.index(name)) for name, count in counts.items()])
+    return Records(LabeledSamples(synthesizer.vae.generate(latents), labels), latents)
+
+
+def _records(model: MultimodalVAE, parts: list[MultimodalDataset]) -> Records:
+    """Return the complete, labeled samples of some parts of the data, with embeddings and scores."""
+    records = [
+        _records_of(model, part.subset((part.present.all(1) & (part.labels >= 0)).nonzero()[:, 0].tolist()))
+        for part in parts
+    ]
+    first = records[0]
+    return Records(
+        LabeledSamples(
+            {name: torch.cat([each.samples.values[name] for each in records]) for name in first.samples.values},
+            torch.cat([each.samples.labels for each in records]),
+            [group for each in records for group in each.groups],
+        ),
+        torch.cat([each.latents for each in records if each.latents is not None]),
+        {name: torch.cat([each.scores[name] for each in records]) for name in first.scores},
+    )
+
+
+def _records_of(model: MultimodalVAE, data: MultimodalDataset) -> Records:
+    latents = model.embed(data)
+    losses: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in model.modalities}
+    with evaluating(model):
+        for rows in torch.split(torch.arange(len(data)), 256):
+            decoded, samples = model.decode(latents[rows].to(model.device)), data.batch(rows).to(model.device).samples
+            for name, modality in model.modalities.items():
+                losses[name].append(modality.reconstruction_loss(decoded[name], samples[name]).cpu())
+    scores = {f"reconstruction/{name}": -torch.cat(parts).double() for name, parts in losses.items()}
+    weights = {name: model.objective.weights.get(name, 1.0) for name in model.modalities}
+    total = torch.stack([weights[name] * scores[f"reconstruction/{name}"] for name in model.modalities]).sum(0)
+    values = {name: data.samples[name] for name in data.modalities}
+    return Records(
+        LabeledSamples(values, data.labels, list(data.patients)), latents, {"reconstruction": total, **scores}
+    )

@@ -1,0 +1,154 @@
+"""The content of a report: ``metrics.json``, ``privacy.json``, and the samples behind them.
+
+docs/reference/metrics.md describes the keys.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor
+from typing_extensions import TypedDict
+
+from multimodal_vae.errors import RunError
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.files import read_json
+from multimodal_vae.privacy import result as privacy
+
+VERSION = 2
+"""Version of ``metrics.json``; raised when a reader of the old version would misread the new one."""
+FILE = "metrics.json"
+
+
+class RunRecord(TypedDict):
+    """The evaluated run; ``configuration`` holds no paths of this machine."""
+
+    name: str
+    state: str
+    epochs_done: int
+    epochs: int
+    weights_sha256: str
+    trained_on: str
+    distributions: dict[str, str]
+    parts: list[dict[str, Any]]
+    configuration: dict[str, Any]
+
+
+class SplitRecord(TypedDict):
+    """One split of the data."""
+
+    samples: int
+    patients: int
+    classes: dict[str, int]
+    sha256: str
+
+
+class EvaluatedRecord(TypedDict):
+    """Samples and settings of the evaluation; ``left_out`` counts samples by the reason of their exclusion."""
+
+    split: Literal["validation", "test"]
+    samples: int
+    patients: int
+    classes: list[str]
+    left_out: dict[str, int]
+    generated: int
+    sampler: str
+    fitted_on: str
+    seed: int
+    resamples: int
+    judges_sha256: list[str]
+    with_version: str
+
+
+class SubgroupRecord(TypedDict):
+    """Results for a subgroup of the held-out samples; ``reason`` says why there are none."""
+
+    column: str
+    value: str
+    samples: int
+    patients: int
+    results: list[MetricResult]
+    reason: str | None
+
+
+class Metrics(TypedDict):
+    """The whole ``metrics.json``."""
+
+    version: int
+    date: str
+    run: RunRecord
+    data: dict[str, SplitRecord]
+    evaluated: EvaluatedRecord
+    results: list[MetricResult]
+    subgroups: list[SubgroupRecord]
+
+
+class Privacy(TypedDict):
+    """The part of ``privacy.json`` that a report shows; other keys are ignored."""
+
+    results: list[privacy.PrivacyResult]
+    verdict: privacy.Verdict
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The samples behind the metrics, for pictures; all are complete.
+
+    Attributes:
+        classes: names of the classes; labels are indices into them.
+        held_out: real samples.
+        reconstructions: their reconstructions, (N, *shape) per modality.
+        embeddings: their embeddings, (N, latent_dim).
+        judged: class of each reconstruction by the joint judge, (N,).
+        generated: generated samples.
+        groups: subgroup of each held-out sample, (N,) per column.
+    """
+
+    classes: Sequence[str]
+    held_out: LabeledSamples
+    reconstructions: Mapping[str, Tensor]
+    embeddings: Tensor
+    judged: Tensor
+    generated: LabeledSamples
+    groups: Mapping[str, Sequence[str]]
+
+
+class _Versioned(TypedDict):
+    version: int
+
+
+T = TypeVar("T")
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """Read the ``metrics.json`` of a run's folder.
+
+    Raises:
+        RunError: if it is missing, damaged or of another version.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise RunError(f"{folder} has no {FILE}; write it with: mmvae evaluate {folder}")
+    return _read(path, Metrics, VERSION, "evaluate")
+
+
+def read_privacy(folder: Path) -> Privacy | None:
+    """Read the ``privacy.json`` of a run's folder, or return None if there is none.
+
+    Raises:
+        RunError: if it is damaged or of another version.
+    """
+    path = folder / privacy.FILE
+    return _read(path, Privacy, privacy.VERSION, "audit") if path.is_file() else None
+
+
+def _read(path: Path, schema: type[T], version: int, command: str) -> T:
+    found = read_json(path, _Versioned)["version"]
+    if found != version:
+        raise RunError(
+            f"{path} has version {found}, but this package reads {version}; rewrite it with: mmvae {command} "
+            f"{path.parent}"
+        )
+    return read_json(path, schema)

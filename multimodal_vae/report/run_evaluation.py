@@ -1,0 +1,372 @@
+"""The evaluation of a run and its subgroups; writes ``metrics.json``, ``report.html`` and the model card."""
+
+import datetime
+import importlib.metadata
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+import torch
+from torch import Tensor
+
+from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.errors import DataError, RunError, did_you_mean
+from multimodal_vae.evaluation.judge import Judge, train_judge
+from multimodal_vae.evaluation.protocol import evaluate
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.files import digest, file_sha256, write_bytes
+from multimodal_vae.part import plain
+from multimodal_vae.report import card, records
+from multimodal_vae.report.page import report_page
+from multimodal_vae.report.records import (
+    EvaluatedRecord,
+    Evidence,
+    Metrics,
+    RunRecord,
+    SplitRecord,
+    SubgroupRecord,
+    read_metrics,
+    read_privacy,
+)
+from multimodal_vae.run import Run
+
+REPORT = "report.html"
+MIN_PER_CLASS = 2
+"""Samples per class, below which a class is left out: a spread needs two."""
+MIN_PER_SUBGROUP = 6
+"""Samples per class of a subgroup, below which it is not evaluated."""
+NEIGHBOR = 5
+"""Rank of the neighbor that sets the size of a neighborhood."""
+MAX_GROUPS = 12
+"""Groups per column; a text column with more values identifies individuals."""
+BANDS = 4
+UNKNOWN = "not known"
+
+
+def write_evaluation(
+    run: Run,
+    by: Sequence[str] = (),
+    count: int = 300,
+    split: str = "test",
+    judges: Path | None = None,
+    seed: int = 0,
+) -> tuple[Path, Path]:
+    """Evaluate a run as :func:`measure` does, and write ``metrics.json`` and ``report.html`` into its folder.
+
+    Returns:
+        The paths of both files.
+    """
+    privacy = read_privacy(run.path)  # first, since measuring takes long
+    metrics, evidence = measure(run, by, count, split, judges, seed)
+    content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
+    write_bytes(run.path / records.FILE, content + b"\n")
+    write_bytes(run.path / REPORT, report_page(run, metrics, evidence, privacy).encode())
+    return run.path / records.FILE, run.path / REPORT
+
+
+def write_card(run: Run) -> Path:
+    """Write ``card.md`` into a run's folder from its ``metrics.json``, and return its path.
+
+    Raises:
+        RunError: if the run is not evaluated.
+    """
+    path = run.path / card.FILE
+    write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
+    return path
+
+
+def measure(
+    run: Run,
+    by: Sequence[str] = (),
+    count: int = 300,
+    split: str = "test",
+    judges: Path | None = None,
+    seed: int = 0,
+    resamples: int = 200,
+) -> tuple[Metrics, Evidence]:
+    """Compute the metrics of a run.
+
+    Args:
+        run: an opened run.
+        by: columns of the manifest whose subgroups are evaluated.
+        count: number of generated samples per class.
+        split: real samples to compare with, ``test`` or ``validation``.
+        judges: folder of the judges, trained on the training samples if it is empty; None: ``judges`` in the run's
+            folder.
+        seed: seed of all random choices.
+        resamples: number of bootstrap resamples.
+
+    Raises:
+        RunError: if the run is not trained, or the split has no samples.
+        DataError: if a column is missing or identifies individuals.
+    """
+    if split not in ("test", "validation"):
+        raise RunError(f"a run is evaluated on its test or validation samples, not on {split!r}; set --split")
+    if not len(run.splits[split]):
+        raise RunError(f"the run {run.path} has no {split} samples; choose another split with --split")
+    model, classes = run.model, run.model.classes
+    train, data, left_out = evaluable_samples(run.splits["train"], run.splits[split])
+    labels = sorted({*data.labels.tolist()})
+    held_out, training = labeled_samples(data), labeled_samples(train)
+    groups = {column: subgroups(data, column) for column in by}
+    loaded = load_judges(judges or run.path / "judges", run, training)
+    synthesizer = run.synthesizer()
+    by_class = [synthesizer.sample(classes[label], count, seed) for label in labels]
+    generated = LabeledSamples(
+        {name: torch.cat([each[name] for each in by_class]) for name in model.modalities},
+        torch.tensor(labels).repeat_interleave(count),
+    )
+    embeddings = model.embed(data)
+    reconstructions = model.generate(embeddings)
+    compute = partial(_results, training, generated, loaded, resamples, seed)
+    results = compute(held_out, reconstructions, embeddings)
+    judged = loaded[0].predict(reconstructions).labels
+    evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
+    evaluated = EvaluatedRecord(
+        split="validation" if split == "validation" else "test",
+        samples=len(held_out),
+        patients=len({*data.patients}),
+        classes=[classes[label] for label in labels],
+        left_out=left_out,
+        generated=count,
+        sampler=synthesizer.sampler.name,
+        fitted_on=run.configuration.density.fit_on,
+        seed=seed,
+        resamples=resamples,
+        judges_sha256=[digest(each.state_dict(), {}) for each in loaded],
+        with_version=importlib.metadata.version("multimodal-vae"),
+    )
+    metrics = Metrics(
+        version=records.VERSION,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        run=_run_record(run),
+        data={name: _split_record(part) for name, part in run.splits.items() if len(part)},
+        evaluated=evaluated,
+        results=results,
+        subgroups=[
+            _subgroup_record(column, value, groups[column], evidence, compute)
+            for column in by
+            for value in in_order(groups[column])
+        ],
+    )
+    return metrics, evidence
+
+
+def evaluable_samples(
+    train: MultimodalDataset, held_out: MultimodalDataset
+) -> tuple[MultimodalDataset, MultimodalDataset, dict[str, int]]:
+    """Return the samples that can be evaluated, and the number of other held-out samples by reason.
+
+    A sample needs a class and every modality; a class needs two such samples in both sets.
+
+    Raises:
+        RunError: if there are fewer than two such classes.
+    """
+    unlabeled, incomplete = held_out.labels < 0, ~held_out.present.all(1)
+    complete = [
+        part.subset(((part.labels >= 0) & part.present.all(1)).nonzero()[:, 0].tolist()) for part in (train, held_out)
+    ]
+    counts = [Counter(part.labels.tolist()) for part in complete]
+    enough = [label for label in counts[1] if min(count[label] for count in counts) >= MIN_PER_CLASS]
+    if len(enough) < 2:
+        raise RunError(
+            f"{len(enough)} of {len(train.classes)} classes have {MIN_PER_CLASS} complete samples in the training and "
+            "in the held-out split; an evaluation needs two such classes. Add samples, or change [data] split"
+        )
+    left_out = {
+        "without a class": int(unlabeled.sum()),
+        "without every modality": int((incomplete & ~unlabeled).sum()),
+        "of a class with fewer than two": sum(n for label, n in counts[1].items() if label not in enough),
+    }
+    first, second = (
+        part.subset(row for row, label in enumerate(part.labels.tolist()) if label in enough) for part in complete
+    )
+    return first, second, {reason: number for reason, number in left_out.items() if number}
+
+
+def labeled_samples(data: MultimodalDataset) -> LabeledSamples:
+    """Return complete samples as the metrics take them."""
+    return LabeledSamples({name: data.samples[name] for name in data.modalities}, data.labels, data.patients)
+
+
+def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]:
+    """Load a judge of all modalities and one of each from a folder; missing ones are trained and saved there.
+
+    They are trained on the run's training samples with its augmentation and a fixed seed.
+
+    Raises:
+        RunError: if a judge in the folder has other modalities or classes.
+    """
+    names = list(run.model.modalities)
+    judges = []
+    for index, modalities in enumerate([names, *([name] for name in names if len(names) > 1)]):
+        path = folder / (f"judge-{index}.safetensors" if index else "judge.safetensors")
+        if path.is_file():
+            judge = Judge.load(path)
+            if judge.classes != run.model.classes or judge.modalities != modalities:
+                raise RunError(
+                    f"{path} has the classes {judge.classes} and modalities {judge.modalities}, unlike the run; choose "
+                    "another folder with --judges"
+                )
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            augment = {name: part.augment for name, part in run.model.modalities.items()}
+            judge = train_judge(training, run.model.classes, modalities, augment)
+            judge.save(path)
+        judges.append(judge)
+    return judges
+
+
+def _results(
+    train: LabeledSamples,
+    generated: LabeledSamples,
+    judges: Sequence[Judge],
+    resamples: int,
+    seed: int,
+    held_out: LabeledSamples,
+    reconstructions: Mapping[str, Tensor],
+    embeddings: Tensor,
+) -> list[MetricResult]:
+    labels = set(held_out.counts())
+    train, generated = (_of_classes(each, labels) for each in (train, generated))
+    smallest = sum(min(each.counts()[label] for each in (train, held_out, generated)) for label in labels)
+    return evaluate(
+        train,
+        held_out,
+        generated,
+        judges,
+        reconstructions,
+        embeddings,
+        k=min(NEIGHBOR, smallest - 1),
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def _of_classes(samples: LabeledSamples, labels: set[int]) -> LabeledSamples:
+    return samples.take([row for row, label in enumerate(samples.labels.tolist()) if label in labels])
+
+
+def _subgroup_record(
+    column: str, value: str, groups: Sequence[str], evidence: Evidence, compute: Callable[..., list[MetricResult]]
+) -> SubgroupRecord:
+    """Compare a subgroup of the held-out samples with all generated ones, which have no subgroup."""
+    rows = [row for row, group in enumerate(groups) if group == value]
+    members = evidence.held_out.take(rows)
+    counts = members.counts()
+    scarce = [
+        evidence.classes[label] for label in evidence.held_out.counts() if counts.get(label, 0) < MIN_PER_SUBGROUP
+    ]
+    results = []
+    if not scarce:
+        reconstructions = {name: x[rows] for name, x in evidence.reconstructions.items()}
+        results = compute(members, reconstructions, evidence.embeddings[rows])
+    return SubgroupRecord(
+        column=column,
+        value=value,
+        samples=len(rows),
+        patients=len({*(members.groups or [])}),
+        results=results,
+        reason=f"fewer than {MIN_PER_SUBGROUP} samples of {', '.join(scarce)}" if scarce else None,
+    )
+
+
+def _run_record(run: Run) -> RunRecord:
+    return RunRecord(
+        name=run.path.resolve().name,
+        state=run.status["state"],
+        epochs_done=run.status["epochs_done"],
+        epochs=run.status["epochs"],
+        weights_sha256=file_sha256(run.path / "model.safetensors"),
+        trained_on=run.environment["date"],
+        distributions=run.environment["distributions"],
+        parts=[dict(part) for part in run.environment["parts"]],
+        configuration=without_paths(plain(dict(run.configuration))),
+    )
+
+
+def without_paths(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without settings of this machine: manifest, cache, workers and loggers."""
+    hidden = {"data": {"manifest", "cache", "workers"}, "training": {"loggers"}}
+    return {
+        section: {key: value for key, value in table.items() if key not in hidden.get(section, ())}
+        if isinstance(table, Mapping)
+        else table
+        for section, table in configuration.items()
+    }
+
+
+def _split_record(part: MultimodalDataset) -> SplitRecord:
+    counts = Counter(part.labels.tolist())
+    return SplitRecord(
+        samples=len(part),
+        patients=len({*part.patients}),
+        classes={name: counts[index] for index, name in enumerate(part.classes)},
+        sha256=part.fingerprint(),
+    )
+
+
+def subgroups(data: MultimodalDataset, column: str) -> list[str]:
+    """Return the subgroup of each sample, (N,).
+
+    A numeric column with more than :data:`MAX_GROUPS` values is cut at its quartiles. The outer bands are open, so
+    that they reveal no extreme value.
+
+    Args:
+        data: data with the column among its metadata.
+        column: name of the column.
+
+    Raises:
+        DataError: if there is no such column, or if its values identify samples or patients.
+    """
+    if column not in data.metadata:
+        raise DataError(f"the data has no column {column!r} to group by; {did_you_mean(column, data.metadata)}")
+    values = [value.strip() for value in data.metadata[column]]
+    distinct = sorted({*values} - {""})
+    numbers = _numbers(distinct)
+    if numbers is not None and len(distinct) > MAX_GROUPS:
+        return _bands([float(value) if value else math.nan for value in values])
+    if len(distinct) > MAX_GROUPS or (numbers is None and {*distinct} & {*data.patients, *data.ids}):
+        raise DataError(
+            f"the column {column!r} has {len(distinct)} values, which identify samples rather than groups; group by "
+            f"a column of numbers, or of at most {MAX_GROUPS} values"
+        )
+    return [value or UNKNOWN for value in values]
+
+
+def in_order(groups: Sequence[str]) -> list[str]:
+    """Return the distinct groups in natural order: numbers by size, the unknown last.
+
+    Example:
+        >>> in_order(["10", "9", "not known", "9"])
+        ['9', '10', 'not known']
+    """
+    return sorted({*groups}, key=_place)
+
+
+def _place(name: str) -> tuple[bool, float, str]:
+    first = name.removeprefix("below ").split(" ")[0]
+    number = _numbers([first])
+    return name == UNKNOWN, (-math.inf if name.startswith("below ") else number[0]) if number else 0.0, name
+
+
+def _numbers(values: Sequence[str]) -> list[float] | None:
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None
+
+
+def _bands(values: Sequence[float]) -> list[str]:
+    edges = np.unique(np.nanquantile(values, np.arange(1, BANDS) / BANDS, method="nearest"))
+    inner = [f"{low:g} to below {high:g}" for low, high in pairwise(edges)]
+    names = [f"below {edges[0]:g}", *inner, f"{edges[-1]:g} and above"]
+    return [UNKNOWN if math.isnan(x) else names[int(np.searchsorted(edges, x, side="right"))] for x in values]
