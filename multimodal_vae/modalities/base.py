@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -100,6 +101,13 @@ class Modality(Part, ABC):
         if not isinstance(array, np.ndarray):
             raise DataError("is an archive of arrays; one array is expected")
         return real_numbers(array)
+
+    def check_notes(self, notes: Mapping[str, int]) -> None:
+        """Check the counted :attr:`notes` of all samples of a manifest, for facts on which its files must agree.
+
+        Raises:
+            DataError: one sentence; the caller adds manifest and modality.
+        """
 
     def files(self, cell: str | Path) -> list[Path]:
         """Return the files that :meth:`read` opens for a cell; a change of one invalidates the cached sample.

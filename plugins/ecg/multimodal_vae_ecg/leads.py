@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +10,12 @@ from numpy.typing import NDArray
 from multimodal_vae import DataError
 
 Real = NDArray[np.float64]
+Float = TypeVar("Float", np.float32, np.float64)
 
 MILLIVOLTS = {
     **dict.fromkeys(("v", "volt", "volts"), 1e3),
     **dict.fromkeys(("mv", "millivolt", "millivolts"), 1.0),
-    **dict.fromkeys(
-        ("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "mcv", "microvolt", "microvolts"), 1e-3
-    ),
+    **dict.fromkeys(("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "mcv", "microvolt", "microvolts"), 1e-3),
     **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6),
 }
 """Millivolts per unit, by the unit's name in lower case."""
@@ -140,7 +140,7 @@ def check_order(notes: Mapping[str, int]) -> None:
         raise DataError(f"the first leads differ between files: {listed}{more}; set 'leads' to names")
 
 
-def gaps_as_nan(signal: Real, codes: Sequence[float] = ()) -> Real:
+def gaps_as_nan(signal: NDArray[Float], codes: Sequence[float] = ()) -> NDArray[Float]:
     """Replace the codes that stand for missing samples by NaN.
 
     A value is such a code if its magnitude is one of :data:`CODES` and the signal jumps to it and back, by more than

@@ -17,7 +17,7 @@ class Record:
         rate: samples per second.
         leads: names, as the file writes them.
         samples: number of samples of each lead.
-        load: returns (leads, samples) in mV, from the first sample to the last, exclusive; NaN where samples are missing.
+        load: returns (leads, samples) in mV, from the first sample to the last, exclusive; NaN in gaps.
         prepared: whether the file says that it holds a sample in its final form.
         notes: what was assumed because the file does not state it.
     """

@@ -41,7 +41,18 @@ _SECONDS = re.compile(r"(?:time|t|elapsed time|timestamp)[\s_]*[(\[]?(s|sec|seco
 _UNITLESS_TIME = ("t", "time", "ms", "timestamp", "elapsed time")
 
 _ARRAYS: Mapping[str, Sequence[str]] = {
-    "rate": ("fs", "sfreq", "freq", "frequency", "samplingrate", "samplerate", "samplingfrequency", "hz", "rates", "sr"),
+    "rate": (
+        "fs",
+        "sfreq",
+        "freq",
+        "frequency",
+        "samplingrate",
+        "samplerate",
+        "samplingfrequency",
+        "hz",
+        "rates",
+        "sr",
+    ),
     "leads": ("lead", "leadnames", "channels", "channelnames", "chnames", "signame", "signames", "names", "labels"),
     "unit": ("units", "unitname", "physicaldimension"),
     "ecg": ("data", "x", "signals", "psignal", "values"),
@@ -167,7 +178,9 @@ def _open_npz(path: Path, wanted: int | Sequence[str], configured: float) -> Rec
     signals = [name for name in ("ecg", "signal") if name in arrays]
     _refuse_other_arrays(set(arrays) - {"rate", "leads", "unit", *signals})
     if len(signals) != 1:
-        raise DataError(f"holds the arrays {', '.join(sorted(arrays)) or 'none'}; one of (leads, samples) is named 'ecg'")
+        raise DataError(
+            f"holds the arrays {', '.join(sorted(arrays)) or 'none'}; one of (leads, samples) is named 'ecg'"
+        )
     signal = real_numbers(arrays[signals[0]]).astype(np.float64)
     if signal.ndim == 1:
         signal = signal[None]

@@ -17,8 +17,8 @@ from scipy.signal import butter, resample_poly, sosfiltfilt
 from multimodal_vae import DataError, MultimodalDataset
 from multimodal_vae_ecg import ECG, open_record, remove_wander, resample
 from multimodal_vae_ecg.filters import ratio_of_rates
-from multimodal_vae_ecg.records import import_wfdb
 from multimodal_vae_ecg.segment import parse_cell
+from multimodal_vae_ecg.wfdb_records import import_wfdb
 
 wfdb = import_wfdb()
 RATE, LEADS = 250, ["I", "MLII", "V2"]
