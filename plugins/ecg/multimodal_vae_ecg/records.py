@@ -138,17 +138,16 @@ def _open_csv(path: Path, wanted: int | Sequence[str], configured: float) -> Rec
         raise DataError(f"has no names of leads in its first row; begin it with a row such as '{TIME},I,II'")
     if len(columns) != len(header):
         raise DataError(f"has {len(header)} names in its first row and {len(columns)} columns below; make them equal")
-    rate, times, leads = None, 0, []
-    for index, text in enumerate(header):
-        if match := _SECONDS.fullmatch(text.lower()):
-            times += 1
-            rate = _rate_of(columns[index] * (1e-3 if str(match[1]).startswith("ms") else 1), text, configured)
-        elif text.lower() in _UNITLESS_TIME:
-            raise DataError(f"has a column {text!r}; call it {TIME!r} if it holds seconds, or else remove it")
-        else:
-            leads.append(index)
-    if times > 1:
-        raise DataError(f"has {times} columns of times; keep one")
+    times = {index: match for index, text in enumerate(header) if (match := _SECONDS.fullmatch(text.lower()))}
+    if len(times) > 1:
+        raise DataError(f"has {len(times)} columns of times; keep one")
+    rate = None
+    for index, match in times.items():
+        rate = _rate_of(columns[index] * (1e-3 if str(match[1]).startswith("ms") else 1), header[index], configured)
+    leads = [index for index in range(len(header)) if index not in times]
+    for index in leads:
+        if header[index].lower() in _UNITLESS_TIME:
+            raise DataError(f"has a column {header[index]!r}; call it {TIME!r} if it holds seconds, or else remove it")
     named = [name_and_unit(header[index]) for index in leads]
     chosen = choose_leads([name for name, _ in named], wanted)
     names, units = [named[index][0] for index in chosen], [named[index][1] for index in chosen]
