@@ -1,4 +1,4 @@
-"""Augmented, corrupted batches of pairs: whole batches at once, against a DataLoader's single samples.
+"""Time augmentation and corruption of whole batches, compared with a DataLoader that transforms single samples.
 
 Usage: python benchmarks/augmentation.py [--batches 5] [--rounds 9]
 """
@@ -20,23 +20,22 @@ from multimodal_vae.data.batches import BalancedBatches
 
 PER_CLASS = 20
 DEGREES, PROBABILITY, AREA, ASPECT = 20.0, 0.5, (0.02, 0.4), (0.3, 1 / 0.3)
-"""The plugins' defaults, for who writes the same with torch alone."""
+"""The plugins' defaults, for the same transforms in torch."""
 
 Sample = dict[str, Tensor]
 Transform = Callable[[Sample], tuple[Sample, Sample]]
 
 PROSE = """
-{batches} batches of 60 pairs of 64 x 64, flipped, rotated and erased as the plugins do by default: targets and the
-inputs made of them. *Whole batches* is what the package does as it comes: rows copied from memory, then `augment` and
-`corrupt` of all 60 at once. Against it stands torch's usual way, a `Dataset` whose transforms see one sample at a
-time, in a `DataLoader`, with the same rows: once with the plugins' own functions on a batch of one, once with the
-same operations written plainly in torch. Workers stay alive between epochs, and had started before the
-clock did.
+{batches} batches of 60 pairs of 64 x 64, flipped, rotated and erased with the plugins' defaults; each batch has targets
+and the inputs made from them. *Whole batches* is the package's default: it copies rows from memory and calls `augment`
+and `corrupt` on all 60 at once. The rival is a `DataLoader` over a `Dataset` that transforms one sample at a time, with
+the same rows: either with the plugins' functions on a batch of one, or with the same operations written in torch.
+Workers stay alive between epochs and start before the clock.
 """
 
 
 class Samples(Dataset[dict[str, Sample | Tensor]]):
-    """One sample at a time, through a transform."""
+    """A data set that transforms single samples."""
 
     def __init__(self, data: MultimodalDataset, transform: Transform) -> None:
         self.columns = dict(data.samples)
@@ -51,8 +50,8 @@ class Samples(Dataset[dict[str, Sample | Tensor]]):
         return {"targets": targets, "inputs": inputs, "label": self.labels[row]}
 
 
-def of_one(vae: MultimodalVAE) -> Transform:
-    """The plugins' own functions, on a batch of one."""
+def plugin_transform(vae: MultimodalVAE) -> Transform:
+    """Return a transform by the plugins' functions, on a batch of one."""
 
     def transform(sample: Sample) -> tuple[Sample, Sample]:
         targets = vae.augment({name: x[None] for name, x in sample.items()})
@@ -62,8 +61,8 @@ def of_one(vae: MultimodalVAE) -> Transform:
     return transform
 
 
-def in_torch(sample: Sample) -> tuple[Sample, Sample]:
-    """The same, in torch alone."""
+def torch_transform(sample: Sample) -> tuple[Sample, Sample]:
+    """Transform a sample like the plugins, with torch only."""
     picture = sample["otoscopy"]
     if torch.rand(()) < PROBABILITY:
         picture = picture.flip(-1)
@@ -73,7 +72,7 @@ def in_torch(sample: Sample) -> tuple[Sample, Sample]:
 
 
 def rotated(x: Tensor, degrees: float) -> Tensor:
-    """Turn (C, size, size) about its center, counterclockwise; what turns into view is zero."""
+    """Rotate (C, size, size) counterclockwise about its center, with zeros outside."""
     turn = math.radians(degrees)
     matrix = torch.tensor([[math.cos(turn), -math.sin(turn), 0.0], [math.sin(turn), math.cos(turn), 0.0]])
     grid = F.affine_grid(matrix[None], [1, *x.shape], align_corners=True)
@@ -81,11 +80,11 @@ def rotated(x: Tensor, degrees: float) -> Tensor:
 
 
 def erased(x: Tensor) -> Tensor:
-    """Set a random rectangle of (C, H, W) to zero; a new tensor."""
+    """Return a copy of (C, H, W) with a random rectangle set to zero."""
     height, width = x.shape[-2:]
     area = float(torch.empty(()).uniform_(*AREA)) * height * width
-    below = bool(torch.rand(()) < PROBABILITY)  # as many are broad as are high
-    aspect = float(torch.empty(()).uniform_(*((ASPECT[0], 1.0) if below else (1.0, ASPECT[1]))))
+    wide = bool(torch.rand(()) < PROBABILITY)  # half of the rectangles are wide, half are high
+    aspect = float(torch.empty(()).uniform_(*((ASPECT[0], 1.0) if wide else (1.0, ASPECT[1]))))
     rows = min(height, max(1, round(math.sqrt(area * aspect))))
     columns = min(width, max(1, round(math.sqrt(area / aspect))))
     top, left = int(torch.randint(height - rows + 1, ())), int(torch.randint(width - columns + 1, ()))
@@ -94,8 +93,8 @@ def erased(x: Tensor) -> Tensor:
     return x
 
 
-def whole(vae: MultimodalVAE, data: MultimodalDataset, rows: list[Tensor]) -> Iterator[tuple[Sample, Sample]]:
-    """Batches as the package makes them."""
+def whole_batches(vae: MultimodalVAE, data: MultimodalDataset, rows: list[Tensor]) -> Iterator[tuple[Sample, Sample]]:
+    """Yield batches as the package makes them."""
     for each in rows:
         with torch.no_grad():
             targets = vae.augment(data.batch(each).samples)
@@ -103,37 +102,37 @@ def whole(vae: MultimodalVAE, data: MultimodalDataset, rows: list[Tensor]) -> It
         yield targets, inputs
 
 
-def loaded(
+def loader(
     data: MultimodalDataset, rows: list[Tensor], transform: Transform, workers: int
 ) -> DataLoader[dict[str, Sample | Tensor]]:
-    """Batches of the same rows as a DataLoader makes them."""
-    drawn = [each.tolist() for each in rows]
+    """Return a DataLoader of batches of the same rows."""
+    batches = [each.tolist() for each in rows]
     return DataLoader(
-        Samples(data, transform), batch_sampler=drawn, num_workers=workers, persistent_workers=workers > 0
+        Samples(data, transform), batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0
     )
 
 
-def timed(batches: int, rounds: int, workers: list[int]) -> Iterator[tuple[object, ...]]:
-    """A row for each way, compared with what it comes to per batch."""
+def timings(batches: int, rounds: int, workers: list[int]) -> Iterator[tuple[object, ...]]:
+    """Yield one table row per implementation."""
     vae = model(16, network="compact")
     data = dataset(batches * 60, vae.modalities)
     generator = torch.Generator().manual_seed(0)
     rows = list(BalancedBatches(data.labels, data.classes, PER_CLASS, generator))
     functions: dict[str, Callable[[int], object]] = {}
-    for name, transform in (("the plugins' functions", of_one(vae)), ("torch alone", in_torch)):
+    for name, transform in (("the plugins' functions", plugin_transform(vae)), ("torch only", torch_transform)):
         for count in workers:
-            loader = loaded(data, rows, transform, count)
+            singles = loader(data, rows, transform, count)
             key = f"DataLoader, {count or 'no'} workers, {name}"
-            functions[key] = lambda _, loader=loader: sum(len(each["label"]) for each in loader)
+            functions[key] = lambda _, singles=singles: sum(len(each["label"]) for each in singles)
     functions = {
         "whole batches, the package's default": lambda _: sum(
-            len(inputs["wbt"]) for _, inputs in whole(vae, data, rows)
+            len(inputs["wbt"]) for _, inputs in whole_batches(vae, data, rows)
         )
     } | functions
     expected = sum(map(len, rows))
     for name, function in functions.items():
         if function(0) != expected:
-            raise AssertionError(f"{name} made another number of samples than {expected}")
+            raise AssertionError(f"{name} did not make {expected} samples")
     for name, timing in alternate(functions, rounds).items():
         slower = (
             ""
@@ -144,7 +143,7 @@ def timed(batches: int, rounds: int, workers: list[int]) -> Iterator[tuple[objec
 
 
 def main() -> None:
-    """Print a line for each way."""
+    """Print a table with one row per implementation."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--batches", type=int, default=5)
     arguments.add_argument("--rounds", type=int, default=9)
@@ -152,8 +151,8 @@ def main() -> None:
     given = arguments.parse_args()
     print_machine()
     section("Augmented batches", PROSE.format(batches=given.batches))
-    head = ("", "a batch", "pairs a second", "time over the package's (quartiles)")
-    table(head, timed(given.batches, given.rounds, given.workers))
+    head = ("implementation", "time per batch", "pairs per second", "time relative to the package (quartiles)")
+    table(head, timings(given.batches, given.rounds, given.workers))
 
 
 if __name__ == "__main__":

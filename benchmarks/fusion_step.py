@@ -1,4 +1,4 @@
-"""What a training step costs with each fusion, beside one with ``poe``.
+"""Time a training step with each fusion, compared with ``poe``.
 
 Usage: python benchmarks/fusion_step.py [--modalities 8] [--batch 60] [--rounds 9] [--fusions poe mopoe ...]
 """
@@ -22,25 +22,25 @@ FUSIONS: Mapping[str, Mapping[str, object]] = {
     "jmvae": {},
     "mmvaeplus": {"private": 8},
 }
-"""All of them by name, with settings that are not their defaults; the first is what the others are compared with."""
+"""Settings of each fusion that are not defaults; the first fusion is the reference."""
 
 PROSE = """
-Training steps of {modalities} gray pictures of 64 x 64 with the compact network at a width of 16, a latent of 128 and a
-batch of {batch}, without augmentation; fusions as they come, `mmvaeplus` with 8 private dimensions a modality. What a
-step costs follows from what a fusion asks: every sample is encoded once, and decoded as often as its subsets rebuild a
-modality.
+Training steps with {modalities} gray pictures of 64 x 64, the compact network at width 16, 128 latent dimensions and
+a batch of {batch}, without augmentation. Fusions have their defaults, except that `mmvaeplus` has 8 private
+dimensions per modality. Every sample is encoded once and decoded once per reconstruction, so that the number of
+reconstructions determines the time.
 """
 
 
-def asked(spec: Mapping[str, object], modalities: int) -> str:
-    """How many subsets of a complete sample a step asks, and how many reconstructions they make."""
+def subset_counts(spec: Mapping[str, object], modalities: int) -> str:
+    """Return the numbers of subsets and of reconstructions per complete sample and step."""
     subsets = Fusion.of(spec).subsets(torch.ones(1, modalities, dtype=torch.bool))
     counted = subsets.weight > 0
     return f"{int(counted.sum())}, {int((subsets.reconstruction_weight[counted] > 0).sum())}"
 
 
 def main() -> None:
-    """Print times and their ratios."""
+    """Print a table with one row per fusion."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--modalities", type=int, default=8)
     arguments.add_argument("--batch", type=int, default=60)
@@ -54,11 +54,11 @@ def main() -> None:
     timings = alternate(steps, given.rounds)
     first = given.fusions[0]
     table(
-        ("fusion", "subsets, reconstructions a sample", "a step", f"of {first}'s (quartiles)"),
+        ("fusion", "subsets, reconstructions per sample", "time per step", f"relative to {first} (quartiles)"),
         (
             (
                 name,
-                asked(specs[name], given.modalities),
+                subset_counts(specs[name], given.modalities),
                 duration(own.seconds),
                 f"{1 / own.ratio:.2f} ({1 / own.high:.2f} to {1 / own.low:.2f})",
             )

@@ -1,4 +1,4 @@
-"""How time grows: a step with modalities, latent and batch; mining with a batch, fitting a density with its latents.
+"""Time how training steps grow with modalities, latent and batch, mining with the batch, and densities with latents.
 
 Usage: python benchmarks/growth.py [--rounds 9]
 """
@@ -17,45 +17,55 @@ from multimodal_vae.training.loop import train_step
 from multimodal_vae.training.optimizer import adam
 
 BUDGET = 60.0
-"""Seconds that the rounds of one table may take together, by the first; three rounds are always taken."""
+"""Time for the rounds of one table in seconds, estimated from the first round; there are always three rounds."""
 
 PROSE = """
-Training steps of the compact network at a width of 16 on gray pictures of 64 x 64, without augmentation: two
-modalities, a latent of 128 and a batch of 60 but for what changes. Then the triplet loss alone with its gradient, and
-fitting a KDE, bandwidth included, both in 128 dimensions. Rounds are as many as fit into a minute, at least three.
+Training steps of the compact network at width 16 on gray pictures of 64 x 64, without augmentation. Unless varied,
+there are two modalities, 128 latent dimensions and a batch of 60. The last two tables time the triplet loss with its
+gradient, and fitting a KDE including its bandwidth, both in 128 dimensions. Each table has as many rounds as take a
+minute, at least three.
 """
 
 
 def step(
     modalities: int = 2, latent_dim: int = 128, batch: int = 60, fusion: str | Mapping[str, object] = "concat"
 ) -> Callable[[int], object]:
-    """A training step."""
+    """Return a function that takes a training step."""
     names = [f"picture {number}" for number in range(modalities)]
     part = Image(size=(64, 64), channels=1, width=16, network="compact")
     vae = MultimodalVAE(dict.fromkeys(names, part), ["a", "b", "c"], fusion, latent_dim=latent_dim, seed=0).train()
     rng = torch.Generator().manual_seed(0)
     samples = {name: torch.rand(batch, 1, 64, 64, generator=rng) for name in names}
     present = torch.ones(batch, modalities, dtype=torch.bool)
-    given = Batch(samples, present, torch.arange(batch) % 3, [str(row) for row in range(batch)])
+    data = Batch(samples, present, torch.arange(batch) % 3, [str(row) for row in range(batch)])
     optimizer = adam(vae, 4e-4)
-    return lambda _: train_step(vae, [given], optimizer)
+    return lambda _: train_step(vae, [data], optimizer)
 
 
 def mining(count: int) -> Callable[[int], object]:
-    """The triplet loss and its gradient."""
+    """Return a function that computes the triplet loss and its gradient."""
     latents = torch.randn(count, 128, generator=torch.Generator().manual_seed(0), requires_grad=True)
     labels, loss = torch.arange(count) % 3, Triplet()
     return lambda _: torch.autograd.grad(loss(latents, labels), latents)
 
 
 def fitting(count: int) -> Callable[[int], object]:
-    """A KDE with the bandwidth that its latents ask for."""
+    """Return a function that fits a KDE and its bandwidth."""
     latents = torch.randn(count, 128, generator=torch.Generator().manual_seed(0))
     return lambda _: KDE().fit(latents)
 
 
-def grown(what: str, functions: Mapping[int, Callable[[int], object]], rounds: int, budget: float = BUDGET) -> None:
-    """Print a table of how time grows with a number."""
+def print_growth(
+    quantity: str, functions: Mapping[int, Callable[[int], object]], rounds: int, budget: float = BUDGET
+) -> None:
+    """Print a table of times by a quantity.
+
+    Args:
+        quantity: its name.
+        functions: by value of the quantity; the first is the reference.
+        rounds: largest number of rounds.
+        budget: seconds for all rounds.
+    """
     started = time.perf_counter()
     for function in functions.values():
         function(0)
@@ -64,7 +74,7 @@ def grown(what: str, functions: Mapping[int, Callable[[int], object]], rounds: i
     timings = alternate({str(number): function for number, function in functions.items()}, rounds)
     first = next(iter(functions))
     table(
-        (what, "seconds", "relative to the first (quartiles)", "and the number itself", "rounds"),
+        (quantity, "time", "time relative to the first (quartiles)", "quantity relative to the first", "rounds"),
         (
             (
                 number,
@@ -79,7 +89,7 @@ def grown(what: str, functions: Mapping[int, Callable[[int], object]], rounds: i
 
 
 def main() -> None:
-    """Print a table for each of what grows."""
+    """Print one table per quantity."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=9)
     arguments.add_argument("--modalities", type=int, nargs="+", default=[1, 2, 4, 8])
@@ -90,11 +100,11 @@ def main() -> None:
     given = arguments.parse_args()
     print_machine()
     section("Growth", PROSE)
-    grown("modalities", {n: step(modalities=n) for n in given.modalities}, given.rounds)
-    grown("latent dimensions", {n: step(latent_dim=n) for n in given.latents}, given.rounds)
-    grown("samples in a batch", {n: step(batch=n) for n in given.batches}, given.rounds)
-    grown("latents mined for triplets", {n: mining(n) for n in given.mined}, given.rounds)
-    grown("latents of a KDE", {n: fitting(n) for n in given.fitted}, given.rounds)
+    print_growth("modalities", {n: step(modalities=n) for n in given.modalities}, given.rounds)
+    print_growth("latent dimensions", {n: step(latent_dim=n) for n in given.latents}, given.rounds)
+    print_growth("samples in a batch", {n: step(batch=n) for n in given.batches}, given.rounds)
+    print_growth("latents mined for triplets", {n: mining(n) for n in given.mined}, given.rounds)
+    print_growth("latents of a KDE", {n: fitting(n) for n in given.fitted}, given.rounds)
 
 
 if __name__ == "__main__":

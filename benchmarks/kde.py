@@ -1,4 +1,4 @@
-"""Choosing a KDE's bandwidth by cross-validated likelihood: ours against scikit-learn's.
+"""Time the choice of a KDE's bandwidth by cross-validated likelihood, compared with scikit-learn.
 
 Usage: python benchmarks/kde.py [--count 284] [--dimensions 128] [--rounds 9]
 """
@@ -17,44 +17,45 @@ from multimodal_vae.samplers.kde import cross_validated_log_likelihood
 
 FOLDS = 5
 EXACT = "scikit-learn, `leaf_size=N`"
-AS_IT_COMES = "scikit-learn, `leaf_size=40`"
+DEFAULT = "scikit-learn, `leaf_size=40`"
+PACKAGE = "multimodal_vae"
 
 PROSE = """
-{count} latents of {dimensions} dimensions, 41 candidates, 5 folds. scikit-learn's is exact where one leaf holds all;
-as it comes it saves time with bounds that are far off in so many dimensions.
+{count} latents of {dimensions} dimensions, 41 candidates, 5 folds. scikit-learn is exact if one leaf holds all latents.
+Its default saves time with bounds that are inaccurate in so many dimensions.
 """
 
 
-def timed(count: int, dimensions: int, rounds: int) -> Iterator[tuple[object, ...]]:
-    """A row each: exact, theirs as it comes, and ours."""
+def timings(count: int, dimensions: int, rounds: int) -> Iterator[tuple[object, ...]]:
+    """Yield one table row per implementation."""
     rng = torch.Generator().manual_seed(0)
     latents = torch.randn(count, dimensions, generator=rng, dtype=torch.float64)
     grid = torch.logspace(math.log10(0.03), math.log10(3), 41, dtype=torch.float64).tolist()
     scores: dict[str, list[float]] = {}
 
-    def theirs(name: str, leaf_size: int) -> None:
+    def sklearn(name: str, leaf_size: int) -> None:
         search = GridSearchCV(KernelDensity(leaf_size=leaf_size), {"bandwidth": grid}, cv=KFold(FOLDS), refit=False)
         results = search.fit(latents.numpy()).cv_results_
         sums = sum(results[f"split{fold}_test_score"] for fold in range(FOLDS))
         scores[name] = list(sums)
 
-    def ours() -> None:
-        scores["ours"] = cross_validated_log_likelihood(latents, grid, FOLDS).tolist()
+    def package() -> None:
+        scores[PACKAGE] = cross_validated_log_likelihood(latents, grid, FOLDS).tolist()
 
     functions = {
-        EXACT: lambda _: theirs(EXACT, count),
-        AS_IT_COMES: lambda _: theirs(AS_IT_COMES, 40),
-        "ours": lambda _: ours(),
+        EXACT: lambda _: sklearn(EXACT, count),
+        DEFAULT: lambda _: sklearn(DEFAULT, 40),
+        PACKAGE: lambda _: package(),
     }
     for name, timing in alternate(functions, rounds).items():
         own = scores[name]
-        off = max(abs(a - b) for a, b in zip(own, scores[EXACT], strict=True)) / count
+        error = max(abs(a - b) for a, b in zip(own, scores[EXACT], strict=True)) / count
         best = grid[max(range(len(grid)), key=own.__getitem__)]
-        yield name, duration(timing.seconds), timing.speed, f"{best:.3f}", f"{off:.1e}" if off else ""
+        yield name, duration(timing.seconds), timing.speed, f"{best:.3f}", f"{error:.1e}" if error else ""
 
 
 def main() -> None:
-    """Print times, bandwidths and errors."""
+    """Print a table of times, bandwidths and errors."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--count", type=int, default=284)
     arguments.add_argument("--dimensions", type=int, default=128)
@@ -62,8 +63,8 @@ def main() -> None:
     given = arguments.parse_args()
     print_machine()
     section("A KDE's bandwidth", PROSE.format(count=given.count, dimensions=given.dimensions))
-    head = ("", "in all", "times as fast (quartiles)", "bandwidth chosen", "off by up to, in nats a latent")
-    table(head, timed(given.count, given.dimensions, given.rounds))
+    head = ("implementation", "time", "speedup (quartiles)", "bandwidth", "largest error, nats per latent")
+    table(head, timings(given.count, given.dimensions, given.rounds))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How much memory training and generation take at most, by the number of pairs; each measured in a process of its own.
+"""Measure the peak memory of training and generation by the number of pairs, each in a separate process.
 
 Usage: python benchmarks/memory.py [--sizes 100 1000 10000 100000] [--folder /tmp] [--tasks train sample]
 
-Pairs are pictures of 64 x 64, one in three channels and one in one, in two classes; the network has a width of 8.
-``train`` takes pairs that a torch data set makes up on the fly into files, trains for one epoch into a run folder, and
-fits densities; ``sample`` generates pairs as PNG files. What is written goes when it is measured: for 10^5 pairs
-6.6 GB by ``train``. Nothing here is timed, so that other work on the machine does no harm.
+Pairs are pictures of 64 x 64 with three channels and with one, in two classes; the network has width 8. ``train``
+reads pairs from a torch data set into files, trains for one epoch into a run folder, and fits densities; ``sample``
+writes generated pairs as PNG files. Files are removed after the measurement; ``train`` writes 6.6 GB for 10^5 pairs.
+Nothing is timed, so that the machine may do other work.
 """
 
 import argparse
@@ -27,16 +27,15 @@ from multimodal_vae.training.memory import peak_gib
 CLASSES = ["ill", "well"]
 NAMES = {"train": "training", "sample": "generating"}
 PROSE = """
-Peak resident memory of a process that does nothing else, pages of mapped files included. Pairs are pictures of 64 x 64,
-one with three channels and one with one, so that 100,000 of them are 6.6 GB of float32; the network has a width of 8.
-Training takes them from a torch data set into files, is one epoch over all of them in batches of 128, fewer pairs
-making smaller ones, and ends with a density a class; generating writes PNG files. Some 0.1 GiB come and go with the
-allocator.
+Peak resident memory of a process that does nothing else, including pages of mapped files (lower is better). Pairs are
+pictures of 64 x 64 with three channels and with one, so that 100,000 pairs are 6.6 GB of float32; the network has
+width 8. Training reads them from a torch data set into files, runs one epoch in batches of up to 128, and fits one
+density per class. Generating writes PNG files. The allocator varies by about 0.1 GiB.
 """
 
 
 def main() -> None:
-    """Print a line for each task and size; within a process of its own, do one of them."""
+    """Print a table of all sizes and tasks; with ``--alone``, run one task and print its peak."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
     arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
@@ -48,15 +47,15 @@ def main() -> None:
         print(json.dumps(peak_gib(torch.device("cpu"))))
         return
     section("Memory, by the number of pairs", PROSE)
-    peaks = {task: [measured(task, size, given.folder) for size in given.sizes] for task in given.tasks}
+    peaks = {task: [measure(task, size, given.folder) for size in given.sizes] for task in given.tasks}
     head = ["pairs", *(f"{NAMES[task]}, GiB" for task in given.tasks)]
     table(
         head, ([f"{size:,}", *(f"{each[row]:.2f}" for each in peaks.values())] for row, size in enumerate(given.sizes))
     )
 
 
-def measured(task: str, size: int, folder: Path) -> float:
-    """The peak of a process that does one task and ends, in GiB."""
+def measure(task: str, size: int, folder: Path) -> float:
+    """Run a task in a new process, and return its peak memory in GiB."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
         words = [sys.executable, __file__, "--tasks", task, "--sizes", str(size), "--folder", own, "--alone"]
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
@@ -64,7 +63,7 @@ def measured(task: str, size: int, folder: Path) -> float:
 
 
 class Pairs(Dataset[Mapping[str, Any]]):
-    """Pictures of noise about a level of the class's, made when they are asked for."""
+    """Pictures of noise around a level of their class, made on access."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -79,13 +78,13 @@ class Pairs(Dataset[Mapping[str, Any]]):
 
 
 def model() -> MultimodalVAE:
-    """The compact network."""
+    """Return a model with the compact network."""
     parts = {"color": Image(size=(64, 64), width=8), "gray": Image(size=(64, 64), channels=1, width=8)}
     return MultimodalVAE(parts, CLASSES, latent_dim=32, seed=0)
 
 
 def train(count: int, folder: Path) -> None:
-    """Take in, train for one epoch, and fit densities."""
+    """Read pairs into files, train for one epoch, and fit densities."""
     vae = model()
     data = MultimodalDataset.from_dataset(Pairs(count), vae.modalities, CLASSES, folder=folder)
     training, validation, test = data.split(0.9, 0.05, 0.05)
@@ -98,7 +97,7 @@ def train(count: int, folder: Path) -> None:
 
 
 def sample(count: int, folder: Path) -> None:
-    """Generate half as many pairs of each class, from a model that has not been trained."""
+    """Generate ``count`` pairs, half per class, from an untrained model."""
     vae = model().eval()
     data = MultimodalDataset.from_dataset(Pairs(200), vae.modalities, CLASSES, folder=folder)
     counts = dict.fromkeys(CLASSES, count // 2)

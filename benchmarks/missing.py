@@ -1,6 +1,6 @@
-"""What missing modalities cost, ours and MultiVae's; MISSING.md is the protocol.
+"""Measure what missing modalities cost, in the package and in MultiVae, by the protocol in MISSING.md.
 
-Wants the environment that ``make .venv-multivae/.installed`` makes.
+Needs the environment that ``make .venv-multivae/.installed`` makes.
 
 Usage: OMP_NUM_THREADS=1 .venv-multivae/bin/python benchmarks/missing.py
            [--data digits] [--models ...] [--steps 600] [--seeds 0 1 2] [--rates 0 0.3 0.6]
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from multivae_parts import BaseDecoder, BaseEncoder, IncompleteDataset, ModelOutput, MultimodalBaseDataset
+from multivae_parts import Decoder, Encoder, IncompleteDataset, MultimodalBaseDataset
 from multivae_parts import models as rivals
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
@@ -33,12 +33,12 @@ HIDDEN, LATENT, PRIVATE, RATE, BATCH = 128, 16, 4, 1e-3, 128
 
 
 class Vectors(mv.Modality):
-    """Vectors with a normal likelihood, and the networks of both packages.
+    """Vectors with a normal likelihood, and the networks that both packages train.
 
     Args:
-        size: numbers of a sample.
-        scale: the likelihood's standard deviation.
-        bounded: whether all lie between 0 and 1.
+        size: elements of a sample.
+        scale: standard deviation of the likelihood.
+        bounded: whether all elements lie between 0 and 1.
     """
 
     def __init__(self, size: int, scale: float, bounded: bool) -> None:
@@ -51,66 +51,39 @@ class Vectors(mv.Modality):
         return (self.size,)
 
     def encoder(self) -> nn.Module:
-        """The sample, 128, 128."""
+        """Return a network from samples to 128 features."""
         return nn.Sequential(nn.Linear(self.size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """The latent, 128, the sample."""
+        """Return a network from latents to samples."""
         last = nn.Sigmoid() if self.bounded else nn.Identity()
         return nn.Sequential(nn.Linear(latent_dim, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.size), last)
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Negative log-likelihood but for its constant, by number, (N,)."""
+        """Return the negative log-likelihood per element but for its constant, (N,)."""
         return ((decoded - target) / self.scale).square().mean(1) / 2
 
 
 Views = Mapping[str, Vectors]
 
 
-class Encoder(BaseEncoder):  # type: ignore[misc]  # no types are known of it
-    """The common body, with heads of its own."""
-
-    def __init__(self, view: Vectors) -> None:
-        super().__init__()
-        self.latent_dim = LATENT
-        self.body, self.mean, self.logvar = view.encoder(), nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
-
-    def forward(self, x: Tensor) -> ModelOutput:
-        """Encode (N, size)."""
-        features = self.body(x)
-        return ModelOutput(embedding=self.mean(features), log_covariance=self.logvar(features))
-
-
-class Decoder(BaseDecoder):  # type: ignore[misc]  # no types are known of it
-    """The common body."""
-
-    def __init__(self, view: Vectors) -> None:
-        super().__init__()
-        self.latent_dim = LATENT
-        self.body = view.decoder(LATENT)
-
-    def forward(self, z: Tensor) -> ModelOutput:
-        """Decode (..., 16)."""
-        return ModelOutput(reconstruction=self.body(z))
-
-
 @dataclass
 class Rival:
-    """What the common loop and the measures need of a model.
+    """A model with the functions that training and metrics need.
 
     Attributes:
-        net: its weights.
-        loss: of samples and of what is present, a mean over the batch.
-        tell: all modalities, told from those given.
+        net: the network.
+        loss: mean loss of a batch of samples by modality and their mask (N, modalities).
+        complete: predicts all modalities from the given ones.
     """
 
     net: nn.Module
     loss: Callable[[dict[str, Tensor], Tensor], Tensor]
-    tell: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    complete: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
-def ours(views: Views, fusion: mv.Fusion) -> Rival:
-    """The package's model."""
+def package_rival(views: Views, fusion: mv.Fusion) -> Rival:
+    """Return the package's model with a fusion."""
     objective = {"reduction": "sum", "kl_weight": 1.0, "metric_weight": 0.0}
     vae = mv.MultimodalVAE(views, ["any"], fusion, latent_dim=LATENT, objective=objective)
 
@@ -122,8 +95,8 @@ def ours(views: Views, fusion: mv.Fusion) -> Rival:
     return Rival(vae, loss, lambda given: vae.generate(vae.encode(given).mean))
 
 
-def theirs(views: Views, kind: str, **settings: object) -> Rival:
-    """One of MultiVae's."""
+def multivae_rival(views: Views, kind: str, **settings: object) -> Rival:
+    """Return one of MultiVae's models."""
     config = getattr(rivals, f"{kind}Config")(
         n_modalities=2,
         latent_dim=LATENT,
@@ -133,7 +106,9 @@ def theirs(views: Views, kind: str, **settings: object) -> Rival:
         **settings,
     )
     net = getattr(rivals, kind)(
-        config, *({name: net(view) for name, view in views.items()} for net in (Encoder, Decoder))
+        config,
+        {name: Encoder(view.encoder(), HIDDEN, LATENT) for name, view in views.items()},
+        {name: Decoder(view.decoder(LATENT), LATENT) for name, view in views.items()},
     )
 
     def loss(samples: dict[str, Tensor], present: Tensor) -> Tensor:
@@ -142,54 +117,55 @@ def theirs(views: Views, kind: str, **settings: object) -> Rival:
         else:
             inputs = IncompleteDataset(samples, masks={name: present[:, m] for m, name in enumerate(views)})
         value: Tensor = net(inputs, epoch=1).loss
-        return value / len(present) if kind == "MMVAE" else value  # whose loss is a sum over the batch
+        return value / len(present) if kind == "MMVAE" else value  # the loss of MMVAE is a sum over the batch
 
-    def tell(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    def complete(given: dict[str, Tensor]) -> dict[str, Tensor]:
         net.eval()
         with torch.no_grad():
-            # MoPoE encodes all before it takes the subset's; what it then leaves out may be blank.
+            # MoPoE encodes all modalities before it selects the subset, so that the others need a placeholder.
             count = len(next(iter(given.values())))
             blank = {name: torch.zeros(count, view.size) for name, view in views.items()}
             inputs = MultimodalBaseDataset({**blank, **given})
             z = net.encode(inputs, cond_mod=list(given), return_mean=True).z
             return {name: net.decoders[name](z).reconstruction for name in views}
 
-    return Rival(net, loss, tell)
+    return Rival(net, loss, complete)
 
 
 MODELS: Mapping[str, Callable[[Views], Rival]] = {
-    "concat": lambda views: ours(views, mv.Concat(dropout=0.3)),
-    "poe": lambda views: ours(views, mv.PoE()),
-    "MultiVae MVAE": lambda views: theirs(views, "MVAE", warmup=0),
-    "moe": lambda views: ours(views, mv.MoE()),
-    "MultiVae MMVAE": lambda views: theirs(
+    "concat": lambda views: package_rival(views, mv.Concat(dropout=0.3)),
+    "poe": lambda views: package_rival(views, mv.PoE()),
+    "MultiVae MVAE": lambda views: multivae_rival(views, "MVAE", warmup=0),
+    "moe": lambda views: package_rival(views, mv.MoE()),
+    "MultiVae MMVAE": lambda views: multivae_rival(
         views, "MMVAE", K=1, prior_and_posterior_dist="normal", learn_prior=False, loss="iwae_looser"
     ),
-    "mopoe": lambda views: ours(views, mv.MoPoE()),
-    "MultiVae MoPoE": lambda views: theirs(views, "MoPoE"),
-    "mvtcae": lambda views: ours(views, mv.MVTCAE()),
-    "MultiVae MVTCAE": lambda views: theirs(views, "MVTCAE"),
-    "MultiVae MVTCAE, our weights": lambda views: theirs(views, "MVTCAE", alpha=5 / 6, beta=1.0),
-    "jmvae": lambda views: ours(views, mv.JMVAE(prior=True)),
-    "jmvae, alpha = 1": lambda views: ours(views, mv.JMVAE(alpha=1.0, prior=True)),
-    "jmvae, no prior": lambda views: ours(views, mv.JMVAE()),
-    "MultiVae JMVAE": lambda views: theirs(views, "JMVAE", warmup=1),
-    "mmvaeplus": lambda views: ours(views, mv.MMVAEPlus(private=PRIVATE)),
+    "mopoe": lambda views: package_rival(views, mv.MoPoE()),
+    "MultiVae MoPoE": lambda views: multivae_rival(views, "MoPoE"),
+    "mvtcae": lambda views: package_rival(views, mv.MVTCAE()),
+    "MultiVae MVTCAE": lambda views: multivae_rival(views, "MVTCAE"),
+    "MultiVae MVTCAE, package weights": lambda views: multivae_rival(views, "MVTCAE", alpha=5 / 6, beta=1.0),
+    "jmvae": lambda views: package_rival(views, mv.JMVAE(prior=True)),
+    "jmvae, alpha = 1": lambda views: package_rival(views, mv.JMVAE(alpha=1.0, prior=True)),
+    "jmvae, no prior": lambda views: package_rival(views, mv.JMVAE()),
+    "MultiVae JMVAE": lambda views: multivae_rival(views, "JMVAE", warmup=1),
+    "mmvaeplus": lambda views: package_rival(views, mv.MMVAEPlus(private=PRIVATE)),
 }
-AFTERWARDS = {"MultiVae MVTCAE, our weights", "jmvae, alpha = 1", "jmvae, no prior"}
-"""What the protocol does not have."""
+AFTERWARDS = {"MultiVae MVTCAE, package weights", "jmvae, alpha = 1", "jmvae, no prior"}
+"""Models that were added after the protocol."""
 COMPLETE_ONLY = {"MultiVae JMVAE"}
+"""Models that need all modalities in training."""
 
 
 @dataclass(frozen=True)
 class Real:
-    """Pairs, some to train on and some to test on.
+    """Real pairs.
 
     Attributes:
-        views: the networks and likelihoods of its modalities.
-        samples: of training and of testing.
-        labels: the same of the classes.
-        score: of what a judge says, against the true classes.
+        views: networks and likelihoods by modality.
+        samples: training and test samples.
+        labels: training and test labels.
+        score: accuracy of predicted labels, given the true ones.
     """
 
     views: Views
@@ -199,7 +175,7 @@ class Real:
 
 
 def digits(seed: int) -> Real:
-    """scikit-learn's digits in halves."""
+    """Return scikit-learn's digits in halves, split by a seed."""
     images, labels = load_digits(return_X_y=True)
     images = (images / 16).reshape(-1, 8, 8).astype(np.float32)
     sides = train_test_split(np.arange(len(images)), train_size=1200, test_size=597, stratify=labels, random_state=seed)
@@ -210,16 +186,16 @@ def digits(seed: int) -> Real:
 
 
 def beats(_: int) -> Real:
-    """Heart beats and their rhythm, standardized by the training records; sides are the file's, whatever the seed."""
+    """Return heart beats and their rhythm, standardized by the training records; the file determines the split."""
     with np.load(Path(os.environ["MMVAE_TEST_DATA"]) / "mitbih_beats.npz", allow_pickle=False) as arrays:
         modalities = {"ecg": arrays["ecg"][:, 0], "rhythm": arrays["rhythm"]}
         labels, sides = arrays["y"].astype(np.int64), (arrays["train"], arrays["test"])
     samples: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
     for name, x in modalities.items():
-        kept = x[sides[0]]
-        axis = 0 if name == "rhythm" else None  # a lead has one unit, the four intervals have several
+        training = x[sides[0]]
+        axis = 0 if name == "rhythm" else None  # the lead has one unit, the four numbers of the rhythm have several
         for side, rows in zip(samples, sides, strict=True):
-            side[name] = torch.from_numpy(((x[rows] - kept.mean(axis)) / kept.std(axis)).astype(np.float32))
+            side[name] = torch.from_numpy(((x[rows] - training.mean(axis)) / training.std(axis)).astype(np.float32))
     views = {name: Vectors(x.shape[1], scale=0.5, bounded=False) for name, x in modalities.items()}
     return Real(views, samples, (labels[sides[0]], labels[sides[1]]), balanced_accuracy_score)
 
@@ -228,48 +204,54 @@ REAL: Mapping[str, Callable[[int], Real]] = {"digits": digits, "beats": beats}
 
 
 class Task:
-    """Real pairs with cells missing, by seed and rate; their batches, and their judges."""
+    """Real pairs with missing cells, their batches, and judges.
+
+    Args:
+        real: the pairs.
+        seed: of missing cells and batches.
+        rate: probability that a cell is missing.
+    """
 
     def __init__(self, real: Real, seed: int, rate: float) -> None:
         self.views = real.views
         self.train, self.test = real.samples
         self.labels, self.score = real.labels[1], real.score
         self.judges = {name: SVC(C=10).fit(x.numpy(), real.labels[0]) for name, x in self.train.items()}
-        self.draw = np.random.default_rng(1000 * seed + round(100 * rate))
+        rng = np.random.default_rng(1000 * seed + round(100 * rate))
         count = len(real.labels[0])
-        present = self.draw.random((count, 2)) >= rate
-        nothing = ~present.any(1)
-        present[nothing, self.draw.integers(2, size=nothing.sum())] = True
+        present = rng.random((count, 2)) >= rate
+        empty = ~present.any(1)
+        present[empty, rng.integers(2, size=empty.sum())] = True
         self.present = torch.from_numpy(present)
-        self.rows = torch.from_numpy(self.draw.integers(count, size=(100_000, BATCH)))
+        self.rows = torch.from_numpy(rng.integers(count, size=(100_000, BATCH)))
 
     def batch(self, step: int) -> tuple[dict[str, Tensor], Tensor]:
-        """Samples, zero where they are missing, and what is present."""
+        """Return a step's samples, zero where missing, and their mask."""
         rows = self.rows[step]
         present = self.present[rows]
         return {name: x[rows] * present[:, [m]] for m, (name, x) in enumerate(self.train.items())}, present
 
-    def figures(self, tell: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> tuple[float, float, float]:
-        """Reconstruction, translation, agreement."""
-        whole = tell(dict(self.test))
+    def metrics(self, complete: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> tuple[float, float, float]:
+        """Return reconstruction error, translation error, and agreement on the test samples."""
+        reconstructed = complete(dict(self.test))
         names = list(self.test)
-        across = {to: tell({source: self.test[source]})[to] for source, to in (names, names[::-1])}
-        seen = [self.score(self.labels, self.judges[to].predict(x.numpy())) for to, x in across.items()]
-        return self._distance(whole), self._distance(across), statistics.mean(seen)
+        translated = {to: complete({source: self.test[source]})[to] for source, to in (names, names[::-1])}
+        scores = [self.score(self.labels, self.judges[to].predict(x.numpy())) for to, x in translated.items()]
+        return self._error(reconstructed), self._error(translated), statistics.mean(scores)
 
-    def _distance(self, told: Mapping[str, Tensor]) -> float:
-        return statistics.mean((told[name] - x).square().mean().item() for name, x in self.test.items())
+    def _error(self, predicted: Mapping[str, Tensor]) -> float:
+        return statistics.mean((predicted[name] - x).square().mean().item() for name, x in self.test.items())
 
 
-def trained(model: Callable[[Views], Rival], task: Task, seed: int, steps: int) -> Rival:
-    """One training."""
+def train(model: Callable[[Views], Rival], task: Task, seed: int, steps: int) -> Rival:
+    """Train a model, and return it."""
     torch.manual_seed(seed)
     rival = model(task.views)
     optimizer = torch.optim.Adam(rival.net.parameters(), lr=RATE)
     rival.net.train()
     for step in range(steps):
         optimizer.zero_grad()
-        rival.loss(*task.batch(step)).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+        rival.loss(*task.batch(step)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return rival
 
@@ -288,26 +270,24 @@ def main() -> None:
     torch.set_num_threads(1)
     print("| cells missing | model | reconstruction | translation | agreement |\n|---|---|---|---|---|")
     for rate in options.rates:
-        tasks = {
-            seed: Task({"digits": digits, "beats": beats}[options.data](seed), seed, rate) for seed in options.seeds
-        }
-        names = ["real samples", "mean sample"] * (rate == options.rates[0])
-        for name in [*names, *(n for n in options.models if not (rate and n in COMPLETE_ONLY))]:
-            started, found = time.process_time(), []
+        tasks = {seed: Task(REAL[options.data](seed), seed, rate) for seed in options.seeds}
+        references = ["real samples", "mean sample"] * (rate == options.rates[0])
+        for name in [*references, *(n for n in options.models if not (rate and n in COMPLETE_ONLY))]:
+            started, results = time.process_time(), []
             for seed, task in tasks.items():
                 if name == "real samples":
-                    found.append(task.figures(lambda _, task=task: task.test))
+                    results.append(task.metrics(lambda _, task=task: task.test))
                 elif name == "mean sample":
                     mean = {modality: x.mean(0).expand(len(task.labels), -1) for modality, x in task.train.items()}
-                    found.append(task.figures(lambda _, mean=mean: mean))
+                    results.append(task.metrics(lambda _, mean=mean: mean))
                 else:
-                    found.append(task.figures(trained(MODELS[name], task, seed, options.steps).tell))
+                    results.append(task.metrics(train(MODELS[name], task, seed, options.steps).complete))
             print(f"{name} {rate}: {time.process_time() - started:.1f} CPU seconds", file=sys.stderr)
             cells = [
                 f"{statistics.mean(values):.4f} ± {statistics.stdev(values) if len(values) > 1 else 0:.4f}"
-                for values in zip(*found, strict=True)
+                for values in zip(*results, strict=True)
             ]
-            print(f"| {'' if name in names else f'{rate:.0%}'} | {name} | {' | '.join(cells)} |", flush=True)
+            print(f"| {'' if name in references else f'{rate:.0%}'} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

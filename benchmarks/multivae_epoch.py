@@ -1,4 +1,4 @@
-"""An epoch of training, ours and MultiVae's, on the same pairs with the same networks.
+"""Time an epoch of training, compared with MultiVae, on the same pairs with the same networks.
 
 Needs the environment with MultiVae 1.0.3 that ``make .venv-multivae/.installed`` makes.
 
@@ -19,92 +19,57 @@ os.environ["TQDM_DISABLE"] = "1"  # both train without a display
 
 import plain
 import torch
-from multivae_parts import (
-    BaseDecoder,
-    BaseEncoder,
-    BaseTrainer,
-    BaseTrainerConfig,
-    ModelOutput,
-    MultimodalBaseDataset,
-    models,
-)
+from multivae_parts import BaseTrainer, BaseTrainerConfig, Decoder, Encoder, MultimodalBaseDataset, models
 from pairs import CLASSES, STILL, dataset, parts
 from report import duration, section, table
 from timing import compared, has_bfloat16, print_machine
-from torch import Tensor
+from torch import Tensor, nn
 
 from multimodal_vae import MultimodalDataset, MultimodalVAE, fit
 
 LATENT, PER_CLASS, RATE = 128, 20, 4e-4
 CHANNELS = {"otoscopy": 3, "wbt": 1}
 OBJECTIVE = {
-    "weights": {"otoscopy": 0.5, "wbt": 0.5},  # half the square is a normal distribution's, to a constant
+    "weights": {"otoscopy": 0.5, "wbt": 0.5},  # half the square is a normal log-likelihood but for a constant
     "kl_weight": 1.0,
     "metric_weight": 0.1,
     "reduction": "sum",
 }
 
 PROSE = """
-{batches} batches of 60 pairs in one epoch, on the networks of the paper, MVTCAE of MultiVae 1.0.3 with its own
-`BaseTrainer`. Both train the same layers on the same samples: a step is one pass through each encoder and one through
-each decoder, forward and backward, and Adam. Both losses are squared differences of values after a sigmoid, with a KL
+One epoch of {batches} batches of 60 pairs with the networks of the paper. The rival is MVTCAE of MultiVae 1.0.3 with
+its `BaseTrainer`. Both train the same layers on the same samples: a step is one forward and backward pass through
+each encoder and decoder, and Adam. Both losses are squared differences of values after a sigmoid, with a KL
 divergence.
 
-What differs: MVTCAE gives each encoder heads of its own, as many weights in all as ours on the features of both but
-for 256 biases, makes a product of experts of them, and has a divergence for each; ours has one fused Gaussian, and
-mines triplets besides. Theirs draws with a DataLoader, ours draws class-balanced batches. Theirs is given no
-evaluation set, and ours none either: then its trainer keeps a deep copy of the model after each epoch that improved
-on its training loss. Neither shows anything.
+The differences: MVTCAE has heads per encoder (in all as many weights as the package's heads but for 256 biases), a
+product of experts and a divergence per expert; the package has one fused Gaussian and a triplet loss. MultiVae samples
+with a DataLoader, the package samples class-balanced batches. Neither has an evaluation set; MultiVae's trainer then
+copies the model after each epoch that improved its training loss. Neither shows progress.
 
-*All* is a whole training of one epoch as each library's user calls it, `trainer.train()` and `mv.fit(out=...)`, with
-folders, logs, copies and final files. *Steps* is the passage through the batches alone, without files and copies:
-their trainer's own `train_step`, our epoch by its own clock.
+*Total* is a training of one epoch as a user calls it, `trainer.train()` and `mv.fit(out=...)`, with folders, logs,
+copies and final files. *Steps* is the loop over the batches without files and copies: the trainer's `train_step`, and
+the package's own clock of the epoch.
 """
 
 
-class Encoder(BaseEncoder):  # type: ignore[misc]  # no types are known of it
-    """The plain encoder, with heads of its own."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.latent_dim = LATENT
-        self.body = plain.Encoder(channels, width)
-        self.heads = plain.Heads(4 * 8 * width, LATENT)
-
-    def forward(self, x: Tensor) -> ModelOutput:
-        """Encode (N, channels, 64, 64)."""
-        features = self.body(x)
-        return ModelOutput(embedding=self.heads.mean(features), log_covariance=self.heads.logvar(features))
-
-
-class Decoder(BaseDecoder):  # type: ignore[misc]  # no types are known of it
-    """The plain decoder."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.latent_dim = LATENT
-        self.body = plain.Decoder(channels, width, LATENT)
-
-    def forward(self, z: Tensor) -> ModelOutput:
-        """Decode (N, latent)."""
-        return ModelOutput(reconstruction=torch.sigmoid(self.body(z)))
-
-
-class TimedTrainer(BaseTrainer):  # type: ignore[misc]  # no types are known of it
-    """Their trainer, with a clock round its passage through the batches."""
+class TimedTrainer(BaseTrainer):  # type: ignore[misc]  # MultiVae has no types
+    """MultiVae's trainer with a clock around its loop over the batches."""
 
     steps = 0.0
 
     def train_step(self, epoch: int) -> Any:
-        """Theirs."""
+        """Train one epoch, and store its seconds."""
         started = time.perf_counter()
         result = super().train_step(epoch)
         self.steps = time.perf_counter() - started
         return result
 
 
-def theirs(width: int, samples: Mapping[str, Tensor], folder: Path, batch: int = 3 * PER_CLASS) -> TimedTrainer:
-    """A trainer of MVTCAE, of one epoch each time it is asked to train."""
+def multivae_trainer(
+    width: int, samples: Mapping[str, Tensor], folder: Path, batch: int = 3 * PER_CLASS
+) -> TimedTrainer:
+    """Return a trainer of MVTCAE that trains one epoch per call."""
     torch.manual_seed(0)
     config = models.MVTCAEConfig(
         n_modalities=2,
@@ -113,19 +78,20 @@ def theirs(width: int, samples: Mapping[str, Tensor], folder: Path, batch: int =
         decoders_dist=dict.fromkeys(CHANNELS, "normal"),
         decoder_dist_params={name: {"scale": 1.0} for name in CHANNELS},
     )
-    net = models.MVTCAE(
-        config,
-        {name: Encoder(channels, width) for name, channels in CHANNELS.items()},
-        {name: Decoder(channels, width) for name, channels in CHANNELS.items()},
-    )
+    encoders = {name: Encoder(plain.Encoder(each, width), 4 * 8 * width, LATENT) for name, each in CHANNELS.items()}
+    decoders = {
+        name: Decoder(nn.Sequential(plain.Decoder(each, width, LATENT), nn.Sigmoid()), LATENT)
+        for name, each in CHANNELS.items()
+    }
+    net = models.MVTCAE(config, encoders, decoders)
     training = BaseTrainerConfig(
         output_dir=str(folder), per_device_train_batch_size=batch, num_epochs=1, learning_rate=RATE, no_cuda=True
     )
     return TimedTrainer(net, train_dataset=MultimodalBaseDataset(dict(samples)), training_config=training)
 
 
-def ours(width: int, augmented: bool) -> MultimodalVAE:
-    """The package's model, with the same layers."""
+def package_model(width: int, augmented: bool) -> MultimodalVAE:
+    """Return the package's model with the same layers."""
     specs = parts(width, None if augmented else STILL, loss={"mse": 1.0})
     return MultimodalVAE(specs, CLASSES, latent_dim=LATENT, objective=OBJECTIVE, seed=0)
 
@@ -133,21 +99,21 @@ def ours(width: int, augmented: bool) -> MultimodalVAE:
 def rivals(
     width: int, data: MultimodalDataset, folder: Path, per_class: int = PER_CLASS
 ) -> dict[str, Callable[[int], tuple[float, float]]]:
-    """Each trains for one epoch, and gives the seconds of all and of the steps."""
-    trainer = theirs(width, data.samples, folder / "theirs", 3 * per_class)
+    """Return functions that train one epoch and return the seconds of all and of the steps, by name."""
+    trainer = multivae_trainer(width, data.samples, folder / "multivae", 3 * per_class)
 
     def multivae(_: int) -> tuple[float, float]:
         started = time.perf_counter()
         trainer.train()
         return time.perf_counter() - started, trainer.steps
 
-    same = ours(width, augmented=False)
-    sizes = [sum(x.numel() for x in net.parameters()) for net in (trainer.model, same)]
-    if sizes[0] != sizes[1] + 2 * LATENT:  # heads for each encoder have as many weights, and a bias more each
-        raise AssertionError(f"MultiVae's model has {sizes[0]:,} weights, ours {sizes[1]:,}")
+    models_to_compare = trainer.model, package_model(width, augmented=False)
+    sizes = [sum(x.numel() for x in net.parameters()) for net in models_to_compare]
+    if sizes[0] != sizes[1] + 2 * LATENT:  # separate heads have equally many weights, and twice the biases
+        raise AssertionError(f"MultiVae's model has {sizes[0]:,} weights, the package's {sizes[1]:,}")
 
     def package(precision: str, augmented: bool) -> Callable[[int], tuple[float, float]]:
-        vae = ours(width, augmented)
+        vae = package_model(width, augmented)
 
         def epoch(number: int) -> tuple[float, float]:
             out = folder / f"{precision}-{augmented}-{number}"
@@ -170,10 +136,10 @@ def rivals(
 
         return epoch
 
-    functions = {"MultiVae": multivae, "ours, float32": package("float32", augmented=False)}
+    functions = {"MultiVae": multivae, "package, float32": package("float32", augmented=False)}
     if has_bfloat16():
-        functions["ours, bfloat16"] = package("bfloat16", augmented=False)
-    functions["ours, float32, augmented"] = package("float32", augmented=True)
+        functions["package, bfloat16"] = package("bfloat16", augmented=False)
+    functions["package, float32, augmented"] = package("float32", augmented=True)
     return functions
 
 
@@ -181,11 +147,11 @@ def _steps(out: Path) -> float:
     return float(json.loads((out / "timing.jsonl").read_text("utf-8").splitlines()[-1])["machine.seconds"])
 
 
-def timed(widths: list[int], batches: int, rounds: int, per_class: int = PER_CLASS) -> Iterator[tuple[object, ...]]:
-    """A row for each width and rival."""
+def timings(widths: list[int], batches: int, rounds: int, per_class: int = PER_CLASS) -> Iterator[tuple[object, ...]]:
+    """Yield one table row per width and implementation."""
     for width in widths:
         with tempfile.TemporaryDirectory() as folder:
-            data = dataset(batches * 3 * per_class, ours(width, augmented=False).modalities)
+            data = dataset(batches * 3 * per_class, package_model(width, augmented=False).modalities)
             functions = rivals(width, data, Path(folder), per_class)
             spent: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
             for number in range(rounds + 1):
@@ -193,12 +159,12 @@ def timed(widths: list[int], batches: int, rounds: int, per_class: int = PER_CLA
                     spent[name].append(function(number))
         both = [compared({name: [pair[k] for pair in own[1:]] for name, own in spent.items()}) for k in (0, 1)]
         for name in functions:
-            whole, steps = both[0][name], both[1][name]
-            yield width, name, duration(whole.seconds), whole.speed, duration(steps.seconds), steps.speed
+            total, steps = both[0][name], both[1][name]
+            yield width, name, duration(total.seconds), total.speed, duration(steps.seconds), steps.speed
 
 
 def main() -> None:
-    """Print a line for each width and rival."""
+    """Print a table with one row per width and implementation."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--widths", type=int, nargs="+", default=[32, 16])
     arguments.add_argument("--batches", type=int, default=8)
@@ -206,9 +172,9 @@ def main() -> None:
     given = arguments.parse_args()
     logging.disable(logging.WARNING)
     print_machine()
-    section("An epoch, beside MultiVae", PROSE.format(batches=given.batches))
-    head = ("width", "", "all", "times as fast (quartiles)", "steps", "times as fast (quartiles)")
-    table(head, timed(given.widths, given.batches, given.rounds))
+    section("An epoch, compared with MultiVae", PROSE.format(batches=given.batches))
+    head = ("width", "implementation", "total", "speedup (quartiles)", "steps", "speedup (quartiles)")
+    table(head, timings(given.widths, given.batches, given.rounds))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the scripts train on: otoscopy pictures and wideband tympanograms of three classes, made up, at no cost."""
+"""Synthetic pairs that the benchmarks train on: otoscopy pictures and wideband tympanograms of three classes."""
 
 from typing import Any
 
@@ -16,19 +16,25 @@ STILL = {"otoscopy": {"flip": 0.0, "rotate": 0.0, "erase": 0.0}, "wbt": {"erase"
 
 
 def parts(width: int, settings: dict[str, dict[str, Any]] | None = None, **both: Any) -> dict[str, dict[str, Any]]:
-    """The two modalities, at any width, with settings of each and of both."""
+    """Return the two modalities of a width.
+
+    Args:
+        width: of the networks.
+        settings: further settings by modality.
+        **both: further settings of both modalities.
+    """
     return {
         name: {"name": name, "width": width} | both | (settings or {}).get(name, {}) for name in ("otoscopy", "wbt")
     }
 
 
 def model(width: int, **both: Any) -> MultimodalVAE:
-    """The model of ``examples/otitis/paper.toml``, at any width."""
+    """Return the model of ``examples/otitis/paper.toml`` with another width."""
     return MultimodalVAE(parts(width, **both), CLASSES, seed=0).train()
 
 
 def samples(count: int, seed: int) -> dict[str, Tensor]:
-    """Smooth pictures and grids of 64 x 64, whose brightness says the class; rows take turns in their classes."""
+    """Return smooth pictures and grids of 64 x 64, with classes in turn and brightness by class."""
     rng = torch.Generator().manual_seed(seed)
     classes = torch.arange(count) % len(CLASSES)
 
@@ -40,13 +46,13 @@ def samples(count: int, seed: int) -> dict[str, Tensor]:
 
 
 def batch(seed: int, count: int = 60) -> Batch:
-    """A batch with as many of each class."""
+    """Return a batch with equally many samples per class."""
     labels = torch.arange(count) % len(CLASSES)
     present = torch.ones(count, 2, dtype=torch.bool)
     return Batch(samples(count, seed), present, labels, [str(row) for row in range(count)])
 
 
 def dataset(count: int, modalities: Any) -> MultimodalDataset:
-    """A data set with as many of each class."""
+    """Return a data set with equally many samples per class."""
     labels = [CLASSES[row % len(CLASSES)] for row in range(count)]
     return MultimodalDataset.from_tensors(samples(count, 0), labels, modalities, CLASSES)

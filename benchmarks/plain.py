@@ -1,7 +1,7 @@
-"""The paper's training step, written plainly: upsampling then convolution, pytorch-msssim, Adam as torch has it.
+"""The paper's training step in plain torch, which the package is compared with: eager float32, no fused operations.
 
-This is what a careful reader of the paper would write, and what the package is measured against: eager, in float32.
-Names of weights are the package's own, so that both can start from the same ones. Augmentation is the plugins' in both.
+It upsamples before each convolution, and uses pytorch-msssim and torch's Adam. Its weights have the package's names, so
+that both can start from the same weights. Both use the plugins' augmentation.
 """
 
 from itertools import pairwise
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """64 x 64 pixels to 2 x 2 maps."""
+    """Five residual blocks from 64 x 64 pixels to 2 x 2 maps."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A latent, as a map of one pixel, to 64 x 64 logits."""
+    """Six residual blocks from a latent, as a map of one pixel, to 64 x 64 logits."""
 
     def __init__(self, channels: int, width: int, latent_dim: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Decoder(nn.Module):
 
 
 class Heads(nn.Module):
-    """Mean and log-variance of the latent."""
+    """Linear heads for mean and log-variance of the latent."""
 
     def __init__(self, features: int, latent_dim: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class Heads(nn.Module):
 
 
 class PlainVAE(nn.Module):
-    """Otoscopy and wideband tympanometry in, one latent, both out."""
+    """The paper's model of otoscopy and wideband tympanometry."""
 
     def __init__(self, width: int, latent_dim: int = 128) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class PlainVAE(nn.Module):
         self.fusion = Heads(2 * 4 * 8 * width, latent_dim)
 
     def loss(self, inputs: list[Tensor], targets: list[Tensor], labels: Tensor) -> Tensor:
-        """The paper's equation 1."""
+        """Return the paper's loss, equation 1."""
         features = torch.cat([encoder(x) for encoder, x in zip(self.encoders, inputs, strict=True)], 1)
         mean, logvar = self.fusion.mean(features), self.fusion.logvar(features)
         z = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
@@ -91,19 +91,19 @@ class PlainVAE(nn.Module):
 
 
 def semi_hard_triplets(latents: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Mean of the triplet loss over all semi-hard triplets of a batch."""
+    """Return the mean triplet loss over all semi-hard triplets of a batch."""
     distances = (latents[:, None] - latents[None]).square().sum(2).clamp_min(1e-12).sqrt()
     same = labels[:, None] == labels
     positive, negative = same & ~torch.eye(len(labels), dtype=torch.bool), ~same
     gap = distances[:, None, :] - distances[:, :, None]  # anchor, positive, negative
-    chosen = positive[:, :, None] & negative[:, None, :] & (gap > 0) & (gap < margin)
-    return (margin - gap)[chosen].mean() if chosen.any() else latents.sum() * 0
+    semi_hard = positive[:, :, None] & negative[:, None, :] & (gap > 0) & (gap < margin)
+    return (margin - gap)[semi_hard].mean() if semi_hard.any() else latents.sum() * 0
 
 
 def train_step(
     model: PlainVAE, inputs: list[Tensor], targets: list[Tensor], labels: Tensor, optimizer: torch.optim.Optimizer
 ) -> float:
-    """One step."""
+    """Take one training step, and return its loss."""
     loss = model.loss(inputs, targets, labels)
     optimizer.zero_grad()
     loss.backward()

@@ -1,8 +1,8 @@
-"""Run all benchmarks one after another, and write what came out as a page.
+"""Run all benchmarks one after another, and write their results as a page.
 
 Usage: python benchmarks/run.py [--out benchmarks/PERFORMANCE.md] [--only NAME ...] [--multivae PYTHON]
 
-What each came to is kept in build/benchmarks; with ``--only`` the page takes the others from there.
+Results are kept in build/benchmarks; with ``--only``, the page takes the others from there.
 """
 
 import argparse
@@ -22,20 +22,20 @@ from pathlib import Path
 from report import duration
 
 HERE = Path(__file__).parent
-KEPT = HERE.parent / "build" / "benchmarks"
+RESULTS = HERE.parent / "build" / "benchmarks"
 TEMPLATE = HERE / "performance.md.in"
 VERSIONS = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-msssim", "multimodal-vae")
 
 
 @dataclass(frozen=True)
 class Script:
-    """One of them.
+    """A benchmark.
 
     Attributes:
-        name: its file, without the ending.
-        arguments: that the page wants.
-        title: of its section, where it prints none or does not run.
-        environment: ``"multivae"`` where it wants that library beside ours.
+        name: file name without its suffix.
+        arguments: arguments for the page.
+        title: title of the section if the script prints none or does not run.
+        environment: ``"multivae"`` if the script needs that library; default: none.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Script:
 
 SCRIPTS = (
     Script("train_step", ("--curves", "40")),
-    Script("multivae_epoch", title="An epoch, beside MultiVae", environment="multivae"),
+    Script("multivae_epoch", title="An epoch, compared with MultiVae", environment="multivae"),
     Script("augmentation"),
     Script("loop_overhead"),
     Script("decode"),
@@ -59,14 +59,14 @@ SCRIPTS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one came to.
+    """Result of a benchmark.
 
     Attributes:
         name: of the script.
         section: Markdown.
         seconds: wall-clock time.
-        peak: greatest resident memory of the process, or of one that it started, in bytes.
-        date: when it was measured.
+        peak: peak resident memory of the process or of one of its children, in bytes.
+        date: date of the measurement.
     """
 
     name: str
@@ -77,16 +77,16 @@ class Outcome:
 
 
 def run(script: Script, executable: str) -> Outcome:
-    """Run one in a process of its own; a section says so if it failed."""
+    """Run a benchmark in a new process; if it fails, the section says so."""
     title = script.title or script.name
     started = time.perf_counter()
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as kept:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         command = [executable, str(HERE / f"{script.name}.py"), *script.arguments]
-        process = subprocess.Popen(command, stdout=kept, text=True)
+        process = subprocess.Popen(command, stdout=output, text=True)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        kept.seek(0)
-        text = kept.read().strip()
+        output.seek(0)
+        text = output.read().strip()
     if process.returncode:
         text = f"## {title}\n\nNot measured: the script ended with exit code {process.returncode}."
     elif not text.startswith("## "):
@@ -96,11 +96,11 @@ def run(script: Script, executable: str) -> Outcome:
 
 
 def outcomes(scripts: Sequence[Script], multivae: str | None) -> Iterator[Outcome]:
-    """Run them in turn, without those whose environment is not there."""
+    """Run benchmarks in turn, except those whose environment is missing."""
     for script in scripts:
         executable = sys.executable if not script.environment else multivae
         if executable is None or not Path(executable).exists():
-            reason = f"{script.environment} could not be installed beside the package here"
+            reason = f"{script.environment} is not installed beside the package here"
             text = f"## {script.title or script.name}\n\nNot measured: {reason}."
             yield Outcome(script.name, text, 0.0, 0, today())
             continue
@@ -111,24 +111,24 @@ def outcomes(scripts: Sequence[Script], multivae: str | None) -> Iterator[Outcom
 
 
 def today() -> str:
-    """As the page writes it."""
+    """Return today's date as the page writes it."""
     return f"{datetime.datetime.now(datetime.UTC):%d %B %Y}"
 
 
-def keep(outcome: Outcome) -> None:
-    """Keep what one came to."""
-    KEPT.mkdir(parents=True, exist_ok=True)
-    (KEPT / f"{outcome.name}.json").write_text(json.dumps(asdict(outcome), indent=1), "utf-8")
+def save(outcome: Outcome) -> None:
+    """Save a result."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{outcome.name}.json").write_text(json.dumps(asdict(outcome), indent=1), "utf-8")
 
 
-def kept() -> list[Outcome]:
-    """What all came to when they last ran, in their order."""
-    files = [KEPT / f"{script.name}.json" for script in SCRIPTS]
+def saved_outcomes() -> list[Outcome]:
+    """Return the last results of all benchmarks, in order."""
+    files = [RESULTS / f"{script.name}.json" for script in SCRIPTS]
     return [Outcome(**json.loads(file.read_text("utf-8"))) for file in files if file.exists()]
 
 
 def processor() -> str:
-    """The processor's model, as the system names it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -138,51 +138,50 @@ def processor() -> str:
 
 
 def machine() -> str:
-    """A list of what all this was measured on."""
-    asked = "from timing import machine; print(machine())"
-    said = subprocess.run([sys.executable, "-c", asked], cwd=HERE, capture_output=True, text=True, check=True)
+    """Return a Markdown list of processor, system and versions."""
+    program = "from timing import machine; print(machine())"
+    printed = subprocess.run([sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, check=True)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     return "\n".join(
         (
-            f"- {processor()}, {os.cpu_count()} logical processors; {said.stdout.strip().partition(', ')[2]}",
+            f"- {processor()}, {os.cpu_count()} logical processors; {printed.stdout.strip().partition(', ')[2]}",
             f"- {platform.system()}, Python {platform.python_version()}",
             f"- {versions}",
         )
     )
 
 
-def page(found: Sequence[Outcome], described: str) -> str:
-    """The template, filled."""
+def page(results: Sequence[Outcome], machine_list: str) -> str:
+    """Return the filled template."""
     rows = [
         f"| `{each.name}` | {each.date} | {duration(each.seconds)} | {each.peak / 2**20:,.0f} MiB |"
-        for each in found
+        for each in results
         if each.seconds
     ]
     text = TEMPLATE.read_text("utf-8")
     for mark, value in (
-        ("@machine@", described),
-        ("@sections@", "\n\n".join(each.section for each in found)),
-        ("@scripts@", "\n".join(["| script | measured | in all | peak memory |", "|---|---|---|---|", *rows])),
+        ("@machine@", machine_list),
+        ("@sections@", "\n\n".join(each.section for each in results)),
+        ("@scripts@", "\n".join(["| script | measured on | total time | peak memory |", "|---|---|---|---|", *rows])),
     ):
         text = text.replace(mark, value)
     return text
 
 
 def main() -> int:
-    """Run, write, and fail if any of them did."""
+    """Run the benchmarks, write the page, and return 1 if one failed, else 0."""
     names = [script.name for script in SCRIPTS]
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--out", type=Path, default=HERE / "PERFORMANCE.md")
     arguments.add_argument("--only", nargs="+", choices=names, default=names)
-    arguments.add_argument("--multivae", metavar="PYTHON", help="of an environment that has MultiVae as well")
+    arguments.add_argument("--multivae", metavar="PYTHON", help="Python of an environment that also has MultiVae")
     given = arguments.parse_args()
-    wanted = [script for script in SCRIPTS if script.name in given.only]
-    for outcome in outcomes(wanted, given.multivae):
-        keep(outcome)
-    found = kept()
-    given.out.write_text(page(found, machine()), "utf-8")
+    for outcome in outcomes([script for script in SCRIPTS if script.name in given.only], given.multivae):
+        save(outcome)
+    results = saved_outcomes()
+    given.out.write_text(page(results, machine()), "utf-8")
     print(f"written: {given.out}", file=sys.stderr)
-    return int(any("\nNot measured: the script ended" in each.section for each in found))
+    return int(any("\nNot measured: the script ended" in each.section for each in results))
 
 
 if __name__ == "__main__":

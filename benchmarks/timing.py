@@ -1,4 +1,4 @@
-"""How all of these are timed: in turn, in one process, so that whatever slows the machine slows all alike."""
+"""Timing of functions in turn, in one process, so that other load on the machine slows all of them equally."""
 
 import statistics
 import sys
@@ -11,13 +11,13 @@ import torch
 
 @dataclass(frozen=True)
 class Timing:
-    """How long something took, and how it stands to the first of those it was timed with.
+    """Time of a function, and its speedup over the first function.
 
     Attributes:
-        seconds: median of the rounds.
-        ratio: how many times as fast as the first it is: median of the rounds' ratios.
-        low: lower quartile of these ratios.
-        high: upper quartile.
+        seconds: median over the rounds.
+        ratio: speedup over the first function, median of the rounds' ratios.
+        low: lower quartile of the ratios.
+        high: upper quartile of the ratios.
     """
 
     seconds: float
@@ -27,12 +27,17 @@ class Timing:
 
     @property
     def speed(self) -> str:
-        """The ratio with its quartiles, for a table."""
+        """The speedup with its quartiles, for a table."""
         return f"{self.ratio:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
 def alternate(functions: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, Timing]:
-    """Call each in turn with the number of the round, once more than asked to warm up."""
+    """Time functions in turn for several rounds, after one round that warms up.
+
+    Args:
+        functions: by name; each is called with the number of the round. The first is the reference.
+        rounds: number of timed rounds.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(rounds + 1):
         for name, function in functions.items():
@@ -44,7 +49,7 @@ def alternate(functions: Mapping[str, Callable[[int], object]], rounds: int) -> 
 
 
 def compared(seconds: Mapping[str, list[float]]) -> dict[str, Timing]:
-    """Medians and ratios of what was timed round by round, the first being what the others are compared with."""
+    """Return timings from the seconds of each round by name; the first name is the reference."""
     first = next(iter(seconds.values()))
     return {name: _timing(own, [a / b for a, b in zip(first, own, strict=True)]) for name, own in seconds.items()}
 
@@ -55,12 +60,12 @@ def _timing(seconds: list[float], ratios: list[float]) -> Timing:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16 itself."""
+    """Return whether the processor multiplies bfloat16 in hardware."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def machine() -> str:
-    """What kind of machine it is."""
+    """Return torch's version, threads and instruction set."""
     return (
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}, "
         f"bfloat16 {'in hardware' if has_bfloat16() else 'not in hardware'}"
@@ -68,5 +73,5 @@ def machine() -> str:
 
 
 def print_machine() -> None:
-    """Say so beside the tables."""
+    """Print the machine on standard error."""
     print(machine(), file=sys.stderr, flush=True)

@@ -92,7 +92,7 @@ def test_a_step_of_all_rivals_gives_the_same_losses(printed):
 def test_curves_with_one_seed_are_nearer_than_with_two(script):
     step = script("train_step")
     first, second = (step.curve(step.rival(8), 3, seed, size=6) for seed in (0, 1))
-    own = step.curve(step.ours(8, "float32"), 3, 0, size=6)
+    own = step.curve(step.package(8, "float32"), 3, 0, size=6)
     assert (own - first).abs().mean() < 0.5 * (second - first).abs().mean()
 
 
@@ -103,7 +103,7 @@ def test_decoders_give_the_same_pictures(script):
 
 def test_the_kde_of_one_leaf_is_ours(printed):
     rows = printed("kde", "--count", "30", "--dimensions", "4", "--rounds", "1")
-    assert rows[-1][0] == "ours"
+    assert rows[-1][0] == "multimodal_vae"
     assert rows[-1][3] == rows[1][3]
     assert float(rows[-1][4]) < 1e-6
 
@@ -127,15 +127,15 @@ def test_erasing_in_torch_alone_takes_one_rectangle_of_the_plugins_size(script):
         assert 0.015 < gone.float().mean() < 0.42  # the share, to a pixel at each side
 
 
-@pytest.mark.parametrize("way", ["the plugins", "torch alone"])
+@pytest.mark.parametrize("way", ["the plugins", "torch only"])
 def test_a_loader_gives_as_many_samples_as_whole_batches(script, way):
     augmentation, pairs = script("augmentation"), script("pairs")
     vae = pairs.model(8, network="compact")
     data = pairs.dataset(12, vae.modalities)
     rows = list(BalancedBatches(data.labels, data.classes, 2, torch.Generator().manual_seed(0)))
-    transform = augmentation.of_one(vae) if way == "the plugins" else augmentation.in_torch
-    ours = list(augmentation.whole(vae, data, rows))
-    theirs = list(augmentation.loaded(data, rows, transform, 0))
+    transform = augmentation.plugin_transform(vae) if way == "the plugins" else augmentation.torch_transform
+    ours = list(augmentation.whole_batches(vae, data, rows))
+    theirs = list(augmentation.loader(data, rows, transform, 0))
     for (targets, inputs), batch, drawn in zip(ours, theirs, rows, strict=True):
         assert torch.equal(batch["label"], data.labels[drawn])
         for name in ("otoscopy", "wbt"):
@@ -159,7 +159,7 @@ def test_the_bare_loop_takes_the_packages_steps(script):
 
 
 def test_the_loops_epochs_and_bare_ones_take_turns(script, tmp_path):
-    spent, writing = script("loop_overhead").seconds("compact", 8, 2, 2, tmp_path, per_class=2)
+    spent, writing = script("loop_overhead").epoch_seconds("compact", 8, 2, 2, tmp_path, per_class=2)
     assert [len(own) for own in spent.values()] == [2, 2]
     assert writing > 0
     logged = [json.loads(line)["epoch"] for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
@@ -197,7 +197,7 @@ def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path
         "## Good\n\n| 1 |",
         "## Bare\n\n| 2 |",
         "## bad\n\nNot measured: the script ended with exit code 3.",
-        "## x\n\nNot measured: y could not be installed beside the package here.",
+        "## x\n\nNot measured: y is not installed beside the package here.",
     ]
     page = run.page(found, "- a machine")
     assert "@" not in page
@@ -214,11 +214,11 @@ def test_every_script_is_run_for_the_page(script):
 
 def test_a_page_of_some_scripts_keeps_what_others_came_to(script, tmp_path, monkeypatch):
     run = script("run")
-    monkeypatch.setattr(run, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
     first, second = (run.SCRIPTS[row].name for row in (0, 1))
     for name, section in ((second, "old"), (first, "one"), (second, "new")):
-        run.keep(run.Outcome(name, section, 1.0, 0, "today"))
-    assert [each.section for each in run.kept()] == ["one", "new"]
+        run.save(run.Outcome(name, section, 1.0, 0, "today"))
+    assert [each.section for each in run.saved_outcomes()] == ["one", "new"]
 
 
 def test_memory_is_measured_of_each_task_and_size(printed):

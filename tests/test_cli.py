@@ -108,7 +108,7 @@ def test_sample_takes_a_temperature_and_a_quantile(mmvae, trained, tmp_path):
     provenance = json.loads((new / "provenance.json").read_text("utf-8"))
     assert (provenance["temperature"], provenance["min_quantile"]) == (0, 0.25)
     first, second = (new / "manifest.csv").read_text("utf-8").splitlines()[1:]
-    assert first.split(",")[3] == second.split(",")[3]  # both are the class's mean
+    assert first.split(",")[3] == second.split(",")[3]  # both are the class mean
     for setting, value in (("temperature", -1), ("min-quantile", 1)):
         wrong = mmvae("sample", trained, f"--{setting}", value, "--out", tmp_path / "other")
         refused(wrong, setting.replace("-", "_"), "give ")
@@ -299,7 +299,7 @@ def test_sampling_from_an_interrupted_run_says_so(mmvae, trained, tmp_path):
 
 @pytest.fixture
 def asked(mmvae, toml, manifest, tmp_path):
-    """A run whose model can do without a modality, and a manifest in which two cells are empty."""
+    """A run whose fusion takes any subset, and a manifest with two empty cells."""
     change(toml, "latent_dim = 4", 'latent_dim = 4\nfusion = "poe"')
     change(toml, "epochs = 2", "epochs = 1")
     status, _, err = mmvae("train", toml, "--out", tmp_path / "run", "--quiet")

@@ -12,7 +12,7 @@ from multimodal_vae import registry
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.part import Part
 
-# Each part of the core with settings that are not its defaults.
+# Settings other than the defaults for each part of the core.
 PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("modality", "image"): {
         "size": [12, 11],
@@ -60,7 +60,7 @@ each_part = pytest.mark.parametrize(("kind", "name"), PARTS)
 
 
 class Nested(MetricLoss):
-    """A part that holds other parts, as an adapter or a weighted sum would."""
+    """A part with nested parts, like an adapter or a weighted sum."""
 
     def __init__(self, inner: MetricLoss = "triplet", others: Sequence[MetricLoss] = ()) -> None:  # type: ignore[assignment]
         super().__init__()
@@ -160,10 +160,10 @@ def test_a_misspelt_key_is_answered_with_the_near_one():
         (lambda: mv.Image(size=(8,)), ["'size'"]),
         (lambda: mv.Image(size=(8, 8), loss={"bse": 1.0}), ["'loss'", "bse"]),
         (lambda: mv.Image(size=(8, 8), loss={}), ["'loss'", "at least 1"]),
-        (lambda: mv.Image(size=(8, 8), loss={"ssim": 1.0}), ["11 x 11", "8 x 8"]),
+        (lambda: mv.Image(size=(8, 8), loss={"ssim": 1.0}), ["at least 11 pixels", "8 x 8"]),
         (mv.Image, ["'image'", "needs", "'size'"]),
         (lambda: mv.Categorical(categories=["one"]), ["'categories'", "at least 2"]),
-        (lambda: mv.Categorical(categories=["a", "a"]), ["twice"]),
+        (lambda: mv.Categorical(categories=["a", "a"]), ["not unique"]),
         (lambda: mv.Image(size=(8, 8), width=3), ["'width'", "greater than or equal to 4"]),
         (lambda: mv.Signal(length=8, width=3), ["'width'", "greater than or equal to 4"]),
         (lambda: mv.KDE(folds=1), ["'folds'"]),

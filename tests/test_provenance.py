@@ -1,4 +1,4 @@
-"""A run is opened with the code that trained it, or says in one sentence what is lacking."""
+"""A run opens with the code that trained it; otherwise an error says what is missing."""
 
 import json
 import re
@@ -30,7 +30,7 @@ class Cloud(mv.GMM):
 
 
 class Around(mv.DensitySampler):
-    """A sampler that holds another."""
+    """A sampler with a nested one."""
 
     def __init__(self, inner: mv.DensitySampler = "gmm", others: list[mv.DensitySampler] = ()) -> None:  # type: ignore[assignment]
         super().__init__()
@@ -59,7 +59,7 @@ def _clean():
 
 @pytest.fixture
 def leave_run(make_data, make_model, tmp_path):
-    """Train for an epoch with a metric loss, and leave a run."""
+    """Train a run for one epoch with a metric loss."""
 
     def leave(loss, name="run"):
         data = make_data()
@@ -72,7 +72,7 @@ def leave_run(make_data, make_model, tmp_path):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """What is installed beside the core, as it is told."""
+    """Set the parts that are installed beside the core."""
     core = registry.discover()
 
     def tell(*entries):
@@ -86,7 +86,7 @@ def entry(name="quiet", distribution="my-dist", version="1.0", part=Quiet):
 
 
 def change(run, kind="metric_loss", **facts):
-    """Let a run have been trained with something else."""
+    """Change a run's record of its parts."""
     path = run / "environment.json"
     environment = json.loads(path.read_text("utf-8"))
     for part in environment["parts"]:
@@ -120,7 +120,7 @@ def test_a_class_that_is_passed_opens_its_run(leave_run):
     loss = mv.open_run(run, parts=[Quiet]).model.metric_loss
     assert type(loss) is Quiet
     assert loss.factor == 0.5
-    assert mv.open_run(run).model.metric_loss.factor == 0.5  # for the rest of the session
+    assert mv.open_run(run).model.metric_loss.factor == 0.5  # also later in the session
 
 
 def test_a_class_that_is_registered_beforehand_opens_its_run(leave_run):
@@ -137,7 +137,7 @@ def test_a_class_that_bore_another_name_opens_its_run(leave_run, again):
     with pytest.raises(mv.PluginError, match=re.escape("open_run(..., parts=[Quiet])")):
         mv.open_run(run)
     if again:
-        mv.register(Quiet)  # under its own name, which is not the run's
+        mv.register(Quiet)  # under another name than the run's
     opened = mv.open_run(run, parts=[Quiet])
     assert type(opened.model.metric_loss) is Quiet
     assert opened.environment["parts"][-4]["name"] == "hush"
@@ -174,7 +174,7 @@ def test_a_sampler_of_the_session_is_kept_and_comes_back_where_it_is_passed(make
     (path,) = (run / "samplers").iterdir()
     kept = path.read_bytes()
     registry._registered.clear()
-    again = mv.open_run(run, parts=[Cloud]).synthesizer()  # without data, so it is not fitted anew
+    again = mv.open_run(run, parts=[Cloud]).synthesizer()  # without data, so it was not fitted again
     assert (type(again.sampler), again.sampler.seed) == (Cloud, 5)
     assert (again.sample("ill", 3, seed=0)["blood"] == drawn["blood"]).all()
     assert path.read_bytes() == kept
@@ -184,7 +184,7 @@ def test_a_sampler_that_is_handed_over_again_needs_no_registration(leave_run):
     run, data = leave_run("triplet")
     drawn = mv.open_run(run, data).synthesizer(Cloud()).sample("ill", 3, seed=0)
     registry._registered.clear()  # as in another session
-    again = mv.open_run(run).synthesizer(Cloud())  # without data, so it is not fitted anew
+    again = mv.open_run(run).synthesizer(Cloud())  # without data, so it was not fitted again
     assert (again.sample("ill", 3, seed=0)["blood"] == drawn["blood"]).all()
 
 
@@ -208,7 +208,7 @@ def test_a_class_of_a_session_is_not_taken_for_an_installed_one_of_its_name(leav
     refused(caught, "'triplet' of its session", "is of multimodal-vae", "parts=[Quiet]")
     assert type(mv.open_run(run, parts=[Quiet]).model.metric_loss) is Quiet
     registry._registered.clear()
-    installed(entry())  # its author has published it since
+    installed(entry())  # as if published meanwhile
     assert type(mv.open_run(run, parts=[Quiet]).model.metric_loss) is Quiet
 
 
@@ -298,7 +298,7 @@ def test_a_distribution_that_offers_the_part_no_more_is_named_with_the_version_t
 
 
 def test_a_second_owner_of_the_name_does_not_keep_a_run_from_opening(leave_run, installed):
-    """Its plain name means, from then on, what the run meant by it."""
+    """From then on, the plain name means the run's part."""
     run, data = leave_run("triplet")
     drawn = mv.open_run(run, data).synthesizer("gmm").sample("ill", 3, seed=0)
     twin, gmm = entry("triplet", "twin-dist"), entry("gmm", "twin-dist", part=Cloud)
@@ -309,7 +309,7 @@ def test_a_second_owner_of_the_name_does_not_keep_a_run_from_opening(leave_run, 
 @pytest.mark.parametrize("owner", ["one-dist", "two-dist"])
 def test_each_of_two_owners_opens_its_own_run(leave_run, installed, owner):
     class Other(Quiet):
-        """The other's."""
+        """The part of the other distribution."""
 
     mv.register(Quiet)
     run, _ = leave_run("quiet")

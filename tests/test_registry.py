@@ -44,7 +44,7 @@ def _clean():
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Put a distribution with these entry points on the path, as pip would."""
+    """Install a distribution with these entry points, as pip would."""
 
     def add(
         name: str,
@@ -81,7 +81,7 @@ def test_every_core_part_is_found_and_owned():
             assert entry is not None
             assert (entry.kind, entry.name, entry.distribution) == (kind, name, "multimodal-vae")
             assert registry.name_of(part) == name
-            # The value names the module that defines the part, or its name could not be found without importing others.
+            # An entry that named another module would make looking up the part's name import that module.
             assert (entry.module, entry.attribute) == (part.__module__, part.__qualname__)
 
 
@@ -263,7 +263,7 @@ def test_a_name_may_always_bear_its_distribution():
 @pytest.mark.parametrize(("allowed", "loads"), [("one-dist", True), ("x, One_Dist", True), ("x", False), ("", False)])
 def test_which_distributions_may_load_can_be_restricted(twins, monkeypatch, allowed, loads):
     monkeypatch.setenv("MMVAE_PLUGINS", allowed)
-    assert mv.MetricLoss.of("triplet")  # the core's own always may
+    assert mv.MetricLoss.of("triplet")  # the core is always allowed
     if loads:
         assert mv.MetricLoss.of("one-dist:twin")
     else:
@@ -354,7 +354,7 @@ def test_an_entry_point_that_cannot_be_read_is_listed_with_what_is_wrong(install
     assert (fine.name, fine.fault) == ("fine", "")
     assert fault in odd.fault
     assert registry.state_of(odd) == odd.fault
-    assert list(discovery._by_entrypoints())  # it took no falling back to read them
+    assert list(discovery._by_entrypoints())  # no fallback was needed
     assert registry.unreadable_distributions() == []
     if ":" not in odd.name:
         with pytest.raises(mv.PluginError, match=r"'odd' of odd-dist 1\.0 cannot be loaded") as caught:
@@ -408,7 +408,7 @@ def test_a_malformed_stranger_costs_its_neighbors_no_entry(install):
     assert {entry.name for entry in before if entry.distribution == "good-dist"} == {"one", "odd", "two", "three"}
     install("stranger", b"[console_scripts]\ncaf\xe9 = a:b\n")
     assert registry.entries() == before
-    with pytest.raises(UnicodeError):  # what discovery fell back from
+    with pytest.raises(UnicodeError):  # the error behind the fallback
         list(discovery._by_entrypoints())
 
 
@@ -423,7 +423,7 @@ fragments = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
-    """The entry points of a distribution, to write over."""
+    """The entry_points.txt of a distribution, to overwrite."""
     info = tmp_path_factory.mktemp("path") / "stranger-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n", "utf-8")
@@ -467,11 +467,11 @@ def test_a_stale_egg_info_is_no_second_owner(install, tmp_path, spelling, malfor
     (stale / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: a.b\nVersion: 1.0\n")
     (stale / "requires.txt").write_text("multimodal-vae>=99\n")
     (stale / "entry_points.txt").write_text("[multimodal_vae.samplers]\nthing = old:Old\nghost = old:Ghost\n")
-    if malformed:  # so that it is the standard library that reads
+    if malformed:  # then the standard library reads
         install("stranger", "no section = a:b\n")
     found = [entry for entry in registry.entries() if entry.distribution == "a-b"]
     assert found == [PartEntry("sampler", "thing", "new_module", "Thing", "a-b", "2.0")]
-    with pytest.raises(mv.PluginError, match="No module named 'new_module'"):  # not that it needs a newer core
+    with pytest.raises(mv.PluginError, match="No module named 'new_module'"):  # not an error about the core's version
         registry.load("sampler", "thing")
 
 
@@ -584,7 +584,7 @@ class Thing(MetricLoss):
 
 @pytest.fixture
 def typed():
-    """Somebody has typed a line, which is not for a plugin to read."""
+    """Put a line on standard input, which a plugin must not read."""
     reading, writing = os.pipe()
     os.write(writing, b"yes\n")
     os.close(writing)
@@ -608,7 +608,7 @@ atexit.register(lambda: 1 / 0)
 @pytest.mark.parametrize(
     ("text", "state"),
     [
-        (LOSS.replace("float = 1.0", "float"), "^works$"),  # it cannot be made without being told what with
+        (LOSS.replace("float = 1.0", "float"), "^works$"),  # its setting has no default, so it is not constructed
         (NOISY + LOSS, "^works$"),
         ("import os\nos._exit(0)", r"^ended the process \(0\)$"),
         ("import os, sys\nprint('no license', file=sys.stderr, flush=True)\nos._exit(4)", r"\(4\): no license$"),
@@ -633,12 +633,12 @@ def test_a_check_does_not_wait_for_what_a_part_leaves_running(install, tmp_path,
         "import pathlib, subprocess, sys\n"
         "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
         f"pathlib.Path({str(tmp_path)!r}, 'left').write_text(str(left.pid))\n"
-        "left.returncode = 0\n"  # or Python would warn that it is running
+        "left.returncode = 0\n"  # or Python would warn about a running process
     )
     install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": left + LOSS})
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
     assert registry.state_of(entry_of("metric_loss", "thing")) == registry.WORKS
-    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)  # it is still there
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)  # still running
 
 
 def test_a_check_does_not_see_the_modules_of_the_folder_it_is_called_in(tmp_path, monkeypatch):
@@ -697,6 +697,6 @@ def test_a_class_that_is_offered_by_the_package_around_it_knows_its_owner(instal
     (package / "loss.py").write_text("from multimodal_vae import Triplet\nclass Mild(Triplet): pass\n")
     import importlib
 
-    mild = importlib.import_module("mild_package.loss").Mild  # not by way of its name
+    mild = importlib.import_module("mild_package.loss").Mild  # not by its name
     assert mild().name == "mild"
     assert registry.entry_of(mild).release == "mild-dist 1.0"

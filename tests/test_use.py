@@ -98,7 +98,7 @@ def test_a_data_set_may_be_looked_at_through_some_of_its_modalities_only(vae, da
     assert torch.equal(vae.embed(both.only("gait", "blood")), vae.embed(both))
     with pytest.raises(mv.DataError, match="no modality 'gate'; did you mean 'gait'"):
         data.only("gate")
-    with pytest.raises(mv.DataError, match="the sample '1' has none of the modalities \\['gait'\\]"):
+    with pytest.raises(mv.DataError, match="sample '1' has none of the modalities \\['gait'\\]"):
         data.only("gait")
 
 

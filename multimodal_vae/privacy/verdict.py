@@ -23,18 +23,18 @@ def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) 
     """
     sentences: list[str] = []
     revealed: list[str] = []
-    for who, people in _PEOPLE.items():
-        if who in sizes:
-            rules = [_membership, _copies, _nearer, _inferred]
-            if sizes["holdout"].patients >= 100:  # with fewer, a single patient exceeds a rate of 1 %
-                rules.insert(1, _recognized)
-            outcomes = [rule(results, who) for rule in rules]
-            sentences += [sentence for sentence, _ in outcomes if sentence]
-            revealed += [people] if any(leak for _, leak in outcomes) else []
+    audited = {who: people for who, people in _PEOPLE.items() if who in sizes}
+    for who, people in audited.items():
+        rules = [_membership, _copies, _nearer, _inferred]
+        if sizes["holdout"].patients >= 100:  # with fewer, a single patient exceeds a rate of 1 %
+            rules.insert(1, _recognized)
+        outcomes = [rule(results, who) for rule in rules]
+        sentences += [sentence for sentence, _ in outcomes if sentence]
+        revealed += [people] if any(leak for _, leak in outcomes) else []
     first = (
         f"The samples or the model reveal something about the {' and the '.join(revealed)}."
         if revealed
-        else "No attack distinguishes the patients that were learned from from others."
+        else f"No attack distinguishes the {' or the '.join(audited.values())} from other patients."
     )
     return Verdict(bool(revealed), [first, *sentences, *_shifted(results)], _limitations(results, sizes))
 

@@ -16,28 +16,28 @@ VALUES = {
 QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "out": None}
 
 
-class Heard(mv.Logger):
-    """Keeps what it is told, in the class, since a part that is handed over is copied."""
+class Recorder(mv.Logger):
+    """Record calls in the class, because instances are copied."""
 
-    told: ClassVar[list[tuple[Any, ...]]] = []
+    calls: ClassVar[list[tuple[Any, ...]]] = []
 
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
-        self.told.append(("open", folder, configuration["training"]["epochs"]))
+        self.calls.append(("open", folder, configuration["training"]["epochs"]))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        self.told.append(("log", step, dict(values)))
+        self.calls.append(("log", step, dict(values)))
 
     def close(self) -> None:
-        self.told.append(("close",))
+        self.calls.append(("close",))
 
 
-class Seen(Heard):
+class Printer(Recorder):
     displays_progress = True
 
 
 @pytest.fixture(autouse=True)
 def _clean():
-    Heard.told.clear()
+    Recorder.calls.clear()
 
 
 def lines(path):
@@ -83,21 +83,21 @@ def test_the_console_says_a_line_an_epoch_on_standard_error(capfd):
 
 
 def test_on_a_terminal_the_console_is_silent(capfd, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich assume a terminal
     logger = mv.Console()
     logger.open(None, CONFIGURATION)
     logger.log(10, VALUES)
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("shown", [False, True])
-def test_a_logger_hears_opening_each_epoch_and_closing(make_data, make_model, tmp_path, shown):
+@pytest.mark.parametrize("show", [False, True])
+def test_a_logger_hears_opening_each_epoch_and_closing(make_data, make_model, tmp_path, show):
     data = make_data()
-    mv.fit(make_model(data), data, loggers=[Seen()], show=shown, **QUICK | {"out": tmp_path / "run"})
-    if not shown:
-        assert Heard.told == []
+    mv.fit(make_model(data), data, loggers=[Printer()], show=show, **QUICK | {"out": tmp_path / "run"})
+    if not show:
+        assert Recorder.calls == []
         return
-    begin, first, second, end = Heard.told
+    begin, first, second, end = Recorder.calls
     assert (begin, end) == (("open", tmp_path / "run", 2), ("close",))
     assert [first[2]["epoch"], second[2]["epoch"]] == [1, 2]
     assert second[1] == 2 * first[1]
@@ -106,8 +106,8 @@ def test_a_logger_hears_opening_each_epoch_and_closing(make_data, make_model, tm
 
 def test_what_a_logger_hears_is_what_the_run_keeps(make_data, make_model, tmp_path):
     data = make_data()
-    mv.fit(make_model(data), data, data, loggers=[Heard(), "jsonl"], show=False, **QUICK | {"out": tmp_path / "run"})
-    heard = [{"step": step, **values} for _, step, values in Heard.told[1:-1]]
+    mv.fit(make_model(data), data, data, loggers=[Recorder(), "jsonl"], show=False, **QUICK | {"out": tmp_path / "run"})
+    heard = [{"step": step, **values} for _, step, values in Recorder.calls[1:-1]]
     kept = [
         a | b for a, b in zip(*(lines(tmp_path / "run" / name) for name in ("log.jsonl", "timing.jsonl")), strict=True)
     ]
@@ -115,17 +115,17 @@ def test_what_a_logger_hears_is_what_the_run_keeps(make_data, make_model, tmp_pa
 
 
 def test_a_logger_is_closed_however_the_training_ends(make_data, make_model):
-    class Failing(Heard):
+    class Failing(Recorder):
         def log(self, step: int, values: Mapping[str, float]) -> None:
             raise RuntimeError("the disk is full")
 
     data = make_data()
     with pytest.raises(RuntimeError, match="the disk is full"):
-        mv.fit(make_model(data), data, loggers=[Failing(), Heard()], show=False, **QUICK)
-    assert [told[0] for told in Heard.told] == ["open", "open", "close", "close"]
+        mv.fit(make_model(data), data, loggers=[Failing(), Recorder()], show=False, **QUICK)
+    assert [call[0] for call in Recorder.calls] == ["open", "open", "close", "close"]
 
 
-class Stuck(Heard):
+class Stuck(Recorder):
     def close(self) -> None:
         super().close()
         raise OSError("the disk is full")
@@ -134,9 +134,9 @@ class Stuck(Heard):
 def test_a_logger_that_fails_to_close_keeps_no_other_from_it_and_costs_no_weights(make_data, make_model, tmp_path):
     data = make_data()
     with pytest.raises(OSError, match="the disk is full"):
-        mv.fit(make_model(data), data, loggers=[Stuck(), Heard()], show=False, **QUICK | {"out": tmp_path / "run"})
-    assert [told[0] for told in Heard.told].count("close") == 2
-    assert mv.open_run(tmp_path / "run", data, parts=[Stuck, Heard]).model
+        mv.fit(make_model(data), data, loggers=[Stuck(), Recorder()], show=False, **QUICK | {"out": tmp_path / "run"})
+    assert [call[0] for call in Recorder.calls].count("close") == 2
+    assert mv.open_run(tmp_path / "run", data, parts=[Stuck, Recorder]).model
 
 
 def curves(folder):

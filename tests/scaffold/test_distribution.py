@@ -1,4 +1,4 @@
-"""What ``mmvae new`` writes keeps every law as it is; installing it is tried by ``make test-all``."""
+"""Plugins of ``mmvae new`` keep every law; ``make test-authors`` installs them."""
 
 import importlib.util
 import subprocess

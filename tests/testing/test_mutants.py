@@ -1,4 +1,4 @@
-"""For every law a part that breaks just it: so each law can fail, and none fails for another's reason."""
+"""For every law, a mutant that breaks only this law."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ MUTANTS = {}
 
 
 def mutant(*names):
-    """Declare a part that breaks the law of its own name, or those named."""
+    """Declare a mutant that breaks the law of its class's name, or the given law."""
 
     def declare(part):
         MUTANTS[part.kind, names[0] if names else part.__name__] = part
@@ -30,7 +30,7 @@ def mutant(*names):
 
 
 class Picture(mv.Image):
-    """A modality that keeps every law, to be spoilt."""
+    """A modality that keeps every law."""
 
     def __init__(self, size: tuple[int, int] = (8, 8), width: int = 4) -> None:
         super().__init__(size=size, channels=1, width=width, loss={"mse": 1.0})
@@ -148,7 +148,7 @@ class calibration_depends_on_its_samples_only(Picture):
 class Forgetful(Picture):
     def encoder(self):
         encoder = super().encoder()
-        gain = torch.rand(()).item()  # drawn anew, saved nowhere
+        gain = torch.rand(()).item()  # random, and not saved
         encoder.register_forward_hook(lambda _module, _inputs, features: gain * features)
         return encoder
 
@@ -172,7 +172,7 @@ class Rooted(Picture):
 
 
 class Good(mv.Concat):
-    """A fusion that keeps every law, to be spoilt."""
+    """A fusion that keeps every law."""
 
     def __init__(self, dropout: float = 0.25) -> None:
         super().__init__(dropout=dropout)
@@ -292,7 +292,7 @@ class RootedFusion(Good):
 
 
 class Pull(mv.MetricLoss):
-    """A metric loss that keeps every law, to be spoilt: the mean distance from the own class's proxy."""
+    """A metric loss that keeps every law: the mean distance to the proxy of the class."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
@@ -399,7 +399,7 @@ class RootedLoss(Pull):
 
 
 class Normal(mv.DensitySampler):
-    """A sampler that keeps every law, to be spoilt."""
+    """A sampler that keeps every law."""
 
     def __init__(self, shrink: float = 0.1) -> None:
         super().__init__()
@@ -421,7 +421,7 @@ class Normal(mv.DensitySampler):
 
 
 class Changed(Distribution):
-    """A distribution with its draws or its log density changed."""
+    """A distribution with changed draws or log density."""
 
     def __init__(self, base, drawn=lambda x: x, log_prob=lambda x: x):
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
@@ -568,7 +568,7 @@ class refuses_latents_that_are_not_finite(Normal):
 
 
 class Notes(mv.Logger):
-    """A logger that keeps every law, to be spoilt."""
+    """A logger that keeps every law."""
 
     def __init__(self, file: str = "notes.jsonl") -> None:
         self.file = file
@@ -628,7 +628,7 @@ KEEPERS = [Picture, Good, Pull, Normal, Notes]
 
 
 def broken(part):
-    """The laws that a part breaks, by name, with what is said of it."""
+    """Return the message of each law that a part breaks, by name."""
     found = {}
     for law in laws(part.kind):
         try:
@@ -640,7 +640,7 @@ def broken(part):
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch):
-    """What the mutants change of the process."""
+    """Restore the global state that mutants change."""
     state, errors = np.random.get_state(), np.geterr()  # noqa: NPY002
     monkeypatch.delenv("MMVAE_NOTES", raising=False)
     yield

@@ -26,7 +26,7 @@ QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "show": False}
 
 @pytest.fixture
 def client(monkeypatch):
-    """Opens a store as anybody would who reads it."""
+    """Return a function that opens a store with MLflow's own client."""
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     opened = []
 
@@ -209,7 +209,7 @@ def test_a_whole_training_is_there(client, tmp_path):
 
 
 def test_it_speaks_to_nobody_and_leaves_no_trace_in_the_process(client, tmp_path):
-    """In a process of its own, where MLflow is not yet imported, and no setting keeps it from reporting its use."""
+    """In a new process, without settings that disable telemetry."""
     script = f"""
 import logging, os, socket, sys, threading
 def refuse(*_, **__): sys.exit("a connection was asked for")
@@ -230,7 +230,7 @@ assert get_telemetry_client() is None
 assert mlflow.active_run() is None
 assert not mlflow.is_tracking_uri_set()
 """
-    # Whatever says that these are tests would keep MLflow quiet in any case.
+    # MLflow sends no telemetry if one of these is set.
     quiet = {"MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "CI", "PYTEST_CURRENT_TEST", "PYTEST_VERSION"}
     environment = {name: value for name, value in os.environ.items() if name not in quiet}
     environment |= {"HOME": str(tmp_path / "home")}

@@ -1,6 +1,6 @@
 """Otoscopy images as a modality of multimodal-vae."""
 
-from multimodal_vae_otoscopy.crop import Square, crop_square, lit_square
+from multimodal_vae_otoscopy.crop import Square, crop_square, find_square
 from multimodal_vae_otoscopy.modality import Otoscopy
 
-__all__ = ["Otoscopy", "Square", "crop_square", "lit_square"]
+__all__ = ["Otoscopy", "Square", "crop_square", "find_square"]

@@ -1,4 +1,4 @@
-"""Otoscopy: pictures of the eardrum, cropped to what the otoscope shows."""
+"""Otoscopy: images of the eardrum, cropped to the disc that the otoscope shows."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from torch import Tensor
 from multimodal_vae import DataError, Image
 from multimodal_vae.modalities.image import Losses, Network, read_picture
 from multimodal_vae.nn import random_erasing, random_flip, random_rotation
-from multimodal_vae_otoscopy.crop import LEAST_CONTRAST, crop_square, lit_square
+from multimodal_vae_otoscopy.crop import MIN_CONTRAST, crop_square, find_square
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -21,21 +21,21 @@ class Otoscopy(Image):
     """An otoscopy image: RGB in [0, 1], (3, size, size), cropped to the disc that the otoscope shows.
 
     Defaults are those of Sundgaard et al., "Multi-modal data generation with a deep metric variational autoencoder".
-    Each picture of a batch is flipped, rotated or erased on its own draw, from torch's default generator.
+    Each image of a batch is augmented independently, with torch's default generator.
 
     Args:
         size: height and width in pixels.
-        width: features of the network's first block.
-        network: ``"residual"``, the paper's; or ``"compact"``, which at a width of 16 costs less than a tenth of it.
+        width: number of features of the network's first block.
+        network: ``"residual"``, the paper's; or ``"compact"``, which at a width of 16 takes less than a tenth of the
+            time.
         loss: weights of the reconstruction losses of :data:`multimodal_vae.nn.PIXEL_LOSSES`.
-        flip: probability of a horizontal flip, which makes a left ear of a right one; input and target alike.
-        rotate: probability of a rotation; input and target alike. The angle is uniform within ``degrees`` and so
-            includes hardly any; therefore every picture is rotated by default.
-        degrees: greatest angle of a rotation, either way; what turns into view is black, as the surround is.
-        erase: probability that a random rectangle of the input is made black (Zhong et al. 2020, whose one half this
-            is).
-        erase_target: erase the target together with the input, so that the network learns to draw erased pictures;
-            by default it has to restore what was erased. The paper's text allows both.
+        flip: probability of a horizontal flip of input and target, which turns a left ear into a right one.
+        rotate: probability of a rotation of input and target. The angle is uniform and may be near 0, so the default
+            rotates every image.
+        degrees: maximum angle of a rotation, in either direction; uncovered pixels are black like the surround.
+        erase: probability that a random rectangle of the input becomes black; 0.5 as in Zhong et al. 2020.
+        erase_target: erase the target together with the input, so that the network learns to generate erased images;
+            by default it learns to restore them. The paper's text allows both.
 
     Example:
         >>> Otoscopy(width=8).shape
@@ -62,50 +62,50 @@ class Otoscopy(Image):
         self.erase_target = erase_target
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
-        """Read a picture file of any size, such as PNG or JPEG, into (3, size, size) in [0, 1].
+        """Read an image file of any size, such as PNG or JPEG, into (3, size, size) in [0, 1].
 
-        The square found by :func:`~multimodal_vae_otoscopy.crop.lit_square` is resampled with a Lanczos filter as wide
-        as the reduction asks, so that fine texture does not alias. A picture that already has this size, such as one
-        that :meth:`write` made, is taken as it is; so is an array in a ``.npy`` file.
+        The image is cropped by :func:`~multimodal_vae_otoscopy.crop.find_square` and resampled with an antialiasing
+        Lanczos filter. An image that already has this size, such as one from :meth:`write`, and an array in a ``.npy``
+        file are read unchanged.
 
         Raises:
-            DataError: if it is no picture, is damaged, or is black all over.
+            DataError: if the file is not an image, is damaged, or is entirely black.
         """
         if Path(cell).suffix.lower() == ".npy":
             return super().read(cell)
         frame = read_picture(cell, "RGB")
         if frame.shape[:2] == self.size:
-            if frame.max() < LEAST_CONTRAST:
-                raise DataError("is black all over; leave its cell empty or record it again")
+            if frame.max() < MIN_CONTRAST:
+                raise DataError("is entirely black; leave its cell empty, or record it again")
             return frame.transpose(2, 0, 1)
-        square = lit_square(frame)
-        if not square.found:
-            self.notes["cropped to the center, for want of a dark surround"] += 1
-        return _resampled(crop_square(frame, square), self.size[0])
+        square = find_square(frame)
+        if not square.has_surround:
+            self.notes["cropped to the center, without a dark surround"] += 1
+        return _resample(crop_square(frame, square), self.size[0])
 
     @torch.no_grad()
     def augment(self, x: Tensor) -> Tensor:
-        """Flip and rotate pictures (N, 3, size, size), and erase where ``erase_target`` says so; a new tensor."""
+        """Flip and rotate images (N, 3, size, size), and erase a rectangle if ``erase_target``; return a new tensor."""
         x = random_flip(x, self.flip) if self.flip else x
-        if self.rotate and self.degrees:  # interpolation may leave [0, 1] by a rounding error
+        if self.rotate and self.degrees:  # rounding may leave [0, 1]
             x = random_rotation(x, self.rotate, self.degrees).clamp(0, 1)
-        return self._erased(x) if self.erase_target else x
+        return self._erase(x) if self.erase_target else x
 
     @torch.no_grad()
     def corrupt(self, x: Tensor) -> Tensor:
-        """Erase a rectangle of pictures (N, 3, size, size), unless ``erase_target``; a new tensor."""
-        return x if self.erase_target else self._erased(x)
+        """Erase a rectangle of images (N, 3, size, size) unless ``erase_target``; return a new tensor."""
+        return x if self.erase_target else self._erase(x)
 
-    def _erased(self, x: Tensor) -> Tensor:
+    def _erase(self, x: Tensor) -> Tensor:
         return random_erasing(x, self.erase) if self.erase else x
 
 
-def _resampled(picture: NDArray[np.floating], size: int) -> NDArray[np.float32]:
-    """Resample (side, side, 3) to (3, size, size); the filter's overshoot is cut off."""
+def _resample(image: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    """Resample (side, side, 3) to (3, size, size), and clip the filter's overshoot."""
     from PIL import Image as Pillow
 
     planes = [
-        Pillow.fromarray(np.ascontiguousarray(picture[..., channel], dtype=np.float32)).resize(
+        Pillow.fromarray(np.ascontiguousarray(image[..., channel], dtype=np.float32)).resize(
             (size, size), Pillow.Resampling.LANCZOS
         )
         for channel in range(3)

@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 
 from multimodal_vae import ConfigurationError, DataError
 from multimodal_vae.part import Part
-from multimodal_vae_otoscopy import Otoscopy, Square, crop_square, lit_square
+from multimodal_vae_otoscopy import Otoscopy, Square, crop_square, find_square
 
 
 def frame(
@@ -65,8 +65,8 @@ def test_finds_the_disc(radius, across, down, level, quality, noise):
     column = radius + 1 + across * (640 - 2 * radius - 2)
     picture = frame(radius=radius, row=row, column=column, level=level, noise=noise * level)
     picture = jpeg(picture, quality) if quality else picture
-    square = lit_square(picture)
-    assert square.found
+    square = find_square(picture)
+    assert square.has_surround
     # Where few gray levels are left to it, JPEG keeps no edge finer than one of its blocks, 8 pixels wide.
     assert_holds(square, row, column, radius, within=8.0 if quality and level < 0.4 else 2.0)
 
@@ -75,15 +75,15 @@ def test_finds_the_disc(radius, across, down, level, quality, noise):
 def test_finds_the_disc_in_frames_of_other_sizes(height, width, scale):
     radius = 0.4 * min(height, width)
     picture = frame(height, width, radius, height / 2 + 3, width / 2 - 5, noise=0.01)
-    assert_holds(lit_square(picture), height / 2 + 3, width / 2 - 5, radius, within=2 * scale)
+    assert_holds(find_square(picture), height / 2 + 3, width / 2 - 5, radius, within=2 * scale)
 
 
 def test_finds_an_underexposed_disc():
-    assert_holds(lit_square(frame(level=0.06, noise=0.004)), 240, 320, 200, within=4)
+    assert_holds(find_square(frame(level=0.06, noise=0.004)), 240, 320, 200, within=4)
 
 
 def test_finds_the_disc_above_stray_light():
-    assert_holds(lit_square(frame(level=0.5, black=0.05, noise=0.01)), 240, 320, 200)
+    assert_holds(find_square(frame(level=0.5, black=0.05, noise=0.01)), 240, 320, 200)
 
 
 def test_finds_the_disc_with_a_vignette_and_glare():
@@ -91,7 +91,7 @@ def test_finds_the_disc_with_a_vignette_and_glare():
     distance = np.hypot(rows - 239.5, columns - 319.5) / 200
     picture = np.where(distance < 1, 0.8 - 0.5 * distance**2, 0.0)[..., None].repeat(3, axis=2)
     picture[200:225, 300:330] = 1
-    assert_holds(lit_square(picture), 240, 320, 200)
+    assert_holds(find_square(picture), 240, 320, 200)
 
 
 def test_ignores_captions():
@@ -101,11 +101,11 @@ def test_ignores_captions():
     draw = ImageDraw.Draw(picture)
     draw.text((4, 4), "2021-03-04 10:11  L", fill="white", font_size=24)
     draw.text((520, 440), "ID 000000", fill="yellow", font_size=20)
-    assert_holds(lit_square(np.asarray(picture, dtype=np.float32) / 255), 240, 320, 190)
+    assert_holds(find_square(np.asarray(picture, dtype=np.float32) / 255), 240, 320, 190)
 
 
 def test_a_disc_cut_by_the_frame_gives_the_frames_height():
-    square = lit_square(frame(radius=290))
+    square = find_square(frame(radius=290))
     assert square.side == 480
     assert abs(square.left - 80) <= 2
 
@@ -114,7 +114,7 @@ def test_a_disc_cut_by_the_frame_gives_the_frames_height():
 def test_cuts_the_center_where_there_is_no_surround(height, width):
     picture = np.random.default_rng(0).uniform(0.4, 1, (height, width, 3))
     side = min(height, width)
-    assert lit_square(picture) == Square((height - side) // 2, (width - side) // 2, side, found=False)
+    assert find_square(picture) == Square((height - side) // 2, (width - side) // 2, side, has_surround=False)
 
 
 @settings(max_examples=30, deadline=None)
@@ -123,7 +123,7 @@ def test_the_square_lies_within_any_frame(height, width, seed, level, share):
     rng = np.random.default_rng(seed)
     picture = level * rng.random((height, width, 3)) * (rng.random((height, width, 1)) < share)
     try:
-        square = lit_square(picture)
+        square = find_square(picture)
     except DataError:
         return
     assert crop_square(picture, square).shape == (square.side, square.side, 3)
@@ -133,14 +133,14 @@ def test_the_square_lies_within_any_frame(height, width, seed, level, share):
 
 @pytest.mark.parametrize("black", [np.zeros((48, 64, 3)), np.full((48, 64, 3), 0.04)])
 def test_black_frames_are_refused(black):
-    with pytest.raises(DataError, match="black all over"):
-        lit_square(black)
+    with pytest.raises(DataError, match="entirely black"):
+        find_square(black)
 
 
 def test_a_black_frame_with_noise_is_refused():
     noise = np.abs(np.random.default_rng(0).normal(scale=0.01, size=(480, 640, 3)))
-    with pytest.raises(DataError, match="black all over"):
-        lit_square(noise)
+    with pytest.raises(DataError, match="entirely black"):
+        find_square(noise)
 
 
 @pytest.mark.parametrize("size", [64, 32])
@@ -168,7 +168,7 @@ def test_reading_counts_pictures_without_a_surround(tmp_path):
     otoscopy = Otoscopy(size=16)
     otoscopy.read(saved(tmp_path, np.full((20, 30, 3), 0.5)))
     otoscopy.read(saved(tmp_path, frame()))
-    assert otoscopy.notes == {"cropped to the center, for want of a dark surround": 1}
+    assert otoscopy.notes == {"cropped to the center, without a dark surround": 1}
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -186,7 +186,7 @@ def test_reads_arrays(tmp_path):
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (64, 64)])
 def test_reading_a_black_picture_is_an_error(tmp_path, height, width):
-    with pytest.raises(DataError, match="black all over"):
+    with pytest.raises(DataError, match="entirely black"):
         Otoscopy().read(saved(tmp_path, np.zeros((height, width, 3))))
 
 
