@@ -87,6 +87,11 @@ def load_columns(
             notes[name] = dict(counts)
     if faults and (unreadable == "refuse" or not present.any()):
         raise DataError(_summary(faults))
+    for name, modality in modalities.items():
+        try:
+            modality.check_notes(notes.get(name, {}))
+        except DataError as error:
+            raise DataError(f"{manifest}, {name}: {error}") from error
     return LoadedColumns(columns, present, notes)
 
 

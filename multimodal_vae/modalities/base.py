@@ -1,12 +1,12 @@
 """The base class of modalities, and readers that its subclasses share."""
 
-import csv
 import math
 import tokenize
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from multimodal_vae import tables
 from multimodal_vae.errors import DataError
-from multimodal_vae.files import bounded_lines
 from multimodal_vae.nn.standardize import Standardize
 from multimodal_vae.part import Part
 
@@ -102,6 +102,13 @@ class Modality(Part, ABC):
             raise DataError("is an archive of arrays; one array is expected")
         return real_numbers(array)
 
+    def check_notes(self, notes: Mapping[str, int]) -> None:
+        """Check the counted :attr:`notes` of all samples of a manifest, for facts on which its files must agree.
+
+        Raises:
+            DataError: one sentence; the caller adds manifest and modality.
+        """
+
     def files(self, cell: str | Path) -> list[Path]:
         """Return the files that :meth:`read` opens for a cell; a change of one invalidates the cached sample.
 
@@ -181,27 +188,12 @@ def check_samples(name: str, modality: Modality, samples: Tensor) -> None:
 def read_table(path: str | Path) -> NDArray[np.float64]:
     """Read a ``.csv`` of numbers, with or without a header row, as (rows, columns); empty cells become NaN.
 
+    See :mod:`multimodal_vae.tables` for the forms that are read.
+
     Raises:
-        DataError: naming the line and its fault.
+        DataError: naming the line and its fault, or how to save the file.
     """
-    rows: list[list[float]] = []
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.reader(bounded_lines(file), strict=True), start=1):
-                if not row:
-                    continue
-                try:
-                    rows.append([float(cell) if cell.strip() else np.nan for cell in row])
-                except ValueError as error:
-                    if rows or number > 1:
-                        raise DataError(f"line {number} has a cell that is not a number ({error})") from error
-                if rows and len(rows[-1]) != len(rows[0]):
-                    raise DataError(f"line {number} has {len(rows[-1])} cells, but the lines above have {len(rows[0])}")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"is not a table of comma-separated numbers ({error})") from error
-    if not rows:
-        raise DataError("holds no numbers")
-    return np.array(rows)
+    return tables.read_table(path).values
 
 
 def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:

@@ -11,7 +11,7 @@ import pytest
 import beats
 import multimodal_vae as mv
 from beats import HISTORY, beats_of, cut_beats, write_beats
-from multimodal_vae_ecg.records import import_wfdb
+from multimodal_vae_ecg.wfdb_records import import_wfdb
 
 wfdb = import_wfdb()
 RATE = 360

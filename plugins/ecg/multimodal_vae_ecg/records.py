@@ -1,20 +1,20 @@
-"""Recordings, and the files they come in.
+"""Reading recordings from the file formats in which they come.
 
 ==============  ======================================================================================================
-WFDB            a header ``.hea`` and its signal files, named with or without ``.hea``
-``.edf .bdf``   European Data Format and BioSemi's; where labels begin with "ECG" or "EKG", only those are leads
-``.csv``        first row: names of leads, each perhaps with its unit, as ``II (uV)``; a column ``time_s`` holds seconds
-``.npz``        ``ecg`` or ``signal`` (leads, samples); perhaps ``rate`` in Hz, ``leads``, ``unit``; others are ignored
+WFDB            header ``.hea`` and its signal files; the ending may be left out
+``.edf .bdf``   European Data Format and BioSemi Data Format
+``.csv``        first row: names of leads, each with its unit, as ``II (uV)``; a column ``time_s`` holds seconds
+``.npz``        ``ecg`` or ``signal`` (leads, samples); optionally ``rate`` in Hz, ``leads`` and ``unit``; nothing else
 ==============  ======================================================================================================
 
-Where a file does not say its unit it is mV; where it does not say its rate, that is the one configured.
+A file without a unit is in mV and a file without a sampling rate has the configured one; a note on the sample says so.
 """
 
 import csv
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,86 +22,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
-from multimodal_vae.files import bounded_lines
-from multimodal_vae.modalities.base import load_arrays, read_table, real_numbers
-
-Real = NDArray[np.float64]
-
-MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "\N{MICRO SIGN}v": 1e-3, "\N{GREEK SMALL LETTER MU}v": 1e-3, "nv": 1e-6}
-"""What a unit is in mV, by its name in lower case."""
+from multimodal_vae.errors import one_line
+from multimodal_vae.modalities.base import load_arrays, real_numbers
+from multimodal_vae.tables import read_table
+from multimodal_vae_ecg.leads import NO_UNIT, choose_leads, gaps_as_nan, in_millivolts, name_and_unit, order_note
+from multimodal_vae_ecg.recording import Real, Record
+from multimodal_vae_ecg.wfdb_records import open_wfdb, wfdb_files
 
 PREPARED = "prepared mV"
-"""The unit in a ``.csv`` that :func:`write_prepared` made: already filtered, resampled and cut."""
+"""Unit in a ``.csv`` by :func:`write_prepared`, whose signal is filtered, resampled and cut already."""
 
 TIME = "time_s"
 
 DRIFT = 0.25
-"""Samples by which written times may miss even steps: what rounding to milliseconds does at 500 Hz."""
+"""Samples by which written times may miss even steps; rounding to milliseconds does so at 500 Hz."""
 
+_SECONDS = re.compile(r"(?:time|t|elapsed time|timestamp)[\s_]*[(\[]?(s|sec|seconds|ms|msec)[)\]]?|(seconds)")
+_UNITLESS_TIME = ("t", "time", "ms", "timestamp", "elapsed time")
 
-@dataclass(frozen=True)
-class Record:
-    """The wanted leads of a recording, of which only the stretch that is asked for is read.
-
-    Attributes:
-        rate: samples a second.
-        leads: names, as the file writes them.
-        samples: how many of each lead.
-        load: maps the first sample and the last, exclusive, to an array (leads, samples) in mV; NaN in a gap.
-        prepared: whether the file says that it holds a sample in its final form.
-    """
-
-    rate: float
-    leads: Sequence[str]
-    samples: int
-    load: Callable[[int, int], Real]
-    prepared: bool = False
+_ARRAYS: Mapping[str, Sequence[str]] = {
+    "rate": (
+        "fs",
+        "sfreq",
+        "freq",
+        "frequency",
+        "samplingrate",
+        "samplerate",
+        "samplingfrequency",
+        "hz",
+        "rates",
+        "sr",
+    ),
+    "leads": ("lead", "leadnames", "channels", "channelnames", "chnames", "signame", "signames", "names", "labels"),
+    "unit": ("units", "unitname", "physicaldimension"),
+    "ecg": ("data", "x", "signals", "psignal", "values"),
+}
+"""Names of arrays in an ``.npz`` file, each with names that other programs give it."""
 
 
 def open_record(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
-    """Open a recording; nothing in a file is ever executed, and the network is never asked.
+    """Open a recording; no code in a file is executed, and the network is not accessed.
 
     Args:
         path: a file of one of the formats above.
-        wanted: how many leads to take, the first ones; or which, by name, whatever their case.
-        rate: for files that do not say theirs, in Hz.
+        wanted: names of leads, whatever their case; or their number, which takes the first ones and notes their names.
+        rate: sampling rate in Hz of files that do not state theirs.
 
     Raises:
-        DataError: with one sentence that does not name the file.
+        DataError: one sentence that does not name the file.
         FileNotFoundError: if there is no such file.
     """
     ending = path.suffix.lower()
     if ending == ".csv":
-        return _open_csv(path, wanted, rate)
-    if ending == ".npz":
-        return _open_npz(path, wanted, rate)
-    if ending in (".edf", ".bdf"):
-        return _open_edf(path, wanted)
-    if ending in ("", ".hea"):
-        return _open_wfdb(path.with_suffix(".hea"), wanted)
-    raise DataError(f"ends in {path.suffix!r}, and an ECG is read from .hea (WFDB), .edf, .bdf, .csv, .npz or .npy")
+        record = _open_csv(path, wanted, rate)
+    elif ending == ".npz":
+        record = _open_npz(path, wanted, rate)
+    elif ending in (".edf", ".bdf"):
+        record = _open_edf(path, wanted)
+    elif ending in ("", ".hea"):
+        record = open_wfdb(path, wanted)
+    else:
+        raise DataError(f"ends in {path.suffix!r}; an ECG is read from .hea (WFDB), .edf, .bdf, .csv, .npz or .npy")
+    generated = record.prepared and all(lead.startswith("lead ") for lead in record.leads)
+    if isinstance(wanted, int) and not generated:
+        record = replace(record, notes=(*record.notes, order_note(record.leads)))
+    return record
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that a recording is in: more than one for a WFDB record, whose header names signals or other headers.
+    """Return the files of a recording; a WFDB header names signal files and headers of segments.
 
     Raises:
         OSError: if a header cannot be read.
     """
-    if path.suffix.lower() not in ("", ".hea"):
-        return [path]
-    found = [path.with_suffix(".hea")]
-    for file in found:  # which grows on the way
-        if file.suffix.lower() == ".hea":
-            lines = [line.split() for line in file.read_text("ascii", "replace").splitlines()]
-            words = [line[0] for line in lines if line and not line[0].startswith("#")]
-            named = [file.parent / name for word in words for name in (word, f"{word}.hea")]
-            found += [each for each in dict.fromkeys(named) if each.is_file() and each not in found]
-    return found
+    return wfdb_files(path) if path.suffix.lower() in ("", ".hea") else [path]
 
 
 def write_prepared(sample: Real, rate: float, leads: Sequence[str], path: Path) -> None:
-    """Write a sample (leads, samples) in mV as ``.csv``, with the 9 digits that float32 has."""
+    """Write a sample (leads, samples) in mV as ``.csv``, with 9 digits, which identify a float32."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([TIME, *(f"{lead} ({PREPARED})" for lead in leads)])
@@ -109,131 +107,120 @@ def write_prepared(sample: Real, rate: float, leads: Sequence[str], path: Path) 
             writer.writerow([f"{index / rate:.9g}", *(f"{value:.9g}" for value in values)])
 
 
-def _plain(lead: str) -> str:
-    """A lead's name without case, blanks, and the "ECG" that EDF puts before it."""
-    return re.sub(r"^(ecg|ekg|lead)(?=.)|[\s_-]", "", lead.strip().lower())
+def _from_array(
+    signal: Real,
+    rate: float | None,
+    configured: float,
+    leads: Sequence[str],
+    units: Sequence[str | None],
+    prepared: bool = False,
+) -> Record:
+    """Return the record of a signal (leads, samples) in memory."""
+    scales = in_millivolts(leads, units)
+    notes = [NO_UNIT] if None in units else []
+    if rate is None:
+        notes.append(f"no sampling rate in the file, taken as {configured:g} Hz")
+    signal = gaps_as_nan(signal)
+    return Record(
+        configured if rate is None else rate,
+        leads,
+        signal.shape[1],
+        lambda first, last: signal[:, first:last] * scales,
+        prepared,
+        notes,
+    )
 
 
-def _choose(leads: Sequence[str], wanted: int | Sequence[str]) -> list[int]:
-    """The indices of the wanted leads."""
-    there = ", ".join(leads) or "none"
-    if isinstance(wanted, int):
-        if wanted > len(leads):
-            raise DataError(f"has {len(leads)} lead{'s' * (len(leads) != 1)} ({there}), and {wanted} are wanted")
-        return list(range(wanted))
-    names = [_plain(lead) for lead in leads]
-    for lead in wanted:
-        if names.count(_plain(lead)) != 1:
-            fault = "several leads" if _plain(lead) in names else "no lead"
-            raise DataError(f"has {fault} {lead!r} among its leads {there}; rename one, or set 'leads' to others")
-    return [names.index(_plain(lead)) for lead in wanted]
-
-
-def _scales(leads: Sequence[str], units: Sequence[str]) -> Real:
-    """What one unit of each lead is in mV, (leads, 1)."""
-    for lead, unit in zip(leads, units, strict=True):
-        if unit.strip().lower() not in MILLIVOLTS:
-            raise DataError(
-                f"gives lead {lead!r} in the unit {unit!r}; give it in V, mV, uV or nV, or set 'leads' to others"
-            )
-    return np.array([[MILLIVOLTS[unit.strip().lower()]] for unit in units])
-
-
-def _of_array(signal: Real, rate: float, leads: Sequence[str], units: Sequence[str], prepared: bool = False) -> Record:
-    scales = _scales(leads, units)
-    return Record(rate, leads, signal.shape[1], lambda first, last: signal[:, first:last] * scales, prepared)
-
-
-def _open_csv(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
-    try:
-        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-            header = next(csv.reader(bounded_lines(file)), [])
-    except csv.Error as error:
-        raise DataError(f"is no table of comma-separated values ({error})") from error
-    if all(re.fullmatch(r"[-+.\deE ]*", cell) for cell in header):
+def _open_csv(path: Path, wanted: int | Sequence[str], configured: float) -> Record:
+    table = read_table(path)
+    header, columns = table.header, table.values.T
+    if not header:
         raise DataError(f"has no names of leads in its first row; begin it with a row such as '{TIME},I,II'")
-    if len(header) == 1 and ";" in header[0]:
-        raise DataError("is separated by semicolons; separate it by commas, with points in its numbers")
-    table = read_table(path).T
-    if len(table) != len(header):
-        raise DataError(f"has {len(header)} names in its first row and {len(table)} columns below; make them agree")
-    named = [_name_and_unit(cell) for cell in header]
-    leads = [index for index, (name, _) in enumerate(named) if name.lower() != TIME]
-    if len(named) - len(leads) > 1:
-        raise DataError(f"has {len(named) - len(leads)} columns {TIME!r}; leave one")
-    for index, (name, _) in enumerate(named):
-        if index not in leads:
-            rate = _rate_of(table[index], rate)
-        elif name.lower() in ("t", "time", "seconds", "time_ms", "ms"):
-            raise DataError(f"has a column {name!r}; call it {TIME!r} if it holds seconds, or else remove it")
-    chosen = [leads[index] for index in _choose([named[index][0] for index in leads], wanted)]
+    if len(columns) != len(header):
+        raise DataError(f"has {len(header)} names in its first row and {len(columns)} columns below; make them equal")
+    times = {index: match for index, text in enumerate(header) if (match := _SECONDS.fullmatch(text.lower()))}
+    if len(times) > 1:
+        raise DataError(f"has {len(times)} columns of times; keep one")
+    rate = None
+    for index, match in times.items():
+        rate = _rate_of(columns[index] * (1e-3 if str(match[1]).startswith("ms") else 1), header[index], configured)
+    leads = [index for index in range(len(header)) if index not in times]
+    for index in leads:
+        if header[index].lower() in _UNITLESS_TIME:
+            raise DataError(f"has a column {header[index]!r}; call it {TIME!r} if it holds seconds, or else remove it")
+    named = [name_and_unit(header[index]) for index in leads]
+    chosen = choose_leads([name for name, _ in named], wanted)
     names, units = [named[index][0] for index in chosen], [named[index][1] for index in chosen]
     prepared = all(unit == PREPARED for unit in units)
-    return _of_array(table[chosen], rate, names, ["mV" if unit == PREPARED else unit for unit in units], prepared)
+    units = ["mV" if unit == PREPARED else unit for unit in units]
+    return _from_array(columns[[leads[index] for index in chosen]], rate, configured, names, units, prepared)
 
 
-def _name_and_unit(cell: str) -> tuple[str, str]:
-    """Take 'II (uV)' apart; without a unit it is mV."""
-    match = re.fullmatch(r"(.*?)\s*(?:\(([^()]*)\))?\s*", cell)
-    return (match[1].strip(), match[2] or "mV") if match else (cell, "mV")
-
-
-def _rate_of(times: Real, configured: float) -> float:
-    """The rate at which a column of times steps: the configured one or a whole number where that fits as well."""
+def _rate_of(times: Real, name: str, configured: float) -> float:
+    """Return the rate of evenly spaced times in seconds: the configured one or a whole number, if that fits."""
     steps = len(times) - 1
     if steps < 1 or not np.isfinite(times).all() or times[-1] <= times[0]:
-        raise DataError(f"has times in {TIME!r} that do not rise; give seconds, one time a row")
+        raise DataError(f"has times in {name!r} that do not rise; give one time per row")
     duration = float(times[-1] - times[0])
     even = times[0] + np.arange(steps + 1) * duration / steps
     uneven = np.abs(times - even) > DRIFT * duration / steps
     if uneven.any():
         raise DataError(
-            f"has uneven steps in {TIME!r}, the first in row {int(np.argmax(uneven)) + 2}; an ECG has one sampling rate"
+            f"has uneven steps in {name!r}, the first in row {int(np.argmax(uneven)) + 2}; an ECG has one sampling rate"
         )
     measured = steps / duration
     return next((rate for rate in (configured, round(measured)) if abs(rate - measured) * duration < DRIFT), measured)
 
 
-def _open_npz(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
+def _open_npz(path: Path, wanted: int | Sequence[str], configured: float) -> Record:
     arrays = load_arrays(path)
-    found = [name for name in ("ecg", "signal") if name in arrays]
-    if len(found) != 1:
+    signals = [name for name in ("ecg", "signal") if name in arrays]
+    _refuse_other_arrays(set(arrays) - {"rate", "leads", "unit", *signals})
+    if len(signals) != 1:
         raise DataError(
-            f"holds the arrays {', '.join(sorted(arrays)) or 'none'}; call the one of (leads, samples) 'ecg'"
+            f"holds the arrays {', '.join(sorted(arrays)) or 'none'}; one of (leads, samples) is named 'ecg'"
         )
-    signal = real_numbers(arrays[found[0]]).astype(np.float64)
+    signal = real_numbers(arrays[signals[0]]).astype(np.float64)
     if signal.ndim == 1:
         signal = signal[None]
     if signal.ndim != 2 or not signal.size:
-        raise DataError(f"has {found[0]!r} of the shape {signal.shape}, where (leads, samples) is wanted")
+        raise DataError(f"has {signals[0]!r} of the shape {signal.shape}; (leads, samples) is expected")
     count, samples = signal.shape
-    if "rate" in arrays:
-        rate = float(_one("rate", real_numbers(arrays["rate"])))
+    rate = float(_single("rate", real_numbers(arrays["rate"]))) if "rate" in arrays else None
     leads = _texts("leads", arrays["leads"]) if "leads" in arrays else [f"lead {n + 1}" for n in range(count)]
     if len(leads) != count:
         raise DataError(
-            f"names {len(leads)} leads, and {found[0]!r} has the shape {signal.shape}, where (leads, samples) is wanted"
+            f"names {len(leads)} leads, but {signals[0]!r} has the shape {signal.shape}; (leads, samples) is expected"
             + ("; transpose it" if len(leads) == samples else "")
         )
     if count > samples:
-        raise DataError(f"has {found[0]!r} of the shape {signal.shape}, more leads than samples; transpose it")
-    units = _texts("unit", arrays["unit"]) if "unit" in arrays else ["mV"]
+        raise DataError(f"has {signals[0]!r} of the shape {signal.shape}, more leads than samples; transpose it")
+    units: list[str | None] = [*_texts("unit", arrays["unit"])] if "unit" in arrays else [None]
     if len(units) not in (1, count):
-        raise DataError(f"has {len(units)} units for {count} leads; give one, or one a lead")
+        raise DataError(f"has {len(units)} units for {count} leads; give one, or one per lead")
     units *= count if len(units) == 1 else 1
-    chosen = _choose(leads, wanted)
-    return _of_array(signal[chosen], rate, [leads[index] for index in chosen], [units[index] for index in chosen])
+    chosen = choose_leads(leads, wanted)
+    return _from_array(signal[chosen], rate, configured, [leads[i] for i in chosen], [units[i] for i in chosen])
 
 
-def _one(name: str, array: NDArray[Any]) -> Any:
+def _refuse_other_arrays(names: set[str]) -> None:
+    """Refuse arrays of other names, since one may state a rate, a unit or a gain."""
+    for name in sorted(names):
+        plain = re.sub(r"[\W_]", "", name.lower())
+        known = next((known for known, others in _ARRAYS.items() if plain == known or plain in others), None)
+        advice = f"call it {known!r}" if known else "remove it; only ecg, rate, leads and unit are read"
+        raise DataError(f"holds an array {name!r}; {advice}")
+
+
+def _single(name: str, array: NDArray[Any]) -> Any:
     if array.size != 1:
-        raise DataError(f"has {array.size} values in {name!r}, where one is wanted")
+        raise DataError(f"has {array.size} values in {name!r}; one is expected")
     return array.reshape(())[()]
 
 
 def _texts(name: str, array: NDArray[Any]) -> list[str]:
     if array.dtype.kind != "U":
-        raise DataError(f"has values of the type {array.dtype} in {name!r}, where texts are wanted")
+        raise DataError(f"has values of type {array.dtype} in {name!r}; texts are expected")
     return [str(text) for text in array.reshape(-1)]
 
 
@@ -243,24 +230,22 @@ def _open_edf(path: Path, wanted: int | Sequence[str]) -> Record:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # edfio reads a file that is cut short, and only warns
-            if path.suffix.lower() == ".edf":
-                file: Any = read_edf(path, header_encoding="latin-1")
-            else:
-                file = read_bdf(path, header_encoding="latin-1")
+            read: Any = read_edf if path.suffix.lower() == ".edf" else read_bdf
+            file = read(path, header_encoding="latin-1")
             continuous = file.is_continuous
-            signals = [(signal.label.strip(), signal) for signal in file.signals]
-            signals = [each for each in signals if re.match(r"e[ck]g", each[0].lower())] or signals
-            names = [name for name, _ in signals]
-            units = [str(signal.physical_dimension) for _, signal in signals]
-            rates = [float(signal.sampling_frequency) for _, signal in signals]
-            lengths = [int(signal.samples_per_data_record * file.num_data_records) for _, signal in signals]
+            signals = list(file.signals)
+            names = [signal.label.strip() for signal in signals]
+            units = [str(signal.physical_dimension) for signal in signals]
+            rates = [float(signal.sampling_frequency) for signal in signals]
+            lengths = [int(signal.samples_per_data_record * file.num_data_records) for signal in signals]
+            ends = [(signal.physical_min, signal.physical_max) for signal in signals]
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # a damaged file can be wrong in any way
-        raise DataError(f"is damaged or no {path.suffix[1:].upper()} file ({_first_line(error)})") from error
+        raise DataError(f"is damaged or no {path.suffix[1:].upper()} file ({one_line(error)})") from error
     if not continuous:
         raise DataError("has gaps between its data records (EDF+D); cut it into files without")
-    chosen = _choose(names, wanted)
+    chosen = choose_leads(names, wanted)
     leads, first_one = [names[index] for index in chosen], chosen[0]
     for index in chosen:
         if rates[index] != rates[first_one]:
@@ -268,67 +253,16 @@ def _open_edf(path: Path, wanted: int | Sequence[str]) -> Record:
                 f"has lead {names[first_one]!r} at {rates[first_one]:g} Hz and {names[index]!r} at {rates[index]:g} "
                 "Hz; set 'leads' to those of one rate"
             )
-    rate, scales = rates[first_one], _scales(leads, [units[index] for index in chosen])
+    rate, scales = rates[first_one], in_millivolts(leads, [units[index] for index in chosen])
 
     def load(first: int, last: int) -> Real:
         try:
-            data = [signals[index][1].get_data_slice(first / rate, last / rate) for index in chosen]
+            rows = [
+                gaps_as_nan(signals[index].get_data_slice(first / rate, last / rate)[None], ends[index])
+                for index in chosen
+            ]
         except (ValueError, OSError) as error:
-            raise DataError(f"is damaged ({_first_line(error)})") from error
-        return np.asarray(np.stack(data) * scales)
+            raise DataError(f"is damaged ({one_line(error)})") from error
+        return np.asarray(np.concatenate(rows) * scales)
 
     return Record(rate, leads, lengths[first_one], load)
-
-
-def _open_wfdb(header: Path, wanted: int | Sequence[str]) -> Record:
-    if not header.exists():
-        raise FileNotFoundError(header)
-    wfdb = import_wfdb()
-    # Absolute, since wfdb takes some names that are not for addresses in a cloud.
-    name = str(header.absolute().with_suffix(""))
-    try:
-        facts = wfdb.rdheader(name)
-        if facts.sig_len is None and facts.n_sig:  # a header may leave it out; the signal files tell
-            facts.sig_len = wfdb.rdrecord(name, channels=[0]).sig_len
-        if hasattr(facts, "seg_name"):  # several segments, whose leads and units stand in headers of their own
-            whole = wfdb.rdrecord(name, sampfrom=0, sampto=1)
-            facts.sig_name, facts.units = whole.sig_name, whole.units
-        rate, samples = float(facts.fs), int(facts.sig_len or 0)
-        names = [str(lead) for lead in facts.sig_name or []]
-        units = [str(unit) for unit in facts.units or []]
-    except Exception as error:  # a damaged file can be wrong in any way
-        raise _unreadable(error) from error
-    chosen = _choose(names, wanted)
-    leads = [names[index] for index in chosen]
-    scales = _scales(leads, [units[index] for index in chosen])
-
-    def load(first: int, last: int) -> Real:
-        try:
-            signal = wfdb.rdrecord(name, sampfrom=first, sampto=last, channels=chosen).p_signal
-        except Exception as error:
-            raise _unreadable(error) from error
-        if signal is None or signal.shape != (last - first, len(chosen)):
-            raise DataError("has signal files that are cut short; copy them again")
-        return np.asarray(signal.T * scales, dtype=np.float64)
-
-    return Record(rate, leads, samples, load)
-
-
-def import_wfdb() -> Any:
-    """The ``wfdb`` package, imported without its own warnings."""
-    with warnings.catch_warnings():
-        # wfdb 4.3 calls pandas in a way that pandas 3.1 deprecates, each time it is imported.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import wfdb
-    return wfdb
-
-
-def _unreadable(error: Exception) -> DataError:
-    """What to say of a WFDB record that cannot be read: wfdb raises errors of many kinds."""
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return DataError(f"names the file {Path(error.filename).name!r}, which is not beside it; copy it there")
-    return DataError(f"is damaged, cut short or no WFDB record ({_first_line(error)})")
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

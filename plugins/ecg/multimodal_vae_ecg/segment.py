@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from multimodal_vae import DataError
 from multimodal_vae_ecg.filters import SURROUND, ratio_of_rates, remove_wander, resample
-from multimodal_vae_ecg.records import Record
+from multimodal_vae_ecg.leads import is_clock
+from multimodal_vae_ecg.recording import Record
 
 Real = NDArray[np.float64]
 
@@ -100,9 +101,12 @@ def cut(record: Record, start: float, stop: float, rate: float, length: int, hig
     if len(inside):
         lead = record.leads[int(np.argmax(~np.isfinite(signal[:, inside[0] - begin])))]
         raise DataError(
-            f"has {len(inside)} sample{'s that are' if len(inside) > 1 else ' that is'} no number, the first in lead "
-            f"{lead!r} at {inside[0] / record.rate:.6g} s; choose another stretch or leave it out"
+            f"has a gap of {len(inside)} sample{'s' * (len(inside) > 1)} (NaN, or a code such as -32768), the first in "
+            f"lead {lead!r} at {inside[0] / record.rate:.6g} s; choose another stretch or leave it out"
         )
+    for lead, values in zip(record.leads, signal[:, first - begin : end - begin], strict=True):
+        if is_clock(values):
+            raise DataError(f"has a lead {lead!r} that rises evenly as an index or a clock does; set 'leads' to others")
     before, after = gaps[gaps < first], gaps[gaps >= end]
     lead_in = (first - max([begin, *(before + 1)])) // ratio.denominator * ratio.denominator
     stretch = signal[:, first - lead_in - begin : min([*after, record.samples]) - begin]

@@ -241,10 +241,10 @@ def test_leads_are_stacked_by_name_and_do_not_cross():
     [
         ({"leads": 0}, "'leads'"),
         ({"leads": []}, "'leads'"),
-        ({"leads": ["II", "ii"]}, "leads names one twice"),
+        ({"leads": ["II", "ii"]}, "'leads' names one lead twice"),
         ({"rate": 0}, "'rate'"),
         ({"rate": float("inf")}, "'rate'"),
-        ({"rate": 0.5, "seconds": 10}, "5 samples, and an ECG has at least 8"),
+        ({"rate": 0.5, "seconds": 10}, "5 samples, fewer than 8"),
         ({"highpass": 60}, "must be below half the rate"),
         ({"qrs": -1}, "'qrs'"),
         ({"gain": 1}, "'gain'"),

@@ -1,0 +1,175 @@
+"""Leads of a recording: which are wanted, what their unit is, and where they have gaps."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multimodal_vae import DataError
+
+Real = NDArray[np.float64]
+Float = TypeVar("Float", np.float32, np.float64)
+
+MILLIVOLTS = {
+    **dict.fromkeys(("v", "volt", "volts"), 1e3),
+    **dict.fromkeys(("mv", "millivolt", "millivolts"), 1.0),
+    **dict.fromkeys(("uv", "\N{MICRO SIGN}v", "\N{GREEK SMALL LETTER MU}v", "mcv", "microvolt", "microvolts"), 1e-3),
+    **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6),
+}
+"""Millivolts per unit, by the unit's name in lower case."""
+
+NO_UNIT = "no unit in the file, taken as mV"
+"""Note on a sample whose file does not state a unit."""
+
+CODES = (999, 9999, 99999, 999999, 2**15 - 1, 2**15, 2**16 - 1, 2**23 - 1, 2**23, 2**31 - 1, 2**31)
+"""Magnitudes of numbers that recorders write where a sample is missing."""
+
+_UNIT_AFTER_NAME = re.compile(
+    rf"(?:(.*?)[\s_/,:|.-]+)?({'|'.join(sorted(set(MILLIVOLTS) - {'v'}, key=len, reverse=True))})", re.IGNORECASE
+)
+_UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[{<]([^()\[\]{}<>]*)[)\]}>]\s*")
+
+_LABELED_ECG = re.compile(r"(?<![a-z])e[ck]g")
+_LEAD = re.compile(
+    r"[+-]?(m?l?|d)i{1,3}|(m?l|d)[123]|[+-]?m?av[rlf]|m?v\d{0,2}r?|v[xyz]|(mod\.?)?v\d(v\d)?|(mcl|mv|c[bcmrs]|ma)\d|es|as|ai"
+)
+_NUMBERED = re.compile(r"(lead|ch|chan|channel|signal|sig|col|column)\d*|\d+")
+
+
+def name_and_unit(text: str) -> tuple[str, str | None]:
+    """Split a column's name from its unit, which is in brackets or, except for V, at the end.
+
+    Example:
+        >>> [name_and_unit(text) for text in ("II (uV)", "II [V]", "aVR_mV", "V")]
+        [('II', 'uV'), ('II', 'V'), ('aVR', 'mV'), ('V', None)]
+    """
+    text = text.strip()
+    if match := _UNIT_IN_BRACKETS.fullmatch(text) or _UNIT_AFTER_NAME.fullmatch(text):
+        return (match[1] or "").strip() or "lead", match[2].strip() or None
+    return text, None
+
+
+def in_millivolts(leads: Sequence[str], units: Sequence[str | None]) -> Real:
+    """Return the millivolts per unit of each lead, (leads, 1); a missing unit means mV.
+
+    Raises:
+        DataError: if a unit is not one of voltage.
+    """
+    for lead, unit in zip(leads, units, strict=True):
+        if unit is not None and unit.strip().lower() not in MILLIVOLTS:
+            raise DataError(f"has lead {lead!r} in the unit {unit!r}; convert it to mV, or set 'leads' to other leads")
+    return np.array([[1.0 if unit is None else MILLIVOLTS[unit.strip().lower()]] for unit in units])
+
+
+def plain_name(lead: str) -> str:
+    """Return a lead's name in lower case, without blanks and without "ECG", "EKG" or "lead" before it."""
+    return re.sub(r"^(ecg|ekg|lead)(?=.)|[\s_-]", "", lead.strip().lower())
+
+
+def choose_leads(leads: Sequence[str], wanted: int | Sequence[str]) -> list[int]:
+    """Return the indices of the wanted leads.
+
+    A number of leads takes the first ones whose names are those of ECG leads, or, if there are none, the first ones
+    with numbers for names. Other signals are taken by name only.
+
+    Args:
+        leads: names of all signals of the file.
+        wanted: names, or a number.
+
+    Raises:
+        DataError: if there are not enough leads, or a name is missing or ambiguous.
+    """
+    listed = ", ".join(leads) or "none"
+    names = [plain_name(lead) for lead in leads]
+    if isinstance(wanted, int):
+        ecg = [index for index, lead in enumerate(leads) if is_ecg(lead)]
+        numbered = [index for index, lead in enumerate(leads) if _NUMBERED.fullmatch(re.sub(r"\W|_", "", lead.lower()))]
+        choice = ecg or numbered
+        if leads and not choice:
+            raise DataError(f"has no signal named as an ECG lead, only {listed}; set 'leads' to the names to read")
+        if wanted > len(choice):
+            count = f"{len(choice)} lead{'s' * (len(choice) != 1)} ({', '.join(leads[i] for i in choice) or 'none'})"
+            raise DataError(f"has {count}, and {wanted} are wanted")
+        return choice[:wanted]
+    for lead in wanted:
+        if names.count(plain_name(lead)) != 1:
+            fault = "several leads" if plain_name(lead) in names else "no lead"
+            raise DataError(f"has {fault} {lead!r} among {listed}; rename one, or set 'leads' to other names")
+    return [names.index(plain_name(lead)) for lead in wanted]
+
+
+def is_ecg(lead: str) -> bool:
+    """Return whether a signal's name contains "ECG" or "EKG", or is the name of a lead.
+
+    Example:
+        >>> [is_ecg(name) for name in ("MLII", "EEG EKG1-REF", "V5", "EEG C3-A2", "PLETH")]
+        [True, True, True, False, False]
+    """
+    return bool(_LABELED_ECG.search(lead.lower()) or _LEAD.fullmatch(plain_name(lead)))
+
+
+ORDER = "leads by their order in the file: "
+"""Start of the note on a sample whose leads were taken by number."""
+
+
+def order_note(leads: Sequence[str]) -> str:
+    """Return the note on leads that were taken by number."""
+    return ORDER + ", ".join(leads)
+
+
+def check_order(notes: Mapping[str, int]) -> None:
+    """Refuse files whose first leads have different names.
+
+    Args:
+        notes: counts of the notes on all samples.
+
+    Raises:
+        DataError: if :func:`order_note` differs between samples.
+    """
+    orders: dict[str, tuple[str, int]] = {}
+    for note, count in notes.items():
+        if note.startswith(ORDER):
+            leads = note.removeprefix(ORDER)
+            key = ",".join(plain_name(lead) for lead in leads.split(", "))
+            orders[key] = (leads, count + orders.get(key, ("", 0))[1])
+    if len(orders) > 1:
+        listed = "; ".join(f"{leads} ({count} samples)" for leads, count in list(orders.values())[:3])
+        more = f"; and {len(orders) - 3} more" if len(orders) > 3 else ""
+        raise DataError(f"the first leads differ between files: {listed}{more}; set 'leads' to names")
+
+
+def gaps_as_nan(signal: NDArray[Float], codes: Sequence[float] = ()) -> NDArray[Float]:
+    """Replace the codes that stand for missing samples by NaN.
+
+    A value is such a code if its magnitude is one of :data:`CODES` and the signal jumps to it and back, by more than
+    between any two other samples; a single such value must jump by twice as much.
+
+    Args:
+        signal: (leads, samples), in the file's own unit.
+        codes: further values that may stand for missing samples.
+    """
+    coded = np.isin(np.abs(signal), CODES) | np.isin(signal, codes)
+    if not coded.any():
+        return signal
+    signal = signal.copy()
+    for row, mask in zip(signal, coded, strict=True):
+        edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+        first, last = edges[::2], edges[1::2]  # of each run; the last is exclusive
+        padded = np.concatenate([[np.nan], row, [np.nan]])
+        jumps = np.fmin(np.abs(padded[first] - row[first]), np.abs(padded[last + 1] - row[last - 1]))
+        steps = np.abs(np.diff(row))[~(mask[1:] | mask[:-1])]
+        largest = np.fmax.reduce(steps, initial=0.0)
+        missing = ~(jumps <= largest * np.where(last - first == 1, 2.0, 1.0))
+        for begin, end in zip(first[missing], last[missing], strict=True):
+            row[begin:end] = np.nan
+    return signal
+
+
+def is_clock(lead: Real) -> bool:
+    """Return whether a lead (samples,) rises evenly all along, as an index or a clock does and no ECG."""
+    rise = lead[-1] - lead[0]
+    if len(lead) < 3 or not rise > 0 or (np.diff(lead) < 0).any():
+        return False
+    return bool(np.abs(lead - np.linspace(lead[0], lead[-1], len(lead))).max() < 0.05 * rise)
