@@ -1,16 +1,19 @@
 """Files that are written atomically, and read with a check."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import pydantic
 import safetensors
@@ -23,20 +26,74 @@ from multimodal_vae.part import explain
 
 T = TypeVar("T")
 
+_OTHER_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_NO_WAIT = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY", "O_CLOEXEC"))
+"""Flags of opening a file, as far as the system has them: a pipe that took the place of the file is not waited for."""
+
+
+def open_regular(path: Path, limit: int | None = None) -> BinaryIO:
+    """Open a regular file to read its bytes; never wait for a pipe, nor touch a device.
+
+    Every file from outside is opened here, so that no place in a data set or run folder can stop a program.
+
+    Args:
+        path: the file, or a link to it.
+        limit: maximum size in bytes. Default: any size.
+
+    Raises:
+        OSError: if it is missing, is not a regular file, or is larger; ``strerror`` says so.
+    """
+    _require_regular(path, os.stat(path), limit)
+    file = open(os.open(path, os.O_RDONLY | _NO_WAIT), "rb")  # noqa: SIM115  (the caller closes it)
+    try:
+        _require_regular(path, os.fstat(file.fileno()), limit)  # it may have been replaced
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _require_regular(path: Path, facts: os.stat_result, limit: int | None) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        kind = _OTHER_KINDS.get(stat.S_IFMT(facts.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+    if limit is not None and facts.st_size > limit:
+        raise OSError(errno.EFBIG, f"it has {facts.st_size:,} bytes; at most {limit:,} are read", str(path))
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file of at most ``limit`` bytes; see :func:`open_regular`."""
+    with open_regular(path, limit) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit:,} bytes", str(path))
+    return content
+
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically: write a temporary file beside it, flush it to disk, and rename it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a file atomically: write a temporary file beside it, flush it to disk, and rename it.
+
+    A link in its place is replaced, not followed. The temporary file is new and has a random name, so that nobody can
+    put a link there before.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with open(beside, "wb") as file:
+        with open(beside, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
         with suppress(OSError):
             beside.unlink()
-        raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def append_line(path: Path, line: str) -> None:
