@@ -117,9 +117,9 @@ def cross_validated_log_likelihood(
 ) -> Tensor:
     """Return the log density of each fold under kernels on the others, summed, in nats: (B,), one per bandwidth.
 
-    Of at most 4096 latents, it is exact. scikit-learn's ``KernelDensity`` agrees with ``leaf_size=N``; with its default leaf size it is
-    far off in many dimensions. Distances are computed once for all bandwidths, in blocks of rows. With more than 4096
-    latents, evenly spaced ones are held out, so that time grows with N instead of its square; their sum is scaled.
+    Exact for up to 4096 latents; of more, evenly spaced ones are held out and their sum is scaled, so that time grows
+    with N instead of its square. scikit-learn's ``KernelDensity`` agrees with ``leaf_size=N``; with its default leaf
+    size it is far off in many dimensions. Distances are computed once for all bandwidths, in blocks of rows.
 
     Args:
         latents: (N, D).
