@@ -4,7 +4,6 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from multimodal_vae.errors import RunError, one_line
 from multimodal_vae.files import read_json, require_vacant, write_bytes, write_json, write_tensors
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
+from multimodal_vae.toml import TOMLError, parse_toml, read_toml
 
 Parts = Mapping[SplitName, MultimodalDataset | None]
 """Training, validation and test samples, by name of the split."""
@@ -125,10 +125,10 @@ class RunFolder:
 
     def _require_same_configuration(self, configuration: Configuration) -> None:
         try:
-            before = tomllib.loads((self.path / "config.toml").read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            before = read_toml(self.path / "config.toml")
+        except (OSError, TOMLError) as error:
             raise RunError(f"{self.path / 'config.toml'} is damaged: {one_line(error)}") from error
-        now = tomllib.loads(configuration.to_toml())
+        now = parse_toml(configuration.to_toml())
         for table in (before, now):  # keys that do not affect the result
             for key in ("cache", "workers"):
                 table.get("data", {}).pop(key, None)
