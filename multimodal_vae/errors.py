@@ -45,6 +45,18 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def listing(names: Iterable[str], most: int = 20) -> str:
+    """Return names from a file as part of a message: the first ones, shortened, and the number of the others.
+
+    Example:
+        >>> listing(["I", "II", "III", "aVR"], most=2)
+        'I, II and 2 more'
+    """
+    names = list(names)
+    shown = ", ".join((name if len(name) <= 40 else f"{name[:40]}...") or "''" for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown word: the nearest known word and all of them.
 
