@@ -86,7 +86,8 @@ def _rows(path: Path, lines: Iterator[str], columns: Sequence[str]) -> list[Row]
     separator, skipped, opening = _separator(lines)
     reader = csv.reader(chain(opening, lines), delimiter=separator, strict=True)
     header = _header(path, next((row for row in reader if any(map(str.strip, row))), []), columns)
-    metadata_columns = [column for column in header if column not in {*RESERVED, *columns}]
+    known = {*RESERVED, *columns}
+    others = [column for column in header if column not in known]
     rows: list[Row] = []
     line_of: dict[str, int] = {}
     for row in reader:
@@ -109,7 +110,7 @@ def _rows(path: Path, lines: Iterator[str], columns: Sequence[str]) -> list[Row]
                 f"{path}, line {line}: sample {sample_id!r} has no modality; fill a cell, or remove the line"
             )
         line_of[sample_id] = line
-        metadata = {column: record[column] for column in metadata_columns}
+        metadata = {column: record[column] for column in others}
         rows.append(Row(line, sample_id, record.get("patient_id", ""), record["label"], split, modalities, metadata))
     if not rows:
         raise DataError(f"{path} has a header but no samples")
