@@ -18,6 +18,7 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SplitName
 from multimodal_vae.errors import RunError, one_line
 from multimodal_vae.files import read_json, require_vacant, write_bytes, write_json, write_tensors
+from multimodal_vae.locks import LOCK
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 
@@ -79,10 +80,11 @@ class RunFolder:
             if folder.status["state"] != "done":
                 # Temporary files of a killed process, and densities of intermediate weights.
                 for stale in [*path.glob(".*"), *path.glob("samplers/*")]:
-                    stale.unlink()
+                    if stale.name != LOCK:
+                        stale.unlink()
             return folder
         if not (path / "config.toml").exists():  # otherwise a process was killed while creating the folder
-            require_vacant(path)
+            require_vacant(path, LOCK)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

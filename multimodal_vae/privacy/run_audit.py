@@ -13,6 +13,7 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import write_json
+from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
@@ -41,30 +42,31 @@ def audit_run(
         The audit and the path of the file.
 
     Raises:
-        RunError: if no samples are left for the holdout.
+        RunError: if no samples are left for the holdout, or another process writes the run.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
-    model, splits = run.model, run.splits
-    fit_on = fit_on or run.configuration.density.fit_on
-    synthesizer = run.synthesizer(sampler, fit_on)
-    train = _records(model, [splits["train"]])
-    counts = {model.classes[label]: count for label, count in train.samples.counts().items()}
-    result = audit(
-        train,
-        None if fit_on == "train" else _records(model, [splits[fit_on]]),
-        _records(model, _holdout(run, fit_on, holdout)),
-        _generated(synthesizer, counts, seed),
-        seed=seed,
-    )
-    settings = {
-        "version": VERSION,
-        "sampler": synthesizer.sampler.configuration,
-        "fit_on": fit_on,
-        "holdout": str(holdout) if holdout else "run",
-        "seed": seed,
-    }
-    write_json(run.path / FILE, {**settings, **result.to_dict()})
-    return result, run.path / FILE
+    with locked(run.path):
+        model, splits = run.model, run.splits
+        fit_on = fit_on or run.configuration.density.fit_on
+        synthesizer = run.synthesizer(sampler, fit_on)
+        train = _records(model, [splits["train"]])
+        counts = {model.classes[label]: count for label, count in train.samples.counts().items()}
+        result = audit(
+            train,
+            None if fit_on == "train" else _records(model, [splits[fit_on]]),
+            _records(model, _holdout(run, fit_on, holdout)),
+            _generated(synthesizer, counts, seed),
+            seed=seed,
+        )
+        settings = {
+            "version": VERSION,
+            "sampler": synthesizer.sampler.configuration,
+            "fit_on": fit_on,
+            "holdout": str(holdout) if holdout else "run",
+            "seed": seed,
+        }
+        write_json(run.path / FILE, {**settings, **result.to_dict()})
+        return result, run.path / FILE
 
 
 def print_audit(result: Audit) -> None:

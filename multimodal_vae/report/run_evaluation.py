@@ -22,6 +22,7 @@ from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import digest, file_sha256, write_bytes
+from multimodal_vae.locks import locked
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
@@ -63,11 +64,12 @@ def write_evaluation(
     Returns:
         The paths of both files.
     """
-    privacy = read_privacy(run.path)  # first, since measuring takes long
-    metrics, evidence = measure(run, by, count, split, judges, seed)
-    content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
-    write_bytes(run.path / records.FILE, content + b"\n")
-    write_bytes(run.path / REPORT, report_page(run, metrics, evidence, privacy).encode())
+    with locked(run.path):
+        privacy = read_privacy(run.path)  # first, since measuring takes long
+        metrics, evidence = measure(run, by, count, split, judges, seed)
+        content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
+        write_bytes(run.path / records.FILE, content + b"\n")
+        write_bytes(run.path / REPORT, report_page(run, metrics, evidence, privacy).encode())
     return run.path / records.FILE, run.path / REPORT
 
 
@@ -75,10 +77,11 @@ def write_card(run: Run) -> Path:
     """Write ``card.md`` into a run's folder from its ``metrics.json``, and return its path.
 
     Raises:
-        RunError: if the run is not evaluated.
+        RunError: if the run is not evaluated, or another process writes it.
     """
     path = run.path / card.FILE
-    write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
+    with locked(run.path):
+        write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
 
@@ -202,13 +205,14 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
     They are trained on the run's training samples with its augmentation and a fixed seed.
 
     Raises:
-        RunError: if a judge in the folder has other modalities or classes.
+        RunError: if a judge in the folder has other modalities or classes, or if one is missing while another process
+            writes the folder.
     """
     names = list(run.model.modalities)
     judges = []
     for index, modalities in enumerate([names, *([name] for name in names if len(names) > 1)]):
         path = folder / (f"judge-{index}.safetensors" if index else "judge.safetensors")
-        if path.is_file():
+        if Judge.is_saved(path):
             judge = Judge.load(path)
             if judge.classes != run.model.classes or judge.modalities != modalities:
                 raise RunError(
@@ -216,10 +220,10 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
                     "another folder with --judges"
                 )
         else:
-            folder.mkdir(parents=True, exist_ok=True)
             augment = {name: part.augment for name, part in run.model.modalities.items()}
-            judge = train_judge(training, run.model.classes, modalities, augment)
-            judge.save(path)
+            with locked(folder):
+                judge = train_judge(training, run.model.classes, modalities, augment)
+                judge.save(path)
         judges.append(judge)
     return judges
 
