@@ -21,7 +21,7 @@ from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import digest, file_sha256, write_bytes
+from multimodal_vae.files import digest, file_sha256, inside, remove_leftovers, write_bytes
 from multimodal_vae.locks import locked
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
@@ -65,12 +65,15 @@ def write_evaluation(
         The paths of both files.
     """
     with locked(run.path):
+        files = inside(run.path, records.FILE), inside(run.path, REPORT)
+        for path in files:
+            remove_leftovers(run.path, path.name)
         privacy = read_privacy(run.path)  # first, since measuring takes long
         metrics, evidence = measure(run, by, count, split, judges, seed)
         content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
-        write_bytes(run.path / records.FILE, content + b"\n")
-        write_bytes(run.path / REPORT, report_page(run, metrics, evidence, privacy).encode())
-    return run.path / records.FILE, run.path / REPORT
+        write_bytes(files[0], content + b"\n")
+        write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
+        return files
 
 
 def write_card(run: Run) -> Path:
@@ -79,8 +82,9 @@ def write_card(run: Run) -> Path:
     Raises:
         RunError: if the run is not evaluated, or another process writes it.
     """
-    path = run.path / card.FILE
+    path = inside(run.path, card.FILE)
     with locked(run.path):
+        remove_leftovers(run.path, card.FILE)
         write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
@@ -119,7 +123,7 @@ def measure(
     labels = sorted({*data.labels.tolist()})
     held_out, training = labeled_samples(data), labeled_samples(train)
     groups = {column: subgroups(data, column) for column in by}
-    loaded = load_judges(judges or run.path / "judges", run, training)
+    loaded = load_judges(judges or inside(run.path, "judges"), run, training)
     synthesizer = run.synthesizer()
     by_class = [synthesizer.sample(classes[label], count, seed) for label in labels]
     generated = LabeledSamples(
@@ -211,7 +215,8 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
     names = list(run.model.modalities)
     judges = []
     for index, modalities in enumerate([names, *([name] for name in names if len(names) > 1)]):
-        path = folder / (f"judge-{index}.safetensors" if index else "judge.safetensors")
+        path = inside(folder, f"judge-{index}.safetensors" if index else "judge.safetensors")
+        inside(folder, path.with_suffix(".json").name)
         if Judge.is_saved(path):
             judge = Judge.load(path)
             if judge.classes != run.model.classes or judge.modalities != modalities:
@@ -222,6 +227,8 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
         else:
             augment = {name: part.augment for name, part in run.model.modalities.items()}
             with locked(folder):
+                for suffix in (path.suffix, ".json"):
+                    remove_leftovers(folder, path.with_suffix(suffix).name)
                 judge = train_judge(training, run.model.classes, modalities, augment)
                 judge.save(path)
         judges.append(judge)
@@ -288,7 +295,7 @@ def _run_record(run: Run) -> RunRecord:
         state=run.status["state"],
         epochs_done=run.status["epochs_done"],
         epochs=run.status["epochs"],
-        weights_sha256=file_sha256(run.path / "model.safetensors"),
+        weights_sha256=file_sha256(inside(run.path, "model.safetensors")),
         trained_on=run.environment["date"],
         distributions=run.environment["distributions"],
         parts=[dict(part) for part in run.environment["parts"]],

@@ -3,11 +3,13 @@
 import json
 import warnings
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, NotRequired, Self
 
+import pydantic
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from typing_extensions import TypedDict
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import (
@@ -20,6 +22,7 @@ from multimodal_vae.errors import (
 )
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.scopes import seeded
@@ -193,16 +196,11 @@ class Synthesizer:
         Raises:
             RunError: if the file is damaged, or belongs to a model with other classes.
         """
-        tensors, metadata = read_tensors(path)
-        try:
-            facts = json.loads(metadata["synthesizer"])
-            sampler, fitted_on, parts = facts["sampler"], dict(facts["fitted_on"]), list(facts["parts"])
-            failures = dict(facts.get("failures", {}))
-        except (KeyError, ValueError, TypeError) as error:
-            raise RunError(f"{path} does not contain densities of a synthesizer") from error
+        tensors, facts = _read(path)
+        sampler, fitted_on, failures = facts["sampler"], facts["fitted_on"], facts.get("failures", {})
         if list(fitted_on) != [name for name in vae.classes if name not in failures]:
             raise RunError(f"{path} has densities of the classes {list(fitted_on)}, but the model has {vae.classes}")
-        require(parts, f"the density in {path}")
+        require(facts["parts"], f"the density in {path}")
         synthesizer = cls(vae, sampler)
         synthesizer.fitted_on, synthesizer.failures = fitted_on, failures
         for index, name in enumerate(fitted_on):
@@ -210,3 +208,30 @@ class Synthesizer:
             state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
             synthesizer.densities[name] = DensitySampler.of(sampler).restore(state)
         return synthesizer
+
+
+class _Facts(TypedDict):
+    sampler: dict[str, Any]
+    parts: list[Any]
+    fitted_on: dict[str, Annotated[int, pydantic.Field(gt=0, lt=2**53)]]
+    failures: NotRequired[dict[str, str]]
+
+
+_FACTS = pydantic.TypeAdapter(_Facts)
+
+
+def sampler_in(path: Path) -> str:
+    """Return the name of the sampler whose densities a file holds.
+
+    Raises:
+        RunError: if it does not hold densities.
+    """
+    return str(_read(path)[1]["sampler"].get("name"))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], _Facts]:
+    tensors, metadata = read_tensors(path)
+    try:
+        return tensors, _FACTS.validate_json(metadata.get("synthesizer", ""))
+    except pydantic.ValidationError as error:
+        raise RunError(f"{path} does not contain densities of a synthesizer: {explain(error)}") from error
