@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from multimodal_vae.loggers.jsonl import read_line
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.report.records import Evidence
 
@@ -165,14 +165,12 @@ def read_log(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     log: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for text in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
+            line = read_line(text)
+        except ValueError:
             continue
         for key, value in line.items():
             part, dot, term = key.partition(".")
-            if dot and isinstance(value, int | float) and math.isfinite(value):
+            if dot and "epoch" in line and math.isfinite(value):
                 log.setdefault(term, {}).setdefault(part, []).append((line["epoch"], value))
     return log
 

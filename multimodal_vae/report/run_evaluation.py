@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydantic
@@ -26,6 +26,7 @@ from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
 from multimodal_vae.report.records import (
+    ConfigurationTable,
     EvaluatedRecord,
     Evidence,
     Metrics,
@@ -287,8 +288,8 @@ def _run_record(run: Run) -> RunRecord:
         weights_sha256=file_sha256(run.path / "model.safetensors"),
         trained_on=run.environment["date"],
         distributions=run.environment["distributions"],
-        parts=[dict(part) for part in run.environment["parts"]],
-        configuration=without_paths(plain(dict(run.configuration))),
+        parts=run.environment["parts"],
+        configuration=cast(ConfigurationTable, without_paths(plain(dict(run.configuration)))),
     )
 
 
