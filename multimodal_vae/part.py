@@ -252,6 +252,8 @@ def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, str | bytes):
+        value = value[:80]  # it may be a whole file
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -1,4 +1,6 @@
+import os
 import pickle
+import socket
 
 import pytest
 import torch
@@ -6,7 +8,9 @@ import torch
 import multimodal_vae as mv
 from multimodal_vae.files import (
     new_folder,
+    open_regular,
     read_json,
+    read_regular,
     read_tensors,
     require_vacant,
     write_bytes,
@@ -133,3 +137,59 @@ def test_a_taken_place_is_refused(tmp_path):
     for taken in (tmp_path, tmp_path / "x"):
         with pytest.raises(mv.RunError, match="already exists"):
             require_vacant(taken)
+
+
+def test_a_regular_file_is_read_also_through_a_link(tmp_path):
+    (tmp_path / "x").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("x")
+    for name in ("x", "link"):
+        with open_regular(tmp_path / name) as file:
+            assert file.read() == b"content"
+        assert read_regular(tmp_path / name, 7) == b"content"
+
+
+def test_a_place_without_a_regular_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to a pipe").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        for name, words in (
+            ("pipe", "it is a pipe, not a file"),
+            ("to a pipe", "it is a pipe, not a file"),
+            ("folder", "it is a folder, not a file"),
+            ("device", "it is a device, not a file"),
+            ("socket", "it is a socket, not a file"),
+            ("dangling", "No such file"),
+            ("none", "No such file"),
+        ):
+            with pytest.raises(OSError, match=words):
+                open_regular(tmp_path / name)
+
+
+def test_a_file_above_the_limit_is_refused_unread(tmp_path):
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(2**40)  # takes no disk space
+    with pytest.raises(OSError, match=r"1,099,511,627,776 bytes; at most 10 are read"):
+        read_regular(tmp_path / "sparse", 10)
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "outside").write_bytes(b"kept")
+    (tmp_path / "x").symlink_to("outside")
+    write_bytes(tmp_path / "x", b"new")
+    assert (tmp_path / "outside").read_bytes() == b"kept"
+    assert not (tmp_path / "x").is_symlink()
+    assert (tmp_path / "x").read_bytes() == b"new"
+
+
+def test_the_name_of_a_temporary_file_cannot_be_guessed(tmp_path, monkeypatch):
+    names = []
+    monkeypatch.setattr(os, "replace", lambda source, _: names.append(os.path.basename(source)))
+    for _ in range(2):
+        write_bytes(tmp_path / "x", b"")
+    assert len({*names}) == 2
+    assert all(name.startswith(".x.") and len(name) == 3 + 16 for name in names)
+    assert not list(tmp_path.iterdir())

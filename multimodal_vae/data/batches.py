@@ -1,5 +1,6 @@
 """Class-balanced batches."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -82,9 +83,10 @@ class BalancedBatches:
         self._waiting = [state[f"waiting.{index}"] for index in range(len(self.rows))]
 
     def _next(self, index: int) -> Tensor:
-        rows = self.rows[index]
-        while len(self._waiting[index]) < self.counts[index]:
-            shuffled = rows[torch.randperm(len(rows), generator=self.generator)]
-            self._waiting[index] = torch.cat([self._waiting[index], shuffled])
-        batch, self._waiting[index] = self._waiting[index].tensor_split([self.counts[index]])
+        rows, waiting = self.rows[index], self._waiting[index]
+        passes = math.ceil((self.counts[index] - len(waiting)) / len(rows))
+        if passes > 0:
+            shuffled = (rows[torch.randperm(len(rows), generator=self.generator)] for _ in range(passes))
+            waiting = torch.cat([waiting, *shuffled])
+        batch, self._waiting[index] = waiting.tensor_split([self.counts[index]])
         return batch

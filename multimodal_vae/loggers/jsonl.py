@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
+from typing_extensions import TypedDict
 
 from multimodal_vae.errors import RunError
-from multimodal_vae.files import append_line, write_bytes
+from multimodal_vae.files import append_line, inside, read_regular, write_bytes
 from multimodal_vae.loggers.base import Logger
 from multimodal_vae.part import explain
 
+LONGEST_LOG = 2**28
+"""Maximum size of a log in bytes: some hundred thousand epochs."""
+
 _MACHINE = "machine."
 _FILES = ("log.jsonl", "timing.jsonl")
-_LINE = pydantic.TypeAdapter(dict[str, float])
 
 
 class JSONLines(Logger):
@@ -31,14 +34,14 @@ class JSONLines(Logger):
         """Remove the lines of later steps, and a last line that is incomplete.
 
         Raises:
-            RunError: naming the first damaged line.
+            RunError: if a file is damaged, or cannot be read or written.
         """
+        if self._folder is None:
+            return
         for name in _FILES:
-            path = self._folder / name if self._folder else None
-            if path is not None and path.exists():
-                lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-                steps = [_step(path, number, line) for number, line in enumerate(lines, 1)]
-                write_bytes(path, b"".join(line for line, of in zip(lines, steps, strict=True) if of <= step))
+            path = inside(self._folder, name)
+            if path.exists():
+                write_bytes(path, b"".join(_lines_until(step, path)))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line to each file.
@@ -51,21 +54,27 @@ class JSONLines(Logger):
         metrics = {"step": step} | {key: value for key, value in values.items() if not key.startswith(_MACHINE)}
         machine = {"step": step} | {key: value for key, value in values.items() if key.startswith(_MACHINE)}
         for name, line in zip(_FILES, (metrics, machine), strict=True):
-            append_line(self._folder / name, json.dumps(line))
+            append_line(inside(self._folder, name), json.dumps(line))
 
 
-def read_line(line: str | bytes) -> dict[str, float]:
-    """Return the numbers in a line of a log.
-
-    Raises:
-        ValueError: if it is damaged.
-    """
-    return _LINE.validate_json(line)
+class _Entry(TypedDict):
+    step: int
 
 
-def _step(path: Path, number: int, line: bytes) -> float:
+_ENTRY = pydantic.TypeAdapter(_Entry)
+
+
+def _lines_until(step: int, path: Path) -> list[bytes]:
+    """Return the complete lines of a log up to a step."""
+    number = 0
     try:
-        return read_line(line)["step"]
-    except (KeyError, pydantic.ValidationError) as error:
-        said = explain(error) if isinstance(error, pydantic.ValidationError) else "it has no 'step'"
-        raise RunError(f"{path}, line {number} is damaged: {said}; restore the file, or remove the line") from error
+        lines = read_regular(path, LONGEST_LOG).splitlines(keepends=True)
+        kept = []
+        for number, line in enumerate(lines, 1):  # noqa: B007  (the number is for the error)
+            if line.endswith(b"\n") and _ENTRY.validate_json(line)["step"] <= step:
+                kept.append(line)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except pydantic.ValidationError as error:
+        raise RunError(f"{path}, line {number} is damaged: {explain(error)}; remove the line") from error
+    return kept

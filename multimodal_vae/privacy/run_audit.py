@@ -12,7 +12,7 @@ from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import write_json
+from multimodal_vae.files import inside, write_json
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
@@ -63,8 +63,9 @@ def audit_run(
         "holdout": str(holdout) if holdout else "run",
         "seed": seed,
     }
-    write_json(run.path / FILE, {**settings, **result.to_dict()})
-    return result, run.path / FILE
+    path = inside(run.path, FILE)
+    write_json(path, {**settings, **result.to_dict()})
+    return result, path
 
 
 def print_audit(result: Audit) -> None:

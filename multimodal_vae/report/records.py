@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import read_json
+from multimodal_vae.files import inside, read_json
 from multimodal_vae.privacy import result as privacy
 from multimodal_vae.provenance import PartRecord
 
@@ -158,8 +158,8 @@ def read_metrics(folder: Path) -> Metrics:
     Raises:
         RunError: if it is missing, damaged or of another version.
     """
-    path = folder / FILE
-    if not path.is_file():
+    path = inside(folder, FILE)
+    if not path.exists():
         raise RunError(f"{folder} has no {FILE}; write it with: mmvae evaluate {folder}")
     return _read(path, Metrics, VERSION, "evaluate")
 
@@ -170,8 +170,8 @@ def read_privacy(folder: Path) -> Privacy | None:
     Raises:
         RunError: if it is damaged or of another version.
     """
-    path = folder / privacy.FILE
-    return _read(path, Privacy, privacy.VERSION, "audit") if path.is_file() else None
+    path = inside(folder, privacy.FILE)
+    return _read(path, Privacy, privacy.VERSION, "audit") if path.exists() else None
 
 
 def _read(path: Path, schema: type[T], version: int, command: str) -> T:

@@ -21,7 +21,7 @@ from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import digest, file_sha256, write_bytes
+from multimodal_vae.files import digest, file_sha256, inside, make_folder, write_bytes
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
@@ -67,9 +67,10 @@ def write_evaluation(
     privacy = read_privacy(run.path)  # first, since measuring takes long
     metrics, evidence = measure(run, by, count, split, judges, seed)
     content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
-    write_bytes(run.path / records.FILE, content + b"\n")
-    write_bytes(run.path / REPORT, report_page(run, metrics, evidence, privacy).encode())
-    return run.path / records.FILE, run.path / REPORT
+    files = inside(run.path, records.FILE), inside(run.path, REPORT)
+    write_bytes(files[0], content + b"\n")
+    write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
+    return files
 
 
 def write_card(run: Run) -> Path:
@@ -78,7 +79,7 @@ def write_card(run: Run) -> Path:
     Raises:
         RunError: if the run is not evaluated.
     """
-    path = run.path / card.FILE
+    path = inside(run.path, card.FILE)
     write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
@@ -117,7 +118,7 @@ def measure(
     labels = sorted({*data.labels.tolist()})
     held_out, training = labeled_samples(data), labeled_samples(train)
     groups = {column: subgroups(data, column) for column in by}
-    loaded = load_judges(judges or run.path / "judges", run, training)
+    loaded = load_judges(judges or inside(run.path, "judges"), run, training)
     synthesizer = run.synthesizer()
     by_class = [synthesizer.sample(classes[label], count, seed) for label in labels]
     generated = LabeledSamples(
@@ -208,8 +209,9 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
     names = list(run.model.modalities)
     judges = []
     for index, modalities in enumerate([names, *([name] for name in names if len(names) > 1)]):
-        path = folder / (f"judge-{index}.safetensors" if index else "judge.safetensors")
-        if path.is_file():
+        path = inside(folder, f"judge-{index}.safetensors" if index else "judge.safetensors")
+        inside(folder, path.with_suffix(".json").name)
+        if path.exists():
             judge = Judge.load(path)
             if judge.classes != run.model.classes or judge.modalities != modalities:
                 raise RunError(
@@ -217,7 +219,7 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
                     "another folder with --judges"
                 )
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             augment = {name: part.augment for name, part in run.model.modalities.items()}
             judge = train_judge(training, run.model.classes, modalities, augment)
             judge.save(path)
@@ -285,7 +287,7 @@ def _run_record(run: Run) -> RunRecord:
         state=run.status["state"],
         epochs_done=run.status["epochs_done"],
         epochs=run.status["epochs"],
-        weights_sha256=file_sha256(run.path / "model.safetensors"),
+        weights_sha256=file_sha256(inside(run.path, "model.safetensors")),
         trained_on=run.environment["date"],
         distributions=run.environment["distributions"],
         parts=run.environment["parts"],

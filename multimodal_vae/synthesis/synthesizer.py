@@ -5,11 +5,10 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NotRequired, Self
+from typing import Annotated, Any, NotRequired, Self
 
 import pydantic
 import torch
-from pydantic import NonNegativeInt
 from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import TypedDict
@@ -29,7 +28,7 @@ from multimodal_vae.errors import (
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import Encodable, MultimodalVAE
 from multimodal_vae.part import explain
-from multimodal_vae.provenance import PartRecord, records, require
+from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.drawing import draw
@@ -225,11 +224,7 @@ class Synthesizer:
         Raises:
             RunError: if the file is damaged, or belongs to a model with other classes or latents.
         """
-        tensors, metadata = read_tensors(path)
-        try:
-            facts = _FACTS.validate_json(metadata.get("synthesizer", ""))
-        except pydantic.ValidationError as error:
-            raise RunError(f"{path} does not contain densities of a synthesizer: {explain(error)}") from error
+        tensors, facts = _read(path)
         sampler, fitted_on, failures = facts["sampler"], facts["fitted_on"], facts.get("failures", {})
         if list(fitted_on) != [name for name in vae.classes if name not in failures]:
             raise RunError(f"{path} has densities of the classes {list(fitted_on)}, but the model has {vae.classes}")
@@ -263,14 +258,29 @@ class Synthesizer:
 
 
 class _Facts(TypedDict):
-    """What a file of densities says about them."""
-
     sampler: dict[str, Any]
-    parts: list[PartRecord]
-    fitted_on: dict[str, NonNegativeInt]
+    parts: list[Any]
+    fitted_on: dict[str, Annotated[int, pydantic.Field(ge=0, lt=2**53)]]
     failures: NotRequired[dict[str, str]]
 
 
 _FACTS = pydantic.TypeAdapter(_Facts)
 _MISFITS = (RuntimeError, LookupError, AttributeError, ValueError, TypeError, ArithmeticError)
 """What a density raises whose tensors do not fit together."""
+
+
+def sampler_in(path: Path) -> str:
+    """Return the name of the sampler whose densities a file holds.
+
+    Raises:
+        RunError: if it does not hold densities.
+    """
+    return str(_read(path)[1]["sampler"].get("name"))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], _Facts]:
+    tensors, metadata = read_tensors(path)
+    try:
+        return tensors, _FACTS.validate_json(metadata.get("synthesizer", ""))
+    except pydantic.ValidationError as error:
+        raise RunError(f"{path} does not contain densities of a synthesizer: {explain(error)}") from error

@@ -76,3 +76,18 @@ def test_torchs_own_random_state_is_left_alone():
 def test_a_class_without_samples_is_named():
     with pytest.raises(mv.DataError, match="class '1' has no training sample"):
         make([3, 0], 2)
+
+
+def test_one_batch_can_hold_each_member_of_a_class_many_times():
+    rows = make([100, 1], 250)[1].draw()
+    assert (rows == 100).sum() == 250
+    assert set(torch.bincount(rows[:250], minlength=100).tolist()) == {2, 3}
+
+
+def test_a_batch_of_a_large_class_copies_nothing_but_its_own_rows():
+    _, batches = make([10_000, 1], 4)
+    batches.draw()
+    place = batches._waiting[0].untyped_storage().data_ptr()
+    for _ in range(100):
+        batches.draw()
+    assert batches._waiting[0].untyped_storage().data_ptr() == place

@@ -173,3 +173,15 @@ def test_few_latents_are_enough(count, kernel, selection):
     points = latents(0, count, 16, torch.float32)
     density = mv.KDE(kernel=kernel, selection=selection).fit(points)()
     assert density.log_prob(points).isfinite().all()
+
+
+@pytest.mark.parametrize("kernel", ["plain", "variance_preserving"])
+def test_many_latents_are_scored_by_some_of_them(kernel, monkeypatch):
+    latents, grid = torch.randn(600, 2, generator=torch.Generator().manual_seed(0)), [0.05, 0.2, 0.4, 0.8]
+    whole = cross_validated_log_likelihood(latents, grid, 5, kernel)
+    monkeypatch.setattr("multimodal_vae.samplers.kde._PAIRS", 600 * 300)
+    scored = cross_validated_log_likelihood(latents, grid, 5, kernel)
+    assert scored.argmax() == whole.argmax()
+    assert not scored.equal(whole)
+    # Half of the latents: the standard error of their sum, doubled, is about 600 * 1.0 / sqrt(300) = 35 nats.
+    torch.testing.assert_close(scored[1:], whole[1:], rtol=0, atol=4 * 35)

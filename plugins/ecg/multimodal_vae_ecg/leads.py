@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
+from multimodal_vae.tables import CODES
 
 Real = NDArray[np.float64]
 Float = TypeVar("Float", np.float32, np.float64)
@@ -22,9 +23,6 @@ MILLIVOLTS = {
 
 NO_UNIT = "no unit in the file, taken as mV"
 """Note on a sample whose file does not state a unit."""
-
-CODES = (999, 9999, 99999, 999999, 2**15 - 1, 2**15, 2**16 - 1, 2**23 - 1, 2**23, 2**31 - 1, 2**31)
-"""Magnitudes of numbers that recorders write where a sample is missing."""
 
 _UNIT_AFTER_NAME = re.compile(
     rf"(?:(.*?)[\s_/,:|.-]+)?({'|'.join(sorted(set(MILLIVOLTS) - {'v'}, key=len, reverse=True))})", re.IGNORECASE
@@ -143,8 +141,8 @@ def check_order(notes: Mapping[str, int]) -> None:
 def gaps_as_nan(signal: NDArray[Float], codes: Sequence[float] = ()) -> NDArray[Float]:
     """Replace the codes that stand for missing samples by NaN.
 
-    A value is such a code if its magnitude is one of :data:`CODES` and the signal jumps to it and back, by more than
-    between any two other samples; a single such value must jump by twice as much.
+    A value is such a code if its magnitude is one of :data:`multimodal_vae.tables.CODES` and the signal jumps to it and
+    back, by more than between any two other samples; a single such value must jump by twice as much.
 
     Args:
         signal: (leads, samples), in the file's own unit.

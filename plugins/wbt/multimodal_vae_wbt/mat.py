@@ -1,15 +1,14 @@
-"""Reading MATLAB files that may be damaged.
+"""Reading of MATLAB files that may be damaged or hostile.
 
-scipy's reader of version 5 files trusts their types and flags: one wrong byte can end the whole process, without a
-message. A sweep needs little of the format, which is read here with every length checked. Source: "MAT-File Format",
-The MathWorks, R2019b, chapter 1.
+scipy's reader trusts types and sizes: one wrong byte can end the process without a message, and 200 bytes can fill the
+memory. A sweep needs only a part of the format, which this module reads with checked lengths. Source: "MAT-File
+Format", The MathWorks, R2019b, chapter 1.
 """
 
-import io
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,95 +17,166 @@ import numpy as np
 from multimodal_vae import DataError
 
 HEADER = 128
-"""Bytes before the first variable: a text, the version, and the order of bytes."""
+"""Bytes before the first variable: a text, the version, and the byte order."""
 
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-"""How numbers are stored; MATLAB stores an array in the smallest type that holds its values."""
+"""Number types by code; MATLAB stores an array in the smallest type that holds its values."""
+
+NUMBERS_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
+"""Number types of version 4."""
 
 MATRIX, COMPRESSED = 14, 15
-STRUCT, ARRAYS = 2, range(6, 16)
-"""Classes of variables: structs, and full arrays of numbers."""
+STRUCT, OPAQUE, ARRAYS = 2, 17, range(6, 16)
+"""Classes of variables: structs, objects of newer classes such as string and table, and full arrays of numbers."""
 
 COMPLEX = 0x800
 
-MOST_BYTES = 1 << 28
-"""No sweep unpacks to 256 MB; a small file that was made to fill the memory does."""
+MOST_BYTES = 1 << 26
+"""Size of a file, and of its unpacked variables together, above which it is refused."""
+
+MOST_NUMBERS = 1 << 21
+"""Numbers in the wanted arrays of a file, above which it is refused."""
+
+MOST_ITEMS = 30_000
+"""Variables of a file, and values in its structs, above which it is refused."""
+
+MOST_LEVELS = 8
+"""Structs within structs that are read."""
 
 
-def load_mat(path: Path) -> dict[str, Any]:
+def load_mat(path: Path, wanted: Collection[str] | None = None) -> dict[str, Any]:
     """Read the variables of a MATLAB file of version 4, 5, 6 or 7.
 
+    Args:
+        path: the file.
+        wanted: lower-case names of the variables and fields whose numbers are read; None for all.
+
     Returns:
-        By name: an array of real numbers, a list of a struct array's records, each a dict, or None for all else.
+        By name: an array of real numbers; a list of dicts, the elements of a struct array; or None for anything else.
 
     Raises:
-        DataError: if it is no such file, or is damaged.
+        DataError: if it is damaged, too large, or not such a file.
     """
     with open(path, "rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        raise DataError("is too large for a sweep")
+        raise DataError(f"has more than {MOST_BYTES >> 20} MB, too much for a sweep")
     version = content[124:HEADER]
     if version in (b"\x00\x02IM", b"\x02\x00MI"):
         raise DataError("is a MATLAB file of version 7.3, which is not read; save it again with the option '-v7'")
     try:
         if version in (b"\x00\x01IM", b"\x01\x00MI"):
-            return dict(_variables(content[HEADER:], "<" if version.endswith(b"IM") else ">"))
+            return _Reader("<" if version.endswith(b"IM") else ">", wanted).read(content[HEADER:])
         if 0 in content[:4]:
-            return _version_4(content)
+            return _Reader("<" if content[1:4].endswith(b"\0") else ">", wanted).read_4(content)
+    except DataError:
+        raise
     except Exception as error:  # a damaged file can be wrong in any way
         raise DataError(f"is a damaged MATLAB file ({type(error).__name__}: {error})") from error
     raise DataError("is no MATLAB file")
 
 
-def _version_4(content: bytes) -> dict[str, Any]:
-    from scipy.io import loadmat
+class _Reader:
+    """Reads the variables of one file, in bounded time and memory."""
 
-    variables: dict[str, Any] = loadmat(io.BytesIO(content))  # type: ignore[arg-type]  # the stubs know paths only
-    return {name: value for name, value in variables.items() if not name.startswith("__")}
+    def __init__(self, order: str, wanted: Collection[str] | None) -> None:
+        self.order = order
+        self.wanted = wanted
+        self.bytes = MOST_BYTES  # that may still be unpacked
+        self.numbers = MOST_NUMBERS  # that may still be read
+        self.items = MOST_ITEMS  # in structs, that may still be read
 
+    def read(self, content: bytes) -> dict[str, Any]:
+        """Read the variables of versions 5 to 7."""
+        variables = {}
+        for number, element in enumerate(self._elements(memoryview(content))):
+            if number == MOST_ITEMS:
+                raise DataError(f"has more than {MOST_ITEMS} variables, too many for a sweep")
+            kind, data = next(self._elements(self._unpacked(element[1]))) if element[0] == COMPRESSED else element
+            if kind == MATRIX:
+                name, value = self._matrix(data)
+                variables[name] = value
+        return variables
 
-def _variables(content: bytes, order: str) -> Iterator[tuple[str, Any]]:
-    for kind, data in _elements(content, order):
-        if kind == COMPRESSED:
-            stream = zlib.decompressobj()
-            unpacked = stream.decompress(data, MOST_BYTES)
-            if not stream.eof:
+    def read_4(self, content: bytes) -> dict[str, Any]:
+        """Read the variables of version 4, each a header of five integers, a name, and numbers."""
+        variables: dict[str, Any] = {}
+        place = 0
+        while place < len(content):
+            if len(variables) == MOST_ITEMS:
+                raise DataError(f"has more than {MOST_ITEMS} variables, too many for a sweep")
+            form, rows, columns, imaginary, length = struct.unpack_from(f"{self.order}5i", content, place)
+            machine, (kind, shape) = form // 100, divmod(form % 100, 10)
+            if machine != (0 if self.order == "<" else 10) or min(rows, columns, length - 1) < 0 or shape > 2:
+                raise ValueError(f"a variable of type {form}")
+            start = place + 20 + length
+            name = content[place + 20 : start].rstrip(b"\0").decode("latin-1")
+            stored = np.dtype(self.order + NUMBERS_4[kind])
+            place = start + stored.itemsize * rows * columns * (2 if imaginary else 1)
+            if place > len(content):
                 raise ValueError("a variable is cut short")
-            yield from _variables(unpacked, order)
-        elif kind == MATRIX:
-            yield _matrix(data, order)
+            numbers = memoryview(content)[start:place] if shape == 0 and not imaginary else None
+            variables[name] = None if numbers is None else self._array(name, numbers, stored, [rows, columns])
+        return variables
 
+    def _unpacked(self, data: memoryview) -> memoryview:
+        stream = zlib.decompressobj()
+        unpacked = stream.decompress(data, self.bytes)
+        self.bytes -= len(unpacked)
+        if not self.bytes:
+            raise DataError(f"unpacks to more than {MOST_BYTES >> 20} MB, too much for a sweep")
+        if not stream.eof:
+            raise ValueError("a variable is cut short")
+        return memoryview(unpacked)
 
-def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Yield type and data of each element."""
-    place = 0
-    while place < len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, place)
-        start = place + 8
-        end = start + size + (0 if kind == COMPRESSED else -size % 8)
-        if kind >> 16:  # a short element: length and type share a word, and the data takes the other
-            kind, size, start, end = kind & 0xFFFF, kind >> 16, place + 4, place + 8
-        data = content[start : start + size]
-        if len(data) < size:
-            raise ValueError(f"an element of {size} bytes is cut short")
-        yield kind, data
-        place = end
+    def _elements(self, content: memoryview) -> Iterator[tuple[int, memoryview]]:
+        """Yield type and data of each element."""
+        place = 0
+        while place < len(content):
+            kind, size = struct.unpack_from(f"{self.order}II", content, place)
+            start = place + 8
+            end = start + size + (0 if kind == COMPRESSED else -size % 8)
+            if kind >> 16:  # a short element: length and type share a word, and the data takes the other
+                kind, size, start, end = kind & 0xFFFF, kind >> 16, place + 4, place + 8
+            data = content[start : start + size]
+            if len(data) < size:
+                raise ValueError(f"an element of {size} bytes is cut short")
+            yield kind, data
+            place = end
 
+    def _matrix(self, content: memoryview, field: str = "", level: int = 0) -> tuple[str, Any]:
+        """Read name and value of a variable, or of a field, whose name is known."""
+        if not content:  # an empty field
+            return field, None
+        elements = self._elements(content)
+        kind = int(struct.unpack_from(f"{self.order}I", next(elements)[1])[0])
+        sizes = [] if kind & 0xFF == OPAQUE else np.frombuffer(next(elements)[1], f"{self.order}i4").tolist()
+        own_name = bytes(next(elements)[1]).decode("latin-1")  # empty in a field
+        name = field or own_name
+        if kind & 0xFF == STRUCT and level < MOST_LEVELS:
+            return name, self._records(elements, math.prod(sizes), level)
+        if kind & 0xFF in ARRAYS and not kind & COMPLEX:
+            stored, data = next(elements)
+            return name, self._array(name, data, np.dtype(self.order + NUMBERS[stored]), sizes)
+        return name, None
 
-def _matrix(content: bytes, order: str) -> tuple[str, Any]:
-    """Read a variable's name and value."""
-    elements = _elements(content, order)
-    flags, shape, name = (next(elements)[1] for _ in range(3))
-    kind = struct.unpack_from(f"{order}I", flags)[0]
-    count = math.prod(sizes := np.frombuffer(shape, f"{order}i4").tolist())
-    value: Any = None
-    if kind & 0xFF == STRUCT:
-        length = struct.unpack(f"{order}i", next(elements)[1])[0]
-        names = next(elements)[1]
-        fields = [names[at : at + length].rstrip(b"\0").decode() for at in range(0, len(names), length)]
-        value = [{field: _matrix(next(elements)[1], order)[1] for field in fields} for _ in range(count)]
-    elif kind & 0xFF in ARRAYS and not kind & COMPLEX:
-        stored, data = next(elements)
-        value = np.frombuffer(data, order + NUMBERS[stored]).astype(np.float64).reshape(sizes, order="F")
-    return name.decode(), value
+    def _records(self, elements: Iterator[tuple[int, memoryview]], count: int, level: int) -> Any:
+        """Read the elements of a struct array; None if it has no values, or too many for a sweep."""
+        length = int(struct.unpack(f"{self.order}i", next(elements)[1])[0])
+        names = bytes(next(elements)[1])
+        values = len(names) // max(length, 1) * count
+        if length < 1 or count < 0 or not values or values > MOST_ITEMS:
+            return None
+        self.items -= values
+        if self.items < 0:
+            raise DataError(f"holds more than {MOST_ITEMS} values in structs, too many for a sweep")
+        fields = [names[at : at + length].rstrip(b"\0").decode("latin-1") for at in range(0, len(names), length)]
+        return [{field: self._matrix(next(elements)[1], field, level + 1)[1] for field in fields} for _ in range(count)]
+
+    def _array(self, name: str, data: memoryview, stored: np.dtype[Any], sizes: list[int]) -> Any:
+        if self.wanted is not None and name.lower() not in self.wanted:
+            return None
+        self.numbers -= len(data) // stored.itemsize
+        if self.numbers < 0:
+            raise DataError(f"holds more than {MOST_NUMBERS} numbers, too many for a sweep")
+        return np.frombuffer(data, stored).astype(np.float64).reshape(sizes, order="F")

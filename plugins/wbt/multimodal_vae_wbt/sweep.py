@@ -1,17 +1,18 @@
-r"""One measurement, and the files it comes in.
+r"""A measurement, and the file formats in which it comes.
 
-A sweep has three fields, in whatever file it comes: ``Pressure`` in daPa, ``Frequency`` in Hz, and ``Absorbance``,
-pressure by frequency. Their names may be written in upper or lower case.
+In every format a sweep has three fields: ``Pressure`` in daPa, ``Frequency`` in Hz, and ``Absorbance``, (pressures,
+frequencies). The case of their names does not matter.
 
 ==========  ==========================================================================================================
 ``.mat``    MATLAB up to version 7: one struct with the three fields, or the three as variables; others are ignored
-``.npz``    the three as arrays; others are ignored
-``.csv``    first row: a label such as ``pressure_daPa\frequency_Hz`` or nothing, then the frequencies; then a row for
-            each pressure: the pressure, then its absorbances
+``.npz``    the three as arrays; others are ignored, but for those that state a unit
+``.csv``    first row: a label such as ``pressure_daPa\frequency_Hz`` or nothing, then the frequencies; then one row
+            per pressure: the pressure, then its absorbances
 ==========  ==========================================================================================================
 """
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
-from multimodal_vae.files import bounded_lines
 from multimodal_vae.modalities.base import load_arrays
+from multimodal_vae.tables import CODES, read_table
 from multimodal_vae_wbt.mat import load_mat
 
 Real = NDArray[np.float64]
@@ -31,17 +32,22 @@ FIELDS = ("Pressure", "Frequency", "Absorbance")
 CORNER = r"pressure_daPa\frequency_Hz"
 
 MOST_PRESSURE = 1000.0
-"""daPa; no tympanometer reaches it, and a sweep in Pa does."""
+"""Pressure in daPa that no tympanometer reaches, but a sweep in Pa does."""
+
+OTHER_UNITS = frozenset(
+    ("pa", "hpa", "kpa", "mbar", "bar", "mmhg", "mmh", "cmh", "khz", "mhz", "octave", "octaves", "db", "percent", "%")
+)
+"""Units that a label in the corner of a ``.csv`` may state and that are not read, in lower case."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Absorbance as it was measured, checked: in sweep order, on the instrument's own frequencies.
+    """A measurement, checked: in the order of the sweep, at the instrument's own frequencies.
 
     Attributes:
-        pressure: (P,) in daPa relative to ambient, P at least 2; in whatever order they were measured.
+        pressure: (P,) in daPa relative to ambient, P at least 2, in any order.
         frequency: (F,) in Hz, F at least 2, all positive.
-        absorbance: (P, F), the share of sound energy that the ear takes in; noise may take it out of 0 to 1.
+        absorbance: (P, F), the share of sound energy that the ear absorbs; noise may exceed 0 to 1.
     """
 
     pressure: Real
@@ -52,73 +58,84 @@ class Sweep:
         """Check the fields against each other.
 
         Raises:
-            DataError: if shapes do not fit, a value is not finite, or a unit is not the one above.
+            DataError: if shapes do not fit, a value is missing, or a unit is not the one above.
         """
         pressures, frequencies = len(self.pressure), len(self.frequency)
         for name, unit, axis in (("Pressure", "pressures", pressures), ("Frequency", "frequencies", frequencies)):
             if axis < 2:
-                raise DataError(f"{name} has {axis} value{'s' * (axis != 1)}, and a sweep has at least 2 {unit}")
+                raise DataError(f"{name} has {axis} value{'s' * (axis != 1)}; a sweep has at least 2 {unit}")
         shape = self.absorbance.shape
         if shape != (pressures, frequencies):
             raise DataError(
-                f"Absorbance has the shape {shape}, and {pressures} pressures by {frequencies} frequencies ask for "
+                f"Absorbance has the shape {shape}; {pressures} pressures by {frequencies} frequencies need "
                 f"{(pressures, frequencies)}" + ("; transpose it" if shape == (frequencies, pressures) else "")
             )
         for name, values in zip(FIELDS, (self.pressure, self.frequency, self.absorbance), strict=True):
-            wrong = ~np.isfinite(values)
-            count = int(wrong.sum())
-            if count:
-                place = tuple(int(index) for index in np.argwhere(wrong)[0])
-                where = (
-                    f"{self.pressure[place[0]]:g} daPa and {self.frequency[place[1]]:g} Hz"
-                    if place[1:]
-                    else f"index {place[0]}"
-                )
-                raise DataError(
-                    f"{name} holds {count} value{'s that are' if count > 1 else ' that is'} not finite, the first "
-                    f"at {where}; cut them out or leave the sweep out"
-                )
+            self._refuse(name, ~np.isfinite(values), "not finite")
         if self.frequency.min() <= 0:
             raise DataError(
                 f"Frequency goes down to {self.frequency.min():g} and must be above 0 Hz; if those are pressures, "
                 "exchange the axes"
             )
+        fault = "codes of a missing measurement, such as -999"
+        self._refuse("Pressure", np.isin(np.abs(self.pressure), CODES), fault)
+        self._refuse("Absorbance", np.isin(np.abs(self.absorbance), CODES) | (self.absorbance == -99), fault)
         if abs(self.pressure).max() >= MOST_PRESSURE:
             raise DataError(
                 f"Pressure ranges from {self.pressure.min():g} to {self.pressure.max():g}, more than any "
                 "tympanometer's in daPa; if it is in Pa, divide it by 10"
             )
-        if np.median(self.absorbance) > 1:
+        if (high := float(np.quantile(self.absorbance, 0.95))) > 1.5:
             raise DataError(
-                f"Absorbance has a median of {np.median(self.absorbance):g} and is a share from 0 to 1; if it is in "
-                "percent, divide it by 100"
+                f"Absorbance has 5 % of its values above {high:g}, but is a share from 0 to 1; if it is in percent, "
+                "divide it by 100"
+            )
+        if np.quantile(self.absorbance, 0.9) <= 0 and self.absorbance.min() < 0:
+            raise DataError(
+                f"Absorbance has a median of {np.median(self.absorbance):g}, but is a share from 0 to 1; if it is in "
+                "dB, convert it by 10^(dB / 10)"
+            )
+
+    def _refuse(self, name: str, wrong: NDArray[np.bool_], fault: str) -> None:
+        """Refuse a field with wrong values, naming the first."""
+        if wrong.any():
+            place = tuple(int(index) for index in np.argwhere(wrong)[0])
+            axes = f"{self.pressure[place[0]]:g} daPa and {self.frequency[place[1]]:g} Hz" if place[1:] else ""
+            raise DataError(
+                f"{name} holds {wrong.sum()} value{'s that are' if wrong.sum() > 1 else ' that is'} {fault}, the first "
+                f"at {axes or f'index {place[0]}'}; remove them or leave the sweep out"
             )
 
 
 def read_sweep(path: str | Path) -> Sweep:
-    """Read a sweep from a ``.mat``, ``.csv`` or ``.npz`` file; nothing in a file is ever executed.
+    """Read a sweep from a ``.mat``, ``.csv`` or ``.npz`` file; no code in a file is executed.
 
     Raises:
-        DataError: with one sentence that does not name the file.
+        DataError: one sentence that does not name the file.
     """
     path = Path(path)
-    readers = {".mat": _read_mat, ".csv": _read_csv, ".npz": load_arrays}
+    readers = {".mat": _read_mat, ".csv": _read_csv, ".npz": _read_npz}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"ends in {path.suffix!r}, and a sweep is read from {', '.join(readers)}")
-    fields = {name.lower(): value for name, value in reader(path).items()}
+        raise DataError(f"ends in {path.suffix!r}; a sweep is read from {', '.join(readers)}")
+    content = reader(path)
+    fields = {name.lower(): value for name, value in content.items()}
+    for field in FIELDS:
+        names = [name for name in content if name.lower() == field.lower()]
+        if len(names) > 1:
+            raise DataError(f"has {' and '.join(names)}; a sweep has one {field}")
     missing = [name for name in FIELDS if name.lower() not in fields]
     if missing:
         raise DataError(
-            f"has no {' and no '.join(missing)}; a sweep has {', '.join(FIELDS)}, and this file has "
-            f"{', '.join(sorted(fields)) or 'nothing'}"
+            f"has no {' and no '.join(missing)}; a sweep has {', '.join(FIELDS)}, this file has "
+            f"{', '.join(sorted(filter(None, fields))) or 'nothing'}"
         )
     pressure, frequency, absorbance = (_numbers(name, fields[name.lower()]) for name in FIELDS)
     return Sweep(_line("Pressure", pressure), _line("Frequency", frequency), np.atleast_2d(absorbance))
 
 
 def write_sweep(sweep: Sweep, path: Path) -> None:
-    """Write a sweep as ``.csv``, its axes to 10 digits and its values to 7."""
+    """Write a sweep as ``.csv``: axes with 10 digits, values with 7."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([CORNER, *(f"{value:.10g}" for value in sweep.frequency)])
@@ -127,34 +144,33 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
 
 
 def _read_csv(path: Path) -> Mapping[str, Real]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [(number, row) for number, row in enumerate(csv.reader(bounded_lines(file)), start=1) if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"is no text of comma-separated values ({error})") from error
-    if not lines:
-        raise DataError("is empty")
-    columns = len(lines[0][1])
-    if columns < 2 and ";" in lines[0][1][0]:
-        raise DataError("is separated by semicolons; separate it by commas, with points in its numbers")
-    table = np.empty((len(lines), columns))
-    for row, (number, cells) in enumerate(lines):
-        if len(cells) != columns:
-            raise DataError(f"line {number} has {len(cells)} cells, the first line {columns}")
-        table[row] = [_number(cell, number, row == column == 0) for column, cell in enumerate(cells)]
-    return {"pressure": table[1:, 0], "frequency": table[0, 1:], "absorbance": table[1:, 1:]}
+    table = read_table(path)
+    frequency, rows = (table.header_numbers, table.values) if table.header else (table.values[0], table.values[1:])
+    rows = rows[~np.isnan(rows).all(axis=1)]
+    if rows.shape[1] != len(frequency):
+        raise DataError(f"has {len(frequency)} cells in its first row, but {rows.shape[1]} in the rows below")
+    words = [cell for cell, number in zip(table.header[1:], frequency[1:], strict=False) if np.isnan(number)]
+    if words:
+        raise DataError(f"has {words[0]!r} in its first row, which is not a frequency")
+    units = [word for word in re.findall("[a-z%]+", "".join(table.header[:1]).lower()) if word in OTHER_UNITS]
+    if units:
+        raise DataError(
+            f"states the unit {units[0]!r}; convert pressures to daPa, frequencies to Hz, absorbance to shares"
+        )
+    return {"pressure": rows[:, 0], "frequency": frequency[1:], "absorbance": rows[:, 1:]}
 
 
-def _number(cell: str, line: int, corner: bool) -> float:
-    try:
-        return 0.0 if corner else float(cell)
-    except ValueError:
-        raise DataError(f"line {line} has {cell!r} where a number is wanted") from None
+def _read_npz(path: Path) -> Mapping[str, Any]:
+    arrays = load_arrays(path)
+    units = [name for name in arrays if "unit" in name.lower()]
+    if units:
+        raise DataError(f"states units in {units[0]!r}, which is not read; remove it if it says daPa, Hz and 1")
+    return arrays
 
 
 def _read_mat(path: Path) -> Mapping[str, Any]:
-    variables = load_mat(path)
     wanted = {name.lower() for name in FIELDS}
+    variables = load_mat(path, wanted)
     structs = {
         name: records
         for name, records in variables.items()
@@ -164,9 +180,9 @@ def _read_mat(path: Path) -> Mapping[str, Any]:
         return variables
     (name, records), *others = structs.items()
     if others:
-        raise DataError(f"holds {len(structs)} sweeps ({', '.join(structs)}); give each a file of its own")
+        raise DataError(f"holds {len(structs)} sweeps ({', '.join(structs)}); save each in its own file")
     if len(records) > 1:
-        raise DataError(f"holds {len(records)} sweeps in the struct array {name!r}; give each a file of its own")
+        raise DataError(f"holds {len(records)} sweeps in the struct array {name!r}; save each in its own file")
     fields: Mapping[str, Any] = records[0]
     return fields
 
@@ -174,12 +190,12 @@ def _read_mat(path: Path) -> Mapping[str, Any]:
 def _numbers(name: str, value: Any) -> Real:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
-        raise DataError(f"{name} is no array of real numbers")
+        raise DataError(f"{name} is not an array of real numbers")
     return array.astype(np.float64)
 
 
 def _line(name: str, values: Real) -> Real:
-    """Take (n,), (n, 1) or (1, n) as (n,)."""
+    """Return (n,), (n, 1) or (1, n) as (n,)."""
     if sum(n != 1 for n in values.shape) > 1:
-        raise DataError(f"{name} has the shape {values.shape}, where one row or one column is wanted")
+        raise DataError(f"{name} has the shape {values.shape}; one row or one column is expected")
     return values.reshape(-1)
