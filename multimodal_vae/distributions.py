@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from multimodal_vae.bounds import require_memory
 from multimodal_vae.checks import require_finite
 
 
@@ -33,6 +34,7 @@ class Gaussian:
 
     def sample(self, count: int) -> Tensor:
         """Draw ``count`` vectors per row, (N, count, D), without gradients, with torch's default generator."""
+        require_memory(4 * self.mean.numel() * count, f"{count} draws per posterior are too many")
         with torch.no_grad():
             deviation = torch.exp(0.5 * self.logvar)
             noise = torch.randn(len(self.mean), count, *self.mean.shape[1:], dtype=self.mean.dtype)

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from multimodal_vae.bounds import require_memory
 from multimodal_vae.checks import require_finite, require_whole
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.data.dataset import MultimodalDataset
@@ -20,7 +21,7 @@ from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
-from multimodal_vae.scopes import evaluating, evaluation_mode, seeded
+from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 
 Precision = Literal["float32", "bfloat16"]
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
@@ -86,7 +87,7 @@ class MultimodalVAE(nn.Module):
             )
         self.objective = Objective.of(objective or {}, self.modalities, self.shared_dim)
         self.metric_loss = MetricLoss.of(metric_loss)
-        with seeded(seed), _explain_failure():
+        with seeded(seed), _explain_failure(), BoundedWeights():
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
             decoder_dim = self.shared_dim + self.fusion.private
@@ -99,6 +100,11 @@ class MultimodalVAE(nn.Module):
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.parameters()).device
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one sample in all modalities."""
+        return 4 * sum(modality.elements for modality in self.modalities.values())
 
     @property
     def metric_names(self) -> list[str]:
@@ -277,6 +283,7 @@ class MultimodalVAE(nn.Module):
             TrainingError: naming the decoder that gives values that are not finite.
         """
         latents = self.check_latents(latents)
+        require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
         with evaluating(self):
             parts = [
                 {
@@ -341,6 +348,7 @@ class MultimodalVAE(nn.Module):
         """
         if steps < 2:
             raise ConfigurationError(f"steps is {steps}; give at least 2, since both ends count")
+        require_memory(4 * self.latent_dim * steps, f"steps is {steps}, which is too many")
         means = self.encode(pair).mean
         if len(means) != 2:
             raise DataError(f"interpolate takes 2 samples, not {len(means)}")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError
@@ -44,6 +45,7 @@ def audit_run(
         RunError: if no samples are left for the holdout.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
+    require_seed(seed)
     model, splits = run.model, run.splits
     fit_on = fit_on or run.configuration.density.fit_on
     synthesizer = run.synthesizer(sampler, fit_on)

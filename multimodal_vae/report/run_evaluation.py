@@ -15,6 +15,7 @@ import pydantic
 import torch
 from torch import Tensor
 
+from multimodal_vae.bounds import require_memory, require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
@@ -109,6 +110,7 @@ def measure(
         RunError: if the run is not trained, or the split has no samples.
         DataError: if a column is missing or identifies individuals.
     """
+    require_seed(seed)
     if split not in ("test", "validation"):
         raise RunError(f"a run is evaluated on its test or validation samples, not on {split!r}; set --split")
     if not len(run.splits[split]):
@@ -116,6 +118,7 @@ def measure(
     model, classes = run.model, run.model.classes
     train, data, left_out = evaluable_samples(run.splits["train"], run.splits[split])
     labels = sorted({*data.labels.tolist()})
+    require_memory(model.bytes_per_sample * count * len(labels), f"{count} samples per class are too many")
     held_out, training = labeled_samples(data), labeled_samples(train)
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
