@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import pydantic
 import safetensors
@@ -37,7 +38,7 @@ _NO_WAIT = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BI
 """Flags of opening a file, as far as the system has them: a pipe that took the place of the file is not waited for."""
 
 
-def open_regular(path: Path, limit: int | None = None) -> BinaryIO:
+def open_regular(path: Path, limit: int | None = None) -> io.BufferedReader:
     """Open a regular file to read its bytes; never wait for a pipe, nor touch a device.
 
     Every file from outside is opened here, so that no place in a data set or run folder can stop a program.
@@ -76,6 +77,51 @@ def read_regular(path: Path, limit: int) -> bytes:
     return content
 
 
+def inside(folder: Path, *names: str) -> Path:
+    """Return the path of a file or subfolder of a folder that may come from a stranger, such as a run.
+
+    Raises:
+        RunError: if a link, pipe, socket or device is in its place, or in that of a folder above it: neither reading
+            nor writing may lead out of the folder.
+    """
+    path = folder
+    for name in names:
+        path = path / name
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:  # nothing is there, or whoever opens it learns why not
+            break
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            kind = "a link" if stat.S_ISLNK(mode) else _OTHER_KINDS.get(stat.S_IFMT(mode), "something else")
+            raise RunError(f"{path} is {kind}, which could lead out of {folder}; put a copy of the file in its place")
+    return folder.joinpath(*names)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it, unless they exist.
+
+    Raises:
+        RunError: if it cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Remove the temporary files of killed processes; call it only while no other process writes such a file.
+
+    Args:
+        folder: folder of the file.
+        name: name of the file that was written, or a pattern such as ``*.safetensors``.
+    """
+    for each in folder.glob(f".{name}.*"):
+        # Earlier versions ended the name with a process id in place of random digits.
+        if re.fullmatch("[0-9a-f]+", each.suffix[1:]) and stat.S_ISREG(os.lstat(each).st_mode):
+            each.unlink()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: write a temporary file beside it, flush it to disk, and rename it.
 
@@ -99,12 +145,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 def append_line(path: Path, line: str) -> None:
     """Append a line to a file, and flush it to disk."""
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        with open(path, "a", encoding="utf-8", opener=_open_in_place) as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _open_in_place(path: str, flags: int) -> int:
+    """Open a file to append to, never through a link, and never wait for a pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | _NO_WAIT, 0o666)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -113,21 +164,25 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path, schema: type[T]) -> T:
-    """Read and check a JSON file.
+    """Read and check a JSON file of at most :data:`LONGEST_JSON` bytes.
 
     Args:
         path: the file.
         schema: expected type, such as a ``TypedDict``.
 
     Raises:
-        RunError: if the file is missing, not JSON, or does not match the schema.
+        RunError: if the file is missing, too large, not JSON, or does not match the schema.
     """
     try:
-        return pydantic.TypeAdapter(schema).validate_json(path.read_bytes())
+        return pydantic.TypeAdapter(schema).validate_json(read_regular(path, LONGEST_JSON))
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     except pydantic.ValidationError as error:
         raise RunError(f"{path} is damaged: {explain(error)}") from error
+
+
+LONGEST_JSON = 2**26
+"""Maximum size of a JSON file in bytes; the split of a million samples takes a quarter of it."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -145,12 +200,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         RunError: if the file is missing, truncated, altered, or not such a file.
     """
     try:
+        open_regular(path).close()  # safetensors itself would wait for a pipe
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
             header = (file.metadata() or {}).get(_HEADER, "{}")
     except FileNotFoundError:
         raise RunError(f"there is no file {path}") from None
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
+    except (safetensors.SafetensorError, ValueError) as error:
         raise RunError(f"{path} is not a complete safetensors file: {one_line(error)}") from error
     try:
         metadata = pydantic.TypeAdapter(dict[str, str]).validate_json(header)
@@ -175,7 +233,7 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -212,22 +270,30 @@ def new_folder(path: Path) -> Iterator[Path]:
         RunError: if ``path`` exists and is not an empty folder, or cannot be written.
     """
     require_vacant(path)
+    path = path.resolve()  # a link to an empty folder stays
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror}") from error
     try:
         yield beside
-        beside.chmod(0o755)
-        if path.exists():
-            path.rmdir()
-        beside.rename(path)
+        try:
+            beside.chmod(0o755)
+            if path.exists():
+                path.rmdir()
+            beside.rename(path)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
 def require_vacant(path: Path) -> None:
-    """Raise RunError if a path is a file or a folder that is not empty."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    """Raise RunError if there is anything at a path but an empty folder."""
+    try:
+        vacant = not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    if not vacant:
         raise RunError(f"{path} already exists; choose another place, or remove it")

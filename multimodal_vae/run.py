@@ -20,13 +20,14 @@ from multimodal_vae.errors import (
     MultimodalVAEWarning,
     RunError,
     SamplerError,
+    TrainingError,
     TrainingInterrupted,
 )
-from multimodal_vae.files import read_json, read_tensors, require_vacant
+from multimodal_vae.files import inside, make_folder, read_json, read_tensors, require_vacant
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_classes, register_instances, require
-from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, is_begun
+from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, density_file, is_begun
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
@@ -157,6 +158,10 @@ def _load_weights(vae: MultimodalVAE, path: Path) -> None:
         raise RunError(
             f"{path} does not match {path.with_name('config.toml')}: {str(error).splitlines()[-1]}"
         ) from error
+    try:
+        vae.require_finite_weights()
+    except TrainingError as error:
+        raise RunError(f"{path}: {error}") from error
 
 
 class _SplitIds(TypedDict):
@@ -176,25 +181,30 @@ class Run:
     """
 
     def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
-        if not (path / "config.toml").is_file():
+        if not inside(path, "config.toml").is_file():
             raise RunError(f"{path} is not a run folder: it has no config.toml")
-        self.environment = read_json(path / "environment.json", EnvironmentRecord)
+        self.environment = read_json(inside(path, "environment.json"), EnvironmentRecord)
         recorded, where = self.environment["parts"], f"the run {path}"
         register_classes(parts, recorded, where)
         require(recorded, where)
         self.path = path
         self.configuration = Configuration.read(path / "config.toml")
-        self.status = read_json(path / "status.json", Status)
+        self.status = read_json(inside(path, "status.json"), Status)
         self._data = data
         self._latents: dict[str, Tensor] = {}
 
     @cached_property
     def model(self) -> MultimodalVAE:
         """The trained model, in evaluation mode."""
-        path = self.path / "model.safetensors"
+        path = inside(self.path, "model.safetensors")
         if not path.is_file():
             raise RunError(
                 f"{self.path} has no trained model yet; the state of its training is {self.status['state']!r}"
+            )
+        dimensions, size = self.configuration.model.latent_dim, path.stat().st_size
+        if dimensions > size:  # refused before memory is taken for it
+            raise RunError(
+                f"{path} has {size} bytes, too few for latent_dim = {dimensions} in config.toml; restore both files"
             )
         vae = self.configuration.build(self.configuration.data.classes or [])
         _load_weights(vae, path)
@@ -230,7 +240,7 @@ class Run:
         Raises:
             RunError: if the data has changed since the training.
         """
-        ids = read_json(self.path / "split.json", _SplitIds)
+        ids = read_json(inside(self.path, "split.json"), _SplitIds)
         hashes = self.environment["data"]
         row_of = {name: row for row, name in enumerate(self.data.ids)}
         parts: dict[str, MultimodalDataset] = {}
@@ -258,14 +268,13 @@ class Run:
         register_instances(sampler)
         split = self._split(fit_on)
         suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
-        name = sampler.name.replace(":", "-")  # not every file system allows colons
-        path = self.path / "samplers" / f"{name}{suffix}.safetensors"
-        if path.is_file():
+        path = density_file(self.path, sampler.name, suffix)
+        if path.exists():
             saved = Synthesizer.load(path, self.model)
             if saved.sampler.configuration == sampler.configuration:
                 return saved
         synthesizer = Synthesizer(self.model, sampler).fit(self._samples(split))
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         synthesizer.save(path)
         return synthesizer
 
@@ -318,7 +327,7 @@ def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Seq
 def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:
     """Read the data, train or resume, and fit the densities, as ``mmvae train`` does."""
     out = Path(out)
-    if not is_begun(out) and not (out / "config.toml").exists():
+    if not is_begun(out) and not inside(out, "config.toml").exists():
         require_vacant(out)  # before reading the data, which may take long
     data = configuration.read_data(progress=None if show else False)
     training, validation, test = configuration.split(data)

@@ -4,7 +4,6 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +14,34 @@ from typing_extensions import TypedDict
 
 from multimodal_vae.configuration import Configuration
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.data.manifest import SplitName
+from multimodal_vae.data.manifest import SPLITS, SplitName
 from multimodal_vae.errors import RunError, one_line
-from multimodal_vae.files import read_json, require_vacant, write_bytes, write_json, write_tensors
+from multimodal_vae.files import (
+    inside,
+    make_folder,
+    read_json,
+    remove_leftovers,
+    require_vacant,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
+from multimodal_vae.synthesis.synthesizer import sampler_in
+from multimodal_vae.toml import TOMLError, parse_toml, read_toml
+
+FILES = (
+    "config.toml",
+    "environment.json",
+    "split.json",
+    "status.json",
+    "log.jsonl",
+    "timing.jsonl",
+    "checkpoint.safetensors",
+    "model.safetensors",
+)
+"""Files that a training writes."""
 
 Parts = Mapping[SplitName, MultimodalDataset | None]
 """Training, validation and test samples, by name of the split."""
@@ -77,40 +99,36 @@ class RunFolder:
             folder._require_same_configuration(configuration)
             folder._require_same_data(configuration, parts)
             if folder.status["state"] != "done":
-                # Temporary files of a killed process, and densities of intermediate weights.
-                for stale in [*path.glob(".*"), *path.glob("samplers/*")]:
-                    stale.unlink()
+                folder._remove_outdated(configuration)
             return folder
-        if not (path / "config.toml").exists():  # otherwise a process was killed while creating the folder
+        if not inside(path, "config.toml").exists():  # otherwise a process was killed while creating the folder
             require_vacant(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from error
-        write_bytes(path / "config.toml", configuration.to_toml().encode())
-        write_json(path / "environment.json", _environment(configuration, parts))
-        write_json(path / "split.json", {name: part.ids if part else [] for name, part in parts.items()})
+        make_folder(path)
+        folder._remove_outdated(configuration)
+        write_bytes(inside(path, "config.toml"), configuration.to_toml().encode())
+        write_json(inside(path, "environment.json"), _environment(configuration, parts))
+        write_json(inside(path, "split.json"), {name: part.ids if part else [] for name, part in parts.items()})
         folder.write_status("training", 0)
         return folder
 
     @property
     def checkpoint(self) -> Path:
         """Path of the checkpoint, which is removed when the training is done."""
-        return self.path / "checkpoint.safetensors"
+        return inside(self.path, "checkpoint.safetensors")
 
     @property
     def weights(self) -> Path:
         """Path of the model's weights."""
-        return self.path / "model.safetensors"
+        return inside(self.path, "model.safetensors")
 
     @property
     def status(self) -> Status:
         """Progress of the training."""
-        return read_json(self.path / "status.json", Status)
+        return read_json(inside(self.path, "status.json"), Status)
 
     def write_status(self, state: State, epochs: int) -> None:
         """Record the progress of the training."""
-        write_json(self.path / "status.json", {"state": state, "epochs_done": epochs, "epochs": self.epochs})
+        write_json(inside(self.path, "status.json"), {"state": state, "epochs_done": epochs, "epochs": self.epochs})
 
     def close(self, vae: MultimodalVAE, state: State, epochs: int) -> None:
         """Write weights and status, and remove the checkpoint of a training that is done.
@@ -123,12 +141,25 @@ class RunFolder:
         if state == "done":
             self.checkpoint.unlink(missing_ok=True)
 
-    def _require_same_configuration(self, configuration: Configuration) -> None:
+    def _remove_outdated(self, configuration: Configuration) -> None:
+        """Remove temporary files of a killed training, and densities of intermediate weights; nothing else."""
+        own = density_file(self.path, configuration.density.sampler.name)  # also if it is damaged
         try:
-            before = tomllib.loads((self.path / "config.toml").read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RunError(f"{self.path / 'config.toml'} is damaged: {one_line(error)}") from error
-        now = tomllib.loads(configuration.to_toml())
+            for name in FILES:
+                remove_leftovers(self.path, name)
+            remove_leftovers(inside(self.path, "samplers"), "*.safetensors")
+            for density in {own, *saved_densities(self.path)}:
+                density.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{error.filename} cannot be removed: {error.strerror}") from error
+
+    def _require_same_configuration(self, configuration: Configuration) -> None:
+        path = inside(self.path, "config.toml")
+        try:
+            before = read_toml(path)
+        except (OSError, TOMLError) as error:
+            raise RunError(f"{path} is damaged: {one_line(error)}") from error
+        now = parse_toml(configuration.to_toml())
         for table in (before, now):  # keys that do not affect the result
             for key in ("cache", "workers"):
                 table.get("data", {}).pop(key, None)
@@ -143,7 +174,7 @@ class RunFolder:
             )
 
     def _require_same_data(self, configuration: Configuration, parts: Parts) -> None:
-        recorded = read_json(self.path / "environment.json", EnvironmentRecord)
+        recorded = read_json(inside(self.path, "environment.json"), EnvironmentRecord)
         register_instances(configuration)
         require(recorded["parts"], f"the run {self.path}")
         for name, part in parts.items():
@@ -157,7 +188,29 @@ class RunFolder:
 
 def is_begun(path: Path) -> bool:
     """Return whether a run folder has been created; its status is written last."""
-    return (path / "status.json").is_file()
+    return inside(path, "status.json").is_file()
+
+
+def density_file(folder: Path, sampler: str, suffix: str = "") -> Path:
+    """Return the path of a sampler's densities in a run folder.
+
+    Args:
+        folder: the run folder.
+        sampler: name of the sampler.
+        suffix: ``-`` and the split, unless they are fitted on the configuration's.
+    """
+    # Not every file system allows colons.
+    return inside(folder, "samplers", f"{sampler.replace(':', '-')}{suffix}.safetensors")
+
+
+def saved_densities(folder: Path) -> list[Path]:
+    """Return the densities in a run folder: files whose name is that of the sampler in them."""
+    found = []
+    for path in sorted(inside(folder, "samplers").glob("*.safetensors")):
+        with suppress(RunError):  # whatever else is there is not ours
+            own = [density_file(folder, sampler_in(path), suffix) for suffix in ("", *(f"-{each}" for each in SPLITS))]
+            found += [path] if path in own and not path.is_symlink() else []
+    return found
 
 
 def _difference(before: Any, after: Any, path: tuple[str, ...] = ()) -> tuple[tuple[str, ...], Any, Any] | None:

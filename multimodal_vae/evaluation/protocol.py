@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.baseline import GaussianBaseline
 from multimodal_vae.evaluation.bootstrap import Interval, Statistic, interval, mean_of, median_of
@@ -73,9 +74,13 @@ def evaluate(
         Results in a fixed order; metrics whose arguments are missing are left out.
 
     Raises:
-        DataError: if no judge uses all modalities, or if classes or modalities differ.
+        DataError: if no judge uses all modalities, if classes or modalities differ, or if reconstructions or
+            embeddings are not finite.
     """
     names = list(train.values)
+    outputs = {f"the decoder of modality {name!r}": x for name, x in (reconstructions or {}).items()}
+    for part, x in (outputs | ({} if embeddings is None else {"the encoder": embeddings})).items():
+        require_finite(x, part, DataError)
     for other in (held_out, generated):
         same_classes(train.labels, other.labels)
         if set(other.values) != set(names):

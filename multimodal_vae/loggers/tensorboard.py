@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.files import inside
 from multimodal_vae.loggers.base import Logger
 
 
@@ -40,7 +41,7 @@ class TensorBoard(Logger):
                 ) from error
             writer: Any = SummaryWriter
             self._writer = writer(
-                self._folder / "tensorboard", purge_step=self._start_step + 1 if self._start_step else None
+                inside(self._folder, "tensorboard"), purge_step=self._start_step + 1 if self._start_step else None
             )
         for name, value in values.items():
             self._writer.add_scalar(name.replace(".", "/", 1), value, step)

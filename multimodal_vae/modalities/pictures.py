@@ -1,8 +1,9 @@
 """Read pictures of the documented file formats, in the range that their type states."""
 
 import warnings
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from multimodal_vae.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are read, recognized by content and not by name; PPM includes PGM and PBM. Reading some other formats,
@@ -19,24 +21,53 @@ such as EPS, would start programs."""
 MOST_PIXELS = 50_000_000
 """Images with more pixels are refused before decoding, since a small file can decode to more than memory holds."""
 
+MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+"""Pillow's names of pixel types with 8 bits per channel, or fewer, that convert to gray and RGB."""
 
-def read_picture(path: str | Path, mode: Literal["L", "RGB"]) -> NDArray[np.float32]:
+DARK = 16
+"""Share of a type's range, one in so many, that a picture exceeds unless its values have fewer bits than their type."""
+
+PHOTOMETRIC, SAMPLE_FORMAT = 262, 339
+"""Tags of TIFF: whether 0 is white, and whether values have a sign."""
+
+
+class _Facts(NamedTuple):
+    """What a file states about its values, and Pillow forgets in decoding.
+
+    Attributes:
+        raw: Pillow's name for the values in the file.
+        deep: whether channels have 16 bits.
+        white: the greatest value, if Pillow leaves it as it is.
+        inverted: whether 0 is white, and Pillow leaves it so.
+    """
+
+    raw: str
+    deep: bool
+    white: int
+    inverted: bool
+
+
+def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str] | None = None) -> NDArray[np.float32]:
     """Read an image file as (height, width, channels) in [0, 1].
 
     8 bits are divided by 255, 16 bits by 65535. Transparent pixels show black, in proportion to their transparency.
+    Color profiles are not applied.
 
     Args:
         path: a file of one of :data:`FORMATS`.
         mode: ``"L"`` for one channel, ``"RGB"`` for three.
+        notes: counts what was assumed: that a dark picture of 8 bits uses its full range, that transparent pixels are
+            black, and that a stated color profile or gamma is near sRGB.
 
     Raises:
         DataError: if the file is no image of these formats, is damaged, has several frames, more than
-            :data:`MOST_PIXELS` pixels, or values of a type that states no range (32 bits); or if 16 bits hold values of
-            12 bits or fewer.
+            :data:`MOST_PIXELS` pixels, a color space other than gray, RGB and CMYK, or values of a type that states no
+            range (32 bits, or with a sign); or if 16 bits hold values of 12 bits or fewer.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
 
+    notes = Counter() if notes is None else notes
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Pillow.DecompressionBombWarning)
@@ -46,7 +77,9 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"]) -> NDArray[np.floa
                 raise DataError(f"has {picture.width} x {picture.height} pixels; the limit is {MOST_PIXELS:,} in all")
             if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:  # MPO: a photograph and its preview
                 raise DataError(f"has {picture.n_frames} frames; save one of them as a file")  # type: ignore[attr-defined]
-            pixels = _values(ImageOps.exif_transpose(picture), mode, sixteen_bits=picture.format == "PPM")
+            facts = _facts(picture)
+            _note_colors(picture, notes)
+            pixels = _values(ImageOps.exif_transpose(picture), facts, mode, notes)
     except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
         raise DataError(f"has too many pixels; the limit is {MOST_PIXELS:,}") from error
     except UnidentifiedImageError as error:
@@ -55,27 +88,69 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"]) -> NDArray[np.floa
         raise
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"is a damaged image ({error})") from error
+    if 0 < pixels.max(initial=0) <= 1 / DARK:
+        notes[f"image that uses less than 1/{DARK} of its range"] += 1
     return pixels
 
 
-def _values(picture: "Image", mode: Literal["L", "RGB"], sixteen_bits: bool) -> NDArray[np.float32]:
-    """Return pixels, (height, width, channels) in [0, 1]; ``sixteen_bits``: integers of the mode I are 16 bits wide."""
+def _facts(picture: "ImageFile") -> _Facts:
+    """Return the facts about a file that is not decoded yet, and refuse values without a range."""
+    arguments = picture.tile[0][3] if picture.tile else ""
+    raw, *rest = arguments if isinstance(arguments, tuple) else (arguments,)
+    tags = getattr(picture, "tag_v2", {})
+    integers = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
+    if 2 in tags.get(SAMPLE_FORMAT, ()) or (picture.mode in ("I", "F") and not integers):
+        raise DataError("has values of 32 bits or with a sign, whose range is unknown; save it with 8 or 16 bits")
+    if not integers and picture.mode not in MODES:
+        raise DataError(f"is in the color space {picture.mode}; save it as RGB")
+    if picture.format == "PNG" and picture.mode != "P" and "transparency" in picture.info and raw not in ("L", "RGB"):
+        raise DataError("states a transparent color in another depth than 8 bits; save it with an alpha channel")
+    deep = ";16" in str(raw) or (picture.format == "PPM" and rest[:1] == [2**16 - 1])
+    return _Facts(str(raw), deep, 2**12 - 1 if raw == "I;12" else 2**16 - 1, tags.get(PHOTOMETRIC) == 0)
+
+
+def _note_colors(picture: "ImageFile", notes: Counter[str]) -> None:
+    """Note a stated color space that is not sRGB, to which no values are converted."""
+    profile = picture.info.get("icc_profile") or b""
+    if profile and not any("sRGB".encode(encoding) in profile for encoding in ("ascii", "utf-16-be")):
+        notes["color profile other than sRGB, not applied"] += 1
+    if picture.mode == "CMYK":
+        notes["CMYK converted to RGB without a color profile"] += 1
+    gamma = picture.info.get("gamma")
+    if gamma and "srgb" not in picture.info and abs(gamma - 1 / 2.2) > 0.01:
+        notes[f"gamma of {gamma:g} stated, not applied"] += 1
+
+
+def _values(picture: "Image", facts: _Facts, mode: Literal["L", "RGB"], notes: Counter[str]) -> NDArray[np.float32]:
+    """Return pixels, (height, width, channels) in [0, 1]."""
     from PIL import Image as Pillow
 
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and sixteen_bits):
+    if picture.mode.startswith("I"):
         levels = np.asarray(picture).astype(np.float32)[..., None]
-        brightest = int(levels.max(initial=0))
-        if 0 < brightest < 2**12:
-            raise DataError(
-                f"uses {brightest.bit_length()} of its 16 bits (the brightest value is {brightest}); scale it to 16 "
-                "bits, or save it with 8"
-            )
-        return np.repeat(levels / np.float32(65535), len(mode), 2)
-    if picture.mode in ("I", "F"):
-        raise DataError("has values of 32 bits, whose range is unknown; save it with 8 or 16 bits")
+        _refuse_fewer_bits(int(levels.max(initial=0)), facts.white)
+        levels = facts.white - levels if facts.inverted else levels
+        return np.repeat(levels / np.float32(facts.white), len(mode), 2)
+    if facts.deep:
+        channels = np.asarray(picture)
+        colors = channels[..., :-1] if picture.mode[-1] in "Aa" else channels
+        _refuse_fewer_bits(int(colors.max(initial=0)) * 256, facts.white)
     if picture.has_transparency_data:
         layers = picture.convert("RGBA")
+        opacity = layers.getchannel("A")
+        if opacity.getextrema()[0] < 255:  # type: ignore[operator]  # the stubs allow for several channels
+            notes["image with transparent pixels, taken as black"] += 1
         picture = Pillow.new("RGB", layers.size)
-        picture.paste(layers, mask=layers.getchannel("A"))
+        picture.paste(layers, mask=opacity)
     pixels = np.asarray(picture.convert(mode), dtype=np.float32) / np.float32(255)
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _refuse_fewer_bits(brightest: int, white: int) -> None:
+    """Refuse values of which none exceeds a :data:`DARK` share of the range, as those of a camera with fewer bits."""
+    if 0 < brightest <= white // DARK + 1:
+        bits = white.bit_length()
+        used = min(brightest.bit_length(), bits - DARK.bit_length() + 1)
+        raise DataError(
+            f"uses {used} of its {bits} bits (the brightest value is about {brightest}); scale it to {bits} bits, or "
+            "save it with 8"
+        )

@@ -7,12 +7,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import write_json
+from multimodal_vae.files import inside, write_json
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
@@ -44,6 +45,7 @@ def audit_run(
         RunError: if no samples are left for the holdout.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
+    require_seed(seed)
     model, splits = run.model, run.splits
     fit_on = fit_on or run.configuration.density.fit_on
     synthesizer = run.synthesizer(sampler, fit_on)
@@ -63,8 +65,9 @@ def audit_run(
         "holdout": str(holdout) if holdout else "run",
         "seed": seed,
     }
-    write_json(run.path / FILE, {**settings, **result.to_dict()})
-    return result, run.path / FILE
+    path = inside(run.path, FILE)
+    write_json(path, {**settings, **result.to_dict()})
+    return result, path
 
 
 def print_audit(result: Audit) -> None:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from multimodal_vae.evaluation.result import MetricResult, format_interval, format_number
+from multimodal_vae.files import inside
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.privacy.result import FILE as PRIVACY_FILE
 from multimodal_vae.report import words
@@ -79,7 +80,7 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             modalities=modalities,
             classes=evidence.classes,
             omitted=len(counts) - len(labels),
-            curves=[chart(term, curves) for term, curves in read_log(run.path / "log.jsonl").items()],
+            curves=[chart(term, curves) for term, curves in read_log(inside(run.path, "log.jsonl")).items()],
             chart_size=CHART_SIZE,
             galleries=_galleries(modalities, evidence, labels),
             maps=_maps(modalities, evidence, labels),

@@ -2,19 +2,23 @@
 
 import base64
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from multimodal_vae.errors import RunError
+from multimodal_vae.files import read_regular
+from multimodal_vae.loggers.jsonl import LONGEST_LOG
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.report.records import Evidence
 
@@ -160,20 +164,23 @@ class Chart:
         return f"{self.title} by epoch; at the end " + ", ".join(f"{line.name} {line.last}" for line in self.lines)
 
 
+_LOG_LINE = pydantic.TypeAdapter(dict[str, float])
+
+
 def read_log(path: Path) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """Read epochs and values from ``log.jsonl``, by term and part of the data; invalid lines are skipped."""
     log: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for text in path.read_text("utf-8", "replace").splitlines() if path.is_file() else []:
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
-            continue
-        for key, value in line.items():
-            part, dot, term = key.partition(".")
-            if dot and isinstance(value, int | float) and math.isfinite(value):
-                log.setdefault(term, {}).setdefault(part, []).append((line["epoch"], value))
+    try:
+        lines = read_regular(path, LONGEST_LOG).splitlines() if path.exists() else []
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    for text in lines:
+        with suppress(pydantic.ValidationError):
+            line = _LOG_LINE.validate_json(text)
+            for key, value in line.items() if math.isfinite(line.get("epoch", math.nan)) else ():
+                part, dot, term = key.partition(".")
+                if dot and math.isfinite(value):
+                    log.setdefault(term, {}).setdefault(part, []).append((line["epoch"], value))
     return log
 
 

@@ -6,20 +6,50 @@ docs/reference/metrics.md describes the keys.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, NotRequired, TypeVar
 
+import pydantic
 from torch import Tensor
 from typing_extensions import TypedDict
 
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import read_json
+from multimodal_vae.files import inside, read_json
 from multimodal_vae.privacy import result as privacy
+from multimodal_vae.provenance import PartRecord
 
 VERSION = 2
 """Version of ``metrics.json``; raised when a reader of the old version would misread the new one."""
 FILE = "metrics.json"
+
+
+_with_other_keys = pydantic.with_config(extra="allow")
+
+
+@_with_other_keys
+class PartTable(TypedDict):
+    """A part in a configuration."""
+
+    name: str
+
+
+@_with_other_keys
+class ModelTable(TypedDict):
+    """The section ``model`` of a configuration."""
+
+    latent_dim: int
+    fusion: PartTable
+    metric_loss: PartTable
+
+
+@_with_other_keys
+class ConfigurationTable(TypedDict):
+    """The keys of a configuration that a card shows."""
+
+    license: NotRequired[str]
+    modalities: dict[str, PartTable]
+    model: ModelTable
 
 
 class RunRecord(TypedDict):
@@ -32,8 +62,8 @@ class RunRecord(TypedDict):
     weights_sha256: str
     trained_on: str
     distributions: dict[str, str]
-    parts: list[dict[str, Any]]
-    configuration: dict[str, Any]
+    parts: list[PartRecord]
+    configuration: ConfigurationTable
 
 
 class SplitRecord(TypedDict):
@@ -128,8 +158,8 @@ def read_metrics(folder: Path) -> Metrics:
     Raises:
         RunError: if it is missing, damaged or of another version.
     """
-    path = folder / FILE
-    if not path.is_file():
+    path = inside(folder, FILE)
+    if not path.exists():
         raise RunError(f"{folder} has no {FILE}; write it with: mmvae evaluate {folder}")
     return _read(path, Metrics, VERSION, "evaluate")
 
@@ -140,8 +170,8 @@ def read_privacy(folder: Path) -> Privacy | None:
     Raises:
         RunError: if it is damaged or of another version.
     """
-    path = folder / privacy.FILE
-    return _read(path, Privacy, privacy.VERSION, "audit") if path.is_file() else None
+    path = inside(folder, privacy.FILE)
+    return _read(path, Privacy, privacy.VERSION, "audit") if path.exists() else None
 
 
 def _read(path: Path, schema: type[T], version: int, command: str) -> T:

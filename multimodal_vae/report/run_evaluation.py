@@ -8,25 +8,27 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydantic
 import torch
 from torch import Tensor
 
+from multimodal_vae.bounds import require_memory, require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import digest, file_sha256, write_bytes
+from multimodal_vae.files import digest, file_sha256, inside, make_folder, write_bytes
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
 from multimodal_vae.report.records import (
+    ConfigurationTable,
     EvaluatedRecord,
     Evidence,
     Metrics,
@@ -67,9 +69,10 @@ def write_evaluation(
     privacy = read_privacy(run.path)  # first, since measuring takes long
     metrics, evidence = measure(run, by, count, split, judges, seed)
     content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
-    write_bytes(run.path / records.FILE, content + b"\n")
-    write_bytes(run.path / REPORT, report_page(run, metrics, evidence, privacy).encode())
-    return run.path / records.FILE, run.path / REPORT
+    files = inside(run.path, records.FILE), inside(run.path, REPORT)
+    write_bytes(files[0], content + b"\n")
+    write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
+    return files
 
 
 def write_card(run: Run) -> Path:
@@ -78,7 +81,7 @@ def write_card(run: Run) -> Path:
     Raises:
         RunError: if the run is not evaluated.
     """
-    path = run.path / card.FILE
+    path = inside(run.path, card.FILE)
     write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
@@ -108,6 +111,7 @@ def measure(
         RunError: if the run is not trained, or the split has no samples.
         DataError: if a column is missing or identifies individuals.
     """
+    require_seed(seed)
     if split not in ("test", "validation"):
         raise RunError(f"a run is evaluated on its test or validation samples, not on {split!r}; set --split")
     if not len(run.splits[split]):
@@ -115,9 +119,10 @@ def measure(
     model, classes = run.model, run.model.classes
     train, data, left_out = evaluable_samples(run.splits["train"], run.splits[split])
     labels = sorted({*data.labels.tolist()})
+    require_memory(model.bytes_per_sample * count * len(labels), f"{count} samples per class are too many")
     held_out, training = labeled_samples(data), labeled_samples(train)
     groups = {column: subgroups(data, column) for column in by}
-    loaded = load_judges(judges or run.path / "judges", run, training)
+    loaded = load_judges(judges or inside(run.path, "judges"), run, training)
     synthesizer = run.synthesizer()
     by_class = [synthesizer.sample(classes[label], count, seed) for label in labels]
     generated = LabeledSamples(
@@ -208,8 +213,9 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
     names = list(run.model.modalities)
     judges = []
     for index, modalities in enumerate([names, *([name] for name in names if len(names) > 1)]):
-        path = folder / (f"judge-{index}.safetensors" if index else "judge.safetensors")
-        if path.is_file():
+        path = inside(folder, f"judge-{index}.safetensors" if index else "judge.safetensors")
+        inside(folder, path.with_suffix(".json").name)
+        if path.exists():
             judge = Judge.load(path)
             if judge.classes != run.model.classes or judge.modalities != modalities:
                 raise RunError(
@@ -217,7 +223,7 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
                     "another folder with --judges"
                 )
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             augment = {name: part.augment for name, part in run.model.modalities.items()}
             judge = train_judge(training, run.model.classes, modalities, augment)
             judge.save(path)
@@ -299,11 +305,11 @@ def _run_record(run: Run) -> RunRecord:
         state=run.status["state"],
         epochs_done=run.status["epochs_done"],
         epochs=run.status["epochs"],
-        weights_sha256=file_sha256(run.path / "model.safetensors"),
+        weights_sha256=file_sha256(inside(run.path, "model.safetensors")),
         trained_on=run.environment["date"],
         distributions=run.environment["distributions"],
-        parts=[dict(part) for part in run.environment["parts"]],
-        configuration=without_paths(plain(dict(run.configuration))),
+        parts=run.environment["parts"],
+        configuration=cast(ConfigurationTable, without_paths(plain(dict(run.configuration)))),
     )
 
 

@@ -63,7 +63,7 @@ def write_folder(
     with new_folder(out) as folder:
         try:
             if original is not None:  # a relative link, so that both can be moved together
-                target = os.path.relpath(original.resolve(), out.parent.resolve() / out.name)
+                target = os.path.relpath(original.resolve(), out.resolve())
                 (folder / ORIGINAL).symlink_to(target, target_is_directory=True)
             subfolders = modality_folders(modalities)
             for name in subfolders.values():

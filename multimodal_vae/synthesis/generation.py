@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from multimodal_vae import distributed
+from multimodal_vae.bounds import require_disk, require_memory, require_seed
 from multimodal_vae.errors import RunError, SamplerError
 from multimodal_vae.files import csv_text, digest, read_json, require_vacant, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.synthesis.drawing import require_in_range
 from multimodal_vae.synthesis.folder import (
     CHUNK_SIZE,
@@ -56,7 +58,8 @@ def write_samples(
         min_quantile: as in the same method.
 
     Raises:
-        ConfigurationError: if the temperature or the quantile is out of range.
+        ConfigurationError: if the seed, the temperature or the quantile is out of range, or memory or disk cannot hold
+            so many samples.
         RunError: if the folder exists or cannot be written, or another generation into it has begun.
         SamplerError: if a class is unknown, or there is none.
     """
@@ -75,8 +78,11 @@ def write_samples(
         "temperature": float(temperature),
         "min_quantile": float(min_quantile),
     }
+    require_seed(seed)
     require_vacant(out)
     partial = _PartialFolder(out.with_name(f".{out.name}.partial"))
+    if not partial.folder.exists():
+        _require_space(out, synthesizer.vae, counts)
     request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
     partial.require_same(request)
     distributed.wait()
@@ -96,6 +102,17 @@ def write_samples(
             f"resume from {partial.folder}"
         ) from error
     distributed.wait()
+
+
+def _require_space(out: Path, vae: MultimodalVAE, counts: Mapping[str, int]) -> None:
+    """Check that the latents of a class fit into memory, and that the files fit on the disk."""
+    most, total = max(counts.values()), sum(counts.values())
+    require_memory(4 * vae.latent_dim * most, f"{most} samples of a class are too many")
+    cells = sum(_FILE if each.cell == "path" else 2 * each.elements for each in vae.modalities.values())
+    require_disk((len(NOTICE) + cells) * total, out, f"{total} samples are too many")
+
+
+_FILE = 512  # bytes that the smallest file takes on a disk, cautiously
 
 
 class _Chunk(NamedTuple):

@@ -74,7 +74,7 @@ class Otoscopy(Image):
         """
         if Path(cell).suffix.lower() == ".npy":
             return super().read(cell)
-        frame = read_picture(cell, "RGB")
+        frame = read_picture(cell, "RGB", self.notes)
         if frame.shape[:2] == self.size:
             if frame.max() < MIN_CONTRAST:
                 raise DataError("is entirely black; leave its cell empty, or record it again")
