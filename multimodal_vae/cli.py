@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from multimodal_vae import registry
+from multimodal_vae.bounds import LARGEST_SEED
 from multimodal_vae.discovery import shield
 from multimodal_vae.errors import (
     ConfigurationError,
@@ -49,7 +49,7 @@ _Manifest = Annotated[Path, typer.Argument(help="Manifest (CSV) with the run's c
 _NewFolder = Annotated[Path, typer.Option(help="Output folder; new or empty.")]
 _Given = Annotated[list[str] | None, typer.Option(help="Modality to use; repeat for several. Default: all.")]
 _Sampler = Annotated[str | None, typer.Option(help="Sampler. Default: the run's.")]
-_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0)]
+_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
 
 
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
@@ -197,7 +197,7 @@ def complete(
     out: _NewFolder,
     seed: Annotated[
         int | None,
-        typer.Option(help="Seed of one draw per posterior. Default: its mean.", min=0),
+        typer.Option(help="Seed of one draw per posterior. Default: its mean.", min=0, max=LARGEST_SEED),
     ] = None,
 ) -> None:
     """Fill a manifest's empty cells from the rest of their rows.
@@ -444,12 +444,14 @@ def _kind(word: str) -> str:
 
 def _setting(text: str) -> tuple[str, Any]:
     """Return key and value of ``key=value``; a value that is not TOML is text."""
+    from multimodal_vae.toml import TOMLError, parse_toml
+
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigurationError(f"--set takes KEY=VALUE, not {text!r}")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key.strip(), parse_toml(f"value = {value}")["value"]
+    except TOMLError:
         return key.strip(), value
 
 

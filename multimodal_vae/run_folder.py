@@ -4,7 +4,6 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +30,7 @@ from multimodal_vae.locks import LOCK
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 from multimodal_vae.synthesis.synthesizer import sampler_in
+from multimodal_vae.toml import TOMLError, parse_toml, read_toml
 
 FILES = (
     "config.toml",
@@ -161,10 +161,10 @@ class RunFolder:
     def _require_same_configuration(self, configuration: Configuration) -> None:
         path = inside(self.path, "config.toml")
         try:
-            before = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            before = read_toml(path)
+        except (OSError, TOMLError) as error:
             raise RunError(f"{path} is damaged: {one_line(error)}") from error
-        now = tomllib.loads(configuration.to_toml())
+        now = parse_toml(configuration.to_toml())
         for table in (before, now):  # keys that do not affect the result
             for key in ("cache", "workers"):
                 table.get("data", {}).pop(key, None)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError
@@ -45,6 +46,7 @@ def audit_run(
         RunError: if no samples are left for the holdout, or another process writes the run.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
+    require_seed(seed)
     with locked(run.path):
         model, splits = run.model, run.splits
         fit_on = fit_on or run.configuration.density.fit_on

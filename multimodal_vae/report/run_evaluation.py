@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydantic
 import torch
 from torch import Tensor
 
+from multimodal_vae.bounds import require_memory, require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
@@ -23,10 +24,12 @@ from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import digest, file_sha256, inside, remove_leftovers, write_bytes
 from multimodal_vae.locks import locked
+from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
 from multimodal_vae.report.records import (
+    ConfigurationTable,
     EvaluatedRecord,
     Evidence,
     Metrics,
@@ -114,6 +117,7 @@ def measure(
         RunError: if the run is not trained, or the split has no samples.
         DataError: if a column is missing or identifies individuals.
     """
+    require_seed(seed)
     if split not in ("test", "validation"):
         raise RunError(f"a run is evaluated on its test or validation samples, not on {split!r}; set --split")
     if not len(run.splits[split]):
@@ -121,6 +125,7 @@ def measure(
     model, classes = run.model, run.model.classes
     train, data, left_out = evaluable_samples(run.splits["train"], run.splits[split])
     labels = sorted({*data.labels.tolist()})
+    require_memory(model.bytes_per_sample * count * len(labels), f"{count} samples per class are too many")
     held_out, training = labeled_samples(data), labeled_samples(train)
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
@@ -133,7 +138,7 @@ def measure(
     embeddings = model.embed(data)
     reconstructions = model.generate(embeddings)
     compute = partial(_results, training, generated, loaded, resamples, seed)
-    results = compute(held_out, reconstructions, embeddings)
+    results = compute(held_out, reconstructions, embeddings, _translations(model, held_out))
     judged = loaded[0].predict(reconstructions).labels
     evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
     evaluated = EvaluatedRecord(
@@ -244,6 +249,7 @@ def _results(
     held_out: LabeledSamples,
     reconstructions: Mapping[str, Tensor],
     embeddings: Tensor,
+    translations: Mapping[str, Tensor] | None = None,
 ) -> list[MetricResult]:
     labels = set(held_out.counts())
     train, generated = (_of_classes(each, labels) for each in (train, generated))
@@ -255,10 +261,23 @@ def _results(
         judges,
         reconstructions,
         embeddings,
+        translations=translations,
         k=min(NEIGHBOR, smallest - 1),
         resamples=resamples,
         seed=seed,
     )
+
+
+def _translations(model: MultimodalVAE, held_out: LabeledSamples) -> dict[str, Tensor]:
+    """Predict each modality from all others; return nothing if the fusion needs every modality."""
+    names = list(model.modalities)
+    try:
+        return {
+            to: model.translate({name: held_out.values[name] for name in names if name != to}, to)
+            for to in (names if len(names) > 1 else [])
+        }
+    except DataError:
+        return {}
 
 
 def _of_classes(samples: LabeledSamples, labels: set[int]) -> LabeledSamples:
@@ -298,8 +317,8 @@ def _run_record(run: Run) -> RunRecord:
         weights_sha256=file_sha256(inside(run.path, "model.safetensors")),
         trained_on=run.environment["date"],
         distributions=run.environment["distributions"],
-        parts=[dict(part) for part in run.environment["parts"]],
-        configuration=without_paths(plain(dict(run.configuration))),
+        parts=run.environment["parts"],
+        configuration=cast(ConfigurationTable, without_paths(plain(dict(run.configuration)))),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from multimodal_vae import distributed
+from multimodal_vae.bounds import require_disk, require_memory, require_seed
 from multimodal_vae.errors import RunError, SamplerError
 from multimodal_vae.files import (
     RESULT,
@@ -27,6 +28,7 @@ from multimodal_vae.files import (
     write_json,
 )
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.synthesis.drawing import require_in_range
 from multimodal_vae.synthesis.folder import (
     CHUNK_SIZE,
@@ -68,7 +70,8 @@ def write_samples(
         min_quantile: as in the same method.
 
     Raises:
-        ConfigurationError: if the temperature or the quantile is out of range.
+        ConfigurationError: if the seed, the temperature or the quantile is out of range, or memory or disk cannot hold
+            so many samples.
         RunError: if the folder exists or cannot be written, or another generation into it has begun or runs now.
         SamplerError: if a class is unknown, or there is none.
     """
@@ -87,11 +90,14 @@ def write_samples(
         "temperature": float(temperature),
         "min_quantile": float(min_quantile),
     }
+    require_seed(seed)
     request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
     chunks = _chunks(counts)
     with claimed(out) as hidden:
         partial = _PartialFolder(hidden)
         partial.require_same(request)
+        if not partial.is_begun:
+            _require_space(out, synthesizer.vae, counts)
         distributed.wait()
         try:
             if distributed.rank() == 0:
@@ -108,6 +114,17 @@ def write_samples(
                 f"to resume from {partial.folder}"
             ) from error
         distributed.wait()
+
+
+def _require_space(out: Path, vae: MultimodalVAE, counts: Mapping[str, int]) -> None:
+    """Check that the latents of a class fit into memory, and that the files fit on the disk."""
+    most, total = max(counts.values()), sum(counts.values())
+    require_memory(4 * vae.latent_dim * most, f"{most} samples of a class are too many")
+    cells = sum(_FILE if each.cell == "path" else 2 * each.elements for each in vae.modalities.values())
+    require_disk((len(NOTICE) + cells) * total, out, f"{total} samples are too many")
+
+
+_FILE = 512  # bytes that the smallest file takes on a disk, cautiously
 
 
 class _Chunk(NamedTuple):
@@ -135,6 +152,11 @@ class _PartialFolder:
         self._chunks = folder / "parts"
         self._request = folder / "request.json"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is something to resume."""
+        return self._request.exists() and self.result.exists()
+
     def require_same(self, request: Mapping[str, Any]) -> None:
         """Refuse to resume another request.
 
@@ -153,7 +175,7 @@ class _PartialFolder:
 
     def begin(self, request: Mapping[str, Any], subfolders: Iterable[str]) -> None:
         """Create the folders, or keep those of the same request."""
-        if not (self._request.exists() and self.result.exists()):
+        if not self.is_begun:
             self._remove()  # a process was killed right at the beginning or the end
         self._require_plain_files()
         for folder in (self._chunks, self.result, *(self.result / name for name in subfolders)):
