@@ -20,6 +20,7 @@ from multimodal_vae.errors import (
     MultimodalVAEWarning,
     RunError,
     SamplerError,
+    TrainingError,
     TrainingInterrupted,
 )
 from multimodal_vae.files import inside, make_folder, read_json, read_tensors, require_vacant
@@ -157,6 +158,10 @@ def _load_weights(vae: MultimodalVAE, path: Path) -> None:
         raise RunError(
             f"{path} does not match {path.with_name('config.toml')}: {str(error).splitlines()[-1]}"
         ) from error
+    try:
+        vae.require_finite_weights()
+    except TrainingError as error:
+        raise RunError(f"{path}: {error}") from error
 
 
 class _SplitIds(TypedDict):
@@ -195,6 +200,11 @@ class Run:
         if not path.is_file():
             raise RunError(
                 f"{self.path} has no trained model yet; the state of its training is {self.status['state']!r}"
+            )
+        dimensions, size = self.configuration.model.latent_dim, path.stat().st_size
+        if dimensions > size:  # refused before memory is taken for it
+            raise RunError(
+                f"{path} has {size} bytes, too few for latent_dim = {dimensions} in config.toml; restore both files"
             )
         vae = self.configuration.build(self.configuration.data.classes or [])
         _load_weights(vae, path)

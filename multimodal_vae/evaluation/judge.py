@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
+from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError, RunError
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import file_sha256, read_json, read_tensors, write_json, write_tensors
@@ -101,6 +102,7 @@ class Judge(nn.Module):
 
         Raises:
             DataError: if a modality is missing or has another shape.
+            TrainingError: if an output is not finite.
         """
         device = self._center.device
         known = [name for name in self.shapes if name in values]
@@ -110,7 +112,10 @@ class Judge(nn.Module):
             for start in range(0, max(count, 1), batch):
                 some = {name: values[name][start : start + batch].to(device).float() for name in known}
                 parts.append([each.cpu() for each in self(some)])
-        features, logits, causes = (torch.cat(each) for each in zip(*parts, strict=True))
+        features, logits, causes = (
+            require_finite(torch.cat(each), f"the judge of {', '.join(self.shapes)}")
+            for each in zip(*parts, strict=True)
+        )
         causes = causes * self._scale.cpu() + self._center.cpu()
         return JudgeOutput(features, logits.softmax(1), dict(zip(self.causes, causes.unbind(1), strict=True)))
 

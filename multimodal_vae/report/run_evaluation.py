@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydantic
@@ -23,10 +23,12 @@ from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import digest, file_sha256, inside, make_folder, write_bytes
+from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
 from multimodal_vae.report.records import (
+    ConfigurationTable,
     EvaluatedRecord,
     Evidence,
     Metrics,
@@ -130,7 +132,7 @@ def measure(
     embeddings = model.embed(data)
     reconstructions = model.generate(embeddings)
     compute = partial(_results, training, generated, loaded, resamples, seed)
-    results = compute(held_out, reconstructions, embeddings)
+    results = compute(held_out, reconstructions, embeddings, _translations(model, held_out))
     judged = loaded[0].predict(reconstructions).labels
     evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
     evaluated = EvaluatedRecord(
@@ -238,6 +240,7 @@ def _results(
     held_out: LabeledSamples,
     reconstructions: Mapping[str, Tensor],
     embeddings: Tensor,
+    translations: Mapping[str, Tensor] | None = None,
 ) -> list[MetricResult]:
     labels = set(held_out.counts())
     train, generated = (_of_classes(each, labels) for each in (train, generated))
@@ -249,10 +252,23 @@ def _results(
         judges,
         reconstructions,
         embeddings,
+        translations=translations,
         k=min(NEIGHBOR, smallest - 1),
         resamples=resamples,
         seed=seed,
     )
+
+
+def _translations(model: MultimodalVAE, held_out: LabeledSamples) -> dict[str, Tensor]:
+    """Predict each modality from all others; return nothing if the fusion needs every modality."""
+    names = list(model.modalities)
+    try:
+        return {
+            to: model.translate({name: held_out.values[name] for name in names if name != to}, to)
+            for to in (names if len(names) > 1 else [])
+        }
+    except DataError:
+        return {}
 
 
 def _of_classes(samples: LabeledSamples, labels: set[int]) -> LabeledSamples:
@@ -292,8 +308,8 @@ def _run_record(run: Run) -> RunRecord:
         weights_sha256=file_sha256(inside(run.path, "model.safetensors")),
         trained_on=run.environment["date"],
         distributions=run.environment["distributions"],
-        parts=[dict(part) for part in run.environment["parts"]],
-        configuration=without_paths(plain(dict(run.configuration))),
+        parts=run.environment["parts"],
+        configuration=cast(ConfigurationTable, without_paths(plain(dict(run.configuration)))),
     )
 
 
