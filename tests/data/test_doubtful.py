@@ -187,6 +187,12 @@ def test_a_word_for_missing_in_a_cell_is_explained(tmp_path):
     assert data.samples["kind"].tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
+@pytest.mark.parametrize("categories", [["a", "A"], ["1", "01"], ["a", "a"], ["a b", "a  b"]])
+def test_categories_are_distinct(categories):
+    with pytest.raises(mv.ConfigurationError, match="only in form"):
+        mv.Categorical(categories=categories)
+
+
 X = np.arange(2.0 * ROWS).reshape(ROWS, 2)
 
 
@@ -384,3 +390,41 @@ def records(patients):
 def test_a_holdout_with_the_same_patients_in_another_form_is_refused():
     with pytest.raises(mv.DataError, match=r"shares 1 patients.*'007'"):
         require_disjoint(records(["7", "8", "9", "10"]), records(["007", "11", "12", "13"]), "the training")
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return mv.MultimodalVAE(VECTOR, ["a", "b"], fusion="poe", latent_dim=3).eval()
+
+
+@pytest.mark.parametrize("x", [X.tolist(), X[::-1][::-1], X.astype(">f4"), torch.tensor(X).requires_grad_()])
+def test_a_model_takes_arrays_of_any_layout(vae, x):
+    assert torch.equal(vae.encode({"x": x}).mean, vae.encode({"x": torch.tensor(X).float()}).mean)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (X + 1j, "complex"),
+        (torch.tensor(X) + 1j, "complex"),
+        (np.ma.masked_array(X, X == 2), "not finite"),
+        (X.astype(object), "object"),
+        (X.astype(str), "type"),
+        (5, "shape"),
+        ("text", "type"),
+        (None, "type"),
+        (torch.tensor(X).to_sparse(), "sparse"),
+    ],
+)
+def test_a_model_takes_real_numbers_only(vae, x, words):
+    for method in (vae.encode, vae.reconstruct, lambda samples: vae.translate(samples, "x"), vae.interpolate):
+        with pytest.raises(mv.DataError, match=f"modality 'x'.*{words}"):
+            method({"x": x})
+    if words != "shape":
+        with pytest.raises(mv.DataError, match="latents must be finite"):
+            vae.generate(np.ma.masked_array(np.ones((2, 3)), True) if words == "not finite" else x)
+
+
+@pytest.mark.parametrize("latents", [np.ones((2, 3))[::-1], np.ones((2, 3), ">f4"), np.ones((2, 3)).tolist()])
+def test_latents_may_be_arrays_of_any_layout(vae, latents):
+    assert torch.equal(vae.generate(latents)["x"], vae.generate(torch.ones(2, 3))["x"])
