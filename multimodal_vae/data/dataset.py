@@ -19,7 +19,7 @@ from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_man
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality, check_samples, load_arrays, real_numbers, real_samples
-from multimodal_vae.names import check_names, name_of, names_of, refuse_near_columns
+from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
@@ -338,6 +338,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
     def of_class(self, name: str) -> "MultimodalDataset":
         """Return the samples of one class."""
+        name = name_of(name)
         if name not in self.classes:
             raise DataError(f"there is no class {name!r}; {did_you_mean(name, self.classes)}")
         return self.subset((self.labels == self.classes.index(name)).nonzero()[:, 0].tolist())
@@ -351,7 +352,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         row_of = {name: row for row, name in enumerate(self.ids)}
         for name in ids:
             if name not in row_of:
-                raise DataError(f"{self.source or 'the data'}: there is no sample {name!r}")
+                twins = [f"; there is {known!r}" for known in row_of if form(known) == form(name)]
+                raise DataError(f"{self.source or 'the data'}: there is no sample {name!r}{''.join(twins)}")
         return self.subset(row_of[name] for name in ids)
 
     def only(self, *names: str) -> "MultimodalDataset":
