@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from multimodal_vae.bounds import memory
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.labels import class_indices, class_name, class_names, class_of_item, plain_values
@@ -18,7 +19,10 @@ from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import RESERVED, SPLITS, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.modalities.base import Modality, check_samples, load_arrays
+from multimodal_vae.modalities.base import LARGEST_FILE, Modality, check_samples, load_arrays
+
+MOST_UNPACKED = 250
+"""Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
@@ -133,11 +137,13 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
 
         Raises:
-            DataError: naming the file and the array.
+            DataError: naming the file and the array; also if it unpacks to more than memory, or to more than
+                :data:`MOST_UNPACKED` times its size.
         """
         path = Path(path)
         try:
-            arrays = load_arrays(path)
+            limit = max(LARGEST_FILE, MOST_UNPACKED * path.stat().st_size)
+            arrays = load_arrays(path, int(min(limit, memory())))
             for name in ("label", *modalities):
                 if name not in arrays:
                     raise DataError(f"there is no array {name!r}; {did_you_mean(name, arrays)}")
@@ -151,6 +157,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             )
         except FileNotFoundError:
             raise DataError(f"there is no file {path}") from None
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         data.source = path
