@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from multimodal_vae.bounds import require_memory
+from multimodal_vae.checks import require_finite
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Gaussian:
         with torch.no_grad():
             deviation = torch.exp(0.5 * self.logvar)
             noise = torch.randn(len(self.mean), count, *self.mean.shape[1:], dtype=self.mean.dtype)
-            return self.mean[:, None] + noise.to(self.mean.device) * deviation[:, None]
+            draws = self.mean[:, None] + noise.to(self.mean.device) * deviation[:, None]
+        return require_finite(draws, "a Gaussian")
 
     def kl_to_standard_normal(self) -> Tensor:
         """Return the KL divergence from N(0, I) per dimension, (N, D), in nats (Kingma and Welling 2014, appendix B).

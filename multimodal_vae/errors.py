@@ -29,7 +29,7 @@ class RunError(MultimodalVAEError):
 
 
 class TrainingError(MultimodalVAEError):
-    """Training cannot continue, for example because a loss term is not finite."""
+    """Training cannot continue, for example because a loss term is not finite, or a trained model gives such values."""
 
 
 class TrainingInterrupted(Exception):  # noqa: N818  (an interruption is no error)

@@ -169,7 +169,11 @@ class Modality(Part, ABC):
             low, high = self.range
             least, most = float(samples.min()), float(samples.max())
             if least < low - 1e-6 or most > high + 1e-6:
-                advice = "; divide by 255" if (low, high) == (0, 1) and 1 < most <= 255 and least >= 0 else ""
+                advice = (
+                    "; divide by 255, or by 100 if in percent"
+                    if (low, high) == (0, 1) and 1 < most <= 255 and least >= 0
+                    else ""
+                )
                 raise DataError(
                     f"has values from {least:g} to {most:g}, but {self.name!r} expects {low:g} to {high:g}{advice}"
                 )
@@ -223,7 +227,16 @@ def load_arrays(path: str | Path, limit: int = LARGEST_FILE) -> dict[str, NDArra
 
 # Errors of the parsers beneath numpy: of archives, of compression, and of the Python literal in a header. An encrypted
 # archive is a RuntimeError, and a claimed shape beyond memory a MemoryError.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError, RuntimeError, MemoryError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    SyntaxError,
+    tokenize.TokenError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
 
 
 def _load(path: str | Path, limit: int = LARGEST_FILE) -> NDArray[Any] | dict[str, NDArray[Any]]:
@@ -259,12 +272,43 @@ def _require_bounded(archive: zipfile.ZipFile, limit: int) -> None:
         raise DataError("is compressed in a way that numpy does not use; save it with numpy.savez_compressed")
 
 
-def real_numbers(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Convert an array of booleans, integers or real numbers to float32.
+def real_numbers(values: Any) -> NDArray[np.float32]:
+    """Return booleans, integers or real numbers as a float32 array; masked values become NaN.
+
+    Args:
+        values: an array or nested lists. The result may share its memory.
 
     Raises:
-        DataError: if it holds anything else, such as complex numbers, whose imaginary part would be lost.
+        DataError: if they are anything else, such as complex numbers, whose imaginary part would be lost.
     """
+    try:
+        masked = isinstance(values, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in values)
+        array = np.ma.array(values) if masked else np.asanyarray(values)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise DataError(f"is no array of numbers ({one_line(error)})") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which a check refuses
+        if isinstance(array, np.ma.MaskedArray):
+            array = np.ma.filled(array.astype(np.float32), np.nan)
+        return np.require(array, np.float32, ["C", "W"])
+
+
+def real_samples(name: str, values: Any) -> Tensor:
+    """Return samples of a modality as a float32 tensor on the CPU; see :func:`real_numbers`.
+
+    Raises:
+        DataError: naming the modality.
+    """
+    if isinstance(values, list | tuple) and values and all(isinstance(each, Tensor) for each in values):
+        values = [real_samples(name, each).numpy() for each in values]
+    try:
+        if not isinstance(values, Tensor):
+            return torch.from_numpy(real_numbers(values))
+        if values.is_complex() or values.is_quantized or values.is_nested or values.layout is not torch.strided:
+            raise DataError(
+                f"is a tensor of {values.dtype} and {values.layout}; a dense one of real numbers is expected"
+            )
+        return values.detach().to("cpu", torch.float32)
+    except DataError as error:
+        raise DataError(f"modality {name!r}: a sample {error}") from error

@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.names import form
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Records:
         attributes: (N,) of int64 by name, attributes to infer besides the class.
 
     Raises:
-        DataError: if lengths differ.
+        DataError: if lengths differ, or a latent or score is not finite.
 
     Example:
         >>> records = Records(LabeledSamples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1])))
@@ -43,6 +45,7 @@ class Records:
         for name, x in columns.items():
             if len(x) != len(self.samples):
                 raise DataError(f"{name!r} has {len(x)} rows, but there are {len(self.samples)} samples")
+            require_finite(x, f"the model's {name!r}", DataError)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -81,7 +84,8 @@ def require_disjoint(members: Records, holdout: Records, description: str) -> No
     """
     if members.samples.groups is None or holdout.samples.groups is None:
         return
-    both = sorted(set(members.groups) & set(holdout.groups))
+    learned = {form(patient) for patient in members.groups}
+    both = sorted(patient for patient in set(holdout.groups) if form(patient) in learned)
     if both:
         first = ", ".join(map(repr, both[:3]))
         raise DataError(

@@ -641,7 +641,7 @@ def test_names_are_split_from_units():
 @pytest.mark.parametrize("form", ["a{}b", "time{}b", "a{}(mV", "{}", "a({}"])
 @pytest.mark.parametrize("character", [" ", "_", "(", "mV "])
 def test_long_names_take_no_time(tmp_path, form, character):
-    header = form.format(character * 100_000)
+    header = form.format(character * 40_000)
     with pytest.raises(DataError, match=r"name has \d+ characters|has no signal named"):
         ECG(**PLAIN).read(csv_file(tmp_path, f"time_s,{header}", TIME, ECG_LIKE))
 
