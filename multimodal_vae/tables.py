@@ -28,9 +28,6 @@ from multimodal_vae.files import bounded_lines
 MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null"))
 """Lower-case words for a missing number."""
 
-CODES = (999, 9999, 99999, 999999, 2**15 - 1, 2**15, 2**16 - 1, 2**23 - 1, 2**23, 2**31 - 1, 2**31)
-"""Magnitudes of numbers that instruments write for a missing measurement."""
-
 _SYMBOLS = frozenset("\N{MICRO SIGN}\N{DEGREE SIGN}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}")
 """Non-ASCII characters that are the same byte in the Western encodings of Windows and of ISO 8859."""
 

@@ -243,4 +243,5 @@ def real_numbers(array: NDArray[Any]) -> NDArray[np.float32]:
     """
     if array.dtype.kind not in "biuf":
         raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # infinity, which is refused later
+        return array.astype(np.float32)
