@@ -1,5 +1,6 @@
 """Judges: small classifiers trained on real samples to rate generated ones."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing_extensions import TypedDict
 from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError, RunError
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import file_sha256, read_json, read_tensors, write_json, write_tensors
+from multimodal_vae.files import file_sha256, read_json, read_tensors, tensor_bytes, write_bytes, write_json
 from multimodal_vae.scopes import evaluating, seeded
 
 VERSION = 2
@@ -120,13 +121,20 @@ class Judge(nn.Module):
         return JudgeOutput(features, logits.softmax(1), dict(zip(self.causes, causes.unbind(1), strict=True)))
 
     def save(self, path: Path) -> None:
-        """Write the weights to ``path`` (.safetensors) and their description to a .json file of the same name."""
-        write_tensors(path, self.state_dict(), {})
+        """Write the weights to ``path`` (.safetensors) and their description to a .json file of the same name.
+
+        The weights are written last: a judge is saved once they exist.
+        """
+        weights = tensor_bytes(self.state_dict(), {})
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from error
         write_json(
             path.with_suffix(".json"),
             _Description(
                 version=VERSION,
-                sha256=file_sha256(path),
+                sha256=hashlib.sha256(weights).hexdigest(),
                 shapes=self.shapes,
                 classes=self.classes,
                 causes=self.causes,
@@ -134,6 +142,12 @@ class Judge(nn.Module):
                 features=self.size,
             ),
         )
+        write_bytes(path, weights)
+
+    @staticmethod
+    def is_saved(path: Path) -> bool:
+        """Return whether both files of a judge exist."""
+        return path.exists() and path.with_suffix(".json").exists()
 
     @classmethod
     def load(cls, path: Path) -> Self:

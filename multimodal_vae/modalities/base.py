@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multimodal_vae import tables
-from multimodal_vae.errors import DataError
+from multimodal_vae.errors import DataError, one_line
 from multimodal_vae.nn.standardize import Standardize
 from multimodal_vae.part import Part
 
@@ -235,13 +235,43 @@ def _load(path: str | Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     return arrays
 
 
-def real_numbers(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Convert an array of booleans, integers or real numbers to float32.
+def real_numbers(values: Any) -> NDArray[np.float32]:
+    """Return booleans, integers or real numbers as a float32 array; masked values become NaN.
+
+    Args:
+        values: an array or nested lists. The result may share its memory.
 
     Raises:
-        DataError: if it holds anything else, such as complex numbers, whose imaginary part would be lost.
+        DataError: if they are anything else, such as complex numbers, whose imaginary part would be lost.
     """
+    try:
+        masked = isinstance(values, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in values)
+        array = np.ma.array(values) if masked else np.asanyarray(values)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise DataError(f"is no array of numbers ({one_line(error)})") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
-    with np.errstate(over="ignore"):  # infinity, which is refused later
-        return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which a check refuses
+        if isinstance(array, np.ma.MaskedArray):
+            array = np.ma.filled(array.astype(np.float32), np.nan)
+        return np.require(array, np.float32, ["C", "W"])
+
+
+def real_samples(name: str, values: Any) -> Tensor:
+    """Return samples of a modality as a float32 tensor on the CPU; see :func:`real_numbers`.
+
+    Raises:
+        DataError: naming the modality.
+    """
+    if isinstance(values, list | tuple) and values and all(isinstance(each, Tensor) for each in values):
+        values = [real_samples(name, each).numpy() for each in values]
+    try:
+        if not isinstance(values, Tensor):
+            return torch.from_numpy(real_numbers(values))
+        if values.is_complex() or values.is_quantized or values.is_nested or values.layout is not torch.strided:
+            raise DataError(
+                f"is a tensor of {values.dtype} and {values.layout}; a dense one of real numbers is expected"
+            )
+        return values.detach().to("cpu", torch.float32)
+    except DataError as error:
+        raise DataError(f"modality {name!r}: a sample {error}") from error

@@ -22,7 +22,8 @@ from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import digest, file_sha256, inside, make_folder, write_bytes
+from multimodal_vae.files import digest, file_sha256, inside, remove_leftovers, write_bytes
+from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
@@ -66,23 +67,28 @@ def write_evaluation(
     Returns:
         The paths of both files.
     """
-    privacy = read_privacy(run.path)  # first, since measuring takes long
-    metrics, evidence = measure(run, by, count, split, judges, seed)
-    content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
-    files = inside(run.path, records.FILE), inside(run.path, REPORT)
-    write_bytes(files[0], content + b"\n")
-    write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
-    return files
+    with locked(run.path):
+        files = inside(run.path, records.FILE), inside(run.path, REPORT)
+        for path in files:
+            remove_leftovers(run.path, path.name)
+        privacy = read_privacy(run.path)  # first, since measuring takes long
+        metrics, evidence = measure(run, by, count, split, judges, seed)
+        content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
+        write_bytes(files[0], content + b"\n")
+        write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
+        return files
 
 
 def write_card(run: Run) -> Path:
     """Write ``card.md`` into a run's folder from its ``metrics.json``, and return its path.
 
     Raises:
-        RunError: if the run is not evaluated.
+        RunError: if the run is not evaluated, or another process writes it.
     """
     path = inside(run.path, card.FILE)
-    write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
+    with locked(run.path):
+        remove_leftovers(run.path, card.FILE)
+        write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
 
@@ -208,14 +214,15 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
     They are trained on the run's training samples with its augmentation and a fixed seed.
 
     Raises:
-        RunError: if a judge in the folder has other modalities or classes.
+        RunError: if a judge in the folder has other modalities or classes, or if one is missing while another process
+            writes the folder.
     """
     names = list(run.model.modalities)
     judges = []
     for index, modalities in enumerate([names, *([name] for name in names if len(names) > 1)]):
         path = inside(folder, f"judge-{index}.safetensors" if index else "judge.safetensors")
         inside(folder, path.with_suffix(".json").name)
-        if path.exists():
+        if Judge.is_saved(path):
             judge = Judge.load(path)
             if judge.classes != run.model.classes or judge.modalities != modalities:
                 raise RunError(
@@ -223,10 +230,12 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
                     "another folder with --judges"
                 )
         else:
-            make_folder(folder)
             augment = {name: part.augment for name, part in run.model.modalities.items()}
-            judge = train_judge(training, run.model.classes, modalities, augment)
-            judge.save(path)
+            with locked(folder):
+                for suffix in (path.suffix, ".json"):
+                    remove_leftovers(folder, path.with_suffix(suffix).name)
+                judge = train_judge(training, run.model.classes, modalities, augment)
+                judge.save(path)
         judges.append(judge)
     return judges
 
