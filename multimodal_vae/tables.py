@@ -63,6 +63,10 @@ def read_table(path: str | Path) -> Table:
         return parse_text(Path(path), _parse)
     except csv.Error as error:
         raise DataError(f"is not a table of numbers ({error})") from error
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}") from error
     except UnicodeError:
         raise DataError("is text in an unknown encoding; save it as UTF-8") from None
 

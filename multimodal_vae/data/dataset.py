@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from multimodal_vae.bounds import memory
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.labels import class_of_item, index_classes
@@ -18,8 +19,18 @@ from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.modalities.base import Modality, check_samples, load_arrays, real_numbers, real_samples
+from multimodal_vae.modalities.base import (
+    LARGEST_FILE,
+    Modality,
+    check_samples,
+    load_arrays,
+    real_numbers,
+    real_samples,
+)
 from multimodal_vae.names import check_names, name_of, names_of, refuse_near_columns
+
+MOST_UNPACKED = 200
+"""Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
@@ -138,11 +149,13 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
 
         Raises:
-            DataError: naming the file and the array.
+            DataError: naming the file and the array; also if it unpacks to more than memory, or to more than
+                :data:`MOST_UNPACKED` times its size.
         """
         path = Path(path)
         try:
-            arrays = load_arrays(path)
+            limit = max(LARGEST_FILE, MOST_UNPACKED * path.stat().st_size)
+            arrays = load_arrays(path, int(min(limit, memory())))
             for name in ("label", *modalities):
                 if name not in arrays:
                     raise DataError(f"there is no array {name!r}; {did_you_mean(name, arrays)}")
@@ -157,6 +170,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             )
         except FileNotFoundError:
             raise DataError(f"there is no file {path}") from None
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         data.source = path
