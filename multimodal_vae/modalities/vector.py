@@ -68,7 +68,9 @@ class Vector(Modality):
         try:
             return real_numbers(np.array([float(number) for number in str(cell).split()]))
         except ValueError as error:
-            raise DataError(f"is {str(cell)!r}; {self.size} numbers separated by spaces are expected") from error
+            raise DataError(
+                f"is {str(cell)!r}; {self.size} numbers with decimal points, separated by spaces, are expected"
+            ) from error
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot one bar per element."""
