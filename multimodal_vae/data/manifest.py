@@ -141,9 +141,6 @@ def _header(path: Path, cells: Sequence[str], columns: Sequence[str]) -> list[st
     header = [known.get(name, name) for name in (clean(unquote_formula(cell.strip())) for cell in cells)]
     while header and not header[-1]:
         header.pop()
-    for column in ("sample_id", "label", *columns):
-        if column not in header:
-            raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, header)}")
     repeated = [column for column, times in Counter(header).items() if times > 1]
     if repeated:
         raise DataError(f"{path} has two columns called {repeated[0]!r}")
@@ -151,6 +148,9 @@ def _header(path: Path, cells: Sequence[str], columns: Sequence[str]) -> list[st
         refuse_near_columns("column", header, [*RESERVED, *columns])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    for column in ("sample_id", "label", *columns):
+        if column not in header:
+            raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, header)}")
     return header
 
 
