@@ -190,11 +190,11 @@ def check_names(what: str, names: Sequence[str], place: Callable[[int], str]) ->
 
 
 def spelled(name: str) -> str:
-    r"""Return a name in quotation marks, and its code points where letters may look like others.
+    """Return a name in quotation marks, and its code points where letters may look like others.
 
     Example:
-        >>> spelled("ear"), spelled("e\u0301")
-        ("'ear'", "'é', that is 'e\\\\u0301'")
+        >>> spelled("ear")
+        "'ear'"
     """
     return repr(name) if repr(name).isascii() else f"{name!r}, that is {name!a}"
 
@@ -234,10 +234,8 @@ def refuse_near_columns(
         multimodal_vae.errors.DataError: the column 'PatientID' seems to be 'patient_id'; rename it to ...
     """
     known, given = {*required, *optional}, set(columns)
-    others: dict[str, str] = {}
-    for column in given - known:
-        others.setdefault(_letters(column), column)
-    for name in sorted(known):
+    others = {_letters(column): column for column in sorted(given - known)}
+    for name in sorted(known) if others else ():
         key = _letters(name)
         found = others.get(key)
         if not found and name in optional and name not in given:

@@ -16,7 +16,7 @@ from multimodal_vae.data.cache import FOLDER, CachedColumn, make_root
 from multimodal_vae.data.columns import Column, Scratch
 from multimodal_vae.data.manifest import OUTSIDE, Row, leads_out, path_in
 from multimodal_vae.data.reading import Source, cores, read_all
-from multimodal_vae.errors import DataError, MultimodalVAEWarning
+from multimodal_vae.errors import DataError, MultimodalVAEWarning, printable
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.names import is_missing_word
 from multimodal_vae.provenance import code_of
@@ -141,7 +141,10 @@ def _builder(root: Path | None, modality: Modality, count: int) -> _ColumnBuilde
     if root is None:
         return _UncachedColumn(torch.zeros(shape))
     code = code_of(modality)
-    return _UncachedColumn(Scratch(shape, root)) if code is None else CachedColumn(root, modality, code, count)
+    try:
+        return _UncachedColumn(Scratch(shape, root)) if code is None else CachedColumn(root, modality, code, count)
+    except OSError as error:
+        raise DataError(f"cannot write the cache {error.filename or root}: {error.strerror}") from error
 
 
 def _fill(
@@ -154,6 +157,7 @@ def _fill(
 ) -> tuple[Counter[str], dict[int, str]]:
     """Read the cells that are not stored yet; return the counted notes, and the faults of unreadable cells."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track
 
     notes = {index: builder.look_up(index, source) for index, source in cells.items()}
@@ -163,7 +167,7 @@ def _fill(
     console = Console(stderr=True)
     show = bool(missing) and (console.is_terminal if progress is None else progress)
     # Older versions of rich end a disabled display with an empty line.
-    indices = track(missing, title, console=console, transient=True) if show else missing
+    indices = track(missing, escape(printable(title)), console=console, transient=True) if show else missing
     faults = {}
     with closing(read_all(modality, [cells[index] for index in missing], workers)) as results:
         for index, result in zip(indices, results, strict=True):
