@@ -93,7 +93,7 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
         raise DataError(f"is not an image of the formats {', '.join(FORMATS)}; save it as PNG") from error
     except (FileNotFoundError, PermissionError):
         raise
-    except (OSError, SyntaxError, ValueError, MemoryError) as error:
+    except (OSError, SyntaxError, LookupError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         raise DataError(f"is a damaged image ({error})") from error
     if 0 < pixels.max(initial=0) <= 1 / DARK:
         notes[f"image that uses less than 1/{DARK} of its range"] += 1
