@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from multimodal_vae.checks import require_finite
-from multimodal_vae.errors import DataError, RunError
+from multimodal_vae.errors import ConfigurationError, DataError, RunError
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import file_sha256, read_json, read_tensors, tensor_bytes, write_bytes, write_json
-from multimodal_vae.scopes import evaluating, seeded
+from multimodal_vae.scopes import BoundedWeights, evaluating, seeded
 
 VERSION = 2
 """Version of the networks; saved judges of another version are refused."""
@@ -164,7 +164,11 @@ class Judge(nn.Module):
         tensors, _ = read_tensors(path)
         if facts["sha256"] != file_sha256(path):
             raise RunError(f"{path} and its .json do not match: the checksums differ")
-        judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
+        try:
+            with BoundedWeights():
+                judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
+        except ConfigurationError as error:
+            raise RunError(f"{path.with_suffix('.json')} describes no judge: {error}") from error
         try:
             judge.load_state_dict(tensors)
         except RuntimeError as error:
