@@ -167,7 +167,7 @@ class Judge(nn.Module):
         try:
             with BoundedWeights():
                 judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
-        except ConfigurationError as error:
+        except (ConfigurationError, ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
             raise RunError(f"{path.with_suffix('.json')} describes no judge: {error}") from error
         try:
             judge.load_state_dict(tensors)
