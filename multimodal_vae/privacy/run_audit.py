@@ -44,6 +44,7 @@ def audit_run(
         RunError: if no samples are left for the holdout.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
+    path = inside(run.path, FILE)
     model, splits = run.model, run.splits
     fit_on = fit_on or run.configuration.density.fit_on
     synthesizer = run.synthesizer(sampler, fit_on)
@@ -63,7 +64,6 @@ def audit_run(
         "holdout": str(holdout) if holdout else "run",
         "seed": seed,
     }
-    path = inside(run.path, FILE)
     write_json(path, {**settings, **result.to_dict()})
     return result, path
 

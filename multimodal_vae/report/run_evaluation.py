@@ -63,10 +63,12 @@ def write_evaluation(
     Returns:
         The paths of both files.
     """
-    privacy = read_privacy(run.path)  # first, since measuring takes long
+    # First whatever may fail early, since measuring takes long.
+    files = inside(run.path, records.FILE), inside(run.path, REPORT)
+    inside(run.path, "log.jsonl")
+    privacy = read_privacy(run.path)
     metrics, evidence = measure(run, by, count, split, judges, seed)
     content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
-    files = inside(run.path, records.FILE), inside(run.path, REPORT)
     write_bytes(files[0], content + b"\n")
     write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
     return files
