@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import tomllib
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from multimodal_vae import registry
+from multimodal_vae.bounds import LARGEST_SEED
 from multimodal_vae.discovery import shield
 from multimodal_vae.errors import (
     ConfigurationError,
@@ -49,7 +49,7 @@ _Manifest = Annotated[Path, typer.Argument(help="Manifest (CSV) with the run's c
 _NewFolder = Annotated[Path, typer.Option(help="Output folder; new or empty.")]
 _Given = Annotated[list[str] | None, typer.Option(help="Modality to use; repeat for several. Default: all.")]
 _Sampler = Annotated[str | None, typer.Option(help="Sampler. Default: the run's.")]
-_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0)]
+_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
 
 
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
@@ -101,18 +101,18 @@ def sample(
     import torch
 
     from multimodal_vae import distributed
-    from multimodal_vae.files import require_vacant
+    from multimodal_vae.files import claimed
     from multimodal_vae.synthesis.generation import write_samples
 
-    require_vacant(out)
-    opened = _open(run)
-    with distributed.join_processes(torch.device("cpu"), timeout=_WEEK):  # machines may differ much in speed
-        # torchrun sends SIGTERM when a process is lost. Set here, since Python cannot answer while processes join.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with distributed.main_process_first():  # it fits the densities that are missing
-            synthesizer = opened.synthesizer(sampler)
-        counts = dict.fromkeys(label or synthesizer.densities, count)
-        write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile)
+    with claimed(out):
+        opened = _open(run)
+        with distributed.join_processes(torch.device("cpu"), timeout=_WEEK):  # machines may differ much in speed
+            # torchrun sends SIGTERM when a process is lost. Set here, since Python cannot answer while processes join.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with distributed.main_process_first():  # it fits the densities that are missing
+                synthesizer = opened.synthesizer(sampler)
+            counts = dict.fromkeys(label or synthesizer.densities, count)
+            write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile)
     if distributed.rank() == 0:
         typer.echo(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 
@@ -179,14 +179,14 @@ def translate(
     seed: _Seed = 0,
 ) -> None:
     """Generate one modality of samples from their others."""
-    from multimodal_vae.files import require_vacant
+    from multimodal_vae.files import claimed
     from multimodal_vae.synthesis.conditional import write_translations
 
-    require_vacant(out)
-    opened = _open(run)
-    vae = opened.model
-    data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
-    write_translations(out, vae, data, to, _origin(run), draws, seed)
+    with claimed(out):
+        opened = _open(run)
+        vae = opened.model
+        data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
+        write_translations(out, vae, data, to, _origin(run), draws, seed)
     typer.echo(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
 
 
@@ -197,19 +197,19 @@ def complete(
     out: _NewFolder,
     seed: Annotated[
         int | None,
-        typer.Option(help="Seed of one draw per posterior. Default: its mean.", min=0),
+        typer.Option(help="Seed of one draw per posterior. Default: its mean.", min=0, max=LARGEST_SEED),
     ] = None,
 ) -> None:
     """Fill a manifest's empty cells from the rest of their rows.
 
     The output is a copy of the manifest that marks the generated cells as synthetic.
     """
-    from multimodal_vae.files import require_vacant
+    from multimodal_vae.files import claimed
     from multimodal_vae.synthesis import conditional
 
-    require_vacant(out)
-    opened = _open(run)
-    filled = conditional.write_completion(out, opened.model, opened.read(manifest), _origin(run), seed)
+    with claimed(out):
+        opened = _open(run)
+        filled = conditional.write_completion(out, opened.model, opened.read(manifest), _origin(run), seed)
     counts = " ".join(f"{name} {count}" for name, count in filled.items()) or "no empty cells"
     typer.echo(f"completed: {out}, {counts}")
 
@@ -224,13 +224,13 @@ def interpolate(
     steps: Annotated[int, typer.Option(help="Number of samples, both ends included.", min=2)] = 8,
 ) -> None:
     """Generate samples on the line between two latents."""
-    from multimodal_vae.files import require_vacant
+    from multimodal_vae.files import claimed
     from multimodal_vae.synthesis.conditional import write_interpolation
 
-    require_vacant(out)
-    opened = _open(run)
-    data = opened.read(manifest)
-    write_interpolation(out, opened.model, data.named(first, last), steps, _origin(run))
+    with claimed(out):
+        opened = _open(run)
+        data = opened.read(manifest)
+        write_interpolation(out, opened.model, data.named(first, last), steps, _origin(run))
     typer.echo(f"interpolated: {out}, {steps} samples")
 
 
@@ -444,12 +444,14 @@ def _kind(word: str) -> str:
 
 def _setting(text: str) -> tuple[str, Any]:
     """Return key and value of ``key=value``; a value that is not TOML is text."""
+    from multimodal_vae.toml import TOMLError, parse_toml
+
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigurationError(f"--set takes KEY=VALUE, not {text!r}")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return key.strip(), parse_toml(f"value = {value}")["value"]
+    except TOMLError:
         return key.strip(), value
 
 

@@ -1,6 +1,5 @@
 """The configuration of a run, as in a TOML file."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +18,8 @@ from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.objective import Objective
 from multimodal_vae.part import explain_settings, plain
 from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.scopes import Seed
+from multimodal_vae.toml import TOMLError, read_toml
 from multimodal_vae.training.settings import Training
 
 Shares = tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat]
@@ -47,7 +48,7 @@ class DataSettings(_Section):
     manifest: Path | None = None
     classes: list[str] | None = None
     split: Shares | Literal["given", "passed"] = (0.7, 0.1, 0.2)
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     cache: Path | Literal[False] | None = None
     workers: NonNegativeInt | None = None
     unreadable: Unreadable = "refuse"
@@ -67,7 +68,7 @@ class ModelSettings(_Section):
     metric_loss: MetricLoss = Field(default="triplet", validate_default=True)
     latent_dim: PositiveInt = 128
     objective: Objective = Objective()
-    seed: NonNegativeInt | None = 0
+    seed: Seed | None = 0
 
 
 class DensitySettings(_Section):
@@ -105,10 +106,12 @@ class Configuration(_Section):
         """
         path = Path(path)
         try:
-            table = tomllib.loads(path.read_text("utf-8"))
+            table = read_toml(path)
         except FileNotFoundError:
             raise ConfigurationError(f"there is no configuration {path}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        except TOMLError as error:
             raise ConfigurationError(f"{path} cannot be read as TOML: {error}") from error
         try:
             configuration = cls(**table)

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from multimodal_vae.bounds import require_memory
+from multimodal_vae.checks import require_finite
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -31,10 +34,12 @@ class Gaussian:
 
     def sample(self, count: int) -> Tensor:
         """Draw ``count`` vectors per row, (N, count, D), without gradients, with torch's default generator."""
+        require_memory(4 * self.mean.numel() * count, f"{count} draws per posterior are too many")
         with torch.no_grad():
             deviation = torch.exp(0.5 * self.logvar)
             noise = torch.randn(len(self.mean), count, *self.mean.shape[1:], dtype=self.mean.dtype)
-            return self.mean[:, None] + noise.to(self.mean.device) * deviation[:, None]
+            draws = self.mean[:, None] + noise.to(self.mean.device) * deviation[:, None]
+        return require_finite(draws, "a Gaussian")
 
     def kl_to_standard_normal(self) -> Tensor:
         """Return the KL divergence from N(0, I) per dimension, (N, D), in nats (Kingma and Welling 2014, appendix B).

@@ -29,7 +29,7 @@ class RunError(MultimodalVAEError):
 
 
 class TrainingError(MultimodalVAEError):
-    """Training cannot continue, for example because a loss term is not finite."""
+    """Training cannot continue, for example because a loss term is not finite, or a trained model gives such values."""
 
 
 class TrainingInterrupted(Exception):  # noqa: N818  (an interruption is no error)
@@ -45,6 +45,18 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+def listing(names: Iterable[str], most: int = 20) -> str:
+    """Return names from a file as part of a message: the first ones, shortened, and the number of the others.
+
+    Example:
+        >>> listing(["I", "II", "III", "aVR"], most=2)
+        'I, II and 2 more'
+    """
+    names = list(names)
+    shown = ", ".join((name if len(name) <= 40 else f"{name[:40]}...") or "''" for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown word: the nearest known word and all of them.
 
@@ -56,7 +68,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         >>> did_you_mean("epoch", ["epochs", "seed"])
         "did you mean 'epochs'? There are: epochs, seed"
     """
-    known = sorted(" ".join(each.splitlines()) for each in known)  # names may come from a damaged file
-    near = get_close_matches(word, known, n=1)
-    listed = f"There are: {', '.join(known)}" if known else "There are none"
+    # Names may come from a damaged file: of many lines, or long, or many.
+    known = sorted(shorten(" ".join(each.splitlines())) for each in known)
+    near = get_close_matches(shorten(word), known, n=1) if len(known) <= _MOST_COMPARED else []
+    more = f" and {len(known) - _MOST_LISTED:,} more" if len(known) > _MOST_LISTED else ""
+    listed = f"There are: {', '.join(known[:_MOST_LISTED])}{more}" if known else "There are none"
     return f"did you mean {near[0]!r}? {listed}" if near else listed[0].lower() + listed[1:]
+
+
+_MOST_LISTED, _MOST_COMPARED = 50, 10_000
+
+
+def shorten(text: str) -> str:
+    """Return a text of at most 80 characters, which ends with dots if it was longer."""
+    return text if len(text) <= 80 else f"{text[:77]}..."

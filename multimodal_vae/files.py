@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.errors import RunError, one_line
+from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.part import explain
 
 T = TypeVar("T")
@@ -186,11 +186,17 @@ LONGEST_JSON = 2**26
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file with a checksum; the same tensors give the same bytes, and views are copied."""
+    """Write a safetensors file with a checksum; see :func:`tensor_bytes`."""
+    write_bytes(path, tensor_bytes(tensors, metadata))
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file with a checksum; the same tensors give the same bytes, and views are copied."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     header = {**metadata, _CHECKSUM: digest(plain, metadata)}
     # safetensors writes several entries in random order, so the header is one entry.
-    write_bytes(path, safetensors.torch.save(plain, {_HEADER: json.dumps(header, sort_keys=True)}))
+    content: bytes = safetensors.torch.save(plain, {_HEADER: json.dumps(header, sort_keys=True)})
+    return content
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -262,37 +268,73 @@ def bounded_lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
+PARTIAL, RESULT = ".partial", "result"
+"""Suffix of the hidden folder that a new folder grows in, and the folder's name within it."""
+
+
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder, which becomes ``path`` at the end of the block, or is removed if the block fails.
+def claimed(path: Path) -> Iterator[Path]:
+    """Hold the place of a new folder within a block, and yield the hidden folder ``.NAME.partial`` beside it.
+
+    The hidden folder is locked, and removed at the end if it is empty. What a killed process left in it stays, for the
+    next one to resume or remove.
 
     Raises:
-        RunError: if ``path`` exists and is not an empty folder, or cannot be written.
+        RunError: if ``path`` exists and is not an empty folder, cannot be written, or is claimed by another process.
     """
-    require_vacant(path)
-    path = path.resolve()  # a link to an empty folder stays
-    make_folder(path.parent)
+    target = path.resolve()  # a link to an empty folder stays
+    partial = target.parent / f".{target.name}{PARTIAL}"
+    if partial.is_symlink():
+        raise RunError(f"{partial} is a link, which is not followed; remove it")
+    if not partial.exists():
+        require_vacant(path)  # before anything is created
     try:
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from error
-    try:
-        yield beside
-        try:
-            beside.chmod(0o755)
-            if path.exists():
-                path.rmdir()
-            beside.rename(path)
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from error
+        with locked(partial, path):
+            require_vacant(path)
+            yield partial
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):
+            partial.rmdir()
 
 
-def require_vacant(path: Path) -> None:
-    """Raise RunError if there is anything at a path but an empty folder."""
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an unfinished folder, which becomes ``path`` at the end of the block, or is removed if the block fails.
+
+    What a killed process left of the same folder is removed.
+
+    Raises:
+        RunError: if ``path`` exists and is not an empty folder, cannot be written, or is claimed by another process.
+    """
+    with claimed(path) as partial:
+        others = sorted({each.name for each in partial.iterdir()} - {LOCK, RESULT})
+        if others:
+            raise RunError(f"{partial} holds {others[0]!r}, of an unfinished generation; finish or remove it")
+        result = partial / RESULT
+        try:
+            if result.exists():
+                shutil.rmtree(result)
+            result.mkdir()
+            yield result
+            move_into_place(result, path)
+        except OSError as error:
+            raise RunError(f"{error.filename or path} cannot be written: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(result, ignore_errors=True)
+
+
+def move_into_place(folder: Path, path: Path) -> None:
+    """Rename a folder to the place of an empty folder, or of none; a link to an empty folder stays."""
+    target = path.resolve()
+    if target.exists():
+        target.rmdir()
+    folder.rename(target)
+
+
+def require_vacant(path: Path, *ignored: str) -> None:
+    """Raise RunError if there is anything at a path but a folder that is empty except for ignored names."""
     try:
-        vacant = not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir()))
+        vacant = not os.path.lexists(path) or (path.is_dir() and {each.name for each in path.iterdir()} <= {*ignored})
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     if not vacant:

@@ -2,29 +2,29 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from multimodal_vae.bounds import require_memory
+from multimodal_vae.checks import require_finite, require_whole
 from multimodal_vae.data.batch import UNLABELED, Batch
+from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, did_you_mean, one_line
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
-from multimodal_vae.scopes import evaluating, evaluation_mode, seeded
-
-if TYPE_CHECKING:
-    from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 
 Precision = Literal["float32", "bfloat16"]
-Encodable: TypeAlias = "Mapping[str, Tensor] | MultimodalDataset"
+Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
 """Samples to encode: tensors by modality, or a data set."""
 
 CALIBRATION_BYTES = 1 << 28
@@ -72,8 +72,7 @@ class MultimodalVAE(nn.Module):
         super().__init__()
         if not modalities:
             raise ConfigurationError("modalities is empty; a model needs at least one")
-        if latent_dim < 1:
-            raise ConfigurationError(f"latent_dim is {latent_dim}; give at least 1")
+        require_whole("latent_dim", latent_dim, 1)
         self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
         self.classes = list(classes)
         self.latent_dim = latent_dim
@@ -88,7 +87,7 @@ class MultimodalVAE(nn.Module):
             )
         self.objective = Objective.of(objective or {}, self.modalities, self.shared_dim)
         self.metric_loss = MetricLoss.of(metric_loss)
-        with seeded(seed):
+        with seeded(seed), _explain_failure(), BoundedWeights():
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
             decoder_dim = self.shared_dim + self.fusion.private
@@ -101,6 +100,11 @@ class MultimodalVAE(nn.Module):
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.parameters()).device
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one sample in all modalities."""
+        return 4 * sum(modality.elements for modality in self.modalities.values())
 
     @property
     def metric_names(self) -> list[str]:
@@ -192,7 +196,7 @@ class MultimodalVAE(nn.Module):
 
     def features(self, samples: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
         """Return each encoder's features, (N, size) by modality; zero where the modality is absent."""
-        return {
+        features = {
             name: _masked_apply(
                 partial(self._run, nn.Sequential(encoder, nn.Flatten())),
                 present[:, column],
@@ -201,6 +205,10 @@ class MultimodalVAE(nn.Module):
             )
             for column, (name, encoder) in enumerate(zip(self.modalities, self.encoders, strict=True))
         }
+        if not self.training:  # a training checks its loss
+            for name, x in features.items():
+                require_finite(x, _encoder_of(name))
+        return features
 
     def decode(self, latents: Tensor) -> dict[str, Tensor]:
         """Return each decoder's raw output for latents (N, latent_dim)."""
@@ -250,7 +258,7 @@ class MultimodalVAE(nn.Module):
             for column, (name, modality) in enumerate(self.modalities.items())
         }
 
-    def calibrate(self, data: "MultimodalDataset") -> None:
+    def calibrate(self, data: MultimodalDataset) -> None:
         """Calibrate each modality on its training samples, or on evenly spaced ones up to :data:`CALIBRATION_BYTES`."""
         for (name, modality), encoder, decoder in zip(
             self.modalities.items(), self.encoders, self.decoders, strict=True
@@ -263,17 +271,24 @@ class MultimodalVAE(nn.Module):
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
 
-    def embed(self, data: "MultimodalDataset", batch_size: int = 256) -> Tensor:
+    def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
         """Return the posterior mean of every sample, (N, latent_dim), on the CPU."""
         return self.encode(data, batch_size).mean
 
     def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
-        """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU."""
+        """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU.
+
+        Raises:
+            DataError: if the latents have another shape, or are not finite.
+            TrainingError: naming the decoder that gives values that are not finite.
+        """
+        latents = self.check_latents(latents)
+        require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
         with evaluating(self):
             parts = [
                 {
-                    name: self.modalities[name].observe(decoded).cpu()
-                    for name, decoded in self.decode(part.to(self.device)).items()
+                    name: require_finite(self.modalities[name].observe(decoded).cpu(), _decoder_of(name))
+                    for name, decoded in self.decode(part.to(next(self.parameters()))).items()
                 }
                 for part in torch.split(latents, batch_size)
             ]
@@ -333,6 +348,7 @@ class MultimodalVAE(nn.Module):
         """
         if steps < 2:
             raise ConfigurationError(f"steps is {steps}; give at least 2, since both ends count")
+        require_memory(4 * self.latent_dim * steps, f"steps is {steps}, which is too many")
         means = self.encode(pair).mean
         if len(means) != 2:
             raise DataError(f"interpolate takes 2 samples, not {len(means)}")
@@ -398,9 +414,51 @@ class MultimodalVAE(nn.Module):
                 posterior = self.posterior(moved.samples, moved.present)
                 means.append(posterior.mean.cpu())
                 logvars.append(posterior.logvar.cpu())
-        return Gaussian(torch.cat(means), torch.cat(logvars))
+        mean, logvar = (require_finite(torch.cat(parts), _FUSION) for parts in (means, logvars))
+        return Gaussian(mean, logvar)
 
-    def check(self, data: "MultimodalDataset") -> None:
+    def check_latents(self, latents: Tensor) -> Tensor:
+        """Return latents as a tensor of real numbers.
+
+        Raises:
+            DataError: unless they are finite numbers of the shape (N, latent_dim).
+        """
+        shape = f"latents must be finite numbers of the shape (N, {self.latent_dim})"
+        try:
+            latents = torch.as_tensor(latents)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataError(f"{shape}, not {type(latents).__name__}; encode samples first") from error
+        if latents.is_complex():
+            raise DataError(f"{shape}, not complex ones")
+        latents = latents if latents.is_floating_point() else latents.float()
+        if latents.shape[1:] != (self.latent_dim,):
+            raise DataError(f"{shape}; their shape is {tuple(latents.shape)}")
+        finite = torch.isfinite(latents).all(1)
+        if not bool(finite.all()):
+            raise DataError(f"{shape}; row {int((~finite).nonzero()[0])} has a value that is not finite")
+        return latents
+
+    def require_finite_weights(self) -> None:
+        """Check the weights.
+
+        Raises:
+            TrainingError: naming the part whose weights, or statistics, are not finite.
+        """
+        parts: list[tuple[str, nn.Module]] = [(_FUSION, self.fusion), ("the metric loss", self.metric_loss)]
+        parts += [
+            (part(name), network)
+            for part, networks in ((_encoder_of, self.encoders), (_decoder_of, self.decoders))
+            for name, network in zip(self.modalities, networks, strict=True)
+        ]
+        for part, network in parts:
+            # A buffer may hold infinities, such as a mask of logits.
+            buffers = (x.isnan() for x in network.buffers())
+            if any(bool(x.any()) for x in (*buffers, *(~weight.isfinite() for weight in network.parameters()))):
+                raise TrainingError(
+                    f"{part} has weights that are not finite; train again with a lower learning rate, or restore them"
+                )
+
+    def check(self, data: MultimodalDataset) -> None:
         """Raise DataError if the data has other modalities or classes than the model."""
         if list(data.modalities) != list(self.modalities):
             raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
@@ -431,6 +489,29 @@ class MultimodalVAE(nn.Module):
                         )
                 sizes[name] = features[0].numel()
         return sizes
+
+
+@contextmanager
+def _explain_failure() -> Iterator[None]:
+    """Turn errors of networks that cannot be built into one line."""
+    try:
+        yield
+    except _CANNOT_BUILD as error:
+        raise ConfigurationError(
+            f"the model's networks cannot be built: {one_line(error)}; change the sizes"
+        ) from error
+
+
+_CANNOT_BUILD = (RuntimeError, MemoryError, ValueError, TypeError, ArithmeticError)
+_FUSION = "the fusion"
+
+
+def _encoder_of(name: str) -> str:
+    return f"the encoder of modality {name!r}"
+
+
+def _decoder_of(name: str) -> str:
+    return f"the decoder of modality {name!r}"
 
 
 def _require_modalities(batch: Batch) -> None:

@@ -19,7 +19,7 @@ import pydantic_core
 from typing_extensions import TypedDict
 
 from multimodal_vae import registry
-from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, PluginError, did_you_mean, one_line
+from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, PluginError, did_you_mean, one_line, shorten
 
 STARTED = time.time()
 """Start of the session: no part's class was imported before."""
@@ -254,8 +254,7 @@ def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, str | bytes):
         value = value[:80]  # it may be a whole file
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shorten(" ".join(repr(value).split()))
 
 
 def plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from multimodal_vae.errors import (
     MultimodalVAEWarning,
     RunError,
     SamplerError,
+    TrainingError,
     TrainingInterrupted,
 )
-from multimodal_vae.files import inside, make_folder, read_json, read_tensors, require_vacant
+from multimodal_vae.files import inside, make_folder, read_json, read_tensors, remove_leftovers, require_vacant
+from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_classes, register_instances, require
@@ -65,7 +67,8 @@ def fit(
 
     Raises:
         ConfigurationError: if a setting is invalid, or given together with a configuration.
-        RunError: if the folder has other content, such as a training with another configuration or other data.
+        RunError: if the folder has other content, such as a training with another configuration or other data, or if
+            another process writes it now.
         TrainingInterrupted: on SIGTERM or Ctrl-C, after the current step and a checkpoint in the run folder.
     """
     if configuration is None:
@@ -93,12 +96,16 @@ def fit(
     precision = resolve_precision(training.precision, training.device)
     configuration = configuration.with_data(classes=data.classes).with_training(precision=precision)
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
-    with distributed.join_processes(find_device(configuration.training.device)):
+    with (
+        distributed.join_processes(find_device(configuration.training.device)),
+        locked(Path(out)) if out else nullcontext(),
+    ):
         folder = RunFolder(Path(out), configuration.training.epochs) if out else None
         if folder and distributed.rank() == 0:
             folder = RunFolder.begin(folder.path, configuration, parts)
         distributed.wait()
         if folder and folder.status["state"] == "done":
+            folder.remove_checkpoint()  # of a process that was killed right at the end
             _load_weights(vae, folder.weights)
             return vae.eval()
         _train_in(folder, vae, data, validation, configuration, show)
@@ -157,6 +164,10 @@ def _load_weights(vae: MultimodalVAE, path: Path) -> None:
         raise RunError(
             f"{path} does not match {path.with_name('config.toml')}: {str(error).splitlines()[-1]}"
         ) from error
+    try:
+        vae.require_finite_weights()
+    except TrainingError as error:
+        raise RunError(f"{path}: {error}") from error
 
 
 class _SplitIds(TypedDict):
@@ -195,6 +206,11 @@ class Run:
         if not path.is_file():
             raise RunError(
                 f"{self.path} has no trained model yet; the state of its training is {self.status['state']!r}"
+            )
+        dimensions, size = self.configuration.model.latent_dim, path.stat().st_size
+        if dimensions > size:  # refused before memory is taken for it
+            raise RunError(
+                f"{path} has {size} bytes, too few for latent_dim = {dimensions} in config.toml; restore both files"
             )
         vae = self.configuration.build(self.configuration.data.classes or [])
         _load_weights(vae, path)
@@ -253,6 +269,9 @@ class Run:
         Args:
             sampler: an instance, a name or a table. Default: the configuration's.
             fit_on: ``train``, ``validation`` or ``test``. Default: the configuration's.
+
+        Raises:
+            RunError: if a density must be saved while another process writes the run.
         """
         sampler = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
         register_instances(sampler)
@@ -263,9 +282,11 @@ class Run:
             saved = Synthesizer.load(path, self.model)
             if saved.sampler.configuration == sampler.configuration:
                 return saved
-        synthesizer = Synthesizer(self.model, sampler).fit(self._samples(split))
-        make_folder(path.parent)
-        synthesizer.save(path)
+        with locked(self.path):
+            make_folder(path.parent)
+            remove_leftovers(path.parent, path.name)
+            synthesizer = Synthesizer(self.model, sampler).fit(self._samples(split))
+            synthesizer.save(path)
         return synthesizer
 
     def compare(self, sampler: Any, split: str | None = None, folds: int = 5) -> HeldOutLikelihood:
@@ -316,9 +337,13 @@ def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Seq
 
 def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:
     """Read the data, train or resume, and fit the densities, as ``mmvae train`` does."""
-    out = Path(out)
+    with locked(Path(out)):
+        return _train_run(configuration, Path(out), show)
+
+
+def _train_run(configuration: Configuration, out: Path, show: bool) -> Run:
     if not is_begun(out) and not inside(out, "config.toml").exists():
-        require_vacant(out)  # before reading the data, which may take long
+        require_vacant(out, LOCK)  # before reading the data, which may take long
     data = configuration.read_data(progress=None if show else False)
     training, validation, test = configuration.split(data)
     vae = configuration.build(data.classes)

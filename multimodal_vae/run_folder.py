@@ -4,7 +4,6 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,9 +26,11 @@ from multimodal_vae.files import (
     write_json,
     write_tensors,
 )
+from multimodal_vae.locks import LOCK
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 from multimodal_vae.synthesis.synthesizer import sampler_in
+from multimodal_vae.toml import TOMLError, parse_toml, read_toml
 
 FILES = (
     "config.toml",
@@ -102,7 +103,7 @@ class RunFolder:
                 folder._remove_outdated(configuration)
             return folder
         if not inside(path, "config.toml").exists():  # otherwise a process was killed while creating the folder
-            require_vacant(path)
+            require_vacant(path, LOCK)
         make_folder(path)
         folder._remove_outdated(configuration)
         write_bytes(inside(path, "config.toml"), configuration.to_toml().encode())
@@ -139,7 +140,11 @@ class RunFolder:
             write_tensors(self.weights, vae.state_dict(), {"format": "multimodal_vae model"})
             self.write_status(state, epochs)
         if state == "done":
-            self.checkpoint.unlink(missing_ok=True)
+            self.remove_checkpoint()
+
+    def remove_checkpoint(self) -> None:
+        """Remove the checkpoint of a training that is done."""
+        self.checkpoint.unlink(missing_ok=True)
 
     def _remove_outdated(self, configuration: Configuration) -> None:
         """Remove temporary files of a killed training, and densities of intermediate weights; nothing else."""
@@ -156,10 +161,10 @@ class RunFolder:
     def _require_same_configuration(self, configuration: Configuration) -> None:
         path = inside(self.path, "config.toml")
         try:
-            before = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            before = read_toml(path)
+        except (OSError, TOMLError) as error:
             raise RunError(f"{path} is damaged: {one_line(error)}") from error
-        now = tomllib.loads(configuration.to_toml())
+        now = parse_toml(configuration.to_toml())
         for table in (before, now):  # keys that do not affect the result
             for key in ("cache", "workers"):
                 table.get("data", {}).pop(key, None)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,11 +73,12 @@ def _rows(path: Path, file: Iterable[str], columns: Sequence[str]) -> list[Row]:
     for column in ("sample_id", "label", *columns):
         if column not in header:
             raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, header)}")
-    repeated = [column for column in header if header.count(column) > 1]
+    repeated = [column for column, times in Counter(header).items() if times > 1]
     if repeated:
         raise DataError(f"{path} has two columns called {repeated[0]!r}")
     rows: list[Row] = []
     line_of: dict[str, int] = {}
+    others = [column for column in header if column not in {*RESERVED, *columns}]
     for cells in lines:
         line = lines.line_num
         if not cells:
@@ -97,7 +99,7 @@ def _rows(path: Path, file: Iterable[str], columns: Sequence[str]) -> list[Row]:
                 f"{path}, line {line}: sample {sample_id!r} has no modality; fill a cell, or remove the line"
             )
         line_of[sample_id] = line
-        metadata = {column: cell for column, cell in record.items() if column not in (*RESERVED, *columns)}
+        metadata = {column: record[column] for column in others}
         patient = record.get("patient_id", "") or sample_id
         rows.append(Row(line, sample_id, patient, record["label"], split, modalities, metadata))
     if not rows:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.errors import DataError
 
 
@@ -42,7 +43,7 @@ def split_by_patient(
     np.add.at(counts, (patient, label), 1)
     relative = counts / counts.sum(0)  # share of each class that a patient holds
 
-    order = np.random.default_rng(seed).permutation(len(names))
+    order = np.random.default_rng(require_seed(seed)).permutation(len(names))
     order = order[np.argsort(-counts[order].sum(1), kind="stable")]
     assigned = np.zeros((len(share), len(classes)))
     part_of = np.zeros(len(names), dtype=np.int64)

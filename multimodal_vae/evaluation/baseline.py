@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from multimodal_vae.bounds import LARGEST_DERIVED_SEED, require_seed
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.pca import JointPCA
 from multimodal_vae.evaluation.samples import LabeledSamples
@@ -47,7 +48,7 @@ class GaussianBaseline:
 
     def sample(self, counts: Mapping[int, int], seed: int) -> LabeledSamples:
         """Draw a number of new samples per class."""
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(require_seed(seed, LARGEST_DERIVED_SEED))
         scores = []
         for label, count in counts.items():
             mean, root = self._classes[label]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import group_numbers
 
@@ -62,7 +63,7 @@ def interval(
     number = group_numbers(groups, count)
     order = np.argsort(number, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(number))[:-1])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(require_seed(seed))
     values = []
     for _ in range(resamples):
         if replace:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multimodal_vae.bounds import LARGEST_DERIVED_SEED, require_seed
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import group_numbers
 
@@ -34,7 +35,7 @@ def shuffled_within(labels: Tensor, seed: int) -> Tensor:
 
     Pairs with such an order share only the class. No row keeps its place unless it is the only one of its class.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(require_seed(seed, LARGEST_DERIVED_SEED))
     order = torch.arange(len(labels))
     for label in torch.unique(labels):
         rows = torch.nonzero(labels == label).flatten()
@@ -138,7 +139,7 @@ def within_class_coherence(
         >>> value > 0.9, abs(shuffled) < 0.3
         (True, True)
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(require_seed(seed, LARGEST_DERIVED_SEED))
     numbers = torch.from_numpy(group_numbers(groups, len(labels)))
     value, shuffled = {}, {}
     for label in torch.unique(labels).tolist():

@@ -1,5 +1,6 @@
 """Judges: small classifiers trained on real samples to rate generated ones."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
+from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError, RunError
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import file_sha256, read_json, read_tensors, write_json, write_tensors
+from multimodal_vae.files import file_sha256, read_json, read_tensors, tensor_bytes, write_bytes, write_json
 from multimodal_vae.scopes import evaluating, seeded
 
 VERSION = 2
@@ -101,6 +103,7 @@ class Judge(nn.Module):
 
         Raises:
             DataError: if a modality is missing or has another shape.
+            TrainingError: if an output is not finite.
         """
         device = self._center.device
         known = [name for name in self.shapes if name in values]
@@ -110,18 +113,28 @@ class Judge(nn.Module):
             for start in range(0, max(count, 1), batch):
                 some = {name: values[name][start : start + batch].to(device).float() for name in known}
                 parts.append([each.cpu() for each in self(some)])
-        features, logits, causes = (torch.cat(each) for each in zip(*parts, strict=True))
+        features, logits, causes = (
+            require_finite(torch.cat(each), f"the judge of {', '.join(self.shapes)}")
+            for each in zip(*parts, strict=True)
+        )
         causes = causes * self._scale.cpu() + self._center.cpu()
         return JudgeOutput(features, logits.softmax(1), dict(zip(self.causes, causes.unbind(1), strict=True)))
 
     def save(self, path: Path) -> None:
-        """Write the weights to ``path`` (.safetensors) and their description to a .json file of the same name."""
-        write_tensors(path, self.state_dict(), {})
+        """Write the weights to ``path`` (.safetensors) and their description to a .json file of the same name.
+
+        The weights are written last: a judge is saved once they exist.
+        """
+        weights = tensor_bytes(self.state_dict(), {})
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}") from error
         write_json(
             path.with_suffix(".json"),
             _Description(
                 version=VERSION,
-                sha256=file_sha256(path),
+                sha256=hashlib.sha256(weights).hexdigest(),
                 shapes=self.shapes,
                 classes=self.classes,
                 causes=self.causes,
@@ -129,6 +142,12 @@ class Judge(nn.Module):
                 features=self.size,
             ),
         )
+        write_bytes(path, weights)
+
+    @staticmethod
+    def is_saved(path: Path) -> bool:
+        """Return whether both files of a judge exist."""
+        return path.exists() and path.with_suffix(".json").exists()
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -7,6 +7,7 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.pixels import PixelClassifier
 from multimodal_vae.evaluation.samples import group_numbers
@@ -53,7 +54,7 @@ def cross_validated_labels(
             raise DataError(f"class {label} has {count} groups, but there are {folds} folds; use fewer folds")
     classifier = classifier or PixelClassifier()
     predicted = torch.zeros_like(labels)
-    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    split = StratifiedGroupKFold(folds, shuffle=True, random_state=require_seed(seed))
     for train, held_out in split.split(np.zeros(len(labels)), labels.numpy(), numbers):
         classifier.fit({name: x[train] for name, x in values.items()}, labels[train])
         predicted[held_out] = classifier.predict({name: x[held_out] for name, x in values.items()})

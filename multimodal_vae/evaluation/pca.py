@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.errors import DataError
 
 
@@ -30,7 +31,7 @@ class JointPCA:
 
     def __init__(self, components: int = 20, seed: int = 0) -> None:
         self.components = components
-        self.seed = seed
+        self.seed = require_seed(seed)
         self._fitted: PCA | None = None
 
     def fit(self, values: Mapping[str, Tensor]) -> Self:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.baseline import GaussianBaseline
 from multimodal_vae.evaluation.bootstrap import Interval, Statistic, interval, mean_of, median_of
@@ -27,6 +28,8 @@ from multimodal_vae.evaluation.purity import purity
 from multimodal_vae.evaluation.result import Aim, MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples, group_numbers, same_classes
 from multimodal_vae.evaluation.sharpness import BANDS, energy, reproduced_energy
+from multimodal_vae.evaluation.translation import ridge_translation
+from multimodal_vae.evaluation.two_sample import FOLDS, two_sample
 from multimodal_vae.evaluation.utility import Utility, utility
 
 
@@ -38,6 +41,7 @@ def evaluate(
     reconstructions: Mapping[str, Tensor] | None = None,
     embeddings: Tensor | None = None,
     references: Mapping[str, Tensor] | None = None,
+    translations: Mapping[str, Tensor] | None = None,
     bands: Sequence[float] = BANDS,
     k: int = 5,
     components: int = 5,
@@ -59,6 +63,7 @@ def evaluate(
         reconstructions: reconstructions of the held-out samples, (N, *shape) per modality.
         embeddings: embeddings of the held-out samples, (N, latent_dim).
         references: the held-out samples without noise, if known.
+        translations: held-out samples predicted from all their other modalities, (N, *shape) per modality.
         bands: edges of the frequency bands for sharpness, in cycles per element.
         k: rank of the neighbor that sets the size of a neighborhood.
         components: principal components of each judge's features used for coherence within classes.
@@ -69,9 +74,13 @@ def evaluate(
         Results in a fixed order; metrics whose arguments are missing are left out.
 
     Raises:
-        DataError: if no judge uses all modalities, or if classes or modalities differ.
+        DataError: if no judge uses all modalities, if classes or modalities differ, or if reconstructions or
+            embeddings are not finite.
     """
     names = list(train.values)
+    outputs = {f"the decoder of modality {name!r}": x for name, x in (reconstructions or {}).items()}
+    for part, x in (outputs | ({} if embeddings is None else {"the encoder": embeddings})).items():
+        require_finite(x, part, DataError)
     for other in (held_out, generated):
         same_classes(train.labels, other.labels)
         if set(other.values) != set(names):
@@ -88,7 +97,7 @@ def evaluate(
     gaussian = baseline.sample(counts, seed)
 
     features = _Features.of(joint, train)
-    compare = partial(_comparison, real=real, features=features, bands=bands, k=k, bootstrap=bootstrap)
+    compare = partial(_comparison, real=real, features=features, bands=bands, k=k, bootstrap=bootstrap, seed=seed)
     pca = {
         name: JointPCA(components, seed).fit({name: judge.predict(train.values).features})
         for name, judge in single.items()
@@ -103,6 +112,7 @@ def evaluate(
     return [
         *_latent(held_out, embeddings, bootstrap, seed),
         *_individuality(held_out, reconstructions, baseline, bootstrap),
+        *_translation(train, held_out, translations or {}, bootstrap),
         *_with_references(compare(new), compare(known), compare(gaussian)),
         *_reproduced(held_out, reconstructions, references or held_out.values, baseline, bands),
         *_with_references(rate(new), rate(real), rate(gaussian)),
@@ -189,6 +199,18 @@ def _individuality(
     return results
 
 
+def _translation(
+    train: LabeledSamples, held_out: LabeledSamples, translations: Mapping[str, Tensor], bootstrap: _Bootstrap
+) -> list[MetricResult]:
+    results = []
+    for name, x in translations.items():
+        linear = ridge_translation(train, held_out, name)
+        sums, reference = (within_class(held_out.values[name], y, held_out.labels) for y in (x, linear))
+        bounds = bootstrap(sums.r2, len(held_out), held_out.groups)
+        results.append(MetricResult(f"translation/{name}", sums.r2(), "higher", bounds, baseline=reference.r2()))
+    return results
+
+
 def _comparison(
     new: LabeledSamples,
     real: LabeledSamples,
@@ -196,6 +218,7 @@ def _comparison(
     bands: Sequence[float],
     k: int,
     bootstrap: _Bootstrap,
+    seed: int,
 ) -> dict[str, _Value]:
     """Return metrics of the difference from held-out samples."""
     values = {}
@@ -221,6 +244,10 @@ def _comparison(
 
     halves = partial(bootstrap, distance, len(real_features), real.groups, replace=False)
     values["fidelity/kernel distance"] = _Value(kernel_distance(new_features, real_features), "lower", halves)
+    if min(len(np.unique(group_numbers(each.groups, len(each)))) for each in (real, new)) >= 2 * FOLDS:
+        test = two_sample(real, new, seed=seed)
+        bounds = partial(bootstrap, test.auc, len(real), real.groups)
+        values["fidelity/two-sample"] = _Value(test.auc(), "lower", bounds)
     for name, x in new.values.items():
         if x.dim() > 2:
             mean, energies = energy(x, bands).mean(0), energy(real.values[name], bands)

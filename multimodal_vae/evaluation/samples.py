@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from multimodal_vae.bounds import LARGEST_DERIVED_SEED, require_seed
 from multimodal_vae.errors import DataError
 
 
@@ -67,7 +68,7 @@ class LabeledSamples:
         Raises:
             DataError: if a class has fewer samples.
         """
-        order = torch.from_numpy(np.random.default_rng(seed).permutation(len(self)))
+        order = torch.from_numpy(np.random.default_rng(require_seed(seed, LARGEST_DERIVED_SEED)).permutation(len(self)))
         chosen = []
         for label, count in counts.items():
             rows = order[self.labels[order] == label]

@@ -167,7 +167,11 @@ class Modality(Part, ABC):
             low, high = self.range
             least, most = float(samples.min()), float(samples.max())
             if least < low - 1e-6 or most > high + 1e-6:
-                advice = "; divide by 255" if (low, high) == (0, 1) and 1 < most <= 255 and least >= 0 else ""
+                advice = (
+                    "; divide by 255, or by 100 if in percent"
+                    if (low, high) == (0, 1) and 1 < most <= 255 and least >= 0
+                    else ""
+                )
                 raise DataError(
                     f"has values from {least:g} to {most:g}, but {self.name!r} expects {low:g} to {high:g}{advice}"
                 )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.samplers.kde import KDE
 
@@ -54,5 +55,5 @@ def density_ratio(
 
 def _density(x: Tensor, seed: int) -> Distribution:
     # Shuffled, since the folds of the cross-validation are blocks of rows and must not be single classes.
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(require_seed(seed)))
     return KDE().fit(x[order].detach().double())()  # type: ignore[no-any-return]

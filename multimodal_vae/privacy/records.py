@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import LabeledSamples
 
@@ -25,7 +26,7 @@ class Records:
         attributes: (N,) of int64 by name, attributes to infer besides the class.
 
     Raises:
-        DataError: if lengths differ.
+        DataError: if lengths differ, or a latent or score is not finite.
 
     Example:
         >>> records = Records(LabeledSamples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1])))
@@ -43,6 +44,7 @@ class Records:
         for name, x in columns.items():
             if len(x) != len(self.samples):
                 raise DataError(f"{name!r} has {len(x)} rows, but there are {len(self.samples)} samples")
+            require_finite(x, f"the model's {name!r}", DataError)
 
     def __len__(self) -> int:
         return len(self.samples)

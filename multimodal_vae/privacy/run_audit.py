@@ -7,12 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import inside, write_json
+from multimodal_vae.files import inside, remove_leftovers, write_json
+from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
@@ -41,31 +43,34 @@ def audit_run(
         The audit and the path of the file.
 
     Raises:
-        RunError: if no samples are left for the holdout.
+        RunError: if no samples are left for the holdout, or another process writes the run.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
-    path = inside(run.path, FILE)
-    model, splits = run.model, run.splits
-    fit_on = fit_on or run.configuration.density.fit_on
-    synthesizer = run.synthesizer(sampler, fit_on)
-    train = _records(model, [splits["train"]])
-    counts = {model.classes[label]: count for label, count in train.samples.counts().items()}
-    result = audit(
-        train,
-        None if fit_on == "train" else _records(model, [splits[fit_on]]),
-        _records(model, _holdout(run, fit_on, holdout)),
-        _generated(synthesizer, counts, seed),
-        seed=seed,
-    )
-    settings = {
-        "version": VERSION,
-        "sampler": synthesizer.sampler.configuration,
-        "fit_on": fit_on,
-        "holdout": str(holdout) if holdout else "run",
-        "seed": seed,
-    }
-    write_json(path, {**settings, **result.to_dict()})
-    return result, path
+    require_seed(seed)
+    with locked(run.path):
+        path = inside(run.path, FILE)
+        model, splits = run.model, run.splits
+        fit_on = fit_on or run.configuration.density.fit_on
+        synthesizer = run.synthesizer(sampler, fit_on)
+        train = _records(model, [splits["train"]])
+        counts = {model.classes[label]: count for label, count in train.samples.counts().items()}
+        result = audit(
+            train,
+            None if fit_on == "train" else _records(model, [splits[fit_on]]),
+            _records(model, _holdout(run, fit_on, holdout)),
+            _generated(synthesizer, counts, seed),
+            seed=seed,
+        )
+        settings = {
+            "version": VERSION,
+            "sampler": synthesizer.sampler.configuration,
+            "fit_on": fit_on,
+            "holdout": str(holdout) if holdout else "run",
+            "seed": seed,
+        }
+        remove_leftovers(run.path, FILE)
+        write_json(path, {**settings, **result.to_dict()})
+        return result, path
 
 
 def print_audit(result: Audit) -> None:

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from multimodal_vae.bounds import require_seed
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import group_numbers
 from multimodal_vae.privacy.membership import Attack
@@ -45,7 +46,7 @@ def blind_attack(members: Tensor, others: Tensor, groups: Sequence[str], seed: i
             x,
             member,
             groups=group_numbers(groups, len(x)),
-            cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed),
+            cv=StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=require_seed(seed)),
             method="decision_function",
         )
     )

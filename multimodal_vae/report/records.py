@@ -6,8 +6,9 @@ docs/reference/metrics.md describes the keys.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, NotRequired, TypeVar
 
+import pydantic
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -16,10 +17,39 @@ from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import inside, read_json
 from multimodal_vae.privacy import result as privacy
+from multimodal_vae.provenance import PartRecord
 
 VERSION = 2
 """Version of ``metrics.json``; raised when a reader of the old version would misread the new one."""
 FILE = "metrics.json"
+
+
+_with_other_keys = pydantic.with_config(extra="allow")
+
+
+@_with_other_keys
+class PartTable(TypedDict):
+    """A part in a configuration."""
+
+    name: str
+
+
+@_with_other_keys
+class ModelTable(TypedDict):
+    """The section ``model`` of a configuration."""
+
+    latent_dim: int
+    fusion: PartTable
+    metric_loss: PartTable
+
+
+@_with_other_keys
+class ConfigurationTable(TypedDict):
+    """The keys of a configuration that a card shows."""
+
+    license: NotRequired[str]
+    modalities: dict[str, PartTable]
+    model: ModelTable
 
 
 class RunRecord(TypedDict):
@@ -32,8 +62,8 @@ class RunRecord(TypedDict):
     weights_sha256: str
     trained_on: str
     distributions: dict[str, str]
-    parts: list[dict[str, Any]]
-    configuration: dict[str, Any]
+    parts: list[PartRecord]
+    configuration: ConfigurationTable
 
 
 class SplitRecord(TypedDict):

@@ -8,24 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pydantic
 import torch
 from torch import Tensor
 
+from multimodal_vae.bounds import require_memory, require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import digest, file_sha256, inside, make_folder, write_bytes
+from multimodal_vae.files import digest, file_sha256, inside, remove_leftovers, write_bytes
+from multimodal_vae.locks import locked
+from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
 from multimodal_vae.report.records import (
+    ConfigurationTable,
     EvaluatedRecord,
     Evidence,
     Metrics,
@@ -63,25 +67,29 @@ def write_evaluation(
     Returns:
         The paths of both files.
     """
-    # First whatever may fail early, since measuring takes long.
-    files = inside(run.path, records.FILE), inside(run.path, REPORT)
-    inside(run.path, "log.jsonl")
-    privacy = read_privacy(run.path)
-    metrics, evidence = measure(run, by, count, split, judges, seed)
-    content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
-    write_bytes(files[0], content + b"\n")
-    write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
-    return files
+    with locked(run.path):
+        files = inside(run.path, records.FILE), inside(run.path, REPORT)
+        for path in files:
+            remove_leftovers(run.path, path.name)
+        inside(run.path, "log.jsonl")
+        privacy = read_privacy(run.path)  # first, since measuring takes long
+        metrics, evidence = measure(run, by, count, split, judges, seed)
+        content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
+        write_bytes(files[0], content + b"\n")
+        write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
+        return files
 
 
 def write_card(run: Run) -> Path:
     """Write ``card.md`` into a run's folder from its ``metrics.json``, and return its path.
 
     Raises:
-        RunError: if the run is not evaluated.
+        RunError: if the run is not evaluated, or another process writes it.
     """
     path = inside(run.path, card.FILE)
-    write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
+    with locked(run.path):
+        remove_leftovers(run.path, card.FILE)
+        write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
 
@@ -110,6 +118,7 @@ def measure(
         RunError: if the run is not trained, or the split has no samples.
         DataError: if a column is missing or identifies individuals.
     """
+    require_seed(seed)
     if split not in ("test", "validation"):
         raise RunError(f"a run is evaluated on its test or validation samples, not on {split!r}; set --split")
     if not len(run.splits[split]):
@@ -117,6 +126,7 @@ def measure(
     model, classes = run.model, run.model.classes
     train, data, left_out = evaluable_samples(run.splits["train"], run.splits[split])
     labels = sorted({*data.labels.tolist()})
+    require_memory(model.bytes_per_sample * count * len(labels), f"{count} samples per class are too many")
     held_out, training = labeled_samples(data), labeled_samples(train)
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
@@ -129,7 +139,7 @@ def measure(
     embeddings = model.embed(data)
     reconstructions = model.generate(embeddings)
     compute = partial(_results, training, generated, loaded, resamples, seed)
-    results = compute(held_out, reconstructions, embeddings)
+    results = compute(held_out, reconstructions, embeddings, _translations(model, held_out))
     judged = loaded[0].predict(reconstructions).labels
     evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
     evaluated = EvaluatedRecord(
@@ -205,14 +215,15 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
     They are trained on the run's training samples with its augmentation and a fixed seed.
 
     Raises:
-        RunError: if a judge in the folder has other modalities or classes.
+        RunError: if a judge in the folder has other modalities or classes, or if one is missing while another process
+            writes the folder.
     """
     names = list(run.model.modalities)
     judges = []
     for index, modalities in enumerate([names, *([name] for name in names if len(names) > 1)]):
         path = inside(folder, f"judge-{index}.safetensors" if index else "judge.safetensors")
         inside(folder, path.with_suffix(".json").name)
-        if path.exists():
+        if Judge.is_saved(path):
             judge = Judge.load(path)
             if judge.classes != run.model.classes or judge.modalities != modalities:
                 raise RunError(
@@ -220,10 +231,12 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
                     "another folder with --judges"
                 )
         else:
-            make_folder(folder)
             augment = {name: part.augment for name, part in run.model.modalities.items()}
-            judge = train_judge(training, run.model.classes, modalities, augment)
-            judge.save(path)
+            with locked(folder):
+                for suffix in (path.suffix, ".json"):
+                    remove_leftovers(folder, path.with_suffix(suffix).name)
+                judge = train_judge(training, run.model.classes, modalities, augment)
+                judge.save(path)
         judges.append(judge)
     return judges
 
@@ -237,6 +250,7 @@ def _results(
     held_out: LabeledSamples,
     reconstructions: Mapping[str, Tensor],
     embeddings: Tensor,
+    translations: Mapping[str, Tensor] | None = None,
 ) -> list[MetricResult]:
     labels = set(held_out.counts())
     train, generated = (_of_classes(each, labels) for each in (train, generated))
@@ -248,10 +262,23 @@ def _results(
         judges,
         reconstructions,
         embeddings,
+        translations=translations,
         k=min(NEIGHBOR, smallest - 1),
         resamples=resamples,
         seed=seed,
     )
+
+
+def _translations(model: MultimodalVAE, held_out: LabeledSamples) -> dict[str, Tensor]:
+    """Predict each modality from all others; return nothing if the fusion needs every modality."""
+    names = list(model.modalities)
+    try:
+        return {
+            to: model.translate({name: held_out.values[name] for name in names if name != to}, to)
+            for to in (names if len(names) > 1 else [])
+        }
+    except DataError:
+        return {}
 
 
 def _of_classes(samples: LabeledSamples, labels: set[int]) -> LabeledSamples:
@@ -291,8 +318,8 @@ def _run_record(run: Run) -> RunRecord:
         weights_sha256=file_sha256(inside(run.path, "model.safetensors")),
         trained_on=run.environment["date"],
         distributions=run.environment["distributions"],
-        parts=[dict(part) for part in run.environment["parts"]],
-        configuration=without_paths(plain(dict(run.configuration))),
+        parts=run.environment["parts"],
+        configuration=cast(ConfigurationTable, without_paths(plain(dict(run.configuration)))),
     )
 
 

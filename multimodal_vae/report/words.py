@@ -34,6 +34,11 @@ _WORDS = {
     "individuality": MetricWords(
         "share of the differences within a class that reconstructions keep", "reconstructions lose individuals", ""
     ),
+    "translation": MetricWords(
+        "share of the differences within a class that a modality predicted from all others shows",
+        "one modality cannot be predicted from the others",
+        "",
+    ),
     "fidelity/mean": MetricWords("difference of class means", "", "class means differ from real ones"),
     "fidelity/spread": MetricWords(
         "difference of class spreads, element by element", "", "the spread within classes differs from the real one"
@@ -56,6 +61,11 @@ _WORDS = {
         "distance of the distributions of generated and real samples",
         "",
         "the distribution of generated samples differs from the real one",
+    ),
+    "fidelity/two-sample": MetricWords(
+        "area under the ROC curve of a classifier that tells generated samples from real ones",
+        "",
+        "a classifier tells generated samples from real ones",
     ),
     "sharpness": MetricWords(
         "detail of generated samples over that of real ones, per frequency band",

@@ -51,11 +51,14 @@ class DensitySampler(Part, nn.Module, ABC):
         """Return the fitted buffers and parameters by name.
 
         Raises:
-            SamplerError: if the sampler is not fitted.
+            SamplerError: if the sampler is not fitted, or a value is not finite.
         """
         state = dict(self.state_dict())
         if not state:
             raise SamplerError(f"the sampler {self.name!r} has not been fitted")
+        for name, value in state.items():
+            if not bool(torch.isfinite(value).all()):
+                raise SamplerError(f"{name!r} of the sampler {self.name!r} is not finite")
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:

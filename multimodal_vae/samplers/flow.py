@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.samplers.base import DensitySampler, require_spread
-from multimodal_vae.scopes import seeded
+from multimodal_vae.scopes import Seed, seeded
 
 
 class Flow(DensitySampler):
@@ -56,7 +56,7 @@ class Flow(DensitySampler):
         epochs: PositiveInt = 500,
         patience: PositiveInt = 30,
         held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
     ) -> None:
         super().__init__()
         self.transform = transform

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as ExpectationMaximization
@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 from multimodal_vae.distributions import GaussianMixture
 from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.samplers.base import DensitySampler, require_spread
+from multimodal_vae.scopes import Seed
 
 Covariance = Literal["diag", "full", "tied", "spherical"]
 Points = np.ndarray[tuple[int, int], np.dtype[np.float64]]
@@ -59,7 +60,7 @@ class GMM(DensitySampler):
         components: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 3,
         covariance: Covariance | Annotated[list[Covariance], Field(min_length=1)] = "diag",
         regularization: PositiveFloat = 1e-3,
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
         selection: Literal["bic", "held_out"] = "bic",
         folds: Annotated[int, Field(ge=2)] = 5,
         method: Literal["em", "variational"] = "em",

@@ -87,6 +87,8 @@ def held_out_likelihood(
                 failures[name] = str(error)
             else:
                 scores[held_out & of_class] = density.log_prob(latents[held_out & of_class]).double().cpu()
+                if not bool(scores[held_out & of_class].isfinite().all()):
+                    failures[name] = "the log density of a held-out latent is not finite"
     means = {name: float(scores[label == index].mean()) for index, name in enumerate(classes)}
     failures |= {name: "it has no latents" for index, name in enumerate(classes) if not bool((label == index).any())}
     means = {name: mean for name, mean in means.items() if name not in failures}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from multimodal_vae.bounds import require_memory
 from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.scopes import seeded
 
@@ -39,6 +40,7 @@ def draw(density: Distribution, count: int, temperature: float = 1.0, min_quanti
                 [2.]])
     """
     require_in_range(temperature, min_quantile)
+    require_memory(4 * density.event_shape.numel() * count, f"{count} latents are too many at once")
     latents = _draw_likely(density, count, min_quantile) if min_quantile > 0 else density.sample((count,))
     if temperature == 1:  # scaling would change the last bits
         return latents

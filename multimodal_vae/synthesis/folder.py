@@ -15,7 +15,6 @@ from typing import Any
 
 from torch import Tensor
 
-from multimodal_vae.errors import RunError
 from multimodal_vae.files import csv_text, new_folder, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 
@@ -61,21 +60,18 @@ def write_folder(
         RunError: if the folder exists or cannot be written.
     """
     with new_folder(out) as folder:
-        try:
-            if original is not None:  # a relative link, so that both can be moved together
-                target = os.path.relpath(original.resolve(), out.resolve())
-                (folder / ORIGINAL).symlink_to(target, target_is_directory=True)
-            subfolders = modality_folders(modalities)
-            for name in subfolders.values():
-                (folder / name).mkdir()
-            header, table, used = list[str](), list[list[str]](), set[str]()
-            for row in rows:
-                header = [*row.metadata, *modalities, notice_column([*row.metadata, *modalities])]
-                table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, used)])
-            write_bytes(folder / TABLE, csv_text([header, *table]).encode())
-            write_provenance(folder, provenance)
-        except OSError as error:
-            raise RunError(f"{error.filename or out} cannot be written: {error.strerror or error}") from error
+        if original is not None:  # a relative link, so that both can be moved together
+            target = os.path.relpath(original.resolve(), out.resolve())
+            (folder / ORIGINAL).symlink_to(target, target_is_directory=True)
+        subfolders = modality_folders(modalities)
+        for name in subfolders.values():
+            (folder / name).mkdir()
+        header, table, used = list[str](), list[list[str]](), set[str]()
+        for row in rows:
+            header = [*row.metadata, *modalities, notice_column([*row.metadata, *modalities])]
+            table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, used)])
+        write_bytes(folder / TABLE, csv_text([header, *table]).encode())
+        write_provenance(folder, provenance)
 
 
 def _write_cells(

@@ -5,7 +5,9 @@ its rows of the manifest are written, after its files. A file's name depends onl
 """
 
 import json
+import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +15,20 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from multimodal_vae import distributed
+from multimodal_vae.bounds import require_disk, require_memory, require_seed
 from multimodal_vae.errors import RunError, SamplerError
-from multimodal_vae.files import csv_text, digest, read_json, require_vacant, write_bytes, write_json
+from multimodal_vae.files import (
+    RESULT,
+    claimed,
+    csv_text,
+    digest,
+    move_into_place,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.synthesis.drawing import require_in_range
 from multimodal_vae.synthesis.folder import (
     CHUNK_SIZE,
@@ -43,8 +56,9 @@ def write_samples(
     """Generate samples and write ``manifest.csv``, ``provenance.json`` and one folder of files per modality.
 
     Memory does not grow with the counts, except for the latents of one class. The samples are first written to the
-    hidden folder ``.NAME.partial`` beside ``out``; after an interruption, the same call resumes from it. Processes
-    within :func:`multimodal_vae.distributed.join_processes` share the work.
+    hidden folder ``.NAME.partial`` beside ``out``; after an interruption, the same call resumes from it. Another call
+    for the same ``out`` is refused meanwhile. Processes within :func:`multimodal_vae.distributed.join_processes`
+    share the work.
 
     Args:
         out: folder to create; it must be empty or not exist.
@@ -56,8 +70,9 @@ def write_samples(
         min_quantile: as in the same method.
 
     Raises:
-        ConfigurationError: if the temperature or the quantile is out of range.
-        RunError: if the folder exists or cannot be written, or another generation into it has begun.
+        ConfigurationError: if the seed, the temperature or the quantile is out of range, or memory or disk cannot hold
+            so many samples.
+        RunError: if the folder exists or cannot be written, or another generation into it has begun or runs now.
         SamplerError: if a class is unknown, or there is none.
     """
     require_in_range(temperature, min_quantile)
@@ -75,27 +90,41 @@ def write_samples(
         "temperature": float(temperature),
         "min_quantile": float(min_quantile),
     }
-    require_vacant(out)
-    partial = _PartialFolder(out.with_name(f".{out.name}.partial"))
+    require_seed(seed)
     request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
-    partial.require_same(request)
-    distributed.wait()
     chunks = _chunks(counts)
-    try:
-        if distributed.rank() == 0:
-            partial.begin(request, modality_folders(synthesizer.vae.modalities).values())
+    with claimed(out) as hidden:
+        partial = _PartialFolder(hidden)
+        partial.require_same(request)
+        if not partial.is_begun:
+            _require_space(out, synthesizer.vae, counts)
         distributed.wait()
-        _write_chunks(partial, synthesizer, provenance, chunks)
+        try:
+            if distributed.rank() == 0:
+                partial.begin(request, modality_folders(synthesizer.vae.modalities).values())
+            distributed.wait()
+            _write_chunks(partial, synthesizer, provenance, chunks)
+            distributed.wait()
+            if distributed.rank() == 0:
+                _write_manifest(partial, synthesizer, len(chunks), provenance)
+                partial.move_to(out)
+        except OSError as error:
+            raise RunError(
+                f"{error.filename or out} cannot be written: {error.strerror or error}; rerun the same command or call "
+                f"to resume from {partial.folder}"
+            ) from error
         distributed.wait()
-        if distributed.rank() == 0:
-            _write_manifest(partial, synthesizer, len(chunks), provenance)
-            partial.move_to(out)
-    except OSError as error:
-        raise RunError(
-            f"{error.filename or out} cannot be written: {error.strerror or error}; rerun the same command or call to "
-            f"resume from {partial.folder}"
-        ) from error
-    distributed.wait()
+
+
+def _require_space(out: Path, vae: MultimodalVAE, counts: Mapping[str, int]) -> None:
+    """Check that the latents of a class fit into memory, and that the files fit on the disk."""
+    most, total = max(counts.values()), sum(counts.values())
+    require_memory(4 * vae.latent_dim * most, f"{most} samples of a class are too many")
+    cells = sum(_FILE if each.cell == "path" else 2 * each.elements for each in vae.modalities.values())
+    require_disk((len(NOTICE) + cells) * total, out, f"{total} samples are too many")
+
+
+_FILE = 512  # bytes that the smallest file takes on a disk, cautiously
 
 
 class _Chunk(NamedTuple):
@@ -119,9 +148,14 @@ class _PartialFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.result = folder / "result"
+        self.result = folder / RESULT
         self._chunks = folder / "parts"
         self._request = folder / "request.json"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is something to resume."""
+        return self._request.exists() and self.result.exists()
 
     def require_same(self, request: Mapping[str, Any]) -> None:
         """Refuse to resume another request.
@@ -141,8 +175,9 @@ class _PartialFolder:
 
     def begin(self, request: Mapping[str, Any], subfolders: Iterable[str]) -> None:
         """Create the folders, or keep those of the same request."""
-        if self.folder.exists() and not (self._request.exists() and self.result.exists()):
-            shutil.rmtree(self.folder)  # a process was killed right at the beginning or the end
+        if not self.is_begun:
+            self._remove()  # a process was killed right at the beginning or the end
+        self._require_plain_files()
         for folder in (self._chunks, self.result, *(self.result / name for name in subfolders)):
             folder.mkdir(parents=True, exist_ok=True)
         write_json(self._request, request)
@@ -152,11 +187,23 @@ class _PartialFolder:
         return self._chunks / f"{number}.csv"
 
     def move_to(self, out: Path) -> None:
-        """Move the finished folder to its place, and remove the hidden one."""
-        if out.exists():
-            out.rmdir()
-        self.result.rename(out)
-        shutil.rmtree(self.folder)
+        """Move the finished folder to its place, and remove what else was in the hidden one."""
+        move_into_place(self.result, out)
+        self._remove()
+
+    def _require_plain_files(self) -> None:
+        """Refuse to write through links that somebody has put into the folder."""
+        for root, folders, files in os.walk(self.folder):
+            for path in (Path(root, name) for name in (*folders, *files)):
+                facts = path.lstat()
+                if not stat.S_ISDIR(facts.st_mode) and not (stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1):
+                    raise RunError(f"{path} is a link or no file, which generation does not leave; remove it")
+
+    def _remove(self) -> None:
+        for folder in (self.result, self._chunks):
+            if folder.exists():
+                shutil.rmtree(folder)
+        self._request.unlink(missing_ok=True)
 
 
 def _write_chunks(

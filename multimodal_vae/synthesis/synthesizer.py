@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Self
 
@@ -11,17 +13,20 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import TypedDict
 
+from multimodal_vae.checks import require_finite
 from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.data.labels import class_name
+from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import (
     ConfigurationError,
-    DataError,
     MultimodalVAEWarning,
     RunError,
     SamplerError,
     did_you_mean,
+    one_line,
 )
 from multimodal_vae.files import read_tensors, write_tensors
-from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.model import Encodable, MultimodalVAE
 from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
@@ -90,43 +95,57 @@ class Synthesizer:
             )
         return self
 
-    def density(self, label: str) -> Distribution:
-        """Return the density of one class, a distribution of latents (latent_dim,).
+    def class_of(self, label: Any) -> str:
+        """Return the class with a density that a label names: a string, or the integer that it was in the data.
 
         Raises:
             SamplerError: if the class is unknown or has no density, or nothing has been fitted.
         """
-        if label in self.failures:
-            raise SamplerError(f"class {label!r}: {self.failures[label]}")
+        name = class_name(label.item() if isinstance(label, Tensor) and label.numel() == 1 else label)
+        if name in self.failures:
+            raise SamplerError(f"class {name!r}: {self.failures[name]}")
         if not self.densities:
             raise SamplerError("no density has been fitted; call fit first")
-        if label not in self.densities:
-            raise SamplerError(f"there is no class {label!r}; {did_you_mean(label, self.densities)}")
-        density: Distribution = self.densities[label]()
+        if name not in self.densities:
+            raise SamplerError(f"there is no class {name!r}; {did_you_mean(name, self.densities)}")
+        return name
+
+    def density(self, label: str | int) -> Distribution:
+        """Return the density of one class, a distribution of latents (latent_dim,).
+
+        Raises:
+            SamplerError: as :meth:`class_of` does, or if the fitted values are not finite.
+        """
+        name = self.class_of(label)
+        try:
+            density: Distribution = self.densities[name]()
+        except SamplerError as error:
+            raise SamplerError(f"the density of class {name!r} cannot be used: {error}; fit it anew") from error
         return density
 
     def latents(
-        self, label: str, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
+        self, label: str | int, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
     ) -> Tensor:
         """Draw new latents of one class, (count, latent_dim).
 
         Args:
-            label: the class.
+            label: the class, or the integer that it was in the data.
             count: number of latents.
             seed: seed of the draws. Default: torch's current random state.
             temperature: factor on the distance from the density's mean; below 1, samples vary less.
             min_quantile: share of the density's least likely draws to reject.
 
         Raises:
-            SamplerError: if the class is unknown or has no density, or nothing has been fitted.
+            SamplerError: if the class is unknown or has no density, nothing has been fitted, or a draw is not finite.
             ConfigurationError: if a setting is out of range.
         """
         density = self.density(label)
         with seeded(seed):
-            return draw(density, count, temperature, min_quantile)
+            latents = draw(density, count, temperature, min_quantile)
+        return require_finite(latents, f"the density of class {self.class_of(label)!r}", SamplerError)
 
     def sample(
-        self, label: str, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
+        self, label: str | int, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
     ) -> dict[str, Tensor]:
         """Draw new samples of one class, (count, *shape) by modality; a row is one sample in all modalities.
 
@@ -134,7 +153,7 @@ class Synthesizer:
         """
         return self.vae.generate(self.latents(label, count, seed, temperature, min_quantile))
 
-    def classify(self, latents: Tensor, prior: str = "frequency") -> Tensor:
+    def classify(self, latents: Tensor | Gaussian | Encodable, prior: str = "frequency") -> Tensor:
         r"""Return the probability of each class given latents, by Bayes' rule on the densities of the classes.
 
         .. math:: P(k \mid z) = \frac{\pi_k\, p_k(z)}{\sum_j \pi_j\, p_j(z)}
@@ -142,7 +161,8 @@ class Synthesizer:
         A kernel density overfits its own latents: on the samples it was fitted to, the probabilities are too certain.
 
         Args:
-            latents: (N, latent_dim), such as posterior means.
+            latents: (N, latent_dim), such as posterior means; or posteriors, or samples as for
+                :meth:`~multimodal_vae.model.MultimodalVAE.encode`, which are classified by their posterior means.
             prior: :math:`\pi`; ``"frequency"``, each class's share of the fitted samples, or ``"uniform"``. Choose the
                 one nearer to the frequencies where the samples come from.
 
@@ -152,24 +172,32 @@ class Synthesizer:
         Raises:
             ConfigurationError: if the prior is unknown.
             DataError: if the latents have another shape, or are not finite.
-            SamplerError: if nothing has been fitted, a class has no density, or all densities of a latent are zero.
+            SamplerError: if nothing has been fitted, a class has no density or one that is not a number, or all
+                densities of a latent are zero.
 
         Source: Hastie, Tibshirani and Friedman (2009), *The Elements of Statistical Learning*, equation 6.25.
         """
         if prior not in PRIORS:
             raise ConfigurationError(f"there is no prior {prior!r}; {did_you_mean(prior, PRIORS)}")
-        if latents.shape[1:] != (self.vae.latent_dim,) or not bool(latents.isfinite().all()):
-            raise DataError(
-                f"latents to classify must be finite numbers of the shape (N, {self.vae.latent_dim}); their shape is "
-                f"{tuple(latents.shape)}"
-            )
-        densities = [self.density(name).log_prob(latents).double().cpu() for name in self.vae.classes]
+        if isinstance(latents, Mapping | MultimodalDataset):
+            latents = self.vae.encode(latents)
+        if isinstance(latents, Gaussian):
+            latents = latents.mean
+        points = self.vae.check_latents(latents).cpu()
+        densities = [self._log_density(name, points) for name in self.vae.classes]
         weights = [self.fitted_on[name] if prior == "frequency" else 1 for name in self.vae.classes]
         joint = torch.stack(densities, 1) + torch.tensor(weights, dtype=torch.float64).log()
         outliers = joint.amax(1).isneginf().nonzero().flatten().tolist()
         if outliers:
             raise SamplerError(f"latent {outliers[0]} has density zero in every class, so it cannot be classified")
         return joint.softmax(1)
+
+    def _log_density(self, name: str, latents: Tensor) -> Tensor:
+        """Return the log density of latents in a class, (N,), which is minus infinity where the density is zero."""
+        density = self.density(name).log_prob(latents).double().cpu()
+        if bool((density.isnan() | density.isposinf()).any()):
+            raise SamplerError(f"the density of class {name!r} is not a number at some latents; fit it anew")
+        return density
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors of all densities, by number of the class and name."""
@@ -194,7 +222,7 @@ class Synthesizer:
         """Read the densities of a model.
 
         Raises:
-            RunError: if the file is damaged, or belongs to a model with other classes.
+            RunError: if the file is damaged, or belongs to a model with other classes or latents.
         """
         tensors, facts = _read(path)
         sampler, fitted_on, failures = facts["sampler"], facts["fitted_on"], facts.get("failures", {})
@@ -206,18 +234,39 @@ class Synthesizer:
         for index, name in enumerate(fitted_on):
             prefix = f"{index}."
             state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
-            synthesizer.densities[name] = DensitySampler.of(sampler).restore(state)
+            try:
+                synthesizer.densities[name] = DensitySampler.of(sampler).restore(state)
+                synthesizer._try_density(name)
+            except (SamplerError, *_MISFITS) as error:
+                said = error if isinstance(error, SamplerError) else one_line(error)
+                raise RunError(
+                    f"{path}: the density of class {name!r} cannot be used: {said}; delete the file to fit anew"
+                ) from error
         return synthesizer
+
+    def _try_density(self, name: str) -> None:
+        """Use a class's density once, since the tensors of a file may have any shape."""
+        self.densities[name].state()
+        density, latent = self.density(name), torch.Size([self.vae.latent_dim])
+        shapes = [density.event_shape]
+        with suppress(NotImplementedError):  # not every density defines its mean
+            shapes.append(density.mean.shape)
+        with suppress(NotImplementedError):
+            self._log_density(name, self.latents(name, 2, seed=0))
+        if shapes != [latent] * len(shapes):
+            raise SamplerError(f"it is one of vectors of the shape {tuple(shapes[-1])}, the latent has {tuple(latent)}")
 
 
 class _Facts(TypedDict):
     sampler: dict[str, Any]
     parts: list[Any]
-    fitted_on: dict[str, Annotated[int, pydantic.Field(gt=0, lt=2**53)]]
+    fitted_on: dict[str, Annotated[int, pydantic.Field(ge=0, lt=2**53)]]
     failures: NotRequired[dict[str, str]]
 
 
 _FACTS = pydantic.TypeAdapter(_Facts)
+_MISFITS = (RuntimeError, LookupError, AttributeError, ValueError, TypeError, ArithmeticError)
+"""What a density raises whose tensors do not fit together."""
 
 
 def sampler_in(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,6 +129,7 @@ def train(
                     if stop:
                         raise KeyboardInterrupt
             vae.load_state_dict(state.best or _evaluated_model(state, data, settings.seed).state_dict())
+            vae.require_finite_weights()  # the last step may have spoiled them
         finally:
             vae.to("cpu").eval()
 
@@ -255,7 +256,7 @@ def train_step(
         terms = (module or vae)(target, inputs, distributed.gather)
         loss = vae.objective.total(terms, kl_share)
         metrics = distributed.average(_metrics(loss, terms), vae.device)
-        _require_finite(metrics, batch)
+        _require_finite(metrics, batch.ids)
         (loss / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         results.append(metrics)
     if clip is not None:
@@ -264,12 +265,12 @@ def train_step(
     return results
 
 
-def _require_finite(metrics: Mapping[str, float], batch: Batch) -> None:
-    if not math.isfinite(metrics["loss"]):
+def _require_finite(metrics: Mapping[str, float], ids: Sequence[str]) -> None:
+    if not all(map(math.isfinite, metrics.values())):
         terms = [name for name, value in metrics.items() if name != "loss" and not math.isfinite(value)]
         raise TrainingError(
             f"the term {' and '.join(terms) or 'loss'} is not finite, in the batch of samples "
-            f"{', '.join(list(batch.ids)[:3])}, ...; lower the learning rate, or check those samples"
+            f"{', '.join(list(ids)[:3])}, ...; lower the learning rate, or check those samples"
         )
 
 
@@ -277,6 +278,9 @@ def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size:
     """Return the loss and its terms over a data set, without augmentation; processes share the batches.
 
     Latents of batch *i* are drawn with ``seed + i``, so the result does not depend on the number of processes.
+
+    Raises:
+        TrainingError: naming the term that is not finite.
     """
     batches = torch.split(torch.arange(len(data)), batch_size)
     # Each row is filled by one process and zero elsewhere, so the sum over processes is exact.
@@ -289,7 +293,9 @@ def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size:
             table[number] = torch.tensor([metrics[name] for name in vae.metric_names], dtype=torch.float64)
     sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
     means = (sizes / len(data)) @ distributed.sum_over_processes(table, vae.device)
-    return dict(zip(vae.metric_names, means.tolist(), strict=True))
+    metrics = dict(zip(vae.metric_names, means.tolist(), strict=True))
+    _require_finite(metrics, data.ids)
+    return metrics
 
 
 def _metrics(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from multimodal_vae.loggers.base import Logger
+from multimodal_vae.scopes import Seed
 
 
 class EarlyStopping(BaseModel):
@@ -66,7 +67,7 @@ class Training(BaseModel):
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     early_stopping: EarlyStopping | None = None
     checkpoint_seconds: NonNegativeFloat = 300.0
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     loggers: list[Logger] = Field(default=["jsonl", "console"], validate_default=True)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
+from multimodal_vae.errors import listing
 from multimodal_vae.tables import CODES
 
 Real = NDArray[np.float64]
@@ -24,6 +25,9 @@ MILLIVOLTS = {
 NO_UNIT = "no unit in the file, taken as mV"
 """Note on a sample whose file does not state a unit."""
 
+LONGEST_NAME = 200
+"""Characters of a name in a ``.csv`` above which it is refused."""
+
 _UNIT_AFTER_NAME = re.compile(
     rf"(?:(.*?)[\s_/,:|.-]+)?({'|'.join(sorted(set(MILLIVOLTS) - {'v'}, key=len, reverse=True))})", re.IGNORECASE
 )
@@ -31,8 +35,9 @@ _UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[{<]([^()\[\]{}<>]*)[)\]}>]\s*")
 
 _LABELED_ECG = re.compile(r"(?<![a-z])e[ck]g")
 _LEAD = re.compile(
-    r"[+-]?(m?l?|d)i{1,3}|(m?l|d)[123]|[+-]?m?av[rlf]|m?v\d{0,2}r?|v[xyz]|(mod\.?)?v\d(v\d)?|(mcl|mv|c[bcmrs]|ma)\d|es|as|ai"
+    r"-?((m?l?|d)i{1,3}|(m?l|d)[123]|m?av[rlf]|m?v\d{0,2}r?|v[xyz]|(mod\.?)?v\d(v\d)?|(mcl|mv|c[bcmrs]|ma)\d|es|as|ai)"
 )
+_INVERTED = re.compile(r"((ecg|ekg|lead)\s+)?[\N{MINUS SIGN}-](?=\w)")
 _NUMBERED = re.compile(r"(lead|ch|chan|channel|signal|sig|col|column)\d*|\d+")
 
 
@@ -42,8 +47,13 @@ def name_and_unit(text: str) -> tuple[str, str | None]:
     Example:
         >>> [name_and_unit(text) for text in ("II (uV)", "II [V]", "aVR_mV", "V")]
         [('II', 'uV'), ('II', 'V'), ('aVR', 'mV'), ('V', None)]
+
+    Raises:
+        DataError: if the text is longer than :data:`LONGEST_NAME`.
     """
     text = text.strip()
+    if len(text) > LONGEST_NAME:
+        raise DataError(f"has a column whose name has {len(text)} characters; {LONGEST_NAME} are allowed")
     if match := _UNIT_IN_BRACKETS.fullmatch(text) or _UNIT_AFTER_NAME.fullmatch(text):
         return (match[1] or "").strip() or "lead", match[2].strip() or None
     return text, None
@@ -62,8 +72,17 @@ def in_millivolts(leads: Sequence[str], units: Sequence[str | None]) -> Real:
 
 
 def plain_name(lead: str) -> str:
-    """Return a lead's name in lower case, without blanks and without "ECG", "EKG" or "lead" before it."""
-    return re.sub(r"^(ecg|ekg|lead)(?=.)|[\s_-]", "", lead.strip().lower())
+    """Return a lead's name in lower case, without blanks and without "ECG", "EKG" or "lead" before it.
+
+    A minus before the name, of an inverted lead, stays.
+
+    Example:
+        >>> [plain_name(name) for name in ("ECG-II", "+aVF", "Lead -aVR")]
+        ['ii', 'avf', '-avr']
+    """
+    text = lead.strip().lower()
+    sign = "-" if _INVERTED.match(text) else ""
+    return sign + re.sub(r"^(ecg|ekg|lead)(?=.)|[\s_+\N{MINUS SIGN}-]", "", text)
 
 
 def choose_leads(leads: Sequence[str], wanted: int | Sequence[str]) -> list[int]:
@@ -79,7 +98,7 @@ def choose_leads(leads: Sequence[str], wanted: int | Sequence[str]) -> list[int]
     Raises:
         DataError: if there are not enough leads, or a name is missing or ambiguous.
     """
-    listed = ", ".join(leads) or "none"
+    listed = listing(leads)
     names = [plain_name(lead) for lead in leads]
     if isinstance(wanted, int):
         ecg = [index for index, lead in enumerate(leads) if is_ecg(lead)]
@@ -88,7 +107,7 @@ def choose_leads(leads: Sequence[str], wanted: int | Sequence[str]) -> list[int]
         if leads and not choice:
             raise DataError(f"has no signal named as an ECG lead, only {listed}; set 'leads' to the names to read")
         if wanted > len(choice):
-            count = f"{len(choice)} lead{'s' * (len(choice) != 1)} ({', '.join(leads[i] for i in choice) or 'none'})"
+            count = f"{len(choice)} lead{'s' * (len(choice) != 1)} ({listing(leads[i] for i in choice)})"
             raise DataError(f"has {count}, and {wanted} are wanted")
         return choice[:wanted]
     for lead in wanted:

@@ -37,6 +37,9 @@ WILDEST = 20.0
 TAMEST = 0.002
 """Standard deviation in mV below which a signal without a unit is refused: volts taken for mV have less."""
 
+FARTHEST = 100.0
+"""Distance in mV from its lead's median at which a value is refused; amplifiers of ECGs end at a tenth of it."""
+
 
 class ECG(Modality):
     """An electrocardiogram, (leads, samples) in mV; standardized per lead on the training data.
@@ -162,19 +165,18 @@ class ECG(Modality):
             if start or np.isfinite(stop):
                 raise DataError("is a finished sample, which has no stretches; leave out '#t='")
             array = super().read(path)
-            return gaps_as_nan(array) if array.ndim == 2 else array
+            if array.shape != self.shape:
+                return array
+            array = gaps_as_nan(array)
+            if np.isfinite(array).all():
+                _check_size(array, unit_stated=False)
+            return array
         record = open_record(path, self.leads, self.rate)
         if self._is_finished(record):
             signal = record.load(0, self.length)
         else:
             signal = cut(record, start, stop, self.rate, self.length, self.highpass)
-            deviation = float(signal.std())
-            if deviation > WILDEST:
-                raise DataError(f"has a standard deviation of {deviation:.3g} mV, too much for an ECG; state its unit")
-            if NO_UNIT in record.notes and 0 < deviation < TAMEST:
-                raise DataError(
-                    f"has a standard deviation of {deviation:.3g} mV, too little for an ECG; state its unit"
-                )
+            _check_size(signal, NO_UNIT not in record.notes)
         self.notes.update(record.notes)
         if record.rate < self.rate * (1 - 1e-6):
             self.notes[f"sampled at less than {self.rate:g} Hz"] += 1
@@ -209,3 +211,16 @@ class ECG(Modality):
     def examples(self, count: int) -> Tensor:
         """Return synthetic ECGs (count, leads, samples) from torch's default generator."""
         return synthetic_ecg(count, len(self.names), self.rate, self.length)
+
+
+def _check_size(signal: NDArray[np.floating], unit_stated: bool) -> None:
+    """Refuse a signal (leads, samples) whose size in mV is not that of an ECG."""
+    with np.errstate(over="ignore"):
+        deviation = float(signal.std(dtype=np.float64))
+    if deviation > WILDEST:
+        raise DataError(f"has a standard deviation of {deviation:.3g} mV, too much for an ECG; state its unit")
+    if not unit_stated and 0 < deviation < TAMEST:
+        raise DataError(f"has a standard deviation of {deviation:.3g} mV, too little for an ECG; state its unit")
+    distance = np.abs(signal - np.median(signal, axis=1, keepdims=True)).max()
+    if distance > FARTHEST:
+        raise DataError(f"has a value {distance:.3g} mV from its lead's median, too far for an ECG; cut it out")

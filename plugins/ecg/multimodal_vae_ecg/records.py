@@ -22,10 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
-from multimodal_vae.errors import one_line
+from multimodal_vae.errors import listing, one_line
 from multimodal_vae.modalities.base import load_arrays, real_numbers
 from multimodal_vae.tables import read_table
-from multimodal_vae_ecg.leads import NO_UNIT, choose_leads, gaps_as_nan, in_millivolts, name_and_unit, order_note
+from multimodal_vae_ecg.leads import (
+    NO_UNIT,
+    choose_leads,
+    gaps_as_nan,
+    in_millivolts,
+    is_clock,
+    name_and_unit,
+    order_note,
+)
 from multimodal_vae_ecg.recording import Real, Record
 from multimodal_vae_ecg.wfdb_records import open_wfdb, wfdb_files
 
@@ -37,8 +45,19 @@ TIME = "time_s"
 DRIFT = 0.25
 """Samples by which written times may miss even steps; rounding to milliseconds does so at 500 Hz."""
 
-_SECONDS = re.compile(r"(?:time|t|elapsed time|timestamp)[\s_]*[(\[]?(s|sec|seconds|ms|msec)[)\]]?|(seconds)")
-_UNITLESS_TIME = ("t", "time", "ms", "timestamp", "elapsed time")
+SECONDS: Mapping[str, float] = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s", "usec", "microseconds"), 1e-6),
+}
+"""Seconds per unit of time, by the unit's name in lower case."""
+
+PLAUSIBLE_RATES = (10.0, 100_000.0)
+"""Sampling rates in Hz; a file that states another one gives it in another unit."""
+
+_TIME = re.compile(
+    r"(?:elapsed[\s_]*)?(?:time[\s_]*stamp|time|t)(?:[\s_/,:|.-]*[\s_/,:|.([{<-]\s*([^\s\])}>]*)\s*[)\]}>]?)?"
+)
 
 _ARRAYS: Mapping[str, Sequence[str]] = {
     "rate": (
@@ -58,6 +77,8 @@ _ARRAYS: Mapping[str, Sequence[str]] = {
     "ecg": ("data", "x", "signals", "psignal", "values"),
 }
 """Names of arrays in an ``.npz`` file, each with names that other programs give it."""
+
+_GAINS = ("gain", "adcgain", "scale", "offset", "baseline", "lsb", "resolution")
 
 
 def open_record(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
@@ -83,6 +104,11 @@ def open_record(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
         record = open_wfdb(path, wanted)
     else:
         raise DataError(f"ends in {path.suffix!r}; an ECG is read from .hea (WFDB), .edf, .bdf, .csv, .npz or .npy")
+    low, high = PLAUSIBLE_RATES
+    if not (record.prepared or record.rate == rate or low <= record.rate <= high):
+        raise DataError(
+            f"says that its sampling rate is {record.rate:g} Hz, which no ECG has; give rates in Hz and times in s"
+        )
     generated = record.prepared and all(lead.startswith("lead ") for lead in record.leads)
     if isinstance(wanted, int) and not generated:
         record = replace(record, notes=(*record.notes, order_note(record.leads)))
@@ -138,22 +164,49 @@ def _open_csv(path: Path, wanted: int | Sequence[str], configured: float) -> Rec
         raise DataError(f"has no names of leads in its first row; begin it with a row such as '{TIME},I,II'")
     if len(columns) != len(header):
         raise DataError(f"has {len(header)} names in its first row and {len(columns)} columns below; make them equal")
-    times = {index: match for index, text in enumerate(header) if (match := _SECONDS.fullmatch(text.lower()))}
+    named = [name_and_unit(text) for text in header]
+    times = {index: factor for index, text in enumerate(header) if (factor := _seconds_per(text))}
     if len(times) > 1:
         raise DataError(f"has {len(times)} columns of times; keep one")
     rate = None
-    for index, match in times.items():
-        rate = _rate_of(columns[index] * (1e-3 if str(match[1]).startswith("ms") else 1), header[index], configured)
+    for index, factor in times.items():
+        rate = _rate_of(columns[index] * factor, header[index], configured)
     leads = [index for index in range(len(header)) if index not in times]
-    for index in leads:
-        if header[index].lower() in _UNITLESS_TIME:
-            raise DataError(f"has a column {header[index]!r}; call it {TIME!r} if it holds seconds, or else remove it")
-    named = [name_and_unit(header[index]) for index in leads]
-    chosen = choose_leads([name for name, _ in named], wanted)
+    chosen = [leads[place] for place in choose_leads([named[index][0] for index in leads], wanted)]
+    for index in sorted({*leads} - {*chosen}):
+        _refuse_fact(header[index], columns[index], rate)
     names, units = [named[index][0] for index in chosen], [named[index][1] for index in chosen]
     prepared = all(unit == PREPARED for unit in units)
     units = ["mV" if unit == PREPARED else unit for unit in units]
-    return _from_array(columns[[leads[index] for index in chosen]], rate, configured, names, units, prepared)
+    return _from_array(columns[chosen], rate, configured, names, units, prepared)
+
+
+def _seconds_per(text: str) -> float | None:
+    """Return the seconds per unit of a column of times, or None for another column.
+
+    Raises:
+        DataError: if the column holds times in no unit, or in an unknown one.
+    """
+    if text.lower() in ("sec", "secs", "seconds"):
+        return 1.0
+    match = _TIME.fullmatch(text.lower())
+    if text.lower() != "ms" and not match:
+        return None
+    factor = SECONDS.get(match[1] or "") if match else None
+    if factor is None:
+        raise DataError(f"has a column {text!r}; call it {TIME!r} if it holds seconds, or else remove it")
+    return factor
+
+
+def _refuse_fact(name: str, column: Real, rate: float | None) -> None:
+    """Refuse a column beside the leads that may state a fact: a rate, a unit, a gain, or times by another name."""
+    plain = re.sub(r"[\W_]", "", name.lower())
+    if any(plain in (fact, *_ARRAYS[fact]) for fact in ("rate", "unit")) or plain in _GAINS:
+        raise DataError(
+            f"has a column {name!r}; remove it, and state times in a column {TIME!r} and units as 'II (mV)'"
+        )
+    if rate is None and is_clock(column) and abs(float(column[-1] - column[0]) / (len(column) - 1) - 1) > 1e-6:
+        raise DataError(f"has a column {name!r} of even steps; call it {TIME!r} if it holds seconds, or else remove it")
 
 
 def _rate_of(times: Real, name: str, configured: float) -> float:
@@ -177,9 +230,7 @@ def _open_npz(path: Path, wanted: int | Sequence[str], configured: float) -> Rec
     signals = [name for name in ("ecg", "signal") if name in arrays]
     _refuse_other_arrays(set(arrays) - {"rate", "leads", "unit", *signals})
     if len(signals) != 1:
-        raise DataError(
-            f"holds the arrays {', '.join(sorted(arrays)) or 'none'}; one of (leads, samples) is named 'ecg'"
-        )
+        raise DataError(f"holds the arrays {listing(sorted(arrays))}; one of (leads, samples) is named 'ecg'")
     signal = real_numbers(arrays[signals[0]]).astype(np.float64)
     if signal.ndim == 1:
         signal = signal[None]

@@ -355,7 +355,7 @@ def test_wrong_csv_is_explained(tmp_path, text, message):
         ({"ecg": np.zeros((2, 100)), "rate": 0}, "its sampling rate is 0 Hz"),
         ({"ecg": np.zeros((2, 100)), "rate": np.nan}, "its sampling rate is nan Hz"),
         ({"ecg": np.zeros((2, 100)), "rate": 1e9}, "which no ECG has|lasts"),
-        ({"ecg": np.zeros((2, 100)), "rate": 0.9}, "too slowly"),
+        ({"ecg": np.zeros((2, 100)), "rate": 0.9}, "its sampling rate is 0.9 Hz, which no ECG has"),
         ({"ecg": np.zeros((2, 100)), "unit": np.array(["mV"] * 3)}, "3 units for 2 leads"),
         ({"ecg": np.zeros((2, 100), complex)}, "complex128"),
         ({"ecg": np.zeros((2, 2, 100))}, r"\(leads, samples\) is expected"),

@@ -97,6 +97,45 @@ def test_a_signal_without_a_unit_must_have_an_ecgs_size(tmp_path, factor):
     assert ecg.notes[NO_UNIT] == 1
 
 
+@pytest.mark.parametrize("form", ["csv", "npz", "npy", "edf", "wfdb"])
+def test_a_value_that_no_ecg_has_is_refused(tmp_path, form):
+    signal = ECG_LIKE.copy()
+    signal[200:203] = 150
+    if form == "csv":
+        path = csv_file(tmp_path, "II (mV)", signal)
+    elif form == "npz":
+        path = tmp_path / "a.npz"
+        np.savez(path, ecg=signal, rate=RATE, unit=np.array("mV"))
+    elif form == "npy":
+        path = tmp_path / "a.npy"
+        np.save(path, signal[None])
+    elif form == "edf":
+        path = tmp_path / "a.edf"
+        limits = {"physical_range": (-200.0, 200.0), "physical_dimension": "mV"}
+        Edf([EdfSignal(signal, RATE, label="II", **limits)]).write(path)
+    else:
+        path = wfdb_file(tmp_path, [f"a 1 {RATE} 400", "a.dat 16 100/mV 16 0 0 0 0 II"], [(100 * signal, 1)])
+    with pytest.raises(DataError, match=r"a value 150 mV from its lead's median, too far for an ECG"):
+        ECG(**PLAIN).read(path)
+
+
+@pytest.mark.parametrize(("factor", "word"), [(1000, "much"), (1e-3, "little")])
+def test_arrays_must_have_an_ecgs_size(tmp_path, factor, word):
+    np.save(tmp_path / "a.npy", factor * ECG_LIKE[None])
+    with pytest.raises(DataError, match=f"too {word} for an ECG"):
+        ECG(**PLAIN).read(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_arrays_with_values_that_are_not_finite_are_refused(tmp_path, value):
+    signal = np.tile(ECG_LIKE, (1, 1))
+    signal[0, 7] = value
+    np.save(tmp_path / "a.npy", signal)
+    (tmp_path / "manifest.csv").write_text("sample_id,label,ecg\n1,a,a.npy\n2,b,a.npy\n")
+    with pytest.raises(DataError, match=r"not finite|too much"), np.errstate(over="ignore"):
+        MultimodalDataset.from_manifest(tmp_path / "manifest.csv", {"ecg": ECG(**PLAIN)}, cache=False)
+
+
 # Times and indices
 
 
@@ -111,15 +150,23 @@ def test_a_signal_without_a_unit_must_have_an_ecgs_size(tmp_path, factor):
         ("time_ms", 10),
         ("Time [ms]", 10),
         ("elapsed time (sec)", 0.01),
+        ("Time, s", 0.01),
+        ("time/s", 0.01),
+        ("t (us)", 10_000),
+        ("time_µs", 10_000),
+        ("timestamp [ms]", 10),
+        ("Time {milliseconds}", 10),
     ],
 )
 def test_times_tell_the_rate(tmp_path, header, step):
-    record = open_record(csv_file(tmp_path, f"{header},II (mV)", np.arange(400) * step, ECG_LIKE), ["II"], 123)
+    record = open_record(csv_file(tmp_path, f'"{header}",II (mV)', np.arange(400) * step, ECG_LIKE), ["II"], 123)
     assert record.rate == RATE
     assert not record.notes
 
 
-@pytest.mark.parametrize("header", ["time", "T", "ms", "timestamp"])
+@pytest.mark.parametrize(
+    "header", ["time", "T", "ms", "timestamp", "Time (min)", "time_h", "t [ns]", "Time (ticks)", "elapsed time"]
+)
 def test_times_without_a_unit_are_refused(tmp_path, header):
     with pytest.raises(DataError, match="call it 'time_s' if it holds seconds"):
         ECG(**PLAIN).read(csv_file(tmp_path, f"{header},II", TIME, ECG_LIKE))
@@ -133,6 +180,35 @@ def test_an_index_is_never_a_lead(tmp_path, header, start):
     np.testing.assert_allclose(ecg.read(csv_file(tmp_path, f"{header},II", index, ECG_LIKE))[0], ECG_LIKE, atol=1e-5)
     assert ecg.notes["leads by their order in the file: II"] == 1
     assert ecg.notes["no sampling rate in the file, taken as 100 Hz"] == 1
+
+
+@pytest.mark.parametrize("header", ["Zeit", "zeit_s", "temps", "x", "", "sample", "datetime"])
+@pytest.mark.parametrize("step", [0.002, 2, 10, 1e-5])
+def test_a_column_of_even_steps_may_state_a_rate(tmp_path, header, step):
+    with pytest.raises(DataError, match=f"a column '{header}' of even steps; call it 'time_s'"):
+        ECG(**PLAIN).read(csv_file(tmp_path, f"{header},II", step * np.arange(400), ECG_LIKE))
+    csv_file(tmp_path, f"time_s,{header},II", TIME, step * np.arange(400), ECG_LIKE)
+    ECG(**PLAIN).read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["fs", "Sampling Rate", "rate", "Hz", "units", "unit", "gain", "ADC gain", "offset"])
+def test_a_column_beside_the_leads_that_states_a_fact_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match=f"has a column {name!r}; remove it"):
+        ECG(**PLAIN).read(csv_file(tmp_path, f"time_s,II (mV),{name}", TIME, ECG_LIKE, np.full(400, 500)))
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5, 1, 9, 200_000, 1e9])
+@pytest.mark.parametrize("form", ["csv", "npz", "wfdb"])
+def test_a_rate_that_no_ecg_has_is_refused(tmp_path, form, rate):
+    if form == "csv":
+        path = csv_file(tmp_path, "time_s,II (mV)", np.arange(400) / rate, ECG_LIKE)
+    elif form == "npz":
+        path = tmp_path / "a.npz"
+        np.savez(path, ecg=ECG_LIKE, rate=rate, unit=np.array("mV"))
+    else:
+        path = wfdb_file(tmp_path, [f"a 1 {rate} 400", "a.dat 16 1000/mV 16 0 0 0 0 II"], [(1000 * ECG_LIKE, 1)])
+    with pytest.raises(DataError, match="which no ECG has"):
+        ECG(**PLAIN).read(path)
 
 
 @settings(max_examples=50, deadline=None)
@@ -299,6 +375,27 @@ def test_generated_samples_go_with_real_ones(tmp_path):
     ecg = ECG(**PLAIN)
     ecg.write(ecg.examples(1)[0], tmp_path / "b.csv")
     assert len(dataset(tmp_path, ["a.csv", "b.csv"], 1, cache=False)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("-aVR", "-avr"),
+        ("\N{MINUS SIGN}aVR", "-avr"),
+        ("ECG -aVR", "-avr"),
+        ("lead -II", "-ii"),
+        ("+aVF", "avf"),
+        ("ECG-II", "ii"),
+        ("ECG - II", "ii"),
+        ("Lead_V-1", "v1"),
+        ("E-S", "es"),
+    ],
+)
+def test_a_minus_before_a_name_stays(name, plain):
+    assert choose_leads([name], [plain]) == [0]
+    assert choose_leads([name], 1) == [0]
+    with pytest.raises(DataError, match="no lead"):
+        choose_leads([name], [plain[1:] if plain.startswith("-") else f"-{plain}"])
 
 
 # Gaps
@@ -539,6 +636,22 @@ def test_names_are_split_from_units():
         "Amplitude (mV)": ("Amplitude", "mV"),
     }.items():
         assert name_and_unit(text) == expected
+
+
+@pytest.mark.parametrize("form", ["a{}b", "time{}b", "a{}(mV", "{}", "a({}"])
+@pytest.mark.parametrize("character", [" ", "_", "(", "mV "])
+def test_long_names_take_no_time(tmp_path, form, character):
+    header = form.format(character * 40_000)
+    with pytest.raises(DataError, match=r"name has \d+ characters|has no signal named"):
+        ECG(**PLAIN).read(csv_file(tmp_path, f"time_s,{header}", TIME, ECG_LIKE))
+
+
+def test_many_columns_take_no_time_and_no_page(tmp_path):
+    header = ",".join(f"c{n}" for n in range(20_000))
+    (tmp_path / "a.csv").write_text(f"{header}\n" + f"{','.join('1' * 20_000)}\n" * 3)
+    with pytest.raises(DataError, match="c19 and 19980 more") as caught:
+        ECG(**PLAIN).read(tmp_path / "a.csv")
+    assert len(str(caught.value)) < 300
 
 
 def test_reading_raises_no_warning(tmp_path):

@@ -17,6 +17,11 @@ SLACK = 1e-6
 """Share of the wanted range by which a measurement may fall short of it: what rounding does to the ends of an axis."""
 
 
+UNITS = {"Pressure": {"hPa": 10.0, "mmHg": 13.3322, "kPa": 100.0}, "Frequency": {"kHz": 1000.0}}
+"""Units in which a measurement may be by mistake, each with its size in the unit of the grid, in
+ascending order."""
+
+
 class Resampled(NamedTuple):
     """A measurement on the grid.
 
@@ -106,10 +111,10 @@ def _cover(name: str, unit: str, measured: Real, wanted: Real) -> slice:
 
 def _advice(name: str, measured: Real, low: float, high: float) -> str:
     """Say how to mend a range that does not cover the grid's: by its unit, if that would do."""
-    unit, factor = {"Pressure": ("kPa", 100), "Frequency": ("kHz", 1000)}[name]
-    covers = measured[0] * factor <= low and measured[-1] * factor >= high
-    if covers and 10 * (measured[-1] - measured[0]) < high - low:
-        return f"it seems to be in {unit}; multiply it by {factor}"
+    for unit, factor in UNITS[name].items():
+        covers = measured[0] * factor <= low and measured[-1] * factor >= high
+        if covers and factor * (measured[-1] - measured[0]) < 4 * (high - low):
+            return f"it seems to be in {unit}; multiply it by {factor:g}"
     return (
         f"values are never extrapolated; set {name.lower()} to a range that every sweep covers, or leave this one out"
     )

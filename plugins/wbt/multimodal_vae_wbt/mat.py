@@ -8,7 +8,7 @@ Format", The MathWorks, R2019b, chapter 1.
 import math
 import struct
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,11 @@ NUMBERS_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 """Number types of version 4."""
 
 MATRIX, COMPRESSED = 14, 15
-STRUCT, OPAQUE, ARRAYS = 2, 17, range(6, 16)
-"""Classes of variables: structs, objects of newer classes such as string and table, and full arrays of numbers."""
+STRUCT, CHARACTERS, OPAQUE, ARRAYS = 2, 4, 17, range(6, 16)
+"""Classes of variables: structs, text, objects of newer classes such as string and table, full arrays of numbers."""
+
+ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
+"""Encodings of text by number type."""
 
 COMPLEX = 0x800
 
@@ -44,15 +47,16 @@ MOST_LEVELS = 8
 """Structs within structs that are read."""
 
 
-def load_mat(path: Path, wanted: Collection[str] | None = None) -> dict[str, Any]:
+def load_mat(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Any]:
     """Read the variables of a MATLAB file of version 4, 5, 6 or 7.
 
     Args:
         path: the file.
-        wanted: lower-case names of the variables and fields whose numbers are read; None for all.
+        wanted: whether to read the numbers or the text of a variable or field, by its name.
 
     Returns:
-        By name: an array of real numbers; a list of dicts, the elements of a struct array; or None for anything else.
+        By name: an array of real numbers; a text of one row; a list of dicts, the elements of a struct array; or None
+        for anything else.
 
     Raises:
         DataError: if it is damaged, too large, or not such a file.
@@ -79,7 +83,7 @@ def load_mat(path: Path, wanted: Collection[str] | None = None) -> dict[str, Any
 class _Reader:
     """Reads the variables of one file, in bounded time and memory."""
 
-    def __init__(self, order: str, wanted: Collection[str] | None) -> None:
+    def __init__(self, order: str, wanted: Callable[[str], bool]) -> None:
         self.order = order
         self.wanted = wanted
         self.bytes = MOST_BYTES  # that may still be unpacked
@@ -115,8 +119,12 @@ class _Reader:
             place = start + stored.itemsize * rows * columns * (2 if imaginary else 1)
             if place > len(content):
                 raise ValueError("a variable is cut short")
-            numbers = memoryview(content)[start:place] if shape == 0 and not imaginary else None
-            variables[name] = None if numbers is None else self._array(name, numbers, stored, [rows, columns])
+            value = None
+            if shape < 2 and not imaginary:
+                value = self._array(name, memoryview(content)[start:place], stored, [rows, columns])
+            if shape == 1 and value is not None:  # the codes of characters
+                value = "".join(map(chr, value.astype(np.uint8).ravel())) if rows == 1 else None
+            variables[name] = value
         return variables
 
     def _unpacked(self, data: memoryview) -> memoryview:
@@ -155,10 +163,17 @@ class _Reader:
         name = field or own_name
         if kind & 0xFF == STRUCT and level < MOST_LEVELS:
             return name, self._records(elements, math.prod(sizes), level)
+        if kind & 0xFF == CHARACTERS and sizes[0] == 1 and self.wanted(name):
+            stored, data = next(elements)
+            return name, bytes(data).decode(self._encoding(stored), "replace")
         if kind & 0xFF in ARRAYS and not kind & COMPLEX:
             stored, data = next(elements)
             return name, self._array(name, data, np.dtype(self.order + NUMBERS[stored]), sizes)
         return name, None
+
+    def _encoding(self, stored: int) -> str:
+        name = ENCODINGS[stored]
+        return name + {"<": "-le", ">": "-be"}[self.order] if name == "utf-16" else name
 
     def _records(self, elements: Iterator[tuple[int, memoryview]], count: int, level: int) -> Any:
         """Read the elements of a struct array; None if it has no values, or too many for a sweep."""
@@ -174,7 +189,7 @@ class _Reader:
         return [{field: self._matrix(next(elements)[1], field, level + 1)[1] for field in fields} for _ in range(count)]
 
     def _array(self, name: str, data: memoryview, stored: np.dtype[Any], sizes: list[int]) -> Any:
-        if self.wanted is not None and name.lower() not in self.wanted:
+        if not self.wanted(name):
             return None
         self.numbers -= len(data) // stored.itemsize
         if self.numbers < 0:

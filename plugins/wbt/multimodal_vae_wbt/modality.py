@@ -26,6 +26,10 @@ TICKS = (226, 500, 1000, 2000, 4000)
 """Hz; where clinicians read a wideband tympanogram."""
 
 
+FAINT = 0.05
+"""Absorbance that some frequency exceeds in any ear."""
+
+
 class WBT(Image):
     """A wideband tympanogram: absorbance in [0, 1], (1, pressures, frequencies).
 
@@ -100,7 +104,11 @@ class WBT(Image):
         """
         if Path(cell).suffix.lower() == ".npy":
             return super().read(cell)
-        resampled = self.grid.resample(read_sweep(cell))
+        sweep = read_sweep(cell)
+        resampled = self.grid.resample(sweep)
+        self.notes.update(sweep.notes)
+        if resampled.absorbance.max() < FAINT:
+            self.notes[f"absorbance below {FAINT:g} everywhere"] += 1
         if resampled.clipped:
             self.notes["values clipped to [0, 1]"] += resampled.clipped
         return resampled.absorbance[None].astype(np.float32)

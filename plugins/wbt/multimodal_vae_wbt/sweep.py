@@ -4,16 +4,19 @@ In every format a sweep has three fields: ``Pressure`` in daPa, ``Frequency`` in
 frequencies). The case of their names does not matter.
 
 ==========  ==========================================================================================================
-``.mat``    MATLAB up to version 7: one struct with the three fields, or the three as variables; others are ignored
-``.npz``    the three as arrays; others are ignored, but for those that state a unit
+``.mat``    MATLAB up to version 7: one struct with the three fields, or the three as variables
+``.npz``    the three as arrays
 ``.csv``    first row: a label such as ``pressure_daPa\frequency_Hz`` or nothing, then the frequencies; then one row
             per pressure: the pressure, then its absorbances
 ==========  ==========================================================================================================
+
+Other fields are ignored, except for those whose names contain "unit": they must say daPa, Hz, or that absorbance is a
+share. A file that states no unit is noted.
 """
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
+from multimodal_vae.errors import listing
 from multimodal_vae.modalities.base import load_arrays
 from multimodal_vae.tables import CODES, read_table
 from multimodal_vae_wbt.mat import load_mat
@@ -34,10 +38,14 @@ CORNER = r"pressure_daPa\frequency_Hz"
 MOST_PRESSURE = 1000.0
 """Pressure in daPa that no tympanometer reaches, but a sweep in Pa does."""
 
-OTHER_UNITS = frozenset(
-    ("pa", "hpa", "kpa", "mbar", "bar", "mmhg", "mmh", "cmh", "khz", "mhz", "octave", "octaves", "db", "percent", "%")
-)
-"""Units that a label in the corner of a ``.csv`` may state and that are not read, in lower case."""
+NO_UNIT = "no unit in the file, taken as daPa and Hz"
+"""Note on a sweep whose file does not state a unit."""
+
+STATED = frozenset(("dapa", "hz"))
+"""Units that are read, in lower case."""
+
+WORDS = re.compile("pressures?|p|freq(uency|uencies)?|f|absorbance|share|ratio|fraction|an?d?|as|by|in|of|vs|x")
+"""Other words in lower case that a file may state about its values; any other one is refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +56,13 @@ class Sweep:
         pressure: (P,) in daPa relative to ambient, P at least 2, in any order.
         frequency: (F,) in Hz, F at least 2, all positive.
         absorbance: (P, F), the share of sound energy that the ear absorbs; noise may exceed 0 to 1.
+        notes: what was assumed because the file does not state it.
     """
 
     pressure: Real
     frequency: Real
     absorbance: Real
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check the fields against each other.
@@ -128,10 +138,12 @@ def read_sweep(path: str | Path) -> Sweep:
     if missing:
         raise DataError(
             f"has no {' and no '.join(missing)}; a sweep has {', '.join(FIELDS)}, this file has "
-            f"{', '.join(sorted(filter(None, fields))) or 'nothing'}"
+            f"{listing(sorted(filter(None, fields)))}"
         )
+    stated = {word for name, value in content.items() if "unit" in name.lower() for word in _units(name, value)}
     pressure, frequency, absorbance = (_numbers(name, fields[name.lower()]) for name in FIELDS)
-    return Sweep(_line("Pressure", pressure), _line("Frequency", frequency), np.atleast_2d(absorbance))
+    notes = () if stated >= STATED else (NO_UNIT,)
+    return Sweep(_line("Pressure", pressure), _line("Frequency", frequency), np.atleast_2d(absorbance), notes)
 
 
 def write_sweep(sweep: Sweep, path: Path) -> None:
@@ -143,7 +155,7 @@ def write_sweep(sweep: Sweep, path: Path) -> None:
             writer.writerow([f"{pressure:.10g}", *(f"{value:.7g}" for value in row)])
 
 
-def _read_csv(path: Path) -> Mapping[str, Real]:
+def _read_csv(path: Path) -> Mapping[str, Any]:
     table = read_table(path)
     frequency, rows = (table.header_numbers, table.values) if table.header else (table.values[0], table.values[1:])
     rows = rows[~np.isnan(rows).all(axis=1)]
@@ -152,25 +164,17 @@ def _read_csv(path: Path) -> Mapping[str, Real]:
     words = [cell for cell, number in zip(table.header[1:], frequency[1:], strict=False) if np.isnan(number)]
     if words:
         raise DataError(f"has {words[0]!r} in its first row, which is not a frequency")
-    units = [word for word in re.findall("[a-z%]+", "".join(table.header[:1]).lower()) if word in OTHER_UNITS]
-    if units:
-        raise DataError(
-            f"states the unit {units[0]!r}; convert pressures to daPa, frequencies to Hz, absorbance to shares"
-        )
-    return {"pressure": rows[:, 0], "frequency": frequency[1:], "absorbance": rows[:, 1:]}
+    unit = table.header[0] if table.header else ""
+    return {"pressure": rows[:, 0], "frequency": frequency[1:], "absorbance": rows[:, 1:], "unit": unit}
 
 
 def _read_npz(path: Path) -> Mapping[str, Any]:
-    arrays = load_arrays(path)
-    units = [name for name in arrays if "unit" in name.lower()]
-    if units:
-        raise DataError(f"states units in {units[0]!r}, which is not read; remove it if it says daPa, Hz and 1")
-    return arrays
+    return load_arrays(path)
 
 
 def _read_mat(path: Path) -> Mapping[str, Any]:
     wanted = {name.lower() for name in FIELDS}
-    variables = load_mat(path, wanted)
+    variables = load_mat(path, lambda name: name.lower() in wanted or "unit" in name.lower())
     structs = {
         name: records
         for name, records in variables.items()
@@ -183,8 +187,26 @@ def _read_mat(path: Path) -> Mapping[str, Any]:
         raise DataError(f"holds {len(structs)} sweeps ({', '.join(structs)}); save each in its own file")
     if len(records) > 1:
         raise DataError(f"holds {len(records)} sweeps in the struct array {name!r}; save each in its own file")
-    fields: Mapping[str, Any] = records[0]
-    return fields
+    return {name: value for name, value in variables.items() if "unit" in name.lower()} | dict(records[0])
+
+
+def _units(name: str, value: Any) -> set[str]:
+    """Return the words of a field that states units.
+
+    Raises:
+        DataError: if one of them is not known.
+    """
+    texts = np.ravel(value)
+    if texts.dtype.kind != "U":
+        raise DataError(f"states units in {name!r}, which is not text; remove it if they are daPa, Hz and shares")
+    words = {word for text in texts for word in re.findall(r"[^\W\d_][^\W_]*|%", text[:1000].lower())}
+    unknown = sorted(word for word in words - STATED if not WORDS.fullmatch(word))
+    if unknown:
+        raise DataError(
+            f"states {listing(unknown)!r} of its values, which is not known; give pressures in daPa, frequencies in Hz "
+            f"and absorbance as a share, and state {CORNER!r}"
+        )
+    return words
 
 
 def _numbers(name: str, value: Any) -> Real:

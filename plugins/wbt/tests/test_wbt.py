@@ -15,6 +15,7 @@ from scipy.io import loadmat, savemat
 from multimodal_vae import ConfigurationError, DataError
 from multimodal_vae_wbt import WBT, Sweep, read_sweep
 from multimodal_vae_wbt.grid import Grid
+from multimodal_vae_wbt.sweep import NO_UNIT
 
 FREQUENCIES = np.concatenate([[226.0, 257.33, 280.62, 297.30, 324.21], 343.49 * 2 ** (np.arange(102) * 4.5417 / 101)])
 
@@ -32,6 +33,7 @@ def fields(measured, **changed):
         "Pressure": measured.pressure[:, None],
         "Frequency": measured.frequency[None],
         "Absorbance": measured.absorbance,
+        "Units": "daPa, Hz",
     } | changed
 
 
@@ -208,11 +210,121 @@ def test_the_ends_of_the_range_are_written_and_read(tmp_path):
     assert lines[64].startswith("-280,")
 
 
-@pytest.mark.parametrize("corner", ["", "daPa", "7", "\ufeffPressure"])
-def test_a_csv_may_have_any_label_in_its_corner(tmp_path, corner):
+@pytest.mark.parametrize("corner", ["", "daPa", "7", "\ufeffPressure", "p / f", "Pressure [daPa] x Frequency [Hz]"])
+def test_a_csv_may_have_a_label_of_known_words_in_its_corner(tmp_path, corner):
     measured = sweep()
     as_csv(tmp_path / "a.csv", measured, corner)
-    assert (read_sweep(tmp_path / "a.csv").frequency == measured.frequency).all()
+    read = read_sweep(tmp_path / "a.csv")
+    assert (read.frequency == measured.frequency).all()
+    assert read.notes == (() if "Hz" in corner else (NO_UNIT,))
+
+
+UNKNOWN = ["kPa", "Pa", "hPa", "mbar", "mmH2O", "cmH2O", "mmHg", "psi", "kHz", "octaves", "dB", "percent", "%", "ml"]
+UNKNOWN += ["mmho", "reflectance", "Energy Reflectance", "admittance", "compliance", "phase"]
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("word", UNKNOWN)
+def test_an_unknown_unit_is_refused_by_name(tmp_path, ending, word):
+    measured, path = sweep(), tmp_path / f"a{ending}"
+    stated = f"pressure (daPa), frequency (Hz), absorbance ({word})"
+    if ending == ".csv":
+        as_csv(path, measured, f'"{stated}"')
+    else:
+        WRITERS[ending](path, measured, Units=stated)
+    with pytest.raises(DataError, match=f"states '{word.split()[-1].lower()}|states '{word.split()[0].lower()}"):
+        WBT().read(path)
+
+
+@pytest.mark.parametrize("ending", [".mat", ".MAT", "4.mat", ".npz"])
+@pytest.mark.parametrize("name", ["Units", "unit", "PressureUnit", "frequency_units"])
+def test_units_are_found_by_name_and_what_is_not_stated_is_noted(tmp_path, ending, name):
+    measured, path = sweep(), tmp_path / f"a{ending}"
+    given = {key: value for key, value in fields(measured).items() if key != "Units"}
+
+    def save(**stated):
+        np.savez(path, **given, **stated) if ending == ".npz" else savemat(
+            path, {**given, **stated}, format="4" if ending == "4.mat" else "5"
+        )
+
+    wbt = WBT()
+    for stated in ({}, {name: "daPa"}, {name: "Hz"}, {name: "absorbance as a ratio"}):
+        save(**{key: np.array(value) if ending == ".npz" else value for key, value in stated.items()})
+        wbt.read(path)
+    assert wbt.notes == {NO_UNIT: 4}
+    save(**{name: np.array("daPa; Hz; 1") if ending == ".npz" else "daPa; Hz; 1"})
+    wbt.read(path)
+    assert wbt.notes == {NO_UNIT: 4}
+    save(**{name: np.array([1.0, 2.0])})
+    with pytest.raises(DataError, match=f"states units in '{name}', which is not text"):
+        wbt.read(path)
+
+
+def test_units_beside_or_within_a_struct_count(tmp_path):
+    measured = sweep()
+    for content in (
+        {"WBT": fields(measured, Units="kPa")},
+        {"WBT": fields(measured), "PressureUnit": "kPa"},
+        {"WBT": fields(measured, PressureUnit={"text": "daPa"})},
+        {"WBT": fields(measured), "AllUnits": np.array(["kPa", "Hz"], dtype=object)},
+    ):
+        savemat(tmp_path / "a.mat", content)
+        with pytest.raises(DataError, match="states"):
+            WBT().read(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize("axis", ["Pressure", "Frequency", "Absorbance"])
+@pytest.mark.parametrize("code", [-999, 999, -9999, 9999, -99, -32768, 32767, 65535])
+@pytest.mark.parametrize("ending", [".mat", ".npz", ".csv"])
+def test_codes_of_missing_measurements_are_refused(tmp_path, ending, code, axis):
+    measured, path = sweep(), tmp_path / f"a{ending}"
+    values = {"Pressure": measured.pressure, "Frequency": measured.frequency, "Absorbance": measured.absorbance}
+    changed = values[axis].copy()
+    changed.flat[-1 if axis == "Frequency" else 5] = code
+    WRITERS[ending](path, measured, **{axis: changed})
+    if axis == "Pressure" and code == -99:  # a pressure of a sweep
+        WBT().read(path)
+    elif axis == "Frequency" and code > 0:  # frequencies, though in an odd order
+        WBT(frequency=(226, 900)).read(path)
+    else:
+        with pytest.raises(DataError, match=r"codes of a missing measurement|goes down to"):
+            WBT().read(path)
+
+
+def test_pressures_of_whole_numbers_are_no_codes(tmp_path):
+    pressure = np.arange(200.0, -301.0, -1.0)
+    values = np.full((len(pressure), len(FREQUENCIES)), 0.5)
+    as_csv(tmp_path / "a.csv", Sweep(pressure, FREQUENCIES, values))
+    assert WBT().read(tmp_path / "a.csv").shape == (1, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (lambda s: {"Pressure": s.pressure / 10}, "seems to be in hPa; multiply it by 10"),
+        (lambda s: {"Pressure": s.pressure / 13.3322}, "seems to be in mmHg; multiply it by 13.3322"),
+        (lambda s: {"Pressure": s.pressure / 100}, "seems to be in kPa; multiply it by 100"),
+        (lambda s: {"Frequency": s.frequency / 1000}, "seems to be in kHz; multiply it by 1000"),
+        (lambda _: {"Frequency": np.arange(107)}, "goes down to 0"),
+        (lambda _: {"Frequency": np.arange(1, 108)}, "never extrapolated"),
+        (lambda s: {"Frequency": np.log10(s.frequency)}, "never extrapolated"),
+        (lambda s: {"Absorbance": 100 * s.absorbance**8}, "percent"),
+        (lambda s: {"Absorbance": 10 * np.log10(s.absorbance + 1e-3)}, "in dB"),
+        (lambda s: {"Absorbance": -30 - 10 * s.absorbance}, "in dB"),
+    ],
+)
+def test_implausible_axes_and_values_name_their_unit(tmp_path, changed, message):
+    measured = sweep()
+    as_csv(tmp_path / "a.csv", measured, **changed(measured))
+    with pytest.raises(DataError, match=message):
+        WBT().read(tmp_path / "a.csv")
+
+
+def test_a_faint_sweep_is_noted(tmp_path):
+    as_csv(tmp_path / "a.csv", sweep(high=0.01))
+    wbt = WBT()
+    wbt.read(tmp_path / "a.csv")
+    assert wbt.notes == {"absorbance below 0.05 everywhere": 1}
 
 
 def test_reads_arrays_on_the_grid(tmp_path):
@@ -242,7 +354,8 @@ def test_reads_matlab_numbers_like_scipy(tmp_path, dtype, compressed):
     for name in "ABC":
         np.testing.assert_array_equal(ours[name], theirs[name])
         assert ours[name].dtype == np.float64
-    assert ours["word"] is ours["cells"] is ours["complex"] is None
+    assert ours["cells"] is ours["complex"] is None
+    assert ours["word"] == "text"
     np.testing.assert_array_equal(ours["nested"][0]["inner"][0]["value"], np.eye(2))
     assert [record["second"].item() for record in ours["records"]] == [2.0, 4.0]
 
