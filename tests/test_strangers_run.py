@@ -21,7 +21,7 @@ import torch
 import multimodal_vae as mv
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.privacy import run_audit
-from multimodal_vae.report import run_evaluation
+from multimodal_vae.report import page, run_evaluation
 from multimodal_vae.run import train_run
 from stopping import stopped_after
 
@@ -96,25 +96,32 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(root: Path) -> tuple[Any, Any]:
-    """What takes long in evaluating and auditing and uses no files: the metrics and the audit."""
+def results(root: Path) -> dict[tuple[Any, str], Any]:
+    """The results of whatever takes long in evaluating and auditing, and uses no files."""
     run = mv.open_run(root / "done")
-    return run_evaluation.measure(run, count=10, resamples=2)[0]["results"], run_audit.audit_run(run)[0]
+    metrics, evidence = run_evaluation.measure(run, count=10, resamples=2)
+    return {
+        (run_evaluation, "evaluate"): metrics["results"],
+        (run_audit, "audit"): run_audit.audit_run(run)[0],
+        (page, "latent_map"): page.latent_map(run.model.modalities, evidence, 2),
+        (page, "_galleries"): {},
+        (page, "_maps"): {},
+    }
 
 
 @pytest.fixture
 def stranger(
     root: Path,
-    results: tuple[Any, Any],
+    results: dict[tuple[Any, str], Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     mmvae: Callable[..., tuple[int, str, str]],
 ) -> Callable[[str, str, Callable[[Path, Path], None]], tuple[int, str]]:
     """Damage a run of one's own, use it by one command, and return the exit code and what the command said."""
-    monkeypatch.setattr(run_evaluation, "evaluate", lambda *_, **__: results[0])
-    monkeypatch.setattr(run_audit, "audit", lambda *_, **__: results[1])
+    for (module, function), result in results.items():
+        monkeypatch.setattr(module, function, lambda *_, result=result, **__: result)
     shutil.copytree(root, tmp_path / "root")
-    outside = tmp_path / "outside"
+    outside, cohort = tmp_path / "outside", tmp_path / "root" / "cohort"
 
     def use(place: str, command: str, damage: Callable[[Path, Path], None]) -> tuple[int, str]:
         run, out = tmp_path / "root" / "run", tmp_path / "out"
@@ -123,17 +130,19 @@ def stranger(
         shutil.copytree(tmp_path / "root" / ("stopped" if command == "resume" else "done"), run)
         shutil.copytree(run, outside)  # links to it are links to valid files
         damage(run / place, outside / place)
-        before = snapshot(outside)
+        before = snapshot(outside), snapshot(cohort)
         code, _, said = mmvae(
             *{
                 "sample": ("sample", run, "--count", 2, "--out", out),
                 "audit": ("audit", run),
                 "evaluate": ("evaluate", run, "--count", 10),
                 "card": ("card", run),
-                "resume": ("train", tmp_path / "root" / "cohort" / "recipe.toml", "--out", run, "--quiet"),
+                "resume": ("train", cohort / "recipe.toml", "--out", run, "--quiet"),
             }[command]
         )
-        assert snapshot(outside) == before, f"{command} with another {place} changed something outside: {said}"
+        assert (snapshot(outside), snapshot(cohort)) == before, (
+            f"{command} with another {place} changed something outside: {said}"
+        )
         assert code in (0, 2), f"{command} with another {place} ended in {code}: {said}"
         notes = [line for line in said.splitlines() if not re.match(r"mmvae: note: |\w+: .*: \d+$", line)]
         assert len(notes) == (code == 2), f"{command} with another {place} said more than one line: {said}"
