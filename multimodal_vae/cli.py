@@ -28,6 +28,7 @@ from multimodal_vae.errors import (
     PluginError,
     TrainingInterrupted,
     did_you_mean,
+    printable,
 )
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def train(
         return
     for name, counts in run.data.notes.items():
         for note, count in counts.items():
-            typer.echo(f"{name}: {note}: {count}", err=True)
-    typer.echo(f"trained: {run.path}")
+            _say(f"{name}: {note}: {count}", err=True)
+    _say(f"trained: {run.path}")
 
 
 @app.command(epilog="Example: mmvae sample runs/otitis --label AOM --count 500 --sampler gmm --out new")
@@ -114,7 +115,7 @@ def sample(
             counts = dict.fromkeys(label or synthesizer.densities, count)
             write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile)
     if distributed.rank() == 0:
-        typer.echo(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
+        _say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 
 
 @app.command(epilog="Example: mmvae encode runs/clinic cohort/manifest.csv --given audiogram --out latents.npz")
@@ -132,7 +133,7 @@ def encode(
     opened = _open(run)
     data = _read(opened, manifest, given)
     write_latents(out, data, opened.model.encode(data))
-    typer.echo(f"encoded: {out}, {len(data)} samples")
+    _say(f"encoded: {out}, {len(data)} samples")
 
 
 @app.command(epilog="Example: mmvae classify runs/otitis cohort/manifest.csv --prior uniform --out probabilities.csv")
@@ -159,10 +160,10 @@ def classify(
     data = _read(opened, manifest, given)
     table = probability_table(data, opened.synthesizer(sampler).classify(opened.model.encode(data).mean, prior))
     if out is None:
-        typer.echo(table, nl=False)
+        _say(*table.split("\r\n")[:-1])
     else:
         write_bytes(out, table.encode())
-        typer.echo(f"classified: {out}, {len(data)} samples")
+        _say(f"classified: {out}, {len(data)} samples")
 
 
 @app.command(epilog="Example: mmvae translate runs/clinic cohort/manifest.csv --to audiogram --out translated")
@@ -187,7 +188,7 @@ def translate(
         vae = opened.model
         data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
         write_translations(out, vae, data, to, _origin(run), draws, seed)
-    typer.echo(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
+    _say(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
 
 
 @app.command(epilog="Example: mmvae complete runs/otitis cohort/manifest.csv --out completed")
@@ -211,7 +212,7 @@ def complete(
         opened = _open(run)
         filled = conditional.write_completion(out, opened.model, opened.read(manifest), _origin(run), seed)
     counts = " ".join(f"{name} {count}" for name, count in filled.items()) or "no empty cells"
-    typer.echo(f"completed: {out}, {counts}")
+    _say(f"completed: {out}, {counts}")
 
 
 @app.command(epilog="Example: mmvae interpolate runs/otitis cohort/manifest.csv ear-3 ear-8 --steps 9 --out between")
@@ -231,7 +232,7 @@ def interpolate(
         opened = _open(run)
         data = opened.read(manifest)
         write_interpolation(out, opened.model, data.named(first, last), steps, _origin(run))
-    typer.echo(f"interpolated: {out}, {steps} samples")
+    _say(f"interpolated: {out}, {steps} samples")
 
 
 @app.command(epilog="""Example: mmvae samplers runs/otitis --sampler gmm --sampler '{name="kde", shared=true}'""")
@@ -260,11 +261,11 @@ def samplers(
         except (ConfigurationError, PluginError) as error:  # as where an extra is not installed
             if named:
                 raise
-            typer.echo(f"mmvae: note: {each} is left out: {error}", err=True)
+            _say(f"mmvae: note: {each} is left out: {error}", err=True)
     if as_json:
-        typer.echo(json.dumps([asdict(result) for result in results], indent=2))
+        _say(*json.dumps([asdict(result) for result in results], indent=2).split("\n"))
     else:
-        typer.echo(as_table(results), nl=False)
+        _say(*as_table(results).rstrip("\n").split("\n"))
 
 
 @app.command(epilog="Example: mmvae evaluate runs/otitis --by camera --by age_months")
@@ -292,7 +293,7 @@ def evaluate(
     from multimodal_vae.run import open_run
 
     metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed)
-    typer.echo(f"evaluated: {metrics}, {report}")
+    _say(f"evaluated: {metrics}, {report}")
 
 
 @app.command(epilog="Example: mmvae card runs/otitis")
@@ -301,7 +302,7 @@ def card(run: _RunFolder) -> None:
     from multimodal_vae.report.run_evaluation import write_card
     from multimodal_vae.run import open_run
 
-    typer.echo(f"written: {write_card(open_run(run))}")
+    _say(f"written: {write_card(open_run(run))}")
 
 
 @app.command(epilog="Example: mmvae audit runs/otitis --fit-on test --holdout others/manifest.csv")
@@ -330,10 +331,10 @@ def audit(
 
     result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed)
     if as_json:
-        typer.echo(path.read_text("utf-8").rstrip())
+        _say(*path.read_text("utf-8").rstrip().split("\n"))
     else:
         print_audit(result)
-        typer.echo(f"written: {path}")
+        _say(f"written: {path}")
 
 
 @app.command(epilog="Example: mmvae plugins --check")
@@ -359,7 +360,7 @@ def plugins(
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if broken:
         raise typer.Exit(1)
 
@@ -384,10 +385,10 @@ def check(
             law(part)
         except LawBroken as error:
             broken += 1
-            typer.echo(f"BROKEN  {law.name}: actual: {error.actual}; expected: {error.expected}")
+            _say(f"BROKEN  {law.name}: actual: {error.actual}; expected: {error.expected}")
         else:
-            typer.echo(f"holds   {law.name}: {law.statement}")
-    typer.echo(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")
+            _say(f"holds   {law.name}: {law.statement}")
+    _say(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")
     if broken:
         raise typer.Exit(1)
 
@@ -405,7 +406,13 @@ def new(
     from multimodal_vae.scaffold.distribution import new_distribution
 
     folder = new_distribution(kind, name, out)
-    typer.echo(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
+    _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
+
+
+def _say(*lines: str, err: bool = False) -> None:
+    """Print lines; names and paths in them may hold escape sequences, which do not reach the terminal."""
+    for line in lines:
+        typer.echo(printable(line), err=err)
 
 
 def _open(path: Path) -> "Run":
@@ -416,7 +423,7 @@ def _open(path: Path) -> "Run":
     run = open_run(path)
     state = run.status
     if state["state"] != "done" and distributed.rank() == 0:
-        typer.echo(
+        _say(
             f"mmvae: note: the training of {path} is {state['state']} after {state['epochs_done']} of "
             f"{state['epochs']} epochs",
             err=True,
@@ -486,7 +493,7 @@ def run_command(command: Callable[[], Any]) -> int:
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
     """Print this package's warnings as one line, without the line of code that they come from."""
     if issubclass(category, MultimodalVAEWarning):
-        typer.echo(f"mmvae: note: {message}", err=True)
+        _say(f"mmvae: note: {message}", err=True)
     else:
         _show_other_warning(message, category, *place, **options)
 
@@ -496,5 +503,5 @@ _CTRL_C = 130  # typer's exit code of a KeyboardInterrupt
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"mmvae: {' '.join(message.split())}", file=sys.stderr)
+    print(f"mmvae: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -1,14 +1,41 @@
 """Errors that a user can fix: each message is one line that says what is wrong, where, and what to do."""
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-class MultimodalVAEError(Exception):
+def printable(text: str) -> str:
+    r"""Return text that a terminal shows as one line; names and paths may hold what would command it.
+
+    Control characters, also those that change the direction of writing, become escapes.
+
+    Example:
+        >>> print(printable("a\x1b[31m\nb"))
+        a\u001b[31m\u000ab
+    """
+    if text.isprintable():
+        return text
+    return "".join(f"\\u{ord(letter):04x}" if _commands(letter) else letter for letter in text)
+
+
+def _commands(letter: str) -> bool:
+    joiners = "\u200c\u200d"  # parts of words and of pictographs
+    return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter not in joiners
+
+
+class _OneLine(Exception):  # noqa: N818  (the base of errors and warnings)
+    """An exception whose message is one line without control characters."""
+
+    def __str__(self) -> str:
+        return printable(" ".join(super().__str__().split()))
+
+
+class MultimodalVAEError(_OneLine):
     """Base of all errors in the user's input; the command line prints one line and exits with code 2."""
 
 
-class MultimodalVAEWarning(UserWarning):
+class MultimodalVAEWarning(_OneLine, UserWarning):
     """Something a user should know but need not fix; the command line prints it as one line."""
 
 
@@ -32,7 +59,7 @@ class TrainingError(MultimodalVAEError):
     """Training cannot continue, for example because a loss term is not finite, or a trained model gives such values."""
 
 
-class TrainingInterrupted(Exception):  # noqa: N818  (an interruption is no error)
+class TrainingInterrupted(_OneLine):
     """Training was stopped by Ctrl-C or SIGTERM; the run folder holds a checkpoint to resume from."""
 
 
@@ -42,7 +69,7 @@ class SamplerError(MultimodalVAEError):
 
 def one_line(error: BaseException) -> str:
     """Return an exception in one line: its class, then its message."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return printable(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def listing(names: Iterable[str], most: int = 20) -> str:

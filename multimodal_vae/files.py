@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from multimodal_vae.errors import RunError, one_line
+from multimodal_vae.errors import DataError, RunError, one_line
 from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.part import explain
 
@@ -66,6 +66,24 @@ def _require_regular(path: Path, facts: os.stat_result, limit: int | None) -> No
         raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
     if limit is not None and facts.st_size > limit:
         raise OSError(errno.EFBIG, f"it has {facts.st_size:,} bytes; at most {limit:,} are read", str(path))
+
+
+def open_sample(path: str | Path, limit: int | None = None) -> io.BufferedReader:
+    """Open a user's file to read one sample, as :func:`open_regular` does.
+
+    Raises:
+        DataError: one sentence that does not name the file, if it is not a regular file or is larger.
+        FileNotFoundError: if it is missing.
+        PermissionError: if it must not be read.
+    """
+    try:
+        return open_regular(Path(path), limit)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError("cannot be read: its name contains a NUL character") from error
 
 
 def read_regular(path: Path, limit: int) -> bytes:

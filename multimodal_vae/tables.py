@@ -5,36 +5,38 @@ A table is read if its text has only one meaning:
 - Encodings: UTF-8, or UTF-16 with a byte order mark. Other text is read if it is ASCII except for symbols such as µ,
   which the Western 8-bit encodings share.
 - Separators: commas, semicolons or tabs, taken from the second row, or from a first line such as ``sep=;``.
-- Numbers: decimal points, or decimal commas throughout. Empty cells and the words of :data:`MISSING` become NaN.
+- Numbers: decimal points, or decimal commas throughout. Empty cells and the words of
+  :data:`~multimodal_vae.names.MISSING` become NaN.
 - Rows: blank lines and columns that are empty from top to bottom at the right edge are skipped.
 """
 
 import codecs
 import csv
+import io
 import math
 import re
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.files import bounded_lines
-
-MISSING = frozenset(("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null"))
-"""Lower-case words for a missing number."""
+from multimodal_vae.files import bounded_lines, open_regular
+from multimodal_vae.names import MISSING
 
 CODES = (999, 9999, 99999, 999999, 2**15 - 1, 2**15, 2**16 - 1, 2**23 - 1, 2**23, 2**31 - 1, 2**31)
 """Magnitudes of numbers that instruments write for a missing measurement."""
 
+T = TypeVar("T")
+
 _SYMBOLS = frozenset("\N{MICRO SIGN}\N{DEGREE SIGN}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}")
 """Non-ASCII characters that are the same byte in the Western encodings of Windows and of ISO 8859."""
 
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d*(e[-+]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 
@@ -60,18 +62,37 @@ def read_table(path: str | Path) -> Table:
         DataError: naming the line and its fault, or how to save the file.
         FileNotFoundError: if there is no such file.
     """
-    with open(path, "rb") as file:
-        start = file.read(2)
-    utf16 = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
-        try:
-            with open(path, newline="", encoding=encoding) as text:
-                return _parse(_symbols_only(text) if encoding == "cp1252" else bounded_lines(text))
-        except UnicodeError:
-            continue
-        except csv.Error as error:
-            raise DataError(f"is not a table of numbers ({error})") from error
-    raise DataError("is text in an unknown encoding; save it as UTF-8")
+    try:
+        return parse_text(Path(path), _parse)
+    except csv.Error as error:
+        raise DataError(f"is not a table of numbers ({error})") from error
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}") from error
+    except UnicodeError:
+        raise DataError("is text in an unknown encoding; save it as UTF-8") from None
+
+
+def parse_text(path: Path, parse: Callable[[Iterator[str]], T]) -> T:
+    """Return what a function returns for the lines of a text file, if its encoding is certain.
+
+    Raises:
+        UnicodeError: if the encoding is not certain.
+        OSError: if there is no such file, or it cannot be read.
+    """
+    with open_regular(path) as file:
+        utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
+            file.seek(0)
+            text = io.TextIOWrapper(file, newline="", encoding=encoding)
+            try:
+                return parse(_symbols_only(text) if encoding == "cp1252" else bounded_lines(text))
+            except UnicodeError:
+                continue
+            finally:
+                text.detach()
+    raise UnicodeError("unknown encoding")
 
 
 def _symbols_only(file: TextIO) -> Iterator[str]:
@@ -127,7 +148,7 @@ def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
     for line in lines:
         if "\0" in line:
             raise csv.Error("it contains NUL characters; save it as UTF-8")
-        if not opening and (match := _SEPARATOR_LINE.fullmatch(line)):
+        if not opening and (match := SEPARATOR_LINE.fullmatch(line)):
             return match[1], 1, []
         opening.append(line)
         if sum(1 for each in opening if each.strip()) == 2:

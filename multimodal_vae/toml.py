@@ -31,7 +31,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         text = read_regular(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TOMLError(f"it is not UTF-8 ({error.reason} at byte {error.start})") from error
+        raise TOMLError(f"it is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
     return parse_toml(re.sub("\r\n?", "\n", text))
 
 

@@ -11,14 +11,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from multimodal_vae.bounds import memory
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
-from multimodal_vae.data.labels import class_indices, class_name, class_names, class_of_item, plain_values
+from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
-from multimodal_vae.data.manifest import RESERVED, SPLITS, read_manifest
+from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.modalities.base import Modality, check_samples, load_arrays
+from multimodal_vae.modalities.base import (
+    LARGEST_FILE,
+    Modality,
+    check_samples,
+    load_arrays,
+    real_numbers,
+    real_samples,
+)
+from multimodal_vae.names import check_names, name_of, names_of, refuse_near_columns
+
+MOST_UNPACKED = 200
+"""Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
 class MultimodalDataset(Dataset[dict[str, Any]]):
@@ -106,11 +118,15 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         path = Path(path)
         parts = _modalities(modalities)
         rows = read_manifest(path, list(parts))
-        names = class_names(classes, [row.label for row in rows])
-        labels = class_indices([row.label for row in rows], names, lambda row: f"{path}, line {rows[row].line}")
+        names, labels = index_classes(
+            [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}"
+        )
         loaded = load_columns(path, rows, parts, cache, workers, unreadable, progress)
         kept = loaded.present.any(1).nonzero()[:, 0]
         notes, samples = loaded.notes, SampleColumns(loaded.columns)
+        alone = sum(not row.patient_id for row in rows)
+        if alone:
+            notes["patient_id"] = {INDEPENDENT: alone}
         if len(kept) < len(rows):
             notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # no modality may have this name
             rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
@@ -121,7 +137,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             labels[kept],
             names,
             [row.sample_id for row in rows],
-            [row.patient_id for row in rows],
+            [row.patient_id or row.sample_id for row in rows],
             {column: [row.metadata[column] for row in rows] for column in rows[0].metadata},
             [row.split for row in rows],
             notes,
@@ -133,24 +149,29 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
 
         Raises:
-            DataError: naming the file and the array.
+            DataError: naming the file and the array; also if it unpacks to more than memory, or to more than
+                :data:`MOST_UNPACKED` times its size.
         """
         path = Path(path)
         try:
-            arrays = load_arrays(path)
+            limit = max(LARGEST_FILE, MOST_UNPACKED * path.stat().st_size)
+            arrays = load_arrays(path, int(min(limit, memory())))
             for name in ("label", *modalities):
                 if name not in arrays:
                     raise DataError(f"there is no array {name!r}; {did_you_mean(name, arrays)}")
+            refuse_near_columns("array", arrays, [*RESERVED, *modalities])
             data = cls.from_tensors(
                 {name: arrays[name] for name in modalities},
-                arrays["label"].tolist(),
+                arrays["label"],
                 modalities,
                 classes,
-                ids=arrays["sample_id"].tolist() if "sample_id" in arrays else None,
-                patients=arrays["patient_id"].tolist() if "patient_id" in arrays else None,
+                ids=arrays.get("sample_id"),
+                patients=arrays.get("patient_id"),
             )
         except FileNotFoundError:
             raise DataError(f"there is no file {path}") from None
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         data.source = path
@@ -163,19 +184,19 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         labels: Iterable[Any],
         modalities: Mapping[str, Any],
         classes: Sequence[str] | None = None,
-        ids: Sequence[Any] | None = None,
-        patients: Sequence[Any] | None = None,
+        ids: Iterable[Any] | None = None,
+        patients: Iterable[Any] | None = None,
         present: Any = None,
     ) -> Self:
         """Check tensors or arrays and copy them into a data set.
 
         Args:
             samples: (N, *shape) by modality.
-            labels: (N,), an integer or a string each; None, NaN or an empty string for an unlabeled sample.
+            labels: (N,), a number or text each; None, NaN or an empty text for an unlabeled sample.
             modalities: by name, a modality, its name or its table.
             classes: the class names in order; by default those among the labels, sorted.
             ids: (N,), the sample names; by default "0", "1", ...
-            patients: (N,), the patient of each sample; by default one patient per sample.
+            patients: (N,), the patient of each sample; by default, and where one is missing, the sample's own.
             present: (N, M) of bool; by default all True.
 
         Raises:
@@ -188,11 +209,11 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             (2, ['a', 'b'])
         """
         parts = _modalities(modalities)
-        label_names = [class_name(label) for label in plain_values(labels)]
+        label_names = names_of(labels, "labels")
         count = len(label_names)
-        names = [str(name) for name in plain_values(range(count) if ids is None else ids)]
-        owners = names if patients is None else [str(name) for name in plain_values(patients)]
-        mask = torch.ones(count, len(parts), dtype=torch.bool) if present is None else torch.as_tensor(present).bool()
+        names = [str(row) for row in range(count)] if ids is None else names_of(ids, "ids")
+        owners = [""] * count if patients is None else names_of(patients, "patients")
+        mask = torch.ones(count, len(parts), dtype=torch.bool) if present is None else _mask(present)
         if mask.shape != (count, len(parts)):
             raise DataError(
                 f"'present' has shape {tuple(mask.shape)}; {count} labels and {len(parts)} modalities need "
@@ -202,11 +223,11 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         for column, (name, part) in enumerate(parts.items()):
             if name not in samples:
                 raise DataError(f"there are no samples of modality {name!r}; {did_you_mean(name, samples)}")
-            tensor = torch.as_tensor(samples[name]).to(torch.float32)
-            _check_length(f"samples of {name!r}", len(tensor), count)
+            tensor = real_samples(name, samples[name])
+            _check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 1, count)
             check_samples(name, part, tensor[mask[:, column]])
             tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
-        return cls._of_names(parts, tensors, mask, label_names, class_names(classes, label_names), names, owners)
+        return cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
 
     @classmethod
     def from_dataset(
@@ -240,13 +261,14 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             for key in ("sample_id", "label"):
                 if key not in item:
                     raise DataError(f"item {row} has no {key!r}; {did_you_mean(key, item)}")
-            names.append(str(item["sample_id"]))
-            owners.append(str(item.get("patient_id", names[-1])))
             try:
+                refuse_near_columns("key", item, [*RESERVED, *parts])
+                names.append(name_of(item["sample_id"]))
+                owners.append(name_of(item.get("patient_id")))
                 labels.append(class_of_item(item["label"], classes))
                 for column, (name, part) in enumerate(parts.items()):
                     if name in item:
-                        sample = torch.as_tensor(item[name]).to(torch.float32)
+                        sample = real_samples(name, item[name])
                         check_samples(name, part, sample[None])
                         scratches[name][row] = sample
                         present[row, column] = True
@@ -255,7 +277,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             if not present[row].any():
                 raise DataError(f"item {row} has none of the modalities; {did_you_mean(next(iter(parts), ''), item)}")
         columns = {name: Column(scratch, folder=place) for name, scratch in scratches.items()}
-        return cls._of_names(parts, columns, present, labels, class_names(classes, labels), names, owners)
+        return cls._of_names(parts, columns, present, labels, classes, names, owners)
 
     @classmethod
     def _of_names(
@@ -264,18 +286,24 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         samples: Mapping[str, Tensor | Column],
         present: Tensor,
         labels: Sequence[str],
-        classes: Sequence[str],
+        classes: Iterable[Any] | None,
         names: Sequence[str],
         owners: Sequence[str],
     ) -> Self:
-        """Check the names and create a data set."""
+        """Check the names and create a data set; an owner is empty if the patient is missing."""
         _check_length("ids", len(names), len(labels))
         _check_length("patients", len(owners), len(labels))
+        if "" in names:
+            raise DataError(f"row {names.index('')} has no id; give one per sample")
         repeated = [name for name, times in Counter(names).items() if times > 1]
         if repeated:
             raise DataError(f"the id {repeated[0]!r} belongs to {names.count(repeated[0])} samples; ids must be unique")
-        indices = class_indices(labels, classes, lambda row: f"row {row}")
-        return cls(parts, samples, present, indices, classes, names, owners)
+        check_names("id", names, lambda row: f"row {row}")
+        check_names("patient", owners, lambda row: f"row {row}")
+        class_names, indices = index_classes(labels, classes, lambda row: f"row {row}")
+        people = [owner or name for owner, name in zip(owners, names, strict=True)]
+        notes = {"patient_id": {INDEPENDENT: owners.count("")}} if "" in owners else {}
+        return cls(parts, samples, present, indices, class_names, names, people, notes=notes)
 
     @property
     def samples(self) -> SampleColumns:
@@ -412,6 +440,17 @@ def _modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
         if name in RESERVED:
             raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
     return {name: Modality.of(spec) for name, spec in modalities.items()}
+
+
+def _mask(present: Any) -> Tensor:
+    """Return which samples are present as (N, M) of bool."""
+    try:
+        mask = torch.from_numpy(real_numbers(present.cpu() if isinstance(present, Tensor) else present))
+    except DataError as error:
+        raise DataError(f"'present' {error}") from error
+    if not bool(((mask == 0) | (mask == 1)).all()):
+        raise DataError("'present' has values other than True and False; give one truth value per sample and modality")
+    return mask.bool()
 
 
 def _check_length(what: str, length: int, count: int) -> None:

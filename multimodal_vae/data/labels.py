@@ -1,78 +1,76 @@
 """Class labels as users give them (strings, numbers, None, NaN), turned into class names and indices."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from multimodal_vae.data.batch import UNLABELED
 from multimodal_vae.errors import DataError, did_you_mean
+from multimodal_vae.names import form, is_missing_word, name_of, names_of, refuse_forms, scalar, spelled
 
 
-def plain_values(values: Iterable[Any]) -> list[Any]:
-    """Return the values of a list, an array or a tensor as Python objects."""
-    return list(values.tolist() if isinstance(values, np.ndarray | Tensor) else values)
-
-
-def class_name(label: Any) -> str:
-    """Return the class that a label names; empty for None, NaN (an empty cell of a numeric table) or an empty string.
-
-    Example:
-        >>> [class_name(label) for label in ("ill", 3, None, math.nan)]
-        ['ill', '3', '', '']
-    """
-    missing = label is None or (isinstance(label, float) and math.isnan(label))
-    return "" if missing else str(label)
-
-
-def class_of_item(label: Any, classes: Sequence[str] | None) -> str:
-    """Return the class of a data set item, as :func:`class_name` does, except for integers.
+def class_of_item(label: Any, classes: Sequence[Any] | None) -> str:
+    """Return the class of a data set item, as :func:`~multimodal_vae.names.name_of` does, except for integers.
 
     An integer is an index into ``classes`` if they are given; a negative one means no class.
 
     Raises:
-        DataError: if the index is too large.
+        DataError: if the index is too large, or the label is no name.
     """
-    if isinstance(label, Tensor | np.generic):
-        label = label.item()
+    label = scalar(label)
     if not isinstance(label, int):
-        return class_name(label)
+        return name_of(label)
     if label < 0:
         return ""
     if classes is None:
         return str(label)
     if label >= len(classes):
         raise DataError(f"the label {label} is not an index into the {len(classes)} classes")
-    return str(classes[label])
+    return name_of(classes[label])
 
 
-def class_names(classes: Iterable[Any] | None, labels: Iterable[str]) -> list[str]:
-    """Return the given classes, or by default the classes that occur among the labels, sorted.
-
-    Classes that are all whole numbers are sorted as numbers, so that class 10 comes after class 2.
-    """
-    if classes is not None:
-        return [str(name) for name in plain_values(classes)]
-    names = set(labels) - {""}
-    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
-
-
-def class_indices(labels: Sequence[str], classes: Sequence[str], place: Callable[[int], str]) -> Tensor:
-    """Return the class index of each label, (N,) of int64; :data:`~multimodal_vae.data.batch.UNLABELED` if empty.
+def index_classes(
+    labels: Sequence[str], classes: Iterable[Any] | None, place: Callable[[int], str]
+) -> tuple[list[str], Tensor]:
+    """Return the class names, and the index of each label (N,), :data:`~multimodal_vae.data.batch.UNLABELED` if empty.
 
     Args:
-        labels: (N,), class names.
-        classes: the names of all classes.
+        labels: (N,), names of classes.
+        classes: the names of all classes. Default: those that occur among the labels, sorted; as numbers if all are
+            whole numbers, so that class 10 comes after class 2.
         place: describes where a row's label was found, for the error.
 
     Raises:
-        DataError: if a label is not one of the classes.
+        DataError: if a label is not one of the classes, is a word for a missing value that ``classes`` do not name, or
+            differs from another label or class only in form.
     """
-    index = {name: number for number, name in enumerate(classes)} | {"": UNLABELED}
+    if classes is None:
+        refuse_forms("labels", labels, place)
+        occurring = {label for label in labels if label and not is_missing_word(label)}
+        names = sorted(occurring, key=int) if all(name.isdecimal() for name in occurring) else sorted(occurring)
+    else:
+        names = names_of(classes, "classes")
+        if "" in names or len({*names}) < len(names):
+            raise DataError(f"the classes {names} are not distinct names; name each class once")
+        refuse_forms("classes", names, lambda number: f"number {number + 1}")
+    index = {name: number for number, name in enumerate(names)} | {"": UNLABELED}
     for row, label in enumerate(labels):
         if label not in index:
-            raise DataError(f"{place(row)}: unknown class {label!r}; {did_you_mean(label, classes)}")
-    return torch.tensor([index[label] for label in labels], dtype=torch.int64)
+            raise DataError(f"{place(row)}: {_why_unknown(label, names)}")
+    return names, torch.tensor([index[label] for label in labels], dtype=torch.int64)
+
+
+def _why_unknown(label: str, classes: Sequence[str]) -> str:
+    twins = [name for name in classes if form(name) == form(label)]
+    if twins:
+        return (
+            f"the label {spelled(label)} and the class {spelled(twins[0])} differ only in form; write both the same way"
+        )
+    if is_missing_word(label):
+        return (
+            f"the label {label!r} is a word for a missing value; leave it empty if the sample has no label, or name it "
+            "in 'classes' if it is a class"
+        )
+    return f"unknown class {label!r}; {did_you_mean(label, classes)}"

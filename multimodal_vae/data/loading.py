@@ -14,10 +14,11 @@ from torch import Tensor
 
 from multimodal_vae.data.cache import FOLDER, CachedColumn, make_root
 from multimodal_vae.data.columns import Column, Scratch
-from multimodal_vae.data.manifest import OUTSIDE, Row, leads_out
+from multimodal_vae.data.manifest import OUTSIDE, Row, leads_out, path_in
 from multimodal_vae.data.reading import Source, cores, read_all
-from multimodal_vae.errors import DataError, MultimodalVAEWarning
+from multimodal_vae.errors import DataError, MultimodalVAEWarning, printable
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.names import is_missing_word
 from multimodal_vae.provenance import code_of
 
 Unreadable = Literal["refuse", "skip"]
@@ -61,7 +62,7 @@ def load_columns(
     present = torch.tensor([[bool(row.cells[name]) for name in modalities] for row in rows])
     for number, (name, modality) in enumerate(modalities.items()):
         cells: dict[int, Source] = {
-            index: manifest.parent / row.cells[name] if modality.cell == "path" else row.cells[name]
+            index: manifest.parent / path_in(row.cells[name]) if modality.cell == "path" else row.cells[name]
             for index, row in enumerate(rows)
             if row.cells[name]
         }
@@ -75,6 +76,11 @@ def load_columns(
             inside = {index: cell for index, cell in cells.items() if index not in outside}
             counts, unread = _fill(builder, modality, inside, count, f"reading {name}", progress)
         unread = dict(sorted({**unread, **outside}.items()))
+        unread |= {
+            index: f"{rows[index].cells[name]!r} is a word for a missing value; leave the cell empty"
+            for index in unread
+            if is_missing_word(rows[index].cells[name])
+        }
         for index, fault in unread.items():
             row, source = rows[index], cells[index]
             where = f"{manifest}, line {row.line}, sample {row.sample_id!r}, {name}"
@@ -148,6 +154,7 @@ def _fill(
 ) -> tuple[Counter[str], dict[int, str]]:
     """Read the cells that are not stored yet; return the counted notes, and the faults of unreadable cells."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import track
 
     notes = {index: builder.look_up(index, source) for index, source in cells.items()}
@@ -157,7 +164,7 @@ def _fill(
     console = Console(stderr=True)
     show = bool(missing) and (console.is_terminal if progress is None else progress)
     # Older versions of rich end a disabled display with an empty line.
-    indices = track(missing, title, console=console, transient=True) if show else missing
+    indices = track(missing, escape(printable(title)), console=console, transient=True) if show else missing
     faults = {}
     with closing(read_all(modality, [cells[index] for index in missing], workers)) as results:
         for index, result in zip(indices, results, strict=True):

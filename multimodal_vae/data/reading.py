@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from multimodal_vae import registry
 from multimodal_vae.data.worker import start
 from multimodal_vae.errors import DataError
-from multimodal_vae.modalities.base import Modality
+from multimodal_vae.modalities.base import Modality, real_numbers
 
 Source = str | Path
 """Argument of a modality's ``read``: a path, or a cell's text."""
@@ -54,8 +54,8 @@ def read(modality: Modality, source: Source) -> ReadResult:
     modality.notes.clear()
     try:
         with np.errstate(over="ignore"):  # values beyond float32 become infinite, which check refuses
-            sample = np.array(modality.read(source), dtype=np.float32)
-        modality.check(torch.as_tensor(sample)[None])
+            sample = real_numbers(modality.read(source))
+        modality.check(torch.from_numpy(sample)[None])
     except FileNotFoundError:
         return ReadResult(None, {}, "there is no such file")
     except OSError as error:

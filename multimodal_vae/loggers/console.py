@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console as Screen
 
+from multimodal_vae.errors import printable
 from multimodal_vae.loggers.base import MEMORY, Logger
 from multimodal_vae.objective import KL, METRIC
 
@@ -54,5 +55,6 @@ def metrics_line(values: Mapping[str, float], prefix: str = "") -> str:
     """
     terms = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
     return ", ".join(
-        f"{_NAMES.get(term, term.removeprefix('reconstruction.'))} {value:.4f}" for term, value in terms.items()
+        f"{_NAMES.get(term, printable(term.removeprefix('reconstruction.')))} {value:.4f}"
+        for term, value in terms.items()
     )

@@ -1,6 +1,7 @@
 """The base class of modalities, and readers that its subclasses share."""
 
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multimodal_vae import tables
-from multimodal_vae.errors import DataError
+from multimodal_vae.errors import DataError, one_line
+from multimodal_vae.files import open_sample
 from multimodal_vae.nn.standardize import Standardize
 from multimodal_vae.part import Part
 
@@ -200,47 +202,113 @@ def read_table(path: str | Path) -> NDArray[np.float64]:
     return tables.read_table(path).values
 
 
-def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
+LARGEST_FILE = 2**28
+"""Most bytes that the arrays of one file may take, unpacked and as float32."""
+
+MOST_ARRAYS = 1000
+"""Most arrays in one file."""
+
+
+def load_arrays(path: str | Path, limit: int = LARGEST_FILE) -> dict[str, NDArray[Any]]:
     """Read all arrays of an ``.npz`` file; refuse pickled objects.
 
+    Args:
+        path: the file.
+        limit: most bytes of the arrays, unpacked and as float32.
+
     Raises:
-        DataError: if the file is damaged, no ``.npz`` file, or holds objects.
+        DataError: if the file is damaged, no ``.npz`` file, holds objects, or is larger.
     """
-    archive = _load(path)
+    archive = _load(path, limit)
     if isinstance(archive, np.ndarray):
         raise DataError("is a single array; an .npz file of named arrays is expected")
     return archive
 
 
-# Errors of the parsers beneath numpy: of archives, of compression, and of the Python literal in a header.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError)
+# Errors of the parsers beneath numpy: of archives, of compression, and of the Python literal in a header. An encrypted
+# archive is a RuntimeError, and a claimed shape beyond memory a MemoryError.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    SyntaxError,
+    tokenize.TokenError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
 
 
-def _load(path: str | Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """Read an ``.npy`` file, or all arrays of an ``.npz`` file."""
+def _load(path: str | Path, limit: int = LARGEST_FILE) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """Read an ``.npy`` file, or all arrays of an ``.npz`` file, whose sizes are checked before unpacking."""
     try:
         # Opened here, since numpy does not close files that are not archives.
-        with open(path, "rb") as file:
+        with open_sample(path, limit) as file:
             content: Any = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            arrays = {name: content[name] for name in content.files}
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
+            single = isinstance(content, np.ndarray)
+            if not single:
+                _require_bounded(content.zip, limit)
+            arrays = {"": content} if single else {name: content[name] for name in content.files}
+    except (FileNotFoundError, PermissionError):
         raise
-    except (*_DAMAGE, ValueError, OSError, EOFError, KeyError, NotImplementedError) as error:
-        raise DataError(f"is not a complete .npy or .npz file of plain arrays ({error})") from error
+    except (*_DAMAGE, ValueError, TypeError, OSError, EOFError, KeyError) as error:
+        raise DataError(f"is not a complete .npy or .npz file of plain arrays ({one_line(error)})") from error
     others = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
     if others:
         raise DataError(f"holds {others[0]!r}, which is not an array")
-    return arrays
+    if sum(max(array.nbytes, 4 * array.size) for array in arrays.values()) > limit:
+        raise DataError(f"holds arrays of more than {limit:,} bytes as float32; cut them into several files")
+    return arrays[""] if single else arrays
 
 
-def real_numbers(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Convert an array of booleans, integers or real numbers to float32.
+def _require_bounded(archive: zipfile.ZipFile, limit: int) -> None:
+    members = archive.infolist()
+    size = sum(member.file_size for member in members)
+    if size > limit:
+        raise DataError(f"unpacks to {size:,} bytes; at most {limit:,} are read")
+    if len(members) > MOST_ARRAYS:
+        raise DataError(f"holds {len(members):,} arrays; at most {MOST_ARRAYS:,} are read")
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise DataError("is compressed in a way that numpy does not use; save it with numpy.savez_compressed")
+
+
+def real_numbers(values: Any) -> NDArray[np.float32]:
+    """Return booleans, integers or real numbers as a float32 array; masked values become NaN.
+
+    Args:
+        values: an array or nested lists. The result may share its memory.
 
     Raises:
-        DataError: if it holds anything else, such as complex numbers, whose imaginary part would be lost.
+        DataError: if they are anything else, such as complex numbers, whose imaginary part would be lost.
     """
+    try:
+        masked = isinstance(values, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in values)
+        array = np.ma.array(values) if masked else np.asanyarray(values)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise DataError(f"is no array of numbers ({one_line(error)})") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which a check refuses
+        if isinstance(array, np.ma.MaskedArray):
+            array = np.ma.filled(array.astype(np.float32), np.nan)
+        return np.require(array, np.float32, ["C", "W"])
+
+
+def real_samples(name: str, values: Any) -> Tensor:
+    """Return samples of a modality as a float32 tensor on the CPU; see :func:`real_numbers`.
+
+    Raises:
+        DataError: naming the modality.
+    """
+    if isinstance(values, list | tuple) and values and all(isinstance(each, Tensor) for each in values):
+        values = [real_samples(name, each).numpy() for each in values]
+    try:
+        if not isinstance(values, Tensor):
+            return torch.from_numpy(real_numbers(values))
+        if values.is_complex() or values.is_quantized or values.is_nested or values.layout is not torch.strided:
+            raise DataError(
+                f"is a tensor of {values.dtype} and {values.layout}; a dense one of real numbers is expected"
+            )
+        return values.detach().to("cpu", torch.float32)
+    except DataError as error:
+        raise DataError(f"modality {name!r}: a sample {error}") from error

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae.errors import DataError
+from multimodal_vae.files import open_sample
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,10 +71,11 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
 
     notes = Counter() if notes is None else notes
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            picture = Pillow.open(path, formats=FORMATS)
-        with picture:
+        with ExitStack() as stack:
+            file = stack.enter_context(open_sample(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+                picture = stack.enter_context(Pillow.open(file, formats=FORMATS))
             if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(f"has {picture.width} x {picture.height} pixels; the limit is {MOST_PIXELS:,} in all")
             if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:  # MPO: a photograph and its preview
@@ -84,7 +87,7 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
         raise DataError(f"has too many pixels; the limit is {MOST_PIXELS:,}") from error
     except UnidentifiedImageError as error:
         raise DataError(f"is not an image of the formats {', '.join(FORMATS)}; save it as PNG") from error
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
+    except (FileNotFoundError, PermissionError):
         raise
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"is a damaged image ({error})") from error

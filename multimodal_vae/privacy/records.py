@@ -12,6 +12,7 @@ from torch import Tensor
 from multimodal_vae.checks import require_finite
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.names import form
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def require_disjoint(members: Records, holdout: Records, description: str) -> No
     """
     if members.samples.groups is None or holdout.samples.groups is None:
         return
-    both = sorted(set(members.groups) & set(holdout.groups))
+    learned = {form(patient) for patient in members.groups}
+    both = sorted(patient for patient in set(holdout.groups) if form(patient) in learned)
     if both:
         first = ", ".join(map(repr, both[:3]))
         raise DataError(

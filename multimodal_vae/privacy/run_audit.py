@@ -10,7 +10,7 @@ from torch import Tensor
 from multimodal_vae.bounds import require_seed
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
-from multimodal_vae.errors import RunError
+from multimodal_vae.errors import RunError, printable
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import inside, remove_leftovers, write_json
@@ -79,11 +79,11 @@ def print_audit(result: Audit) -> None:
     table = Table("who", "space", "metric", "value", "interval", "nothing revealed")
     for each in result.results:
         numbers = format_number(each.value), format_interval(each.interval), format_number(each.real)
-        table.add_row(each.who, each.space, each.name, *numbers)
+        table.add_row(*map(printable, (each.who, each.space, each.name, *numbers)))
     console.print(table)
     verdict = result.verdict
     for heading, sentences in (("Conclusions", verdict.conclusions), ("Limitations", verdict.limitations)):
-        console.print(f"{heading}:", *(f"- {sentence}" for sentence in sentences), sep="\n")
+        console.print(f"{heading}:", *(f"- {printable(sentence)}" for sentence in sentences), sep="\n")
 
 
 def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDataset]:

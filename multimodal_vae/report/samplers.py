@@ -27,7 +27,7 @@ def as_table(results: Sequence[HeldOutLikelihood]) -> str:
         cells = ["-" if x is None else f"{x:.2f}{'*' if x == top else ' '}" for x, top in zip(row, best, strict=True)]
         table.add_row(Text(str(result.sampler["name"])), *cells)
     text = io.StringIO()
-    console = Console(file=text, width=shutil.get_terminal_size((120, 24)).columns)
+    console = Console(file=text, color_system=None, width=shutil.get_terminal_size((120, 24)).columns)
     console.print(table)
     for result in results:
         for label, reason in result.failures.items():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.data.manifest import Row, read_manifest
+from multimodal_vae.data.manifest import Row, path_in, read_manifest
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.files import require_vacant
@@ -170,10 +170,10 @@ def _decode(vae: MultimodalVAE, latents: Tensor) -> Iterator[dict[str, Tensor]]:
 
 def _metadata(row: Row, splits: bool) -> dict[str, str]:
     """Return a row's columns other than modalities."""
-    metadata = {"sample_id": row.sample_id, "patient_id": row.patient_id, "label": row.label}
+    metadata = {"sample_id": row.sample_id, "patient_id": row.patient_id or row.sample_id, "label": row.label}
     return {**metadata, **({"split": row.split} if splits else {}), **row.metadata}
 
 
 def _original_cell(vae: MultimodalVAE, name: str, cell: str) -> str:
     """Return an original cell; a path is prefixed by the link to the original folder."""
-    return f"{ORIGINAL}/{cell}" if vae.modalities[name].cell == "path" else cell
+    return f"{ORIGINAL}/{path_in(cell)}" if vae.modalities[name].cell == "path" else cell

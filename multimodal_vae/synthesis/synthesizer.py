@@ -15,7 +15,6 @@ from typing_extensions import TypedDict
 
 from multimodal_vae.checks import require_finite
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.data.labels import class_name
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import (
     ConfigurationError,
@@ -27,6 +26,7 @@ from multimodal_vae.errors import (
 )
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import Encodable, MultimodalVAE
+from multimodal_vae.names import name_of
 from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler
@@ -101,7 +101,7 @@ class Synthesizer:
         Raises:
             SamplerError: if the class is unknown or has no density, or nothing has been fitted.
         """
-        name = class_name(label.item() if isinstance(label, Tensor) and label.numel() == 1 else label)
+        name = name_of(label)
         if name in self.failures:
             raise SamplerError(f"class {name!r}: {self.failures[name]}")
         if not self.densities:

@@ -6,6 +6,7 @@ import torch
 from PIL import Image as Pillow
 
 import multimodal_vae as mv
+from multimodal_vae.data.manifest import INDEPENDENT
 
 GOOD = """sample_id,patient_id,label,photo,blood,site
 a,p1,ill,a.png,1 2 3,north
@@ -239,8 +240,9 @@ def test_what_reading_did_is_counted(folder, monkeypatch):
             self.notes["clipped"] += int((values > 4).sum())
             return values.clip(max=4)
 
-    assert read(folder, COLUMNS | {"blood": Clipping(size=3)}).notes == {"blood": {"clipped": 5}}
-    assert read(folder).notes == {}
+    notes = {"patient_id": {INDEPENDENT: 1}}
+    assert read(folder, COLUMNS | {"blood": Clipping(size=3)}).notes == {"blood": {"clipped": 5}, **notes}
+    assert read(folder).notes == notes
 
 
 def test_torchs_loader_takes_it(folder):

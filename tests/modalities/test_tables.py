@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal_vae import DataError
-from multimodal_vae.tables import MISSING, read_table
+from multimodal_vae.names import MISSING
+from multimodal_vae.tables import read_table
 
 NAN = np.nan
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from multimodal_vae import DataError
 from multimodal_vae.errors import listing, one_line
+from multimodal_vae.files import open_sample
 from multimodal_vae.modalities.base import load_arrays, real_numbers
 from multimodal_vae.tables import read_table
 from multimodal_vae_ecg.leads import (
@@ -278,6 +279,7 @@ def _texts(name: str, array: NDArray[Any]) -> list[str]:
 def _open_edf(path: Path, wanted: int | Sequence[str]) -> Record:
     from edfio import read_bdf, read_edf
 
+    open_sample(path).close()  # edfio itself would wait for a pipe
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # edfio reads a file that is cut short, and only warns

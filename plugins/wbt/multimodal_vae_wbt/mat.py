@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from multimodal_vae import DataError
+from multimodal_vae.files import open_sample
 
 HEADER = 128
 """Bytes before the first variable: a text, the version, and the byte order."""
@@ -61,7 +62,7 @@ def load_mat(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict
     Raises:
         DataError: if it is damaged, too large, or not such a file.
     """
-    with open(path, "rb") as file:
+    with open_sample(path) as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise DataError(f"has more than {MOST_BYTES >> 20} MB, too much for a sweep")

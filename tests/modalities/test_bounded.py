@@ -1,0 +1,159 @@
+"""Files that wait, that claim more than they hold, or that hold more than a sample, are refused in one line."""
+
+import io
+import os
+import resource
+import socket
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import multimodal_vae as mv
+from multimodal_vae.modalities.base import LARGEST_FILE, MOST_ARRAYS, load_arrays
+
+READERS = {
+    ".npy": mv.Vector(size=3, cell="path"),
+    ".npz": mv.Signal(length=3),
+    ".csv": mv.Signal(length=3),
+    ".png": mv.Image(size=(8, 8)),
+    ".mat": mv.Modality.of("wbt"),
+    ".edf": mv.Modality.of("ecg"),
+    ".hea": mv.Modality.of("ecg"),
+    ".jpg": mv.Modality.of("otoscopy"),
+}
+
+
+def read(modality: mv.Modality, path: Path) -> str:
+    """Return why a file is refused, as a data set says it, and check the bound of memory."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        sample = modality.read(path)
+    except (mv.DataError, FileNotFoundError) as error:
+        fault = str(error)
+    else:
+        pytest.fail(f"{path} was read, {sample.shape}")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500 * 1024
+    assert "\n" not in fault
+    assert len(fault) < 400
+    return fault
+
+
+def header(shape: tuple[int, ...], kind: str = "<f8") -> bytes:
+    """Return the first bytes of an .npy file of a shape and type."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("ending", READERS)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "device"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, ending, kind):
+    path = tmp_path / f"a{ending}"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        os.chdir(tmp_path)  # the path of a socket is short
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind(path.name)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    assert read(READERS[ending], path)
+
+
+def test_a_manifest_with_a_pipe_names_it(tmp_path):
+    os.mkfifo(tmp_path / "a.npy")
+    (tmp_path / "m.csv").write_text("sample_id,label,x\ns,a,a.npy\n", "utf-8")
+    with pytest.raises(mv.DataError, match=r"line 2.*a\.npy.*pipe"):
+        mv.MultimodalDataset.from_manifest(tmp_path / "m.csv", {"x": mv.Vector(size=3, cell="path")}, cache=False)
+
+
+CLAIMS = {
+    "80 TB": header((10**13,)),
+    "8 exabytes": header((10**18,)),
+    "more than 64 bits": header((2**62, 2**62)),
+    "beyond all numbers": header((10**30,)),
+    "a negative axis": header((-1, 8)),
+    "items of terabytes": header((1,), "|V1000000000000"),
+    "many items of nothing": header((10**15,), "|S0"),
+    "objects": header((2,), "|O"),
+    "a header of 4 GB": b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**32 - 1),
+    "a deep header": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000,
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("ending", [".npy", ".npz"])
+def test_a_claimed_size_is_not_believed(tmp_path, claim, ending):
+    path = tmp_path / f"a{ending}"
+    content = CLAIMS[claim] + b"\0" * 80
+    if ending == ".npy":
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", content)
+    assert read(READERS[ending], path)
+
+
+def zeros(path: Path, size: int, compression: int = zipfile.ZIP_DEFLATED, names: int = 1) -> None:
+    """Write archives of zeros, piece by piece."""
+    with zipfile.ZipFile(path, "w", compression, compresslevel=1) as archive:
+        for number in range(names):
+            with archive.open(f"x{number}.npy", "w", force_zip64=True) as member:
+                member.write(header((size,), "|u1"))
+                for _ in range(size // 2**20):
+                    member.write(b"\0" * 2**20)
+
+
+def test_an_archive_that_unpacks_to_more_than_a_sample_is_not_unpacked(tmp_path):
+    path = tmp_path / "a.npz"
+    zeros(path, LARGEST_FILE // 4, names=5)
+    assert "unpacks to" in read(READERS[".npz"], path)
+    zeros(path, 100 * 2**20)  # within the bound, but not as float32
+    assert "as float32" in read(READERS[".npz"], path)
+
+
+def test_an_archive_of_many_arrays_or_other_compressions_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    zeros(path, 1, names=MOST_ARRAYS + 1)
+    assert "1,001 arrays" in read(READERS[".npz"], path)
+    for compression in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            archive.writestr("x.npy", header((1,)) + b"\0" * 8)
+        assert "savez_compressed" in read(READERS[".npz"], path)
+
+
+def test_an_encrypted_archive_is_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    zeros(path, 1)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    assert "encrypted" in read(READERS[".npz"], path)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".mat", ".edf"])
+def test_a_sparse_file_of_a_terabyte_is_not_read(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(header((2**37,)))
+    os.truncate(path, 2**40)
+    assert read(READERS[ending], path)
+
+
+def test_a_data_set_may_be_larger_than_a_sample_but_not_than_its_file_allows(tmp_path):
+    path = tmp_path / "a.npz"
+    zeros(path, 2**27, names=5)
+    with pytest.raises(mv.DataError, match=r"a\.npz: unpacks to 671,0"):
+        mv.MultimodalDataset.from_npz(path, {"x0": mv.Vector(size=3)})
+    zeros(path, 2**27, zipfile.ZIP_STORED, names=3)
+    with pytest.raises(mv.DataError, match="no array 'label'"):
+        mv.MultimodalDataset.from_npz(path, {"x0": mv.Vector(size=3)})
+
+
+def test_large_arrays_within_the_bound_are_read(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones(2**20), y=np.ones((3, 2**10), dtype=np.uint8))
+    assert load_arrays(tmp_path / "a.npz")["x"].sum() == 2**20
