@@ -335,7 +335,7 @@ CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "no elements": lambda x: x[:0] if x.dim() else x.reshape(1)[:0],
     "another dimension": lambda x: x[None],
     "a longer one": lambda x: torch.cat([x, x], -1) if x.dim() else torch.stack([x, x]),
-    "a scalar": lambda x: x.reshape(-1)[0],
+    "a scalar": lambda x: x.sum(),
     "whole numbers": lambda x: x.to(torch.int64),
     "true and false": lambda x: x > 0,
     "complex numbers": lambda x: x.to(torch.complex64),

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
+from typing import Annotated, Self, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
@@ -164,12 +165,17 @@ class Judge(nn.Module):
         tensors, _ = read_tensors(path)
         if facts["sha256"] != file_sha256(path):
             raise RunError(f"{path} and its .json do not match: the checksums differ")
-        judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
         try:
-            judge.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise RunError(f"{path} does not hold the weights that its .json describes") from error
-        return judge.eval()
+            with torch.device("meta"):  # takes no memory until the sizes are known to be those of the file
+                judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
+            if {name: x.shape for name, x in judge.state_dict().items()} == {
+                name: x.shape for name, x in tensors.items()
+            }:
+                judge.to_empty(device="cpu").load_state_dict(tensors)
+                return judge.eval()
+        except (RuntimeError, TypeError, OverflowError):  # torch has no such sizes
+            pass
+        raise RunError(f"{path} does not hold the weights that its .json describes; remove both to train a new judge")
 
 
 def train_judge(
@@ -247,11 +253,11 @@ def train_judge(
 class _Description(TypedDict):
     version: int
     sha256: str
-    shapes: dict[str, list[int]]
-    classes: list[str]
+    shapes: Annotated[dict[str, Annotated[list[PositiveInt], Field(min_length=1)]], Field(min_length=1)]
+    classes: Annotated[list[str], Field(min_length=1)]
     causes: list[str]
-    width: int
-    features: int
+    width: PositiveInt
+    features: PositiveInt
 
 
 class _Standardize(nn.Module):
