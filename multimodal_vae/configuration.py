@@ -1,5 +1,6 @@
 """The configuration of a run, as in a TOML file."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -119,10 +120,14 @@ class Configuration(_Section):
             raise ConfigurationError(f"{path}: {explain_settings(error, cls)}") from error
         except MultimodalVAEError as error:
             raise type(error)(f"{path}: {error}") from error
-        for key in ("manifest", "cache"):
-            relative = getattr(configuration.data, key)
-            if relative:
-                configuration = configuration.with_data(**{key: (path.parent.resolve() / relative).resolve()})
+        manifest, cache = configuration.data.manifest, configuration.data.cache
+        if manifest:
+            configuration = configuration.with_data(manifest=(path.parent.resolve() / manifest).resolve())
+        if cache:
+            found = Path(os.path.normpath(path.parent.resolve() / cache))
+            if not cache.is_absolute() and found.parent != found.parent.resolve():
+                raise ConfigurationError(f"{path}: [data] cache {cache} leads through a link; give the folder itself")
+            configuration = configuration.with_data(cache=found)
         return configuration
 
     def with_data(self, **changes: Any) -> Self:

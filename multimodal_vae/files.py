@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -266,10 +267,47 @@ LONGEST_LINE = 2**24
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as the text of a CSV file."""
+    """Return rows as the text of a CSV file whose cells are no formulas to a spreadsheet; see :func:`quote_formula`."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    csv.writer(text).writerows(map(quote_formula, row) for row in rows)
     return text.getvalue()
+
+
+_FORMULA = re.compile(r"[\s']*[=+\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\uFF0D\uFF20]|[\t\r\n]")
+_NUMBERS = re.compile(r"(?:\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?:\s|$))+")
+
+
+def quote_formula(cell: str) -> str:
+    """Put a single quote before a cell that a spreadsheet could take for a formula; numbers stay as they are.
+
+    Source: OWASP, *CSV Injection*.
+
+    Example:
+        >>> quote_formula("=SUM(A1)"), quote_formula("-1.5 2"), quote_formula("AOM")
+        ("'=SUM(A1)", '-1.5 2', 'AOM')
+    """
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBERS.fullmatch(cell) else cell
+
+
+def unquote_formula(cell: str) -> str:
+    """Return the cell that :func:`quote_formula` was given."""
+    return cell[1:] if cell[:1] == "'" and quote_formula(cell[1:]) != cell[1:] else cell
+
+
+_RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    "conin$",
+    "conout$",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)),
+}
+
+
+def is_reserved_name(name: str) -> bool:
+    """Return whether Windows keeps a file name for a device, such as ``CON`` or ``nul.txt``."""
+    return unicodedata.normalize("NFKC", name).casefold().split(".")[0].rstrip() in _RESERVED
 
 
 def bounded_lines(file: TextIO) -> Iterator[str]:

@@ -18,7 +18,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, 
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples
+from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -377,11 +377,12 @@ class MultimodalVAE(nn.Module):
             self._require_modality(name)
         if not samples:
             raise DataError(f"there are no samples to encode; give samples of one or more of {list(self.modalities)}")
+        samples = {name: real_samples(name, x) for name, x in samples.items()}
+        for name, x in samples.items():
+            check_samples(name, self.modalities[name], x)
         counts = {name: len(x) for name, x in samples.items()}
         if len(set(counts.values())) > 1:
             raise DataError(f"the modalities have different numbers of samples: {counts}")
-        for name, x in samples.items():
-            check_samples(name, self.modalities[name], x)
         count = next(iter(counts.values()))
         return self._encode_batches(self._make_batches(samples, count, batch_size))
 
@@ -395,8 +396,7 @@ class MultimodalVAE(nn.Module):
         for rows in torch.split(torch.arange(count), batch_size):
             yield Batch(
                 {
-                    # Data sets hold float32.
-                    name: samples[name][rows].float() if name in samples else torch.zeros(len(rows), *modality.shape)
+                    name: samples[name][rows] if name in samples else torch.zeros(len(rows), *modality.shape)
                     for name, modality in self.modalities.items()
                 },
                 present.expand(len(rows), -1),
@@ -417,7 +417,7 @@ class MultimodalVAE(nn.Module):
         mean, logvar = (require_finite(torch.cat(parts), _FUSION) for parts in (means, logvars))
         return Gaussian(mean, logvar)
 
-    def check_latents(self, latents: Tensor) -> Tensor:
+    def check_latents(self, latents: Any) -> Tensor:
         """Return latents as a tensor of real numbers.
 
         Raises:
@@ -425,18 +425,18 @@ class MultimodalVAE(nn.Module):
         """
         shape = f"latents must be finite numbers of the shape (N, {self.latent_dim})"
         try:
-            latents = torch.as_tensor(latents)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise DataError(f"{shape}, not {type(latents).__name__}; encode samples first") from error
-        if latents.is_complex():
+            found: Tensor = latents if isinstance(latents, Tensor) else torch.from_numpy(real_numbers(latents))
+        except DataError as error:
+            raise DataError(f"{shape}, not {type(latents).__name__}, which {error}; encode samples first") from error
+        if found.is_complex():
             raise DataError(f"{shape}, not complex ones")
-        latents = latents if latents.is_floating_point() else latents.float()
-        if latents.shape[1:] != (self.latent_dim,):
-            raise DataError(f"{shape}; their shape is {tuple(latents.shape)}")
-        finite = torch.isfinite(latents).all(1)
+        found = found if found.is_floating_point() else found.float()
+        if found.shape[1:] != (self.latent_dim,):
+            raise DataError(f"{shape}; their shape is {tuple(found.shape)}")
+        finite = torch.isfinite(found).all(1)
         if not bool(finite.all()):
             raise DataError(f"{shape}; row {int((~finite).nonzero()[0])} has a value that is not finite")
-        return latents
+        return found
 
     def require_finite_weights(self) -> None:
         """Check the weights.

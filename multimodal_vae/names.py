@@ -4,8 +4,8 @@
 missing numbers; as a name they may be meant, so whoever reads names refuses them.
 
 *Two names differ only in form* if they are equal up to case, blanks, Unicode form, invisible or lookalike letters,
-leading zeros, and the way in which a number or bytes are written, as ``7``, ``007``, ``7.0`` and ``b'7'`` are. People
-use both for the same patient or class, so they are refused.
+quotes, leading zeros, and the way in which a number or bytes are written, as ``7``, ``007``, ``7.0`` and ``b'7'`` are.
+People use both for the same patient or class, so they are refused.
 """
 
 import re
@@ -110,11 +110,11 @@ def form(name: str) -> str:
     if not (text.isascii() and text.isprintable()):
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).translate(_LETTERS).casefold())
     text = text.lower()
-    if text[:2] in ("b'", 'b"') and text[-1] == text[1]:
-        text = text[2:-1]
+    if "'" in text or '"' in text:
+        text = _QUOTES.sub("", text)
     if " " in text:
         text = _BLANKS.sub("", " ".join(text.split()))
-    if "." in text and (number := _WHOLE.fullmatch(text)):
+    if (text[:1] == "+" or "." in text) and (number := _WHOLE.fullmatch(text)):
         text = number[1]
     if "+" in text and (number := _POWER_OF_TEN.fullmatch(text)):
         text = number[1] + number[2].ljust(int(number[3]), "0")
@@ -139,13 +139,25 @@ class _Letters(dict[int, str]):
 
 _CYRILLIC_AND_GREEK = "АВЕЅІЈКМНОРСТУХавеѕіјкмнорстухΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
 _LATIN = "ABESIJKMHOPCTYXabesijkmhopctyxABEZHIKMNOPTYXo"
-_INVISIBLE = [0x034F, 0x115F, 0x1160, 0x2800, 0x3164, *range(0xFE00, 0xFE10)]  # not so by category
+_INVISIBLE = [
+    0x2018,
+    0x2019,
+    0x201C,
+    0x201D,
+    0x034F,
+    0x115F,
+    0x1160,
+    0x2800,
+    0x3164,
+    *range(0xFE00, 0xFE10),
+]  # quotes, and what is not so by category
 _LETTERS = _Letters(
     {ord(letter): latin for letter, latin in zip(_CYRILLIC_AND_GREEK, _LATIN, strict=True)}
     | dict.fromkeys(_INVISIBLE, "")
 )
+_QUOTES = re.compile(r"^b(?=['\"])|['\"]")
 _BLANKS = re.compile(r"(?<!\d) | (?!\d)")
-_WHOLE = re.compile(r"\+?(-?\d+)\.0*")
+_WHOLE = re.compile(r"\+?(-?\d+)(?:\.0*)?")
 _POWER_OF_TEN = re.compile(r"(\d)\.?(\d*)e\+(\d\d?)")
 _ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
 
@@ -190,13 +202,14 @@ def check_names(what: str, names: Sequence[str], place: Callable[[int], str]) ->
 
 
 def spelled(name: str) -> str:
-    r"""Return a name in quotation marks, and its code points where letters may look like others.
+    r"""Return a name in quotation marks, and its code points where letters or blanks may look like others.
 
     Example:
-        >>> spelled("ear"), spelled("e\u0301")
-        ("'ear'", "'é', that is 'e\\\\u0301'")
+        >>> print(spelled("ear"), spelled("inner  ear"))
+        'ear' 'inner\x20\x20ear'
     """
-    return repr(name) if repr(name).isascii() else f"{name!r}, that is {name!a}"
+    shown = repr(name).replace("  ", r"\x20\x20")  # an error's message has no two blanks in a row
+    return shown if shown.isascii() else f"{shown}, that is {name!a}"
 
 
 _PEOPLE = "patients?|patienten|u?subj|subjects?|participants?|persons?|individuals?|probands?|volunteers?|donors?"
@@ -234,10 +247,8 @@ def refuse_near_columns(
         multimodal_vae.errors.DataError: the column 'PatientID' seems to be 'patient_id'; rename it to ...
     """
     known, given = {*required, *optional}, set(columns)
-    others: dict[str, str] = {}
-    for column in given - known:
-        others.setdefault(_letters(column), column)
-    for name in sorted(known):
+    others = {_letters(column): column for column in sorted(given - known)}
+    for name in sorted(known) if others else ():
         key = _letters(name)
         found = others.get(key)
         if not found and name in optional and name not in given:

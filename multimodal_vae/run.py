@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from multimodal_vae import distributed
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
+from multimodal_vae.data.cache import is_cache
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import (
@@ -223,7 +224,7 @@ class Run:
             return self._data
         if self.configuration.data.manifest is None:
             raise RunError(f"{self.path} was trained on data in memory; pass it with open_run(path, data=...)")
-        return self.configuration.read_data()
+        return self._read(self.configuration)
 
     def read(self, manifest: str | Path) -> MultimodalDataset:
         """Read other samples with the run's modalities and classes.
@@ -237,6 +238,19 @@ class Run:
         settings = self.configuration.with_data(
             manifest=Path(manifest).resolve(), classes=self.model.classes, unreadable="refuse"
         )
+        return self._read(settings)
+
+    def _read(self, settings: Configuration) -> MultimodalDataset:
+        """Read samples; a run, which may be a stranger's, chooses no place for a new cache."""
+        cache = settings.data.cache
+        if cache and not is_cache(cache):
+            warnings.warn(
+                f"the run {self.path} names the cache {cache}, which does not exist; samples are cached beside the "
+                "manifest instead",
+                MultimodalVAEWarning,
+                stacklevel=3,
+            )
+            settings = settings.with_data(cache=None)
         return settings.read_data()
 
     @cached_property

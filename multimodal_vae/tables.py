@@ -28,9 +28,6 @@ from multimodal_vae.errors import DataError
 from multimodal_vae.files import bounded_lines, open_regular
 from multimodal_vae.names import MISSING
 
-CODES = (999, 9999, 99999, 999999, 2**15 - 1, 2**15, 2**16 - 1, 2**23 - 1, 2**23, 2**31 - 1, 2**31)
-"""Magnitudes of numbers that instruments write for a missing measurement."""
-
 T = TypeVar("T")
 
 _SYMBOLS = frozenset("\N{MICRO SIGN}\N{DEGREE SIGN}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}")

@@ -1,18 +1,26 @@
+import csv
+import io
 import os
 import pickle
 import socket
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import multimodal_vae as mv
 from multimodal_vae.files import (
+    csv_text,
+    is_reserved_name,
     new_folder,
     open_regular,
+    quote_formula,
     read_json,
     read_regular,
     read_tensors,
     require_vacant,
+    unquote_formula,
     write_bytes,
     write_json,
     write_tensors,
@@ -193,3 +201,36 @@ def test_the_name_of_a_temporary_file_cannot_be_guessed(tmp_path, monkeypatch):
     assert len({*names}) == 2
     assert all(name.startswith(".x.") and len(name) == 3 + 16 for name in names)
     assert not list(tmp_path.iterdir())
+
+
+STARTS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
+"""Characters with which a cell may become a formula."""
+
+
+@given(st.text(alphabet=st.sampled_from("=+-@'\t\r\n \uff1d1.5eAx\u00e9")) | st.text())
+def test_a_cell_is_no_formula_to_a_spreadsheet_and_comes_back(cell):
+    written = quote_formula(cell)
+    assert unquote_formula(written) == cell
+    if written[:1] and written[0] in STARTS:
+        assert all(float(number) < float("inf") for number in written.split())
+    (row,) = csv.reader(io.StringIO(csv_text([[cell, "x"]]), newline=""))
+    assert unquote_formula(row[0]) == cell
+
+
+@pytest.mark.parametrize("cell", ["-1.5", "+2", "-1.5 2 -3e-7", "-.5", "1", "", "AOM", "'tis", "o'-x", "a=b", "1-2"])
+def test_numbers_and_plain_text_stay_as_they_are(cell):
+    assert quote_formula(cell) == unquote_formula(cell) == cell
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "'=1", "-inf", "-", "-x/1.png"]
+)
+def test_formulas_become_text(cell):
+    assert quote_formula(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "nul.txt", "Com1", "LPT9.tar.gz", "aux ", "COM\u00b9", "CONIN$"])
+def test_names_of_devices_are_known(name):
+    assert is_reserved_name(name)
+    assert not is_reserved_name(f"_{name}")
+    assert not is_reserved_name(name.strip().replace(".", "x") + "x")

@@ -11,11 +11,13 @@ import re
 import shutil
 import socket
 import stat
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 import torch
 
 import multimodal_vae as mv
@@ -24,6 +26,8 @@ from multimodal_vae.privacy import run_audit
 from multimodal_vae.report import page, run_evaluation
 from multimodal_vae.run import train_run
 from stopping import stopped_after
+
+Damage = Callable[[Path, Path], None]
 
 OPENING = ("sample", "audit", "evaluate", "card")
 FITTED = ("sample", "audit", "evaluate")
@@ -116,21 +120,21 @@ def stranger(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     mmvae: Callable[..., tuple[int, str, str]],
-) -> Callable[[str, str, Callable[[Path, Path], None]], tuple[int, str]]:
+) -> Callable[..., tuple[int, str]]:
     """Damage a run of one's own, use it by one command, and return the exit code and what the command said."""
     for (module, function), result in results.items():
         monkeypatch.setattr(module, function, lambda *_, result=result, **__: result)
     shutil.copytree(root, tmp_path / "root")
     outside, cohort = tmp_path / "outside", tmp_path / "root" / "cohort"
 
-    def use(place: str, command: str, damage: Callable[[Path, Path], None]) -> tuple[int, str]:
+    def use(place: str, command: str, damage: Damage, linked: bool = False) -> tuple[int, str]:
         run, out = tmp_path / "root" / "run", tmp_path / "out"
         for folder in (run, out, outside):
             shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(tmp_path / "root" / ("stopped" if command == "resume" else "done"), run)
         shutil.copytree(run, outside)  # links to it are links to valid files
         damage(run / place, outside / place)
-        before = snapshot(outside), snapshot(cohort)
+        before = snapshot(outside, linked), snapshot(cohort)
         code, _, said = mmvae(
             *{
                 "sample": ("sample", run, "--count", 2, "--out", out),
@@ -140,7 +144,7 @@ def stranger(
                 "resume": ("train", cohort / "recipe.toml", "--out", run, "--quiet"),
             }[command]
         )
-        assert (snapshot(outside), snapshot(cohort)) == before, (
+        assert (snapshot(outside, linked), snapshot(cohort)) == before, (
             f"{command} with another {place} changed something outside: {said}"
         )
         assert code in (0, 2), f"{command} with another {place} ended in {code}: {said}"
@@ -151,13 +155,14 @@ def stranger(
     return use
 
 
-def snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Return type, mode, times and content of everything in a folder."""
+def snapshot(folder: Path, linked: bool = False) -> dict[str, tuple[object, ...]]:
+    """Return type, mode, times and content of everything in a folder; a name less of a file is no change of it."""
     facts: dict[str, tuple[object, ...]] = {}
     for path in [folder, *folder.rglob("*")]:
         found = os.lstat(path)
         content = hashlib.sha256(path.read_bytes()).hexdigest() if stat.S_ISREG(found.st_mode) else ""
-        facts[str(path)] = (found.st_mode, found.st_nlink, found.st_mtime_ns, found.st_ctime_ns, content)
+        changed = 0 if linked else found.st_ctime_ns
+        facts[str(path)] = (found.st_mode, found.st_mtime_ns, changed, content)
     return facts
 
 
@@ -207,6 +212,12 @@ def listener(place: Path, _: Path) -> None:
     os.chdir(before)
 
 
+def hard(place: Path, outside: Path) -> None:
+    if place.is_file():
+        place.unlink()
+        place.hardlink_to(outside)
+
+
 @pytest.mark.parametrize("place", USES)
 @pytest.mark.parametrize("damage", [to_the_outside, relative, dangling, to_itself, pipe, device, listener])
 def test_what_could_lead_out_of_a_run_is_refused_by_name(stranger, place, damage):
@@ -215,6 +226,12 @@ def test_what_could_lead_out_of_a_run_is_refused_by_name(stranger, place, damage
         assert code == 2
         assert f"run/{place} is a " in said
         assert "put a copy in its place" in said
+
+
+@pytest.mark.parametrize("place", [name for name in USES if "." in name])
+def test_the_other_name_of_a_file_is_not_written_to(stranger, place):
+    for command in USES[place]:
+        stranger(place, command, hard, linked=True)
 
 
 def folder(place: Path, _: Path) -> None:
@@ -299,26 +316,44 @@ def with_another_value(content: object, number: int, value: object) -> object:
 
 
 @pytest.mark.parametrize(
-    "place",
-    ["environment.json", "status.json", "split.json", "metrics.json", "privacy.json", "judges/judge.json", "log.jsonl"],
+    ("place", "command"),
+    [
+        ("config.toml", "card"),
+        ("config.toml", "sample"),
+        ("environment.json", "card"),
+        ("environment.json", "resume"),
+        ("status.json", "card"),
+        ("status.json", "resume"),
+        ("split.json", "evaluate"),
+        ("metrics.json", "card"),
+        ("privacy.json", "card"),
+        ("judges/judge.json", "evaluate"),
+        ("log.jsonl", "resume"),
+        ("log.jsonl", "evaluate"),
+    ],
 )
-def test_values_of_other_types_end_in_one_line(stranger, root, place):
-    command = {"metrics.json": "card", "privacy.json": "card", "log.jsonl": "resume"}.get(place, "evaluate")
-    lines = (root / "done" / place).read_text("utf-8").splitlines() if place == "log.jsonl" else []
-    content = json.loads(lines[0] if lines else (root / "done" / place).read_text("utf-8"))
+def test_values_of_other_types_end_in_one_line(stranger, root, place, command):
+    whole = (root / "done" / place).read_text("utf-8")
+    first, rest = whole.split("\n", 1) if place == "log.jsonl" else (whole, "")
+    content = tomllib.loads(first) if place == "config.toml" else json.loads(first)
     generator = torch.Generator().manual_seed(0)
-    total = json.dumps(content).count(",") + 8
-    for index in range(60):
-        number = int(torch.randint(1, min(total, 200), (), generator=generator))
-        other = json.dumps(with_another_value(content, number, HOSTILE[index % len(HOSTILE)]))
+    for value in HOSTILE:
+        number = int(torch.randint(1, min(json.dumps(content).count(",") + 4, 120), (), generator=generator))
+        other = with_another_value(content, number, value)
+        if place == "config.toml":
+            if not isinstance(other, dict) or value is None:
+                continue
+            text = tomli_w.dumps(other)
+        else:
+            text = f"{json.dumps(other)}\n{rest}"
 
-        def damage(path: Path, _: Path, other: str = other) -> None:
-            path.write_text("\n".join([other, *lines[1:], ""]), "utf-8")
+        def damage(path: Path, _: Path, text: str = text) -> None:
+            path.write_text(text, "utf-8")
 
         stranger(place, command, damage)
 
 
-def tensors_of(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Callable[[Path, Path], None]:
+def tensors_of(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Damage:
     def damage(path: Path, _: Path) -> None:
         tensors, facts = read_tensors(path)
         write_tensors(path, change(tensors), facts)

@@ -1,32 +1,41 @@
 """The cache of decoded samples: one folder per way of reading, with files that only ever grow.
 
 Each process that reads writes its own pair of files: ``<name>.samples`` holds rows of float32 without a header, and
-``<name>.jsonl`` one line per row, with the key of the cell and the notes of reading it. A line is written after its row
-is on disk, so a killed process leaves only complete entries. Nothing is ever changed, so processes need no lock.
+``<name>.jsonl`` one line per row, with the key of the cell, the notes of reading it, and a checksum. A line is written
+after its row is on disk, so a killed process leaves only complete entries. Nothing is ever changed, so processes need
+no lock.
 
 The key of a cell hashes the cell and, for each of its files, the path, size, modification time, change time and inode
 number; no program can set the change time. A file that changed within the last :data:`SETTLED` seconds has no key and
 is read again next time, since the file system's clock might not show another change. The folder's name hashes whatever
 else decides the result: the modality's configuration and its code.
+
+A cached sample is used if its checksum matches its row, its key and its notes. Keys and checksums also hash the inode
+number and change time of the file ``CACHEDIR.TAG``, which nobody can choose: a cache that came with somebody's data, or
+that was copied, is not believed.
 """
 
+import errno
 import hashlib
+import io
 import json
 import os
 import stat
 import tempfile
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multimodal_vae.data.columns import FLOAT, Column, FileRows
+from multimodal_vae.data.columns import FLOAT, Column, FileRows, open_unlinked
 from multimodal_vae.data.reading import Source
-from multimodal_vae.errors import DataError
-from multimodal_vae.files import write_bytes, write_json
+from multimodal_vae.errors import DataError, MultimodalVAEWarning
+from multimodal_vae.files import LONGEST_LINE, read_regular
 from multimodal_vae.modalities.base import Modality
 
 FOLDER = ".mmvae_cache"
@@ -39,10 +48,20 @@ _COMMIT = 1.0
 """Seconds between writes to disk."""
 
 
+_TAG = "CACHEDIR.TAG"
+_MARKS = {
+    _TAG: b"Signature: 8a477f597d28d172789f06886806bc55\n# Samples decoded by multimodal_vae; safe to delete.\n",
+    ".gitignore": b"*\n",
+}
+"""Files that mark the folder of a cache, and tell version control and backups to ignore it."""
+
+
 class _Location(NamedTuple):
     file: int
     row: int
     notes: dict[str, int]
+    checksum: bytes
+    earlier: "_Location | None"
 
 
 class CachedColumn:
@@ -57,11 +76,14 @@ class CachedColumn:
 
     def __init__(self, root: Path, modality: Modality, code: Mapping[str, Any], count: int) -> None:
         self.modality = modality
-        about = {"format": 1, "modality": modality.configuration, "shape": modality.shape, "code": code}
+        about = {"format": 2, "modality": modality.configuration, "shape": modality.shape, "code": code}
         self.folder = root / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
-        if not (self.folder / "about.json").exists():
-            make_folder(self.folder)
-            write_json(self.folder / "about.json", about)
+        make_folder(self.folder)
+        _write_once(self.folder / "about.json", json.dumps(about, indent=2).encode() + b"\n")
+        self._salt = _salt(root / _TAG)
+        self._damaged = 0
+        self._opened: tuple[int, io.FileIO] | None = None
+        self._resources = ExitStack()
         self._row_bytes = int(np.prod(modality.shape)) * FLOAT.itemsize
         self._files: list[Path] = []
         self._locations: dict[str, _Location] = {}
@@ -74,131 +96,207 @@ class CachedColumn:
 
     def look_up(self, index: int, source: Source) -> dict[str, int] | None:
         """Return the notes of a cached cell, or None if it must be read."""
-        key = self._keys[index] = _key(self.modality, source)
+        key = self._keys[index] = self._key(source)
         location = self._locations.get(key) if key else None
-        if location is None:
+        if key is None or location is None:
             return None
+        while not self._matches(key, location):
+            if location.earlier is None:
+                self._damaged += 1
+                return None
+            location = location.earlier
         self._file[index], self._row[index] = location.file, location.row
         return location.notes
 
     def put(self, index: int, source: Source, sample: NDArray[np.float32], notes: Mapping[str, int]) -> None:
         """Add the sample of a cell that was not cached."""
         if self._writer is None:
-            self._writer = _Writer(self.folder)
+            self._writer = _Writer(self.folder, self._salt)
             self._files.append(self._writer.path)
         self._file[index], self._row[index] = len(self._files) - 1, self._writer.count
         key = self._keys[index]
-        self._writer.put(key if key == _key(self.modality, source) else None, sample, notes)
+        self._writer.put(key if key == self._key(source) else None, sample, notes)
 
     def close(self) -> None:
         """Write all samples to disk."""
+        self._resources.close()
         if self._writer:
             self._writer.close()
+        if self._damaged:
+            warnings.warn(
+                f"{self._damaged} entries of the cache {self.folder} do not match their checksums, and are read anew",
+                MultimodalVAEWarning,
+                stacklevel=5,
+            )
 
     def column(self) -> Column:
         """Return the column; cells without a sample are zero."""
         return Column(FileRows(self._files, self._file, self._row, self.modality.shape), folder=self.folder)
 
+    def _key(self, source: Source) -> str | None:
+        """Return a hash of all that a cell's sample depends on; None if a file is unknown or changed just now."""
+        states: list[tuple[str | int, ...]] = []
+        try:
+            for path in self.modality.files(source):
+                state = path.stat()
+                newest = max(state.st_mtime, state.st_ctime)
+                if not stat.S_ISREG(state.st_mode) or time.time() - newest < SETTLED:
+                    return None
+                states.append(
+                    (os.path.abspath(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+                )
+        except (OSError, ValueError, DataError):  # reading the cell reports the fault
+            return None
+        if isinstance(source, Path):
+            if not states:
+                return None
+            source = os.path.abspath(source)
+        return hashlib.sha256(self._salt + json.dumps([source, states]).encode()).hexdigest()
+
     def _read_index(self, index: Path) -> None:
         """Read the complete entries of another process's files, which may still be growing."""
-        samples = index.with_suffix(".samples")
-        try:
-            lines, size = index.read_bytes().split(b"\n")[:-1], samples.stat().st_size
-        except OSError:
-            return
-        self._files.append(samples)
-        for row, line in enumerate(lines[: size // max(1, self._row_bytes)]):
+        self._files.append(index.with_suffix(".samples"))
+        for row, line in enumerate(_lines(index)):
             try:
                 record = json.loads(line)
-                key, notes = record["key"], {str(note): int(times) for note, times in record["notes"].items()}
-            except (ValueError, TypeError, KeyError, AttributeError):
+                notes = {str(note): int(times) for note, times in record["notes"].items()}
+                location = _Location(len(self._files) - 1, row, notes, bytes.fromhex(record["checksum"]), None)
+                key = record["key"]
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+                self._damaged += 1
+                with suppress(OSError):
+                    index.unlink()  # otherwise this would be noted each time
                 return
-            if key is not None:
-                self._locations[key] = _Location(len(self._files) - 1, row, notes)
+            if isinstance(key, str):
+                self._locations[key] = location._replace(earlier=self._locations.get(key))
+
+    def _matches(self, key: str, location: _Location) -> bool:
+        """Return whether a row is the one that was written."""
+        content = bytearray(self._row_bytes)
+        try:
+            if self._opened is None or self._opened[0] != location.file:
+                self._resources.close()
+                self._opened = None  # if this one cannot be opened
+                self._opened = location.file, self._resources.enter_context(open_unlinked(self._files[location.file]))
+            file = self._opened[1]
+            file.seek(location.row * self._row_bytes)
+            if file.readinto(content) != self._row_bytes:
+                return False
+        except OSError:
+            return False
+        return location.checksum == _checksum(self._salt, key, location.notes, hashlib.sha256(content).digest())
 
 
 class _Writer:
     """Writes a new file of samples and its index."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, salt: bytes) -> None:
         handle, name = tempfile.mkstemp(".samples", "", folder)
         self.path = Path(name)
         self.count = 0
+        self._salt = salt
         self._samples = open(handle, "wb")  # noqa: SIM115
-        self._index = open(self.path.with_suffix(".jsonl"), "wb")  # noqa: SIM115
-        self._lines: list[bytes] = []
+        self._index = open(self.path.with_suffix(".jsonl"), "xb")  # noqa: SIM115
+        self._entries: list[tuple[str | None, dict[str, int], bytes]] = []
         self._committed = time.monotonic()
 
     def put(self, key: str | None, sample: NDArray[np.float32], notes: Mapping[str, int]) -> None:
+        content = np.ascontiguousarray(sample, FLOAT).tobytes()
         try:
-            self._samples.write(np.ascontiguousarray(sample, FLOAT).tobytes())
-            self._lines.append(json.dumps({"key": key, "notes": notes}).encode() + b"\n")
+            self._samples.write(content)
+            self._entries.append((key, dict(notes), hashlib.sha256(content).digest()))
             self.count += 1
             if time.monotonic() - self._committed >= _COMMIT:
                 self._commit()
         except OSError as error:
-            raise DataError(f"cannot write {self.path}: {error.strerror}") from error
+            raise self._error(error) from error
 
     def close(self) -> None:
-        with self._samples, self._index:
-            try:
+        """Write what is left, and close both files; closing a file on a full disk may fail as well."""
+        try:
+            with self._samples, self._index:
                 self._commit()
-            except OSError as error:
-                raise DataError(f"cannot write {self.path}: {error.strerror}") from error
+        except OSError as error:
+            raise self._error(error) from error
 
     def _commit(self) -> None:
         self._samples.flush()
         os.fsync(self._samples.fileno())
-        self._index.write(b"".join(self._lines))
+        for key, notes, digest in self._entries:
+            checksum = _checksum(self._salt, key, notes, digest).hex() if key else ""
+            self._index.write(json.dumps({"key": key, "notes": notes, "checksum": checksum}).encode() + b"\n")
         self._index.flush()
         os.fsync(self._index.fileno())
-        self._lines.clear()
+        self._entries.clear()
         self._committed = time.monotonic()
+
+    def _error(self, error: OSError) -> DataError:
+        return DataError(
+            f"cannot write {self.path}: {error.strerror}; free some space, or set 'cache' to another folder or false"
+        )
+
+
+def _lines(index: Path) -> Iterator[bytes]:
+    """Yield the complete lines of an index."""
+    with suppress(OSError), io.BufferedReader(open_unlinked(index)) as file:
+        while (line := file.readline(LONGEST_LINE)).endswith(b"\n"):
+            yield line
+
+
+def _salt(tag: Path) -> bytes:
+    """Return what only this machine knows of a cache: the inode number and change time of one of its files."""
+    state = tag.lstat()
+    return f"{state.st_ino} {state.st_ctime_ns} ".encode()
+
+
+def _checksum(salt: bytes, key: str, notes: Mapping[str, int], digest: bytes) -> bytes:
+    """Return the checksum of an entry, given the digest of its row."""
+    return hashlib.sha256(salt + json.dumps([key, notes], sort_keys=True).encode() + digest).digest()[:16]
 
 
 def make_folder(folder: Path) -> None:
     """Create a folder that only its owner can read, since samples may be patient data.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if it cannot be written, or is a link, which could lead anywhere.
     """
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, which is not followed", str(folder))
     folder.mkdir(0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
 def make_root(root: Path) -> None:
-    """Create the folder of a cache, marked so that version control and backups ignore it.
+    """Create the folder of a cache and mark it.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if it cannot be written, is a link, or holds anything but a cache.
     """
-    make_folder(root)
-    for name, content in (
-        (".gitignore", b"*\n"),
-        (
-            "CACHEDIR.TAG",
-            b"Signature: 8a477f597d28d172789f06886806bc55\n# Samples decoded by multimodal_vae; safe to delete.\n",
-        ),
+    if (
+        not root.is_symlink()
+        and not is_cache(root)
+        and root.is_dir()
+        and not {path.name for path in root.iterdir()} <= {*_MARKS}
     ):
-        if not (root / name).exists():
-            write_bytes(root / name, content)
+        raise OSError(errno.ENOTEMPTY, "it holds other files than a cache", str(root))
+    make_folder(root)
+    for name, content in _MARKS.items():
+        _write_once(root / name, content)
 
 
-def _key(modality: Modality, source: Source) -> str | None:
-    """Return a hash of everything that a cell's sample depends on; None if a file is unknown or changed just now."""
-    states: list[tuple[str | int, ...]] = []
-    try:
-        for path in modality.files(source):
-            state = path.stat()
-            newest = max(state.st_mtime, state.st_ctime)
-            if not stat.S_ISREG(state.st_mode) or time.time() - newest < SETTLED:
-                return None
-            states.append((os.path.abspath(path), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
-    except (OSError, ValueError, DataError):  # reading the cell reports the fault
-        return None
-    if isinstance(source, Path):
-        if not states:
-            return None
-        source = os.path.abspath(source)
-    return hashlib.sha256(json.dumps([source, states]).encode()).hexdigest()
+def is_cache(root: Path) -> bool:
+    """Return whether a folder is that of a cache, and no link to one."""
+    with suppress(OSError):
+        return not root.is_symlink() and read_regular(root / _TAG, 1000) == _MARKS[_TAG]
+    return False
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Write a small file unless it has this size already; several processes at once write the same bytes."""
+    with suppress(FileNotFoundError):
+        if path.lstat().st_size == len(content):
+            return
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path, flags, 0o666), "wb") as file:
+        file.write(content)

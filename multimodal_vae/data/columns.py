@@ -6,11 +6,14 @@ since Linux refuses a copy-on-write map larger than memory.
 """
 
 import math
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -23,6 +26,12 @@ FLOAT = np.dtype("<f4")
 
 _CHUNK = 1 << 24
 """Bytes per chunk of :meth:`Column.chunks`."""
+
+
+def open_unlinked(path: Path) -> FileIO:
+    """Open a file to read, without a buffer; never through a link, and never wait for a pipe."""
+    flags = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK"))
+    return open(path, "rb", buffering=0, opener=lambda name, mode: os.open(name, mode | flags))
 
 
 class FileRows:
@@ -49,7 +58,7 @@ class FileRows:
         buffers = samples.reshape(len(rows), math.prod(self.shape[1:]))
         for number in np.unique(file[file >= 0]).tolist():
             try:
-                with open(self.files[number], "rb", buffering=0) as opened:
+                with open_unlinked(self.files[number]) as opened:
                     for row in np.flatnonzero(file == number).tolist():
                         opened.seek(int(position[row]) * buffers[row].nbytes)
                         if opened.readinto(buffers[row].data) != buffers[row].nbytes:
@@ -71,7 +80,7 @@ class Scratch:
         self.shape = shape
         self.folder = folder
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (memory maps outlive it)
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
 
     def __setitem__(self, row: int, samples: Tensor | NDArray[np.float32]) -> None:
         """Write samples from a row on, without a map, so that a full disk raises an error instead of SIGBUS."""
@@ -100,6 +109,12 @@ class Scratch:
         except OSError as error:
             raise DataError(f"cannot write to {self.folder}: {error.strerror}") from error
         return torch.from_numpy(np.memmap(self._file, FLOAT, "r+", shape=self.shape))
+
+
+def _close(file: IO[bytes]) -> None:
+    """Close a temporary file; on a full disk, bytes that nobody needs any more may be left to write."""
+    with suppress(OSError):
+        file.close()
 
 
 def _identity(tensor: Tensor) -> Tensor:

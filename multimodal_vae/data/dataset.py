@@ -27,7 +27,7 @@ from multimodal_vae.modalities.base import (
     real_numbers,
     real_samples,
 )
-from multimodal_vae.names import check_names, name_of, names_of, refuse_near_columns
+from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns
 
 MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
@@ -124,12 +124,12 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         loaded = load_columns(path, rows, parts, cache, workers, unreadable, progress)
         kept = loaded.present.any(1).nonzero()[:, 0]
         notes, samples = loaded.notes, SampleColumns(loaded.columns)
-        alone = sum(not row.patient_id for row in rows)
-        if alone:
-            notes["patient_id"] = {INDEPENDENT: alone}
         if len(kept) < len(rows):
             notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # no modality may have this name
             rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
+        alone = sum(not row.patient_id for row in rows)
+        if alone:
+            notes["patient_id"] = {INDEPENDENT: alone}
         return cls(
             parts,
             samples,
@@ -353,6 +353,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
     def of_class(self, name: str) -> "MultimodalDataset":
         """Return the samples of one class."""
+        name = name_of(name)
         if name not in self.classes:
             raise DataError(f"there is no class {name!r}; {did_you_mean(name, self.classes)}")
         return self.subset((self.labels == self.classes.index(name)).nonzero()[:, 0].tolist())
@@ -366,7 +367,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         row_of = {name: row for row, name in enumerate(self.ids)}
         for name in ids:
             if name not in row_of:
-                raise DataError(f"{self.source or 'the data'}: there is no sample {name!r}")
+                twins = [f"; there is {known!r}" for known in row_of if form(known) == form(name)]
+                raise DataError(f"{self.source or 'the data'}: there is no sample {name!r}{''.join(twins)}")
         return self.subset(row_of[name] for name in ids)
 
     def only(self, *names: str) -> "MultimodalDataset":

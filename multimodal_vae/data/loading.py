@@ -141,7 +141,10 @@ def _builder(root: Path | None, modality: Modality, count: int) -> _ColumnBuilde
     if root is None:
         return _UncachedColumn(torch.zeros(shape))
     code = code_of(modality)
-    return _UncachedColumn(Scratch(shape, root)) if code is None else CachedColumn(root, modality, code, count)
+    try:
+        return _UncachedColumn(Scratch(shape, root)) if code is None else CachedColumn(root, modality, code, count)
+    except OSError as error:
+        raise DataError(f"cannot write the cache {error.filename or root}: {error.strerror}") from error
 
 
 def _fill(

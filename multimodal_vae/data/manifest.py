@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from multimodal_vae.errors import DataError, did_you_mean
+from multimodal_vae.files import unquote_formula
 from multimodal_vae.names import check_names, clean, refuse_near_columns
 from multimodal_vae.tables import SEPARATOR_LINE, parse_text
 
@@ -92,6 +93,7 @@ def _rows(path: Path, lines: Iterator[str], columns: Sequence[str]) -> list[Row]
     line_of: dict[str, int] = {}
     for row in reader:
         line, cells = reader.line_num + skipped, [cell.strip() for cell in row]
+        cells = [unquote_formula(cell) if cell[:1] == "'" else cell for cell in cells]
         if not any(cells):
             continue
         if len(cells) < len(header) or any(cells[len(header) :]):
@@ -136,12 +138,9 @@ def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
 def _header(path: Path, cells: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Return the names of the columns, without nameless ones at the right edge; check them."""
     known = {clean(column): column for column in columns}
-    header = [known.get(name, name) for name in map(clean, cells)]
+    header = [known.get(name, name) for name in (clean(unquote_formula(cell.strip())) for cell in cells)]
     while header and not header[-1]:
         header.pop()
-    for column in ("sample_id", "label", *columns):
-        if column not in header:
-            raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, header)}")
     repeated = [column for column, times in Counter(header).items() if times > 1]
     if repeated:
         raise DataError(f"{path} has two columns called {repeated[0]!r}")
@@ -149,6 +148,9 @@ def _header(path: Path, cells: Sequence[str], columns: Sequence[str]) -> list[st
         refuse_near_columns("column", header, [*RESERVED, *columns])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    for column in ("sample_id", "label", *columns):
+        if column not in header:
+            raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, header)}")
     return header
 
 

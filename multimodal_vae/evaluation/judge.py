@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from multimodal_vae.checks import require_finite
-from multimodal_vae.errors import DataError, RunError
+from multimodal_vae.errors import ConfigurationError, DataError, RunError
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import file_sha256, read_json, read_tensors, tensor_bytes, write_bytes, write_json
-from multimodal_vae.scopes import evaluating, seeded
+from multimodal_vae.scopes import BoundedWeights, evaluating, seeded
 
 VERSION = 2
 """Version of the networks; saved judges of another version are refused."""
@@ -166,16 +166,15 @@ class Judge(nn.Module):
         if facts["sha256"] != file_sha256(path):
             raise RunError(f"{path} and its .json do not match: the checksums differ")
         try:
-            with torch.device("meta"):  # takes no memory until the sizes are known to be those of the file
+            with BoundedWeights():
                 judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
-            if {name: x.shape for name, x in judge.state_dict().items()} == {
-                name: x.shape for name, x in tensors.items()
-            }:
-                judge.to_empty(device="cpu").load_state_dict(tensors)
-                return judge.eval()
-        except (RuntimeError, TypeError, OverflowError):  # torch has no such sizes
-            pass
-        raise RunError(f"{path} does not hold the weights that its .json describes; remove both to train a new judge")
+        except ConfigurationError as error:
+            raise RunError(f"{path.with_suffix('.json')} describes no judge: {error}") from error
+        try:
+            judge.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise RunError(f"{path} does not hold the weights that its .json describes") from error
+        return judge.eval()
 
 
 def train_judge(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from multimodal_vae.bounds import LARGEST_DERIVED_SEED, require_seed
 from multimodal_vae.errors import DataError
+from multimodal_vae.modalities.base import real_samples
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class LabeledSamples:
     def __post_init__(self) -> None:
         if not self.values:
             raise DataError("samples need at least one modality")
+        for column in ("values", "causes"):
+            table = {name: _real(name, x) for name, x in getattr(self, column).items()}
+            object.__setattr__(self, column, table)
         for name, rows in [*self.values.items(), *self.causes.items(), ("groups", self.groups)]:
             if rows is not None and len(rows) != len(self.labels):
                 raise DataError(f"{name!r} has {len(rows)} rows, but there are {len(self.labels)} labels")
@@ -81,6 +85,11 @@ class LabeledSamples:
         """Return the number of samples per class, ascending by class."""
         labels, counts = torch.unique(self.labels, return_counts=True)
         return dict(zip(labels.tolist(), counts.tolist(), strict=True))
+
+
+def _real(name: str, values: Any) -> Tensor:
+    """Return a tensor of real numbers as it is, and other values as float32."""
+    return values if isinstance(values, Tensor) and not values.is_complex() else real_samples(name, values)
 
 
 def concatenate(first: LabeledSamples, second: LabeledSamples) -> LabeledSamples:

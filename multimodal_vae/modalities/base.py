@@ -3,6 +3,7 @@
 import math
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -243,7 +244,8 @@ def _load(path: str | Path, limit: int = LARGEST_FILE) -> NDArray[Any] | dict[st
     """Read an ``.npy`` file, or all arrays of an ``.npz`` file, whose sizes are checked before unpacking."""
     try:
         # Opened here, since numpy does not close files that are not archives.
-        with open_sample(path, limit) as file:
+        with open_sample(path, limit) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a file is of Python 2
             content: Any = np.load(file, allow_pickle=False)
             single = isinstance(content, np.ndarray)
             if not single:

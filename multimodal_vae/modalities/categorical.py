@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.names import form
 from multimodal_vae.nn import mlp
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class Categorical(Modality):
     range = (0.0, 1.0)
 
     def __init__(self, categories: Annotated[Sequence[str], Field(min_length=2)], hidden: PositiveInt = 64) -> None:
-        if len(set(categories)) != len(categories):
-            raise ConfigurationError(f"{self.name!r}: the categories {list(categories)} are not unique")
+        if len({form(category) for category in categories}) != len(categories):
+            raise ConfigurationError(
+                f"{self.name!r}: the categories {list(categories)} are not unique, or differ only in form"
+            )
         self.categories = list(categories)
         self.hidden = hidden
 

@@ -1,5 +1,6 @@
 """Read pictures of the documented file formats, in the range that their type states."""
 
+import logging
 import warnings
 from collections import Counter
 from contextlib import ExitStack
@@ -69,13 +70,16 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
 
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow logs is in the error
     notes = Counter() if notes is None else notes
     try:
         with ExitStack() as stack:
             file = stack.enter_context(open_sample(path))
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-                picture = stack.enter_context(Pillow.open(file, formats=FORMATS))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")  # about metadata that do not affect the pixels
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            _require_canvas(file.peek(30))
+            picture = stack.enter_context(Pillow.open(file, formats=FORMATS))
             if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(f"has {picture.width} x {picture.height} pixels; the limit is {MOST_PIXELS:,} in all")
             if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:  # MPO: a photograph and its preview
@@ -89,11 +93,30 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
         raise DataError(f"is not an image of the formats {', '.join(FORMATS)}; save it as PNG") from error
     except (FileNotFoundError, PermissionError):
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, LookupError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         raise DataError(f"is a damaged image ({error})") from error
     if 0 < pixels.max(initial=0) <= 1 / DARK:
         notes[f"image that uses less than 1/{DARK} of its range"] += 1
     return pixels
+
+
+def _require_canvas(head: bytes) -> None:
+    """Refuse the first bytes of a WebP picture of too many pixels, for which Pillow would take memory in opening it.
+
+    Source: Zern et al. (2024), RFC 9649, sections 2.5 to 2.7, and RFC 6386, section 9.1.
+    """
+    kind = head[12:16] if head[:4] == b"RIFF" else b""
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    else:
+        return
+    if width * height > MOST_PIXELS:
+        raise DataError(f"has {width} x {height} pixels; the limit is {MOST_PIXELS:,} in all")
 
 
 def _facts(picture: "ImageFile") -> _Facts:

@@ -1,5 +1,6 @@
 """Signals of several channels, sampled over time."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +10,18 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.modalities.base import Modality, load_arrays, read_table, real_numbers
+from multimodal_vae.measurements import check_order, gaps_as_nan, is_clock, order_note
+from multimodal_vae.modalities.base import Modality, load_arrays, real_numbers
 from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize, standardized_mse
+from multimodal_vae.tables import Table, read_table
 
 
 class Signal(Modality):
     """A signal of (channels, length), in any unit; each channel is standardized by the training data.
 
     Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with one column per channel and
-    one row per point in time. With one channel, arrays of (length,) are accepted as well.
+    one row per point in time, whose names must agree between files. With one channel, arrays of (length,) are accepted
+    as well.
 
     Args:
         length: number of points in time.
@@ -56,17 +60,46 @@ class Signal(Modality):
         return decoded[:, 0]
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
-        """Read a ``.csv``, ``.npz`` or ``.npy`` file."""
+        """Read a ``.csv``, ``.npz`` or ``.npy`` file.
+
+        Raises:
+            DataError: if it is damaged, has a first column that is an index or a clock, or codes of missing samples.
+        """
         array = self._array(cell)
-        return array[None] if array.ndim == self.channels == 1 else array
+        array = array[None] if array.ndim == self.channels == 1 else array
+        if array.shape == self.shape and (missing := np.isfinite(array) & np.isnan(gaps_as_nan(array))).any():
+            raise DataError(
+                f"jumps to {array[missing][0]:g} and back, a code of missing samples; choose another stretch or leave "
+                "it out"
+            )
+        return array
+
+    def check_notes(self, notes: Mapping[str, int]) -> None:
+        """Refuse ``.csv`` files whose columns have different names."""
+        check_order(notes, "columns", "give them the same columns, or none a first row of names")
 
     def _array(self, cell: str | Path) -> NDArray[np.float32]:
         suffix = Path(cell).suffix.lower()
         if suffix == ".csv":
-            return read_table(cell).T.astype(np.float32)
+            table = read_table(cell)
+            if table.header:
+                self.notes[order_note("columns", table.header)] += 1
+            return real_numbers(_without_clock(table).T)
         if suffix == ".npz":
             arrays = load_arrays(cell)
             if len(arrays) != 1:
                 raise DataError(f"holds {len(arrays)} arrays; one of (channels, length) is expected")
             return real_numbers(next(iter(arrays.values())))
         return super().read(cell)
+
+
+def _without_clock(table: Table) -> NDArray[np.float64]:
+    """Return the numbers of a table, and refuse one whose first column is an index or a clock."""
+    first, *others = table.values.T
+    unnamed = table.header and not table.header[0]
+    if others and (unnamed or (is_clock(first) and not all(map(is_clock, others)))):
+        raise DataError(
+            f"has a first column {'without a name' if unnamed else 'that rises evenly'}, as an index or a clock does; "
+            "remove it, or save the signal as .npy"
+        )
+    return table.values

@@ -9,7 +9,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.modalities.base import Modality
+from multimodal_vae.measurements import CODES
+from multimodal_vae.modalities.base import Modality, real_numbers
 from multimodal_vae.nn import Standardize, Unstandardize, mlp, standardized_mse
 
 if TYPE_CHECKING:
@@ -58,12 +59,19 @@ class Vector(Modality):
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read the numbers in a cell, or in a ``.npy`` file."""
-        if self.cell == "path":
-            return super().read(cell)
+        values = super().read(cell) if self.cell == "path" else self._numbers(cell)
+        if np.isin(np.abs(values), CODES).any():
+            self.notes["numbers that may be codes of missing measurements, such as -999"] += 1
+        return values
+
+    def _numbers(self, cell: str | Path) -> NDArray[np.float32]:
         try:
-            return np.array([float(number) for number in str(cell).split()], dtype=np.float32)
+            numbers = str(cell).replace("_", "?").split()  # Python would read 1_0 as 10
+            return real_numbers(np.array([float(number) for number in numbers]))
         except ValueError as error:
-            raise DataError(f"is {str(cell)!r}; {self.size} numbers separated by spaces are expected") from error
+            raise DataError(
+                f"is {str(cell)!r}; {self.size} numbers with decimal points, separated by spaces, are expected"
+            ) from error
 
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot one bar per element."""

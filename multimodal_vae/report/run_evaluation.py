@@ -25,6 +25,7 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import digest, file_sha256, inside, remove_leftovers, write_bytes
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.names import check_names, clean, is_missing_word, names_of
 from multimodal_vae.part import plain
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
@@ -348,20 +349,24 @@ def subgroups(data: MultimodalDataset, column: str) -> list[str]:
     """Return the subgroup of each sample, (N,).
 
     A numeric column with more than :data:`MAX_GROUPS` values is cut at its quartiles. The outer bands are open, so
-    that they reveal no extreme value.
+    that they reveal no extreme value. Empty cells, and words for missing values among numbers, are not known.
 
     Args:
         data: data with the column among its metadata.
         column: name of the column.
 
     Raises:
-        DataError: if there is no such column, or if its values identify samples or patients.
+        DataError: if there is no such column, or if its values identify samples or patients, differ only in form, or
+            are words for missing values among other words.
     """
+    column = clean(column)
     if column not in data.metadata:
         raise DataError(f"the data has no column {column!r} to group by; {did_you_mean(column, data.metadata)}")
-    values = [value.strip() for value in data.metadata[column]]
-    distinct = sorted({*values} - {""})
+    values = names_of(data.metadata[column], f"the column {column!r}")
+    distinct = sorted({value for value in values if value and not is_missing_word(value)})
     numbers = _numbers(distinct)
+    if numbers is not None:
+        values = ["" if is_missing_word(value) else value for value in values]
     if numbers is not None and len(distinct) > MAX_GROUPS:
         return _bands([float(value) if value else math.nan for value in values])
     if len(distinct) > MAX_GROUPS or (numbers is None and {*distinct} & {*data.patients, *data.ids}):
@@ -369,6 +374,7 @@ def subgroups(data: MultimodalDataset, column: str) -> list[str]:
             f"the column {column!r} has {len(distinct)} values, which identify samples rather than groups; group by "
             f"a column of numbers, or of at most {MAX_GROUPS} values"
         )
+    check_names(f"{column} value", values, lambda row: f"sample {data.ids[row]!r}")
     return [value or UNKNOWN for value in values]
 
 

@@ -9,7 +9,7 @@ from string import Template
 
 from multimodal_vae import registry
 from multimodal_vae.errors import PluginError, did_you_mean
-from multimodal_vae.files import new_folder
+from multimodal_vae.files import is_reserved_name, new_folder
 
 TEMPLATES = ("modality", "fusion", "metric_loss", "sampler")
 """Kinds of part that have a template."""
@@ -36,7 +36,7 @@ def new_distribution(kind: str, name: str, out: Path | None = None) -> Path:
     if kind not in TEMPLATES:
         raise PluginError(f"there is no template for a {kind!r}; {did_you_mean(kind, TEMPLATES)}")
     plain = name.replace("-", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", plain) or keyword.iskeyword(plain):
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", plain) or keyword.iskeyword(plain) or is_reserved_name(plain):
         raise PluginError(f"{name!r} is no name for a {kind}: use lower-case letters, digits and single dashes")
     for entry in registry.entries(kind):
         if entry.name == name:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from multimodal_vae.files import csv_text, new_folder, write_bytes, write_json
+from multimodal_vae.files import csv_text, is_reserved_name, new_folder, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 
 NOTICE = "synthetic, not for diagnosis"
@@ -161,11 +161,13 @@ def unique_file_names(names: Sequence[str], longest: int, used: Iterable[str] = 
 def safe_file_name(name: str, longest: int, used: set[str]) -> str:
     """Return a file name for a class, sample or modality, which may have any name; long names keep their end.
 
-    The result differs from all names in ``used``, to which it is added, also where a file system ignores case or the
-    normalization of accents.
+    The result is valid on every system, and differs from all names in ``used``, to which it is added, also where a file
+    system ignores case or the normalization of accents.
     """
     plain = "".join(letter if letter.isalnum() or letter in "-_. " else "_" for letter in name)
     safe = plain[-longest:].strip(". ") or "_"
+    if is_reserved_name(safe):
+        safe = f"_{safe}"
     while (key := unicodedata.normalize("NFKC", safe).casefold()) in used:
         safe += "_"
     used.add(key)

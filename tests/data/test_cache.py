@@ -1,6 +1,7 @@
 """Cached samples are not read again, are never stale, and equal those read without a cache."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -216,7 +217,10 @@ def test_whatever_a_killed_process_left_is_taken_only_as_far_as_it_is_whole(tmp_
     else:
         path.write_bytes(b"" if damage == "empty" else content[:cut])
     for _ in range(2):
-        same(load(folder / "m.csv", columns), load(folder / "m.csv", columns, cache=False))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mv.MultimodalVAEWarning)  # says what is read anew
+            found = load(folder / "m.csv", columns)
+        same(found, load(folder / "m.csv", columns, cache=False))
 
 
 def test_files_cut_short_while_in_use_are_an_error(manifest, columns):
@@ -344,3 +348,190 @@ def test_a_configuration_says_where_and_a_run_goes_on_from_elsewhere(toml, reads
     train_run(configuration.with_data(cache=False, workers=None), tmp_path / "run", show=False)
     toml.write_text(toml.read_text().replace('"kept"', "false"))
     assert mv.Configuration.read(toml).data.cache is False
+
+
+def entries(manifest):
+    """The files of samples in the cache, by the size of their rows."""
+    return {path.stat().st_size // 24: path for path in manifest.parent.glob(".mmvae_cache/*/*.samples")}
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[:4] = np.float32(0.5).tobytes()
+    path.write_bytes(content)
+
+
+def exchange(path):
+    """Give two entries each other's rows."""
+    lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
+    lines[0]["key"], lines[1]["key"] = lines[1]["key"], lines[0]["key"]
+    path.with_suffix(".jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def note(path):
+    """Add a note to an entry."""
+    lines = [json.loads(line) for line in path.with_suffix(".jsonl").read_text().splitlines()]
+    lines[0]["notes"] = {"clipped": 3}
+    path.with_suffix(".jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def link(path):
+    path.rename(path.with_suffix(".moved"))
+    path.symlink_to(path.with_suffix(".moved"))
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def deep(path):
+    path.with_suffix(".jsonl").write_text("[" * 10**5 + "\n")
+
+
+def infinite(path):
+    path.with_suffix(".jsonl").write_text('{"key": "", "notes": {"": Infinity}, "checksum": ""}\n')
+
+
+@pytest.mark.parametrize("damage", [flip, exchange, note, cut, link, pipe, deep, infinite])
+@pytest.mark.parametrize("size", [64 * 4, 3 * 4], ids=["files", "values"])
+def test_what_does_not_match_its_checksum_is_read_anew_with_a_note(manifest, columns, reads, damage, size):
+    load(manifest, columns)
+    damage(entries(manifest)[size])
+    with pytest.warns(mv.MultimodalVAEWarning, match="of the cache .* do not match their checksums, and are read anew"):
+        found = load(manifest, columns)
+    same(found, load(manifest, columns, cache=False))
+    reads.clear()
+    same(load(manifest, columns), found)
+    assert not reads
+
+
+def test_a_cache_that_comes_with_data_is_not_believed(manifest, columns, reads, tmp_path):
+    """A copy, as from an archive, has other files, even if every byte, name and time of modification is the same."""
+    load(manifest, columns)
+    stranger = manifest.parent.rename(tmp_path / "stranger")
+    shutil.copytree(stranger, manifest.parent)
+    reads.clear()
+    found = load(manifest, columns)
+    assert sum(reads.values()) == 48
+    same(found, load(manifest, columns, cache=False))
+
+
+def canary(folder):
+    """A folder of somebody's files, whose names, contents and times are compared."""
+    return {path.relative_to(folder): (path.lstat().st_mtime_ns, path.is_file() and path.read_bytes())
+            for path in [folder, *folder.rglob("*")]}  # fmt: skip
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "mine").write_text("mine")
+    return folder
+
+
+def test_a_link_in_place_of_the_cache_is_not_followed(manifest, columns, elsewhere):
+    (elsewhere / "mine").unlink()
+    before = canary(elsewhere)
+    (manifest.parent / ".mmvae_cache").symlink_to(elsewhere)
+    with pytest.warns(mv.MultimodalVAEWarning, match="it is a link, which is not followed.*stay in memory"):
+        load(manifest, columns)
+    with pytest.raises(mv.DataError, match="it is a link"):
+        load(manifest, columns, cache=manifest.parent / ".mmvae_cache")
+    assert canary(elsewhere) == before
+
+
+def test_nor_is_one_within_the_cache(manifest, columns, elsewhere):
+    load(manifest, columns)
+    before = canary(elsewhere)
+    for folder in [path for path in (manifest.parent / ".mmvae_cache").iterdir() if path.is_dir()]:
+        shutil.rmtree(folder)
+        folder.symlink_to(elsewhere)
+    with pytest.raises(mv.DataError, match=r"cannot write the cache .*: it is a link"):
+        load(manifest, columns)
+    assert canary(elsewhere) == before
+
+
+@pytest.mark.parametrize("name", [".gitignore", "CACHEDIR.TAG"])
+def test_nor_in_place_of_its_marks(manifest, columns, elsewhere, name):
+    (manifest.parent / ".mmvae_cache").mkdir()
+    (manifest.parent / ".mmvae_cache" / name).symlink_to(elsewhere / "mine")
+    before = canary(elsewhere)
+    with pytest.warns(mv.MultimodalVAEWarning, match="stay in memory"):
+        load(manifest, columns)
+    assert canary(elsewhere) == before
+
+
+def test_a_folder_of_other_files_is_no_cache(manifest, columns, elsewhere):
+    before = canary(elsewhere)
+    with pytest.raises(mv.DataError, match="elsewhere: it holds other files than a cache"):
+        load(manifest, columns, cache=elsewhere)
+    assert canary(elsewhere) == before
+
+
+def test_a_cache_of_a_killed_process_is_marked_anew(manifest, columns, reads, tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "CACHEDIR.TAG").write_bytes(b"")
+    load(manifest, columns, cache=tmp_path / "new")
+    reads.clear()
+    load(manifest, columns, cache=tmp_path / "new")
+    assert not reads
+
+
+def test_a_relative_cache_leads_through_no_link(toml, elsewhere):
+    (toml.parent / "here").symlink_to(elsewhere)
+    text = toml.read_text()
+    toml.write_text(text.replace("[data]", '[data]\ncache = "here/new"'))
+    with pytest.raises(mv.ConfigurationError, match="cache here/new leads through a link"):
+        mv.Configuration.read(toml)
+    toml.write_text(text.replace("[data]", '[data]\ncache = "here"'))
+    with pytest.raises(mv.DataError, match="it is a link"):
+        mv.Configuration.read(toml).read_data()
+
+
+def test_a_strangers_run_does_not_say_where_a_cache_is_written(trained, elsewhere, tmp_path):
+    configuration = trained / "config.toml"
+    text = configuration.read_text("utf-8")
+    for place in (elsewhere, tmp_path / "new"):
+        configuration.write_text(text.replace("[data]", f'[data]\ncache = "{place}"'), "utf-8")
+        before = canary(elsewhere)
+        run = mv.open_run(trained)
+        with pytest.warns(mv.MultimodalVAEWarning, match="names the cache .*; samples are cached beside the manifest"):
+            assert len(run.data) == 24
+        assert canary(elsewhere) == before
+        assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("where", ["put", "close"])
+def test_a_full_disk_is_one_line(manifest, columns, monkeypatch, where):
+    if where == "put":
+        monkeypatch.setattr(cache, "_COMMIT", 0.0)
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "fsync", full)
+    with pytest.raises(mv.DataError, match=r"cannot write .*samples: No space left on device") as caught:
+        load(manifest, columns)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_device_is_one_line(manifest, columns, monkeypatch):
+    """Buffered bytes that closing cannot write raise the same error."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no device that is full")
+    plain = cache._Writer.__init__
+
+    def full(self, *arguments):
+        plain(self, *arguments)
+        self._samples.close()
+        self._samples = open("/dev/full", "wb")  # noqa: SIM115
+
+    monkeypatch.setattr(cache._Writer, "__init__", full)
+    with pytest.raises(mv.DataError, match=r"cannot write .*samples: No space left on device"):
+        load(manifest, columns)

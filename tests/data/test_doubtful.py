@@ -1,5 +1,7 @@
 """Names, words and arrays of doubtful meaning, on every way into a data set."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,20 @@ def test_a_word_that_the_classes_name_is_a_class(way, tmp_path):
         way(tmp_path, label=["ill", "NA", "ill", "ill"], classes=["ill", "well"])
 
 
+@pytest.mark.parametrize("way", [from_tensors, from_npz, from_manifest])
+@pytest.mark.parametrize("labels", [[0, 1, -1, 0], [2, 1, 3, -1], [-1, 0, -1, 0], [-1, -1, -1, -1]])
+def test_minus_one_beside_other_numbers_is_asked_about(way, labels, tmp_path):
+    with pytest.raises(mv.DataError, match="-1 may mean no class"):
+        way(tmp_path, label=labels)
+    classes = sorted({*labels})
+    assert way(tmp_path, label=labels, classes=classes).classes == [str(name) for name in classes]
+
+
+@WAYS
+def test_minus_one_and_one_are_classes(way, tmp_path):
+    assert way(tmp_path, label=["1", "-1", "1", "-1"]).labels.tolist() == [1, 0, 1, 0]
+
+
 @WAYS
 @pytest.mark.parametrize(
     ("classes", "words"),
@@ -175,6 +191,12 @@ def test_rows_without_patients_are_noted(way, tmp_path):
     assert way(tmp_path, patient_id=["1", "1", "2", "2"]).notes == {}
 
 
+@pytest.mark.parametrize("cell", ["1_0 2", "1 NA", "1 None", "1;2", "1 0x10"])
+def test_a_number_is_written_with_digits(cell, tmp_path):
+    with pytest.raises(mv.DataError, match=r"line 3.*2 numbers"):
+        from_manifest(tmp_path, x=["1 1", cell, "1 1", "1 1"])
+
+
 def test_a_word_for_missing_in_a_cell_is_explained(tmp_path):
     with pytest.raises(mv.DataError, match=r"line 3.*'NA' is a word for a missing value; leave the cell empty"):
         from_manifest(tmp_path, x=["1 1", "NA", "1 1", "1 1"])
@@ -185,6 +207,12 @@ def test_a_word_for_missing_in_a_cell_is_explained(tmp_path):
     (tmp_path / "manifest.csv").write_text("sample_id,label,kind\na,ill,left\nb,ill,None\nc,well,left\n")
     data = mv.MultimodalDataset.from_manifest(tmp_path / "manifest.csv", kinds, cache=False)
     assert data.samples["kind"].tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("categories", [["a", "A"], ["1", "01"], ["a", "a"], ["a b", "a  b"]])
+def test_categories_are_distinct(categories):
+    with pytest.raises(mv.ConfigurationError, match="only in form"):
+        mv.Categorical(categories=categories)
 
 
 X = np.arange(2.0 * ROWS).reshape(ROWS, 2)
@@ -384,3 +412,90 @@ def records(patients):
 def test_a_holdout_with_the_same_patients_in_another_form_is_refused():
     with pytest.raises(mv.DataError, match=r"shares 1 patients.*'007'"):
         require_disjoint(records(["7", "8", "9", "10"]), records(["007", "11", "12", "13"]), "the training")
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return mv.MultimodalVAE(VECTOR, ["a", "b"], fusion="poe", latent_dim=3).eval()
+
+
+@pytest.mark.parametrize("x", [X.tolist(), X[::-1][::-1], X.astype(">f4"), torch.tensor(X).requires_grad_()])
+def test_a_model_takes_arrays_of_any_layout(vae, x):
+    assert torch.equal(vae.encode({"x": x}).mean, vae.encode({"x": torch.tensor(X).float()}).mean)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (X + 1j, "complex"),
+        (torch.tensor(X) + 1j, "complex"),
+        (np.ma.masked_array(X, X == 2), "not finite"),
+        (X.astype(object), "object"),
+        (X.astype(str), "type"),
+        (5, "shape"),
+        ("text", "type"),
+        (None, "type"),
+        (torch.tensor(X).to_sparse(), "sparse"),
+    ],
+)
+def test_a_model_takes_real_numbers_only(vae, x, words):
+    for method in (vae.encode, vae.reconstruct, lambda samples: vae.translate(samples, "x"), vae.interpolate):
+        with pytest.raises(mv.DataError, match=f"modality 'x'.*{words}"):
+            method({"x": x})
+    if words != "shape":
+        with pytest.raises(mv.DataError, match="latents must be finite"):
+            vae.generate(np.ma.masked_array(np.ones((2, 3)), True) if words == "not finite" else x)
+
+
+@pytest.mark.parametrize("latents", [np.ones((2, 3))[::-1], np.ones((2, 3), ">f4"), np.ones((2, 3)).tolist()])
+def test_latents_may_be_arrays_of_any_layout(vae, latents):
+    assert torch.equal(vae.generate(latents)["x"], vae.generate(torch.ones(2, 3))["x"])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (X + 1j, "complex"),
+        (torch.tensor(X) + 1j, "complex"),
+        (np.ma.masked_array(X, X == 2), "finite"),
+        (X.astype(str), "type"),
+    ],
+)
+def test_metrics_take_real_numbers_only(values, words):
+    labels = torch.zeros(ROWS, dtype=torch.int64)
+    with pytest.raises(mv.DataError, match=f"'x'.*{words}"):
+        LabeledSamples({"x": values}, labels)
+    assert LabeledSamples({"x": X[::-1]}, labels).values["x"].tolist() == X[::-1].tolist()
+
+
+@given(
+    names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5), min_size=2, max_size=5),
+    separator=st.sampled_from(",;\t"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_names_in_a_manifest_are_read_as_they_are_written_or_refused(names, separator, encoding, tmp_path_factory):
+    path = tmp_path_factory.mktemp("names") / "manifest.csv"
+    with open(path, "w", newline="", encoding=encoding) as file:
+        rows = csv.writer(file, delimiter=separator)
+        rows.writerow(["sample_id", "label", "x", "site"])
+        rows.writerows([name, name, "1 2", name] for name in names)
+    try:
+        data = mv.MultimodalDataset.from_manifest(path, VECTOR, names, cache=False)
+    except mv.DataError:
+        return
+    assert data.ids == data.classes == data.metadata["site"] == [name.strip() for name in names]
+    assert data.labels.tolist() == list(range(len(names)))
+
+
+def test_an_unknown_sample_or_class_in_another_form_is_named(tmp_path):
+    data = from_tensors(tmp_path, sample_id=["001", "2", "3", "4"], label=["Ill", "Well", "Ill", "Well"])
+    with pytest.raises(mv.DataError, match="no sample '1'; there is '001'"):
+        data.named("1")
+    assert data.of_class(" Ill").ids == ["001", "3"]
+    with pytest.raises(mv.DataError, match="did you mean 'Ill'"):
+        data.of_class("ill")
+
+
+def test_columns_in_capitals_are_named(tmp_path):
+    with pytest.raises(mv.DataError, match=r"'SAMPLE_ID' seems to be 'sample_id'|'LABEL' seems to be 'label'"):
+        write(tmp_path / "manifest.csv", "SAMPLE_ID,LABEL,X\na,ill,1 2\n")

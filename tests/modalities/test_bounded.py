@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae.modalities.base import LARGEST_FILE, MOST_ARRAYS, load_arrays
@@ -157,3 +158,30 @@ def test_a_data_set_may_be_larger_than_a_sample_but_not_than_its_file_allows(tmp
 def test_large_arrays_within_the_bound_are_read(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.ones(2**20), y=np.ones((3, 2**10), dtype=np.uint8))
     assert load_arrays(tmp_path / "a.npz")["x"].sum() == 2**20
+
+
+def webp(kind: bytes, facts: bytes) -> bytes:
+    """Return the start of a WebP picture of 16,383 x 16,383 pixels."""
+    chunk = kind + struct.pack("<I", len(facts) + 40) + facts + b"\0" * 40
+    return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        webp(b"VP8X", b"\0\0\0\0" + 2 * (16_382).to_bytes(3, "little")),
+        webp(b"VP8L", b"\x2f" + struct.pack("<I", 16_382 | 16_382 << 14)),
+        webp(b"VP8 ", b"\x30\x01\x00\x9d\x01\x2a" + struct.pack("<HH", 16_383, 16_383)),
+    ],
+    ids=["extended", "lossless", "lossy"],
+)
+def test_a_picture_that_claims_many_pixels_takes_no_memory(tmp_path, content):
+    (tmp_path / "a.webp").write_bytes(content)
+    assert "16383 x 16383 pixels" in read(READERS[".png"], tmp_path / "a.webp")
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_small_webp_picture_is_read(tmp_path, lossless, mode):
+    Pillow.new(mode, (8, 8), (200, 100, 50, 255)[: len(mode)]).save(tmp_path / "a.webp", lossless=lossless)
+    assert READERS[".png"].read(tmp_path / "a.webp").shape == (3, 8, 8)

@@ -147,7 +147,7 @@ def test_a_missing_file_stays_a_missing_file(tmp_path, kind):
 
 @pytest.mark.parametrize("cell", ["1 2 three", "1,2,3", "x"])
 def test_a_vectors_cell_that_is_not_all_numbers_is_quoted(cell):
-    with pytest.raises(mv.DataError, match=f"'{cell}'.*3 numbers separated by spaces"):
+    with pytest.raises(mv.DataError, match=f"'{cell}'.*3 numbers with decimal points, separated by spaces"):
         mv.Vector(size=3).read(cell)
 
 

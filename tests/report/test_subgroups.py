@@ -46,6 +46,27 @@ def test_a_column_that_tells_patients_apart_is_refused(data, column):
         subgroups(data, column)
 
 
+def test_missing_numbers_are_not_known_and_missing_words_are_refused(data):
+    data.metadata["age"] = [str(row) if row % 4 else ("NA", "nan", "", "?")[row // 4 % 4] for row in range(40)]
+    assert subgroups(data, "age").count(UNKNOWN) == 10
+    data.metadata["visit"] = ["2", "10", "NA", None] * 10
+    assert subgroups(data, "visit")[:4] == ["2", "10", UNKNOWN, UNKNOWN]
+    data.metadata["camera"] = ["a", "b", "NA", ""] * 10
+    with pytest.raises(mv.DataError, match=r"sample '2'.*'NA' is a word for a missing value"):
+        subgroups(data, "camera")
+
+
+@pytest.mark.parametrize(("first", "second"), [("Male", "male"), ("1", "01"), ("2", "2.0"), ("a b", "a\u00a0b")])
+def test_values_that_differ_only_in_form_are_refused(data, first, second):
+    data.metadata["camera"] = [first, second] * 20
+    with pytest.raises(mv.DataError, match="differ only in form"):
+        subgroups(data, "camera")
+
+
+def test_blanks_around_a_columns_name_do_not_count(data):
+    assert subgroups(data, " camera\u200b") == subgroups(data, "camera")
+
+
 def test_a_column_that_is_not_there(data):
     with pytest.raises(mv.DataError, match="did you mean 'camera'"):
         subgroups(data, "camra")

@@ -1,3 +1,4 @@
+import csv
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae.synthesis import generation
-from multimodal_vae.synthesis.folder import NOTICE
+from multimodal_vae.synthesis.folder import LONGEST, NOTICE, safe_file_name
 
 
 def build(classes=("ill", "well"), names=("photo", "blood", "side", "trace")):
@@ -220,6 +221,49 @@ def test_classes_may_be_called_anything(classes, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
     expected = synthesizer.sample(classes[1], 3, seed=1)["trace"]
     assert torch.equal(data.of_class(classes[1]).samples["trace"], expected)
+
+
+def test_a_manifest_is_safe_in_a_spreadsheet_and_reads_back_equal(tmp_path):
+    classes = ["=cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "'=quoted", "-1.5", "+x\ty", "plain"]
+    synthesizer = build(classes, ("=HYPERLINK(1)", "-2+3", "@side", "+trace"))
+    mv.write_samples(tmp_path / "new", synthesizer, dict.fromkeys(classes, 2), 0, {})
+    with open(tmp_path / "new" / "manifest.csv", newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    dangerous = [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert "-1.5" in dangerous
+    assert all(float(number) for cell in dangerous for number in cell.split())
+    data = read_back(tmp_path / "new", synthesizer)
+    assert [data.classes[label] for label in data.labels] == [name for name in classes for _ in range(2)]
+    assert data.ids[0] == f"{classes[0]}-1"
+    assert torch.equal(data.samples["+trace"][:2], synthesizer.sample(classes[0], 2, seed=0)["+trace"])
+
+
+DEVICES = [
+    "CON",
+    "prn",
+    "AUX.x",
+    "nul",
+    "NUL",
+    "com1",
+    "COM\u00b9",
+    "lpt9.tar.gz",
+    "a.",
+    "a ",
+    "a",
+    "A",
+    'x<>:"/\\|?*',
+    "\x07",
+]
+
+
+def test_file_names_are_valid_on_windows():
+    used = set()
+    for name in DEVICES:
+        safe = safe_file_name(name, LONGEST, used)
+        assert safe.split(".")[0].rstrip().casefold() not in ("con", "prn", "aux", "nul", "com1", "com\u00b9", "lpt9")
+        assert not safe.endswith((".", " "))
+        assert not set(safe) & set('<>:"/\\|?*\x07')
+    assert len(used) == len(DEVICES)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "語" * 100, "." * 200 + "a"], ids=["letters", "wide letters", "dots"])

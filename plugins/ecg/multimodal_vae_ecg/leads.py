@@ -1,18 +1,15 @@
-"""Leads of a recording: which are wanted, what their unit is, and where they have gaps."""
+"""Leads of a recording: which are wanted, and what their unit is."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
 from multimodal_vae.errors import listing
-from multimodal_vae.tables import CODES
 
 Real = NDArray[np.float64]
-Float = TypeVar("Float", np.float32, np.float64)
 
 MILLIVOLTS = {
     **dict.fromkeys(("v", "volt", "volts"), 1e3),
@@ -125,68 +122,3 @@ def is_ecg(lead: str) -> bool:
         [True, True, True, False, False]
     """
     return bool(_LABELED_ECG.search(lead.lower()) or _LEAD.fullmatch(plain_name(lead)))
-
-
-ORDER = "leads by their order in the file: "
-"""Start of the note on a sample whose leads were taken by number."""
-
-
-def order_note(leads: Sequence[str]) -> str:
-    """Return the note on leads that were taken by number."""
-    return ORDER + ", ".join(leads)
-
-
-def check_order(notes: Mapping[str, int]) -> None:
-    """Refuse files whose first leads have different names.
-
-    Args:
-        notes: counts of the notes on all samples.
-
-    Raises:
-        DataError: if :func:`order_note` differs between samples.
-    """
-    orders: dict[str, tuple[str, int]] = {}
-    for note, count in notes.items():
-        if note.startswith(ORDER):
-            leads = note.removeprefix(ORDER)
-            key = ",".join(plain_name(lead) for lead in leads.split(", "))
-            orders[key] = (leads, count + orders.get(key, ("", 0))[1])
-    if len(orders) > 1:
-        listed = "; ".join(f"{leads} ({count} samples)" for leads, count in list(orders.values())[:3])
-        more = f"; and {len(orders) - 3} more" if len(orders) > 3 else ""
-        raise DataError(f"the first leads differ between files: {listed}{more}; set 'leads' to names")
-
-
-def gaps_as_nan(signal: NDArray[Float], codes: Sequence[float] = ()) -> NDArray[Float]:
-    """Replace the codes that stand for missing samples by NaN.
-
-    A value is such a code if its magnitude is one of :data:`multimodal_vae.tables.CODES` and the signal jumps to it and
-    back, by more than between any two other samples; a single such value must jump by twice as much.
-
-    Args:
-        signal: (leads, samples), in the file's own unit.
-        codes: further values that may stand for missing samples.
-    """
-    coded = np.isin(np.abs(signal), CODES) | np.isin(signal, codes)
-    if not coded.any():
-        return signal
-    signal = signal.copy()
-    for row, mask in zip(signal, coded, strict=True):
-        edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-        first, last = edges[::2], edges[1::2]  # of each run; the last is exclusive
-        padded = np.concatenate([[np.nan], row, [np.nan]])
-        jumps = np.fmin(np.abs(padded[first] - row[first]), np.abs(padded[last + 1] - row[last - 1]))
-        steps = np.abs(np.diff(row))[~(mask[1:] | mask[:-1])]
-        largest = np.fmax.reduce(steps, initial=0.0)
-        missing = ~(jumps <= largest * np.where(last - first == 1, 2.0, 1.0))
-        for begin, end in zip(first[missing], last[missing], strict=True):
-            row[begin:end] = np.nan
-    return signal
-
-
-def is_clock(lead: Real) -> bool:
-    """Return whether a lead (samples,) rises evenly all along, as an index or a clock does and no ECG."""
-    rise = lead[-1] - lead[0]
-    if len(lead) < 3 or not rise > 0 or (np.diff(lead) < 0).any():
-        return False
-    return bool(np.abs(lead - np.linspace(lead[0], lead[-1], len(lead))).max() < 0.05 * rise)

@@ -11,9 +11,10 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from multimodal_vae import ConfigurationError, DataError, Modality
+from multimodal_vae.measurements import check_order, gaps_as_nan
 from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
 from multimodal_vae_ecg.augmentation import scaled, shifted, wandering, without_leads
-from multimodal_vae_ecg.leads import NO_UNIT, check_order, gaps_as_nan
+from multimodal_vae_ecg.leads import NO_UNIT, plain_name
 from multimodal_vae_ecg.loss import beat_loss
 from multimodal_vae_ecg.recording import Record
 from multimodal_vae_ecg.records import files_of, open_record, write_prepared
@@ -184,7 +185,7 @@ class ECG(Modality):
 
     def check_notes(self, notes: Mapping[str, int]) -> None:
         """Refuse files whose first leads have different names, if ``leads`` is a number."""
-        check_order(notes)
+        check_order(notes, "leads", "set 'leads' to names", plain_name)
 
     def files(self, cell: str | Path) -> list[Path]:
         """Return the recording's file; of a WFDB record the header and the files that it names."""

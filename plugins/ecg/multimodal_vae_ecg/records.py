@@ -24,17 +24,10 @@ from numpy.typing import NDArray
 from multimodal_vae import DataError
 from multimodal_vae.errors import listing, one_line
 from multimodal_vae.files import open_sample
+from multimodal_vae.measurements import gaps_as_nan, is_clock, order_note
 from multimodal_vae.modalities.base import load_arrays, real_numbers
 from multimodal_vae.tables import read_table
-from multimodal_vae_ecg.leads import (
-    NO_UNIT,
-    choose_leads,
-    gaps_as_nan,
-    in_millivolts,
-    is_clock,
-    name_and_unit,
-    order_note,
-)
+from multimodal_vae_ecg.leads import NO_UNIT, choose_leads, in_millivolts, name_and_unit
 from multimodal_vae_ecg.recording import Real, Record
 from multimodal_vae_ecg.wfdb_records import open_wfdb, wfdb_files
 
@@ -112,7 +105,7 @@ def open_record(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
         )
     generated = record.prepared and all(lead.startswith("lead ") for lead in record.leads)
     if isinstance(wanted, int) and not generated:
-        record = replace(record, notes=(*record.notes, order_note(record.leads)))
+        record = replace(record, notes=(*record.notes, order_note("leads", record.leads)))
     return record
 
 

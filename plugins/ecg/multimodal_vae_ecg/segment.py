@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
+from multimodal_vae.measurements import is_clock
 from multimodal_vae_ecg.filters import SURROUND, ratio_of_rates, remove_wander, resample
-from multimodal_vae_ecg.leads import is_clock
 from multimodal_vae_ecg.recording import Record
 
 Real = NDArray[np.float64]

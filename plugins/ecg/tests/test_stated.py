@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multimodal_vae import DataError, MultimodalDataset
-from multimodal_vae.tables import CODES
+from multimodal_vae.measurements import CODES, gaps_as_nan, is_clock
 from multimodal_vae_ecg import ECG, open_record
-from multimodal_vae_ecg.leads import NO_UNIT, choose_leads, gaps_as_nan, is_clock, is_ecg, name_and_unit
+from multimodal_vae_ecg.leads import NO_UNIT, choose_leads, is_ecg, name_and_unit
 
 RATE = 100
 TIME = np.arange(400) / RATE

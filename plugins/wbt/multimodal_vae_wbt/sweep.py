@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from multimodal_vae import DataError
 from multimodal_vae.errors import listing
+from multimodal_vae.measurements import CODES
 from multimodal_vae.modalities.base import load_arrays
-from multimodal_vae.tables import CODES, read_table
+from multimodal_vae.tables import read_table
 from multimodal_vae_wbt.mat import load_mat
 
 Real = NDArray[np.float64]
