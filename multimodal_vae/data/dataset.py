@@ -124,12 +124,12 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         loaded = load_columns(path, rows, parts, cache, workers, unreadable, progress)
         kept = loaded.present.any(1).nonzero()[:, 0]
         notes, samples = loaded.notes, SampleColumns(loaded.columns)
-        alone = sum(not row.patient_id for row in rows)
-        if alone:
-            notes["patient_id"] = {INDEPENDENT: alone}
         if len(kept) < len(rows):
             notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # no modality may have this name
             rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
+        alone = sum(not row.patient_id for row in rows)
+        if alone:
+            notes["patient_id"] = {INDEPENDENT: alone}
         return cls(
             parts,
             samples,

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
+from typing import Annotated, Self, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
@@ -167,7 +168,7 @@ class Judge(nn.Module):
         try:
             with BoundedWeights():
                 judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
-        except ConfigurationError as error:
+        except (ConfigurationError, ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
             raise RunError(f"{path.with_suffix('.json')} describes no judge: {error}") from error
         try:
             judge.load_state_dict(tensors)
@@ -251,11 +252,11 @@ def train_judge(
 class _Description(TypedDict):
     version: int
     sha256: str
-    shapes: dict[str, list[int]]
-    classes: list[str]
+    shapes: Annotated[dict[str, Annotated[list[PositiveInt], Field(min_length=1)]], Field(min_length=1)]
+    classes: Annotated[list[str], Field(min_length=1)]
     causes: list[str]
-    width: int
-    features: int
+    width: PositiveInt
+    features: PositiveInt
 
 
 class _Standardize(nn.Module):

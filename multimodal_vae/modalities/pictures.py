@@ -21,7 +21,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are read, recognized by content and not by name; PPM includes PGM and PBM. Reading some other formats,
 such as EPS, would start programs."""
 
-MOST_PIXELS = 50_000_000
+MOST_PIXELS = 24_000_000
 """Images with more pixels are refused before decoding, since a small file can decode to more than memory holds."""
 
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
@@ -50,7 +50,12 @@ class _Facts(NamedTuple):
     inverted: bool
 
 
-def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str] | None = None) -> NDArray[np.float32]:
+def read_picture(
+    path: str | Path,
+    mode: Literal["L", "RGB"],
+    notes: Counter[str] | None = None,
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.float32]:
     """Read an image file as (height, width, channels) in [0, 1].
 
     8 bits are divided by 255, 16 bits by 65535. Transparent pixels show black, in proportion to their transparency.
@@ -61,6 +66,7 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
         mode: ``"L"`` for one channel, ``"RGB"`` for three.
         notes: counts what was assumed: that a dark picture of 8 bits, or one of 14 bits in 16, uses all its range, that
             transparent pixels are black, and that a stated color profile or gamma is near sRGB.
+        size: (height, width) that is needed; a picture of another is not decoded. Default: any size.
 
     Raises:
         DataError: if the file is no image of these formats, is damaged, has several frames, more than
@@ -82,6 +88,9 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
             picture = stack.enter_context(Pillow.open(file, formats=FORMATS))
             if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(f"has {picture.width} x {picture.height} pixels; the limit is {MOST_PIXELS:,} in all")
+            if size and sorted(picture.size) != sorted(size):  # it may still be turned
+                shape = (len(mode), picture.height, picture.width)
+                raise DataError(f"has shape {shape}, but {(len(mode), *size)} is expected; resize it")
             if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:  # MPO: a photograph and its preview
                 raise DataError(f"has {picture.n_frames} frames; save one of them as a file")  # type: ignore[attr-defined]
             facts = _facts(picture)
@@ -167,7 +176,7 @@ def _values(picture: "Image", facts: _Facts, mode: Literal["L", "RGB"], notes: C
             notes["image with transparent pixels, taken as black"] += 1
         picture = Pillow.new("RGB", layers.size)
         picture.paste(layers, mask=opacity)
-    pixels = np.asarray(picture.convert(mode), dtype=np.float32) / np.float32(255)
+    pixels: NDArray[np.float32] = np.divide(np.asarray(picture.convert(mode)), np.float32(255), dtype=np.float32)
     return pixels.reshape(*pixels.shape[:2], -1)
 
 

@@ -93,6 +93,20 @@ def test_a_word_that_the_classes_name_is_a_class(way, tmp_path):
         way(tmp_path, label=["ill", "NA", "ill", "ill"], classes=["ill", "well"])
 
 
+@pytest.mark.parametrize("way", [from_tensors, from_npz, from_manifest])
+@pytest.mark.parametrize("labels", [[0, 1, -1, 0], [2, 1, 3, -1], [-1, 0, -1, 0], [-1, -1, -1, -1]])
+def test_minus_one_beside_other_numbers_is_asked_about(way, labels, tmp_path):
+    with pytest.raises(mv.DataError, match="-1 may mean no class"):
+        way(tmp_path, label=labels)
+    classes = sorted({*labels})
+    assert way(tmp_path, label=labels, classes=classes).classes == [str(name) for name in classes]
+
+
+@WAYS
+def test_minus_one_and_one_are_classes(way, tmp_path):
+    assert way(tmp_path, label=["1", "-1", "1", "-1"]).labels.tolist() == [1, 0, 1, 0]
+
+
 @WAYS
 @pytest.mark.parametrize(
     ("classes", "words"),
@@ -175,6 +189,12 @@ def test_a_modality_may_be_named_in_another_unicode_form(tmp_path):
 def test_rows_without_patients_are_noted(way, tmp_path):
     assert way(tmp_path).notes == {"patient_id": {INDEPENDENT: ROWS}}
     assert way(tmp_path, patient_id=["1", "1", "2", "2"]).notes == {}
+
+
+@pytest.mark.parametrize("cell", ["1_0 2", "1 NA", "1 None", "1;2", "1 0x10"])
+def test_a_number_is_written_with_digits(cell, tmp_path):
+    with pytest.raises(mv.DataError, match=r"line 3.*2 numbers"):
+        from_manifest(tmp_path, x=["1 1", cell, "1 1", "1 1"])
 
 
 def test_a_word_for_missing_in_a_cell_is_explained(tmp_path):
