@@ -224,7 +224,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             if name not in samples:
                 raise DataError(f"there are no samples of modality {name!r}; {did_you_mean(name, samples)}")
             tensor = real_samples(name, samples[name])
-            _check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 1, count)
+            _check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 0, count)
             check_samples(name, part, tensor[mask[:, column]])
             tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
         return cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
@@ -258,6 +258,10 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         names, labels, owners = [], [], []
         for row in range(count):
             item = items[row]
+            if not isinstance(item, Mapping):
+                raise DataError(
+                    f"item {row} is a {type(item).__name__}; a dictionary with sample_id and label is expected"
+                )
             for key in ("sample_id", "label"):
                 if key not in item:
                     raise DataError(f"item {row} has no {key!r}; {did_you_mean(key, item)}")

@@ -55,7 +55,8 @@ def index_classes(
                 f"{place(labels.index('-1'))}: the label -1 may mean no class; leave it empty, or None, if the sample "
                 "has no label, or name it in 'classes' if it is a class"
             )
-        names = sorted(occurring, key=int) if all(name.isdecimal() for name in occurring) else sorted(occurring)
+        numbers = all(name.isdecimal() for name in occurring)
+        names = sorted(occurring, key=lambda name: (len(form(name)), form(name))) if numbers else sorted(occurring)
     else:
         names = names_of(classes, "classes")
         if "" in names or len({*names}) < len(names):

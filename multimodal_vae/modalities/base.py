@@ -307,9 +307,11 @@ def real_samples(name: str, values: Any) -> Tensor:
     try:
         if not isinstance(values, Tensor):
             return torch.from_numpy(real_numbers(values))
-        if values.is_complex() or values.is_quantized or values.is_nested or values.layout is not torch.strided:
+        dense = values.layout is torch.strided and not (values.is_nested or values.is_quantized or values.is_meta)
+        if values.is_complex() or not dense or torch.masked.is_masked_tensor(values):
             raise DataError(
-                f"is a tensor of {values.dtype} and {values.layout}; a dense one of real numbers is expected"
+                f"is a {type(values).__name__} of {values.dtype}, {values.layout} on {values.device}; "
+                "a dense tensor of real numbers is expected"
             )
         return values.detach().to("cpu", torch.float32)
     except DataError as error:

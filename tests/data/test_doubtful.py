@@ -279,12 +279,26 @@ def test_values_that_are_no_real_numbers_are_refused(way, x, words, tmp_path):
 
 @pytest.mark.parametrize(
     "x",
-    [[[1, 2], [1]] * 2, torch.eye(ROWS, 2).to_sparse(), 5, object(), {"a": 1}, None],
-    ids=["ragged", "sparse", "number", "object", "table", "none"],
-)
-def test_what_is_no_array_is_refused(x, tmp_path):
+    [[[1, 2], [1]] * 2, torch.eye(ROWS, 2).to_sparse(), 5, torch.tensor(5), object(), {"a": 1}, None,
+     torch.zeros(ROWS, 2, device="meta")],
+    ids=["ragged", "sparse", "number", "scalar", "object", "table", "none", "without data"],
+)  # fmt: skip
+def test_what_is_no_array_is_refused(x):
     with pytest.raises(mv.DataError, match="'x'"):
         mv.MultimodalDataset.from_tensors({"x": x}, list("abab"), VECTOR)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
+def test_a_masked_tensor_is_refused():
+    x = torch.masked.masked_tensor(torch.tensor(X).float(), torch.tensor(X) > 2)
+    with pytest.raises(mv.DataError, match=r"'x'.*MaskedTensor"):
+        mv.MultimodalDataset.from_tensors({"x": x}, list("abab"), VECTOR)
+
+
+@pytest.mark.parametrize("item", [(1, 2), None, torch.zeros(2), "text"])
+def test_an_item_is_a_dictionary(item):
+    with pytest.raises(mv.DataError, match=r"item 0 is a .*dictionary"):
+        mv.MultimodalDataset.from_dataset([item], VECTOR)
 
 
 @pytest.mark.parametrize(
