@@ -183,6 +183,16 @@ class ECG(Modality):
             self.notes[f"sampled at less than {self.rate:g} Hz"] += 1
         return signal.astype(np.float32)
 
+    def check(self, samples: Tensor) -> None:
+        """Check shape, finiteness, and that no sample (N, leads, samples) is too large for an ECG in mV.
+
+        Raises:
+            DataError: with the actual and the expected value.
+        """
+        super().check(samples)
+        if samples.numel():
+            _refuse_wild(float(samples.flatten(1).std(1, correction=0).max()))
+
     def check_notes(self, notes: Mapping[str, int]) -> None:
         """Refuse files whose first leads have different names, if ``leads`` is a number."""
         check_order(notes, "leads", "set 'leads' to names", plain_name)
@@ -218,10 +228,14 @@ def _check_size(signal: NDArray[np.floating], unit_stated: bool) -> None:
     """Refuse a signal (leads, samples) whose size in mV is not that of an ECG."""
     with np.errstate(over="ignore"):
         deviation = float(signal.std(dtype=np.float64))
-    if deviation > WILDEST:
-        raise DataError(f"has a standard deviation of {deviation:.3g} mV, too much for an ECG; state its unit")
+    _refuse_wild(deviation)
     if not unit_stated and 0 < deviation < TAMEST:
         raise DataError(f"has a standard deviation of {deviation:.3g} mV, too little for an ECG; state its unit")
     distance = np.abs(signal - np.median(signal, axis=1, keepdims=True)).max()
     if distance > FARTHEST:
         raise DataError(f"has a value {distance:.3g} mV from its lead's median, too far for an ECG; cut it out")
+
+
+def _refuse_wild(deviation: float) -> None:
+    if deviation > WILDEST:
+        raise DataError(f"has a standard deviation of {deviation:.3g} mV, too much for an ECG; state its unit")

@@ -119,6 +119,15 @@ def test_a_value_that_no_ecg_has_is_refused(tmp_path, form):
         ECG(**PLAIN).read(path)
 
 
+@pytest.mark.parametrize("unit", [1000, 200])
+def test_arrays_in_memory_must_have_an_ecgs_size(unit):
+    samples = np.tile(ECG_LIKE, (4, 1, 1))
+    MultimodalDataset.from_tensors({"ecg": samples}, ["a", "b"] * 2, {"ecg": ECG(**PLAIN)})
+    samples[2] *= unit
+    with pytest.raises(DataError, match=r"modality 'ecg': a sample has a standard deviation of .* mV, too much"):
+        MultimodalDataset.from_tensors({"ecg": samples}, ["a", "b"] * 2, {"ecg": ECG(**PLAIN)})
+
+
 @pytest.mark.parametrize(("factor", "word"), [(1000, "much"), (1e-3, "little")])
 def test_arrays_must_have_an_ecgs_size(tmp_path, factor, word):
     np.save(tmp_path / "a.npy", factor * ECG_LIKE[None])
