@@ -4,8 +4,8 @@ import datetime
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,7 +26,7 @@ from multimodal_vae.files import (
     write_json,
     write_tensors,
 )
-from multimodal_vae.locks import LOCK
+from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 from multimodal_vae.synthesis.synthesizer import sampler_in
@@ -43,6 +43,8 @@ FILES = (
     "model.safetensors",
 )
 """Files that a training writes."""
+REPORTS = ("metrics.json", "report.html", "privacy.json", "card.md")
+"""Files that are written later."""
 
 Parts = Mapping[SplitName, MultimodalDataset | None]
 """Training, validation and test samples, by name of the split."""
@@ -71,6 +73,31 @@ class EnvironmentRecord(TypedDict):
     distributions: dict[str, str]
     parts: list[PartRecord]
     data: dict[str, Fingerprint]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Lock a run's folder within a block, and remove temporary files that killed processes left in it.
+
+    Raises:
+        RunError: if another process writes the run, or it cannot be written.
+    """
+    with locked(path):
+        for name in (*FILES, *REPORTS):
+            remove_leftovers(path, name)
+        remove_leftovers(inside(path, "samplers"), "*.safetensors")
+        yield
+
+
+def require_new(path: Path) -> None:
+    """Refuse a folder that is neither a run nor empty but for what a process left that was killed while creating it.
+
+    Raises:
+        RunError: if it has other content.
+    """
+    if not is_begun(path) and not inside(path, "config.toml").exists():
+        remove_leftovers(path, "config.toml")
+        require_vacant(path, LOCK)
 
 
 class RunFolder:
@@ -102,8 +129,7 @@ class RunFolder:
             if folder.status["state"] != "done":
                 folder._remove_outdated(configuration)
             return folder
-        if not inside(path, "config.toml").exists():  # otherwise a process was killed while creating the folder
-            require_vacant(path, LOCK)
+        require_new(path)
         make_folder(path)
         folder._remove_outdated(configuration)
         write_bytes(inside(path, "config.toml"), configuration.to_toml().encode())
