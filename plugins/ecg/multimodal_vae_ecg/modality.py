@@ -36,7 +36,8 @@ WILDEST = 20.0
 """Standard deviation in mV above which a signal is refused: ten times that of the liveliest ECG."""
 
 TAMEST = 0.002
-"""Standard deviation in mV below which a signal without a unit is refused: volts taken for mV have less."""
+"""Standard deviation in mV below which a signal is refused, or noted if its unit is stated: volts taken for mV
+have less."""
 
 FARTHEST = 100.0
 """Distance in mV from its lead's median at which a value is refused; amplifiers of ECGs end at a tenth of it."""
@@ -178,6 +179,8 @@ class ECG(Modality):
         else:
             signal = cut(record, start, stop, self.rate, self.length, self.highpass)
             _check_size(signal, NO_UNIT not in record.notes)
+            if 0 < signal.std() < TAMEST:
+                self.notes[f"standard deviation below {TAMEST:g} mV"] += 1
         self.notes.update(record.notes)
         if record.rate < self.rate * (1 - 1e-6):
             self.notes[f"sampled at less than {self.rate:g} Hz"] += 1
