@@ -40,13 +40,13 @@ size = 1
 latent_dim = 8
 fusion = { name = "concat", dropout = 0.2 }
 [training]
-epochs = 40
+epochs = 15
 per_class = 8
 schedule = "cosine"
 checkpoint_seconds = 0.0
 device = "cpu"
 """
-WEIGHTS = {"train": 3, "sample": 4, "complete": 4, "reading into the cache": 4, "evaluate": 1, "audit": 2, "card": 4}
+WEIGHTS = {"train": 6, "sample": 8, "complete": 8, "reading into the cache": 8, "evaluate": 1, "audit": 3, "card": 10}
 """Shares of the kills by command; slow ones get fewer."""
 ROUND = 10
 """Kills after which a command ends, its files are compared, and it begins anew."""
