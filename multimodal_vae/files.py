@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import glob
 import hashlib
 import io
 import json
@@ -359,6 +360,17 @@ def claimed(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.rmdir()
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that does not exist yet, and remove what killed processes left of writing it.
+
+    Raises:
+        RunError: if ``path`` exists, cannot be written, or is claimed by another process.
+    """
+    with claimed(path):
+        remove_leftovers(path.parent, glob.escape(path.name))
+        write_bytes(path, content)
 
 
 @contextmanager
