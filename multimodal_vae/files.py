@@ -137,9 +137,13 @@ def remove_leftovers(folder: Path, name: str) -> None:
         name: name of the file that was written, or a pattern such as ``*.safetensors``.
     """
     for each in folder.glob(f".{name}.*"):
-        # Earlier versions ended the name with a process id in place of random digits.
-        if re.fullmatch("[0-9a-f]+", each.suffix[1:]) and stat.S_ISREG(os.lstat(each).st_mode):
+        if is_leftover(each.name) and stat.S_ISREG(os.lstat(each).st_mode):
             each.unlink()
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a name is one of a temporary file; earlier versions ended it with a process id."""
+    return re.fullmatch(r"\..+\.([0-9a-f]{16}|\d{1,7})", name) is not None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -226,7 +230,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         RunError: if the file is missing, truncated, altered, or not such a file.
     """
     try:
-        open_regular(path).close()  # safetensors itself would wait for a pipe
+        with open_regular(path) as content:  # safetensors itself would wait for a pipe
+            _require_content(path, os.fstat(content.fileno()))
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
             header = (file.metadata() or {}).get(_HEADER, "{}")
@@ -234,7 +239,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise RunError(f"there is no file {path}") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
-    except (safetensors.SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, RuntimeError, ValueError) as error:  # RuntimeError: too large for memory
         raise RunError(f"{path} is not a complete safetensors file: {one_line(error)}") from error
     try:
         metadata = pydantic.TypeAdapter(dict[str, str]).validate_json(header)
@@ -243,6 +248,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata.pop(_CHECKSUM, "") != digest(tensors, metadata):
         raise RunError(f"{path} was altered: its checksum does not match; restore it from a copy")
     return tensors, metadata
+
+
+def _require_content(path: Path, facts: os.stat_result) -> None:
+    """Raise OSError for a large file of which nearly nothing is stored: its zeros would take long to read."""
+    stored = 512 * getattr(facts, "st_blocks", 0)  # zero where the file system does not know
+    if facts.st_size > 2**26 and 0 < stored < facts.st_size // 64:
+        raise OSError(errno.EFBIG, f"only {stored:,} of its {facts.st_size:,} bytes are on the disk", str(path))
 
 
 _HEADER, _CHECKSUM = "multimodal_vae", "sha256"

@@ -119,6 +119,19 @@ def test_a_value_that_no_ecg_has_is_refused(tmp_path, form):
         ECG(**PLAIN).read(path)
 
 
+@pytest.mark.parametrize("form", ["csv", "npz"])
+@pytest.mark.parametrize("size", [3, 20, 1000])
+def test_whole_numbers_without_a_unit_are_refused(tmp_path, form, size):
+    counts = np.round(size * ECG_LIKE)
+    path = csv_file(tmp_path, "time_s,II", TIME, counts)
+    if form == "npz":
+        path = tmp_path / "a.npz"
+        np.savez(path, ecg=counts.astype(np.int16), rate=RATE)
+    with pytest.raises(DataError, match="whole numbers without a unit"):
+        ECG(**PLAIN).read(path)
+    ECG(**PLAIN).read(csv_file(tmp_path, "time_s,II (uV)", TIME, counts))
+
+
 @pytest.mark.parametrize("unit", [1000, 200])
 def test_arrays_in_memory_must_have_an_ecgs_size(unit):
     samples = np.tile(ECG_LIKE, (4, 1, 1))
