@@ -423,6 +423,7 @@ class MultimodalVAE(nn.Module):
         """Return latents as a tensor of real numbers.
 
         Raises:
+            ConfigurationError: if memory cannot hold so many.
             DataError: unless they are finite numbers of the shape (N, latent_dim).
         """
         shape = f"latents must be finite numbers of the shape (N, {self.latent_dim})"
@@ -435,6 +436,7 @@ class MultimodalVAE(nn.Module):
         found = found if found.is_floating_point() else found.float()
         if found.shape[1:] != (self.latent_dim,):
             raise DataError(f"{shape}; their shape is {tuple(found.shape)}")
+        require_memory(4 * found.numel(), f"{len(found)} latents are too many at once")  # rows may share memory
         finite = torch.isfinite(found).all(1)
         if not bool(finite.all()):
             raise DataError(f"{shape}; row {int((~finite).nonzero()[0])} has a value that is not finite")
