@@ -18,7 +18,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, 
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples
+from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples, require_size
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -74,6 +74,8 @@ class MultimodalVAE(nn.Module):
             raise ConfigurationError("modalities is empty; a model needs at least one")
         require_whole("latent_dim", latent_dim, 1)
         self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
+        for name, modality in self.modalities.items():
+            require_size(name, modality)
         self.classes = list(classes)
         self.latent_dim = latent_dim
         self.seed = seed
