@@ -305,7 +305,8 @@ def real_samples(name: str, values: Any) -> Tensor:
     try:
         if not isinstance(values, Tensor):
             return torch.from_numpy(real_numbers(values))
-        if values.is_complex() or values.is_quantized or values.is_nested or values.layout is not torch.strided:
+        strange = values.is_meta or values.is_complex() or values.is_quantized or values.is_nested
+        if strange or values.layout is not torch.strided:
             raise DataError(
                 f"is a tensor of {values.dtype} and {values.layout}; a dense one of real numbers is expected"
             )

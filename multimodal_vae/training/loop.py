@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae import distributed
+from multimodal_vae.bounds import require_memory
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
@@ -100,6 +101,7 @@ def train(
         generator = torch.Generator().manual_seed(settings.seed)
         batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator, settings.unlabeled)
         distributed.require_even_shards(sum(batches.counts))
+        require_memory(4 * sum(batches.counts) * vae.bytes_per_sample, "a batch is too large; lower per_class")
         if distributed.world_size() > 1:  # processes draw the same batches, but different noise
             torch.manual_seed(settings.seed + _SEED_STRIDE * distributed.rank())
         vae.to(device).train()
@@ -325,7 +327,9 @@ def find_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"the device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        torch.zeros(1, device=device).tolist()  # the device "meta" has no values
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ConfigurationError(
+            f"the device {name!r} cannot be used: {str(error).splitlines()[0]}; give cpu, cuda, mps or auto"
+        ) from error
     return device
