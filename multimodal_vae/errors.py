@@ -24,11 +24,18 @@ def _commands(letter: str) -> bool:
     return unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") and letter not in joiners
 
 
+LONGEST = 2000
+"""Most characters of a message, which may quote a file."""
+
+
 class _OneLine(Exception):  # noqa: N818  (the base of errors and warnings)
-    """An exception whose message is one line without control characters."""
+    """An exception whose message is one line without control characters, and is cut in its middle if it is long."""
 
     def __str__(self) -> str:
-        return printable(" ".join(super().__str__().split()))
+        text = super().__str__()
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 3 :]}"
+        return printable(" ".join(text.split()))
 
 
 class MultimodalVAEError(_OneLine):

@@ -112,7 +112,7 @@ def inside(folder: Path, *names: str) -> Path:
             break
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             kind = "a link" if stat.S_ISLNK(mode) else _OTHER_KINDS.get(stat.S_IFMT(mode), "something else")
-            raise RunError(f"{path} is {kind}, which could lead out of {folder}; put a copy of the file in its place")
+            raise RunError(f"{path} is {kind}, which could lead out of {folder}; put a copy in its place")
     return folder.joinpath(*names)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from multimodal_vae import distributed
 from multimodal_vae.errors import MultimodalVAEWarning, RunError
 
-LOCK = ".lock"
+LOCK = ".mmvae.lock"
 """Name of the file in a folder that is locked while the folder is written, and then removed."""
 
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
@@ -97,8 +97,9 @@ def _acquire(folder: Path, name: Path) -> int:
 
 
 def _require_file(handle: int, name: Path) -> None:
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        raise RunError(f"{LOCK} of {name} is not a file; remove it")
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+        raise RunError(f"{LOCK} of {name} is not a file of its own; remove it")
 
 
 def _lock_or_explain(handle: int, name: Path) -> None:

@@ -41,7 +41,7 @@ def values_of(values: Iterable[Any], what: str) -> list[Any]:
     Raises:
         DataError: if they are no sequence of values, such as a matrix.
     """
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+    if isinstance(values, str | bytes | set | frozenset | dict) or not hasattr(values, "__iter__"):
         raise DataError(f"{what} are {values!r}; give a list with one per sample")
     shape = tuple(getattr(values, "shape", (1,)))
     if len(shape) != 1:
@@ -72,7 +72,10 @@ def name_of(value: Any) -> str:
             raise DataError(f"{value!r} is not a name in UTF-8; decode it") from error
     if isinstance(value, complex | np.ndarray | Tensor) or (hasattr(value, "__iter__") and hasattr(value, "__len__")):
         raise DataError(f"{value!r} is not a name; give text or a number")
-    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    try:
+        text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"a {type(value).__name__} is not a name ({error})") from error
     return "" if text.lower() in MISSING else text
 
 
@@ -246,7 +249,7 @@ def refuse_near_columns(
         Traceback (most recent call last):
         multimodal_vae.errors.DataError: the column 'PatientID' seems to be 'patient_id'; rename it to ...
     """
-    known, given = {*required, *optional}, set(columns)
+    known, given = {*required, *optional}, {str(column) for column in columns}
     others = {_letters(column): column for column in sorted(given - known)}
     for name in sorted(known) if others else ():
         key = _letters(name)

@@ -16,6 +16,7 @@ import io
 import math
 import re
 import reprlib
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -27,6 +28,12 @@ from numpy.typing import NDArray
 from multimodal_vae.errors import DataError
 from multimodal_vae.files import bounded_lines, open_regular
 from multimodal_vae.names import MISSING
+
+LARGEST_TABLE = 2**26
+"""Most bytes of a table."""
+
+MOST_NUMBERS = 2**24
+"""Most numbers of a table, those of blank rows included."""
 
 T = TypeVar("T")
 
@@ -60,7 +67,7 @@ def read_table(path: str | Path) -> Table:
         FileNotFoundError: if there is no such file.
     """
     try:
-        return parse_text(Path(path), _parse)
+        return parse_text(Path(path), _parse, LARGEST_TABLE)
     except csv.Error as error:
         raise DataError(f"is not a table of numbers ({error})") from error
     except (FileNotFoundError, PermissionError):
@@ -71,14 +78,14 @@ def read_table(path: str | Path) -> Table:
         raise DataError("is text in an unknown encoding; save it as UTF-8") from None
 
 
-def parse_text(path: Path, parse: Callable[[Iterator[str]], T]) -> T:
+def parse_text(path: Path, parse: Callable[[Iterator[str]], T], limit: int | None = None) -> T:
     """Return what a function returns for the lines of a text file, if its encoding is certain.
 
     Raises:
         UnicodeError: if the encoding is not certain.
         OSError: if there is no such file, or it cannot be read.
     """
-    with open_regular(path) as file:
+    with open_regular(path, limit) as file:
         utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp1252"):
             file.seek(0)
@@ -105,8 +112,8 @@ def _parse(lines: Iterator[str]) -> Table:
     numbers = _Numbers()
     header: list[str] = []
     header_numbers = np.empty(0)
-    rows: list[list[float]] = []
-    width = blank = 0  # cells per row; blank rows since the last row with a cell
+    cells = array("d")  # of all rows
+    width = columns = blank = 0  # cells of the last row, and of all; blank rows since the last row with a cell
     for row in reader:
         if not row and width != 1:
             continue
@@ -124,19 +131,24 @@ def _parse(lines: Iterator[str]) -> Table:
         line = reader.line_num + skipped
         if numbers.words:
             raise DataError(f"line {line} has {reprlib.repr(numbers.words[0])}, which is not a number")
-        width = len(rows[0]) if rows else width or len(values)
+        width = columns or width or len(values)
         if len(values) > width and not any(cell.strip() for cell in row[width:]):
             del values[width:]
-        if rows and len(values) != width:
+        if columns and len(values) != width:
             advice = "; if commas are decimal marks, separate the cells by semicolons" * (len(values) == 2 * width)
             raise DataError(f"line {line} has {len(values)} cells, but the lines above have {width}{advice}")
-        rows += [[math.nan] * len(values)] * blank
-        rows.append(values)
+        columns = len(values)
+        if len(cells) + columns * (blank + 1) > MOST_NUMBERS:
+            raise DataError(
+                f"holds more than {MOST_NUMBERS:,} numbers; save them as .npz, or cut them into several files"
+            )
+        cells.extend([math.nan] * (columns * blank))
+        cells.extend(values)
         blank = 0
     numbers.check()
-    if not rows:
+    if not cells:
         raise DataError("holds no numbers")
-    return _without_empty_columns(Table(header, header_numbers, np.array(rows)))
+    return _without_empty_columns(Table(header, header_numbers, np.array(cells).reshape(-1, columns)))
 
 
 def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:

@@ -149,3 +149,10 @@ def test_a_message_lists_no_more_than_some_of_many_or_long_names():
     assert message.startswith("there are: column 0, ")
     assert message.endswith(" and 99,950 more")
     assert len(did_you_mean("x" * 10**6, ["y" * 10**6])) < 200
+
+
+def test_a_message_that_quotes_a_file_is_cut():
+    message = str(mv.DataError("begin " + "x" * 10**6 + " end"))
+    assert message.startswith("begin x")
+    assert message.endswith("x end")
+    assert len(message) < 2100

@@ -78,9 +78,17 @@ class BalancedBatches:
         return {"generator": self.generator.get_state(), **waiting}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from the result of :meth:`state`."""
+        """Continue from the result of :meth:`state`.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: if it is not one of such batches.
+        """
         self.generator.set_state(state["generator"])
-        self._waiting = [state[f"waiting.{index}"] for index in range(len(self.rows))]
+        waiting = [state[f"waiting.{index}"] for index in range(len(self.rows))]
+        for rows, of_class in zip(waiting, self.rows, strict=True):
+            if rows.dim() != 1 or rows.dtype != of_class.dtype or not bool(torch.isin(rows, of_class).all()):
+                raise ValueError("rows that wait to be drawn are not of their class")
+        self._waiting = waiting
 
     def _next(self, index: int) -> Tensor:
         rows, waiting = self.rows[index], self._waiting[index]

@@ -126,12 +126,12 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         loaded = load_columns(path, rows, parts, cache, workers, unreadable, progress)
         kept = loaded.present.any(1).nonzero()[:, 0]
         notes, samples = loaded.notes, SampleColumns(loaded.columns)
-        alone = sum(not row.patient_id for row in rows)
-        if alone:
-            notes["patient_id"] = {INDEPENDENT: alone}
         if len(kept) < len(rows):
             notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # no modality may have this name
             rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
+        alone = sum(not row.patient_id for row in rows)
+        if alone:
+            notes["patient_id"] = {INDEPENDENT: alone}
         return cls(
             parts,
             samples,
@@ -228,7 +228,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             if name not in samples:
                 raise DataError(f"there are no samples of modality {name!r}; {did_you_mean(name, samples)}")
             tensor = real_samples(name, samples[name])
-            _check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 1, count)
+            _check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 0, count)
             check_samples(name, part, tensor[mask[:, column]])
             tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
         return cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
@@ -267,7 +267,9 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         for row in range(count):
             item = items[row]
             if not isinstance(item, Mapping):
-                raise DataError(f"item {row} is a {type(item).__name__}; give a dictionary with the modalities' names")
+                raise DataError(
+                    f"item {row} is a {type(item).__name__}; a dictionary with sample_id and label is expected"
+                )
             for key in ("sample_id", "label"):
                 if key not in item:
                     raise DataError(f"item {row} has no {key!r}; {did_you_mean(key, item)}")

@@ -43,13 +43,20 @@ def index_classes(
         place: describes where a row's label was found, for the error.
 
     Raises:
-        DataError: if a label is not one of the classes, is a word for a missing value that ``classes`` do not name, or
-            differs from another label or class only in form.
+        DataError: if a label is not one of the classes, is a word for a missing value that ``classes`` do not name,
+            such as "NA", or -1 beside other numbers, or differs from another label or class only in form.
     """
     if classes is None:
         refuse_forms("labels", labels, place)
         occurring = {label for label in labels if label and not is_missing_word(label)}
-        names = sorted(occurring, key=int) if all(name.isdecimal() for name in occurring) else sorted(occurring)
+        others = occurring - {"-1"}
+        if others < occurring and others != {"1"} and all(name.isdecimal() for name in others):
+            raise DataError(
+                f"{place(labels.index('-1'))}: the label -1 may mean no class; leave it empty, or None, if the sample "
+                "has no label, or name it in 'classes' if it is a class"
+            )
+        numbers = all(name.isdecimal() for name in occurring)
+        names = sorted(occurring, key=lambda name: (len(form(name)), form(name))) if numbers else sorted(occurring)
     else:
         names = names_of(classes, "classes")
         if "" in names or len({*names}) < len(names):

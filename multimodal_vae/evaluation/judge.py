@@ -4,18 +4,19 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
+from typing import Annotated, Self, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from multimodal_vae.checks import checked, require_finite, require_whole
-from multimodal_vae.errors import DataError, RunError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import file_sha256, read_json, read_tensors, tensor_bytes, write_bytes, write_json
-from multimodal_vae.scopes import evaluating, seeded
+from multimodal_vae.scopes import BoundedWeights, evaluating, seeded
 
 VERSION = 2
 """Version of the networks; saved judges of another version are refused."""
@@ -167,7 +168,11 @@ class Judge(nn.Module):
         tensors, _ = read_tensors(path)
         if facts["sha256"] != file_sha256(path):
             raise RunError(f"{path} and its .json do not match: the checksums differ")
-        judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
+        try:
+            with BoundedWeights():
+                judge = cls(facts["shapes"], facts["classes"], facts["causes"], facts["width"], facts["features"])
+        except (ConfigurationError, ValueError, TypeError, RuntimeError, ArithmeticError, LookupError) as error:
+            raise RunError(f"{path.with_suffix('.json')} describes no judge: {error}") from error
         try:
             judge.load_state_dict(tensors)
         except RuntimeError as error:
@@ -256,11 +261,11 @@ def train_judge(
 class _Description(TypedDict):
     version: int
     sha256: str
-    shapes: dict[str, list[int]]
-    classes: list[str]
+    shapes: Annotated[dict[str, Annotated[list[PositiveInt], Field(min_length=1)]], Field(min_length=1)]
+    classes: Annotated[list[str], Field(min_length=1)]
     causes: list[str]
-    width: int
-    features: int
+    width: PositiveInt
+    features: PositiveInt
 
 
 class _Standardize(nn.Module):

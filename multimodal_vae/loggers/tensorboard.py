@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from multimodal_vae.errors import ConfigurationError
-from multimodal_vae.files import inside
+from multimodal_vae.files import inside, make_folder
 from multimodal_vae.loggers.base import Logger
 
 
@@ -29,6 +29,7 @@ class TensorBoard(Logger):
 
         Raises:
             ConfigurationError: if TensorBoard is not installed.
+            RunError: if the folder cannot be written.
         """
         if self._folder is None:
             return
@@ -40,9 +41,9 @@ class TensorBoard(Logger):
                     "logger 'tensorboard' needs TensorBoard: pip install 'multimodal-vae[tensorboard]'"
                 ) from error
             writer: Any = SummaryWriter
-            self._writer = writer(
-                inside(self._folder, "tensorboard"), purge_step=self._start_step + 1 if self._start_step else None
-            )
+            folder = inside(self._folder, "tensorboard")
+            make_folder(folder)
+            self._writer = writer(folder, purge_step=self._start_step + 1 if self._start_step else None)
         for name, value in values.items():
             self._writer.add_scalar(name.replace(".", "/", 1), value, step)
         self._writer.flush()

@@ -3,6 +3,7 @@
 import math
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -243,7 +244,8 @@ def _load(path: str | Path, limit: int = LARGEST_FILE) -> NDArray[Any] | dict[st
     """Read an ``.npy`` file, or all arrays of an ``.npz`` file, whose sizes are checked before unpacking."""
     try:
         # Opened here, since numpy does not close files that are not archives.
-        with open_sample(path, limit) as file:
+        with open_sample(path, limit) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that a file is of Python 2
             content: Any = np.load(file, allow_pickle=False)
             single = isinstance(content, np.ndarray)
             if not single:
@@ -305,10 +307,11 @@ def real_samples(name: str, values: Any) -> Tensor:
     try:
         if not isinstance(values, Tensor):
             return torch.from_numpy(real_numbers(values))
-        strange = values.is_meta or values.is_complex() or values.is_quantized or values.is_nested
-        if strange or values.layout is not torch.strided:
+        dense = values.layout is torch.strided and not (values.is_nested or values.is_quantized or values.is_meta)
+        if values.is_complex() or not dense or torch.masked.is_masked_tensor(values):
             raise DataError(
-                f"is a tensor of {values.dtype} and {values.layout}; a dense one of real numbers is expected"
+                f"is a {type(values).__name__} of {values.dtype}, {values.layout} on {values.device}; "
+                "a dense tensor of real numbers is expected"
             )
         return values.detach().to("cpu", torch.float32)
     except DataError as error:

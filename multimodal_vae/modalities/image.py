@@ -94,7 +94,7 @@ class Image(Modality):
         """Read an image file of exactly this size, or a ``.npy`` file."""
         if Path(cell).suffix.lower() == ".npy":
             return super().read(cell)
-        return read_picture(cell, "L" if self.channels == 1 else "RGB", self.notes).transpose(2, 0, 1)
+        return read_picture(cell, "L" if self.channels == 1 else "RGB", self.notes, self.size).transpose(2, 0, 1)
 
     def write(self, sample: Tensor, path: Path) -> None:
         """Write a PNG file with 8 bits per channel."""

@@ -1,5 +1,6 @@
 """Read pictures of the documented file formats, in the range that their type states."""
 
+import logging
 import warnings
 from collections import Counter
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are read, recognized by content and not by name; PPM includes PGM and PBM. Reading some other formats,
 such as EPS, would start programs."""
 
-MOST_PIXELS = 50_000_000
+MOST_PIXELS = 24_000_000
 """Images with more pixels are refused before decoding, since a small file can decode to more than memory holds."""
 
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
@@ -49,7 +50,12 @@ class _Facts(NamedTuple):
     inverted: bool
 
 
-def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str] | None = None) -> NDArray[np.float32]:
+def read_picture(
+    path: str | Path,
+    mode: Literal["L", "RGB"],
+    notes: Counter[str] | None = None,
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.float32]:
     """Read an image file as (height, width, channels) in [0, 1].
 
     8 bits are divided by 255, 16 bits by 65535. Transparent pixels show black, in proportion to their transparency.
@@ -60,6 +66,7 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
         mode: ``"L"`` for one channel, ``"RGB"`` for three.
         notes: counts what was assumed: that a dark picture of 8 bits uses its full range, that transparent pixels are
             black, and that a stated color profile or gamma is near sRGB.
+        size: (height, width) that is needed; a picture of another is not decoded. Default: any size.
 
     Raises:
         DataError: if the file is no image of these formats, is damaged, has several frames, more than
@@ -69,15 +76,21 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
 
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow logs is in the error
     notes = Counter() if notes is None else notes
     try:
         with ExitStack() as stack:
             file = stack.enter_context(open_sample(path))
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-                picture = stack.enter_context(Pillow.open(file, formats=FORMATS))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")  # about metadata that do not affect the pixels
+            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+            _require_canvas(file.peek(30))
+            picture = stack.enter_context(Pillow.open(file, formats=FORMATS))
             if picture.width * picture.height > MOST_PIXELS:
                 raise DataError(f"has {picture.width} x {picture.height} pixels; the limit is {MOST_PIXELS:,} in all")
+            if size and sorted(picture.size) != sorted(size):  # it may still be turned
+                shape = (len(mode), picture.height, picture.width)
+                raise DataError(f"has shape {shape}, but {(len(mode), *size)} is expected; resize it")
             if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:  # MPO: a photograph and its preview
                 raise DataError(f"has {picture.n_frames} frames; save one of them as a file")  # type: ignore[attr-defined]
             facts = _facts(picture)
@@ -89,11 +102,30 @@ def read_picture(path: str | Path, mode: Literal["L", "RGB"], notes: Counter[str
         raise DataError(f"is not an image of the formats {', '.join(FORMATS)}; save it as PNG") from error
     except (FileNotFoundError, PermissionError):
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, LookupError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         raise DataError(f"is a damaged image ({error})") from error
     if 0 < pixels.max(initial=0) <= 1 / DARK:
         notes[f"image that uses less than 1/{DARK} of its range"] += 1
     return pixels
+
+
+def _require_canvas(head: bytes) -> None:
+    """Refuse the first bytes of a WebP picture of too many pixels, for which Pillow would take memory in opening it.
+
+    Source: Zern et al. (2024), RFC 9649, sections 2.5 to 2.7, and RFC 6386, section 9.1.
+    """
+    kind = head[12:16] if head[:4] == b"RIFF" else b""
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    else:
+        return
+    if width * height > MOST_PIXELS:
+        raise DataError(f"has {width} x {height} pixels; the limit is {MOST_PIXELS:,} in all")
 
 
 def _facts(picture: "ImageFile") -> _Facts:
@@ -144,7 +176,7 @@ def _values(picture: "Image", facts: _Facts, mode: Literal["L", "RGB"], notes: C
             notes["image with transparent pixels, taken as black"] += 1
         picture = Pillow.new("RGB", layers.size)
         picture.paste(layers, mask=opacity)
-    pixels = np.asarray(picture.convert(mode), dtype=np.float32) / np.float32(255)
+    pixels: NDArray[np.float32] = np.divide(np.asarray(picture.convert(mode)), np.float32(255), dtype=np.float32)
     return pixels.reshape(*pixels.shape[:2], -1)
 
 

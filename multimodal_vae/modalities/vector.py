@@ -66,7 +66,8 @@ class Vector(Modality):
 
     def _numbers(self, cell: str | Path) -> NDArray[np.float32]:
         try:
-            return real_numbers(np.array([float(number) for number in str(cell).split()]))
+            numbers = str(cell).replace("_", "?").split()  # Python would read 1_0 as 10
+            return real_numbers(np.array([float(number) for number in numbers]))
         except ValueError as error:
             raise DataError(
                 f"is {str(cell)!r}; {self.size} numbers with decimal points, separated by spaces, are expected"

@@ -50,6 +50,7 @@ def audit_run(
     """
     require_seed(seed)
     with locked(run.path):
+        path = inside(run.path, FILE)
         model, splits = run.model, run.splits
         fit_on = fit_on or run.configuration.density.fit_on
         synthesizer = run.synthesizer(sampler, fit_on)
@@ -69,7 +70,6 @@ def audit_run(
             "holdout": str(holdout) if holdout else "run",
             "seed": seed,
         }
-        path = inside(run.path, FILE)
         remove_leftovers(run.path, FILE)
         write_json(path, {**settings, **result.to_dict()})
         return result, path

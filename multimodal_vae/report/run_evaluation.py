@@ -74,6 +74,7 @@ def write_evaluation(
         files = inside(run.path, records.FILE), inside(run.path, REPORT)
         for path in files:
             remove_leftovers(run.path, path.name)
+        inside(run.path, "log.jsonl")
         privacy = read_privacy(run.path)  # first, since measuring takes long
         metrics, evidence = measure(run, by, count, split, judges, seed)
         content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null

@@ -5,11 +5,14 @@ as JSON in the header. It replaces the last checkpoint atomically.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import pydantic
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -19,6 +22,8 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import explain
+
+_Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 @dataclass
@@ -33,11 +38,11 @@ class Position:
         best: best value of the metric that early stopping watches, and its epoch; None before there is one.
     """
 
-    epoch: int = 1
-    batches: int = 0
-    steps: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    best: tuple[float, int] | None = None
+    epoch: Annotated[int, Field(ge=1, lt=2**53)] = 1
+    batches: _Count = 0
+    steps: _Count = 0
+    sums: dict[str, pydantic.FiniteFloat] = field(default_factory=dict)
+    best: tuple[float, _Count] | None = None
 
     def next_epoch(self) -> None:
         """Begin the next epoch."""
@@ -101,8 +106,12 @@ class TrainingState:
         tensors, metadata = read_tensors(path)
         self.position = _position(path, metadata)
         try:
+            if self.position.batches >= len(self.batches):
+                raise ValueError(f"it has {self.position.batches} batches of an epoch with {len(self.batches)}")
             self.vae.load_state_dict(_with_prefix("model.", tensors))
             self.best = _with_prefix("best.", tensors)
+            if self.best and _shapes(self.best) != _shapes(self.vae.state_dict()):
+                raise ValueError("its best weights have other shapes")
             if self.average:
                 self.average.load_state_dict(_with_prefix("average.", tensors))
             self.batches.restore(_with_prefix("batches.", tensors))
@@ -110,10 +119,21 @@ class TrainingState:
             for name, x in _with_prefix("optimizer.", tensors).items():
                 index, _, moment = name.partition(".")
                 moments.setdefault(int(index), {})[moment] = x
+            self._require_moments(moments)
             self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
             self._restore_random(_with_prefix("random.", tensors))
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise RunError(f"{path} is not a checkpoint of this training: {str(error).splitlines()[-1]}") from error
+
+    def _require_moments(self, moments: dict[int, dict[str, Tensor]]) -> None:
+        """Raise ValueError unless each weight has Adam's moments of its shape, and a number of steps, or nothing."""
+        weights = dict(enumerate(each for group in self.optimizer.param_groups for each in group["params"]))
+        for index, found in moments.items():
+            shape = weights[index].shape
+            if _shapes(found) != {"step": torch.Size(), "exp_avg": shape, "exp_avg_sq": shape}:
+                raise ValueError(f"the moments of weight {index} have other shapes")
+            if not 1 <= float(found["step"]) < 2**53:
+                raise ValueError(f"weight {index} has had {float(found['step'])} steps")
 
     def _restore_random(self, states: dict[str, Tensor]) -> None:
         rank, device = distributed.rank(), self.vae.device
@@ -139,6 +159,10 @@ def _position(path: Path, metadata: dict[str, str]) -> Position:
         return _POSITION.validate_json(metadata.get("position", ""))
     except pydantic.ValidationError as error:
         raise RunError(f"{path} is not a checkpoint: {explain(error)}") from error
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: x.shape for name, x in tensors.items()}
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

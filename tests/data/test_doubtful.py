@@ -93,6 +93,20 @@ def test_a_word_that_the_classes_name_is_a_class(way, tmp_path):
         way(tmp_path, label=["ill", "NA", "ill", "ill"], classes=["ill", "well"])
 
 
+@pytest.mark.parametrize("way", [from_tensors, from_npz, from_manifest])
+@pytest.mark.parametrize("labels", [[0, 1, -1, 0], [2, 1, 3, -1], [-1, 0, -1, 0], [-1, -1, -1, -1]])
+def test_minus_one_beside_other_numbers_is_asked_about(way, labels, tmp_path):
+    with pytest.raises(mv.DataError, match="-1 may mean no class"):
+        way(tmp_path, label=labels)
+    classes = sorted({*labels})
+    assert way(tmp_path, label=labels, classes=classes).classes == [str(name) for name in classes]
+
+
+@WAYS
+def test_minus_one_and_one_are_classes(way, tmp_path):
+    assert way(tmp_path, label=["1", "-1", "1", "-1"]).labels.tolist() == [1, 0, 1, 0]
+
+
 @WAYS
 @pytest.mark.parametrize(
     ("classes", "words"),
@@ -177,6 +191,12 @@ def test_rows_without_patients_are_noted(way, tmp_path):
     assert way(tmp_path, patient_id=["1", "1", "2", "2"]).notes == {}
 
 
+@pytest.mark.parametrize("cell", ["1_0 2", "1 NA", "1 None", "1;2", "1 0x10"])
+def test_a_number_is_written_with_digits(cell, tmp_path):
+    with pytest.raises(mv.DataError, match=r"line 3.*2 numbers"):
+        from_manifest(tmp_path, x=["1 1", cell, "1 1", "1 1"])
+
+
 def test_a_word_for_missing_in_a_cell_is_explained(tmp_path):
     with pytest.raises(mv.DataError, match=r"line 3.*'NA' is a word for a missing value; leave the cell empty"):
         from_manifest(tmp_path, x=["1 1", "NA", "1 1", "1 1"])
@@ -259,12 +279,26 @@ def test_values_that_are_no_real_numbers_are_refused(way, x, words, tmp_path):
 
 @pytest.mark.parametrize(
     "x",
-    [[[1, 2], [1]] * 2, torch.eye(ROWS, 2).to_sparse(), 5, object(), {"a": 1}, None],
-    ids=["ragged", "sparse", "number", "object", "table", "none"],
-)
-def test_what_is_no_array_is_refused(x, tmp_path):
+    [[[1, 2], [1]] * 2, torch.eye(ROWS, 2).to_sparse(), 5, torch.tensor(5), object(), {"a": 1}, None,
+     torch.zeros(ROWS, 2, device="meta")],
+    ids=["ragged", "sparse", "number", "scalar", "object", "table", "none", "without data"],
+)  # fmt: skip
+def test_what_is_no_array_is_refused(x):
     with pytest.raises(mv.DataError, match="'x'"):
         mv.MultimodalDataset.from_tensors({"x": x}, list("abab"), VECTOR)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
+def test_a_masked_tensor_is_refused():
+    x = torch.masked.masked_tensor(torch.tensor(X).float(), torch.tensor(X) > 2)
+    with pytest.raises(mv.DataError, match=r"'x'.*MaskedTensor"):
+        mv.MultimodalDataset.from_tensors({"x": x}, list("abab"), VECTOR)
+
+
+@pytest.mark.parametrize("item", [(1, 2), None, torch.zeros(2), "text"])
+def test_an_item_is_a_dictionary(item):
+    with pytest.raises(mv.DataError, match=r"item 0 is a .*dictionary"):
+        mv.MultimodalDataset.from_dataset([item], VECTOR)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_picture_is_damaged(folder):
 def test_a_cell_names_a_folder(folder):
     (folder / "b.png").unlink()
     (folder / "b.png").mkdir()
-    refused(folder, "line 3", folder / "b.png", "directory")
+    refused(folder, "line 3", folder / "b.png", "folder")
 
 
 def test_a_picture_has_another_size(folder):

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 import multimodal_vae as mv
+from multimodal_vae import tables
 from multimodal_vae.modalities.base import LARGEST_FILE, MOST_ARRAYS, load_arrays
 
 READERS = {
@@ -157,3 +159,64 @@ def test_a_data_set_may_be_larger_than_a_sample_but_not_than_its_file_allows(tmp
 def test_large_arrays_within_the_bound_are_read(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.ones(2**20), y=np.ones((3, 2**10), dtype=np.uint8))
     assert load_arrays(tmp_path / "a.npz")["x"].sum() == 2**20
+
+
+def webp(kind: bytes, facts: bytes) -> bytes:
+    """Return the start of a WebP picture of 16,383 x 16,383 pixels."""
+    chunk = kind + struct.pack("<I", len(facts) + 40) + facts + b"\0" * 40
+    return b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        webp(b"VP8X", b"\0\0\0\0" + 2 * (16_382).to_bytes(3, "little")),
+        webp(b"VP8L", b"\x2f" + struct.pack("<I", 16_382 | 16_382 << 14)),
+        webp(b"VP8 ", b"\x30\x01\x00\x9d\x01\x2a" + struct.pack("<HH", 16_383, 16_383)),
+    ],
+    ids=["extended", "lossless", "lossy"],
+)
+def test_a_picture_that_claims_many_pixels_takes_no_memory(tmp_path, content):
+    (tmp_path / "a.webp").write_bytes(content)
+    assert "16383 x 16383 pixels" in read(READERS[".png"], tmp_path / "a.webp")
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_small_webp_picture_is_read(tmp_path, lossless, mode):
+    Pillow.new(mode, (8, 8), (200, 100, 50, 255)[: len(mode)]).save(tmp_path / "a.webp", lossless=lossless)
+    assert READERS[".png"].read(tmp_path / "a.webp").shape == (3, 8, 8)
+
+
+def test_a_table_of_too_many_numbers_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("1,2\n" * 60, "utf-8")
+    monkeypatch.setattr(tables, "MOST_NUMBERS", 100)
+    assert "more than 100 numbers" in read(mv.Signal(length=3), path)
+    path.write_text("1\n" * 2 + "\n" * 200 + "1\n", "utf-8")  # blank rows of a column are missing numbers
+    assert "more than 100 numbers" in read(mv.Signal(length=3), path)
+    monkeypatch.setattr(tables, "LARGEST_TABLE", 100)
+    assert "at most 100 are read" in read(mv.Signal(length=3), path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "record 1 100 " + "9" * 5000 + "\nrecord.dat 16 200/mV 16 0 0 0 0 II\n",
+        "record 1 100 400\nrecord.dat 16:1000000000 200/mV 16 0 0 0 0 II\n",
+        "record 1 100 400\nrecord.dat 16+1000000000000000 200/mV 16 0 0 0 0 II\n",
+        "record 1000000000 100 400\nrecord.dat 16 200/mV 16 0 0 0 0 II\n",
+        "record 20000 100 400\n" + "record.dat 16 200/mV 16 0 0 0 0 II\n" * 20_000,
+        "record/1000000000 1 100 400\nrecord 400\n",
+    ],
+    ids=["length", "skew", "offset", "signals stated", "signals", "segments"],
+)
+def test_a_record_that_claims_too_much_is_refused(tmp_path, header):
+    (tmp_path / "record.hea").write_text(header, "utf-8")
+    np.zeros(400, "<i2").tofile(tmp_path / "record.dat")
+    assert read(READERS[".hea"], tmp_path / "record.hea")
+
+
+def test_a_picture_of_another_size_is_not_decoded(tmp_path):
+    Pillow.new("RGB", (4800, 4900)).save(tmp_path / "a.png")
+    assert "(3, 4900, 4800)" in read(READERS[".png"], tmp_path / "a.png")

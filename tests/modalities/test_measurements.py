@@ -110,7 +110,7 @@ def test_codes_in_a_vector_are_noted(tmp_path, code):
 
 @pytest.mark.parametrize("cell", ["1,5 2", "1;2", "5 mg", "1.5.2020 3", "1/2 3", "\N{VULGAR FRACTION ONE HALF} 1"])
 def test_words_are_no_numbers(cell):
-    with pytest.raises(mv.DataError, match="2 numbers separated by spaces"):
+    with pytest.raises(mv.DataError, match="2 numbers with decimal points, separated by spaces"):
         mv.Vector(size=2).read(cell)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,6 +178,31 @@ def test_densities_of_an_interrupted_training_are_not_kept(data, stopped):
     fit(data, stopped)
     assert not list((stopped / "samplers").iterdir())
     assert not list(stopped.glob(".*"))
+
+
+def test_files_of_others_in_the_folder_stay(data, whole, stopped):
+    mv.open_run(stopped, data, parts=[Noisy]).synthesizer("gmm")
+    (stopped / ".git").mkdir()
+    (stopped / "samplers" / "kept").mkdir()
+    (stopped / ".model.safetensors.0a").symlink_to("config.toml")
+    shutil.copy(stopped / "samplers" / "gmm.safetensors", stopped / "samplers" / "copy.safetensors")
+    mine = [
+        ".env",
+        ".git/config",
+        ".model.safetensors.old",
+        "samplers/.hidden",
+        "samplers/a.txt",
+        "samplers/x.safetensors",
+    ]
+    for name in mine:
+        (stopped / name).write_text("mine", "utf-8")
+    fit(data, stopped)
+    assert left(stopped) == whole
+    assert [(stopped / name).read_text("utf-8") for name in mine] == ["mine"] * len(mine)
+    assert (stopped / ".model.safetensors.0a").is_symlink()
+    assert {path.name for path in (stopped / "samplers").iterdir()} == {
+        ".hidden", "a.txt", "copy.safetensors", "kept", "x.safetensors",
+    }  # fmt: skip
 
 
 def test_a_folder_that_was_killed_while_it_was_made_is_made_anew(data, whole, tmp_path):

@@ -28,6 +28,13 @@ EMPTY = "~"
 """Name of a segment or a file without samples."""
 
 
+MOST_SIGNALS = 1000
+"""Signals of a record above which it is refused."""
+
+_BEYOND = re.compile(r"\d{13}|:\d{6}")
+"""A length, or a skew between signals, for which ``wfdb`` takes memory."""
+
+
 class _Header(NamedTuple):
     """A header, its ending in upper or lower case.
 
@@ -73,7 +80,7 @@ def wfdb_files(path: Path) -> list[Path]:
     files = [_find_header(path)]
     for file in files:  # grows with each header
         if file.suffix.lower() == ".hea":
-            names = [line.split()[0] for line in _lines(file)]
+            names = dict.fromkeys(line.split()[0] for line in _lines(file))
             named = [_beside(file, each) for name in names for each in (name, f"{name}.hea")]
             files += [each for each in dict.fromkeys(named) if each is not None and each not in files]
     return files
@@ -230,6 +237,11 @@ def _read_header(path: Path) -> _Header:
     record, *lines = [line.split() for line in _lines(path)] or [[]]
     if len(record) < 2 or not all(lines):
         raise DataError("is damaged or no WFDB record (its header is empty)")
+    if "/" not in record[0] and len(lines) > MOST_SIGNALS:
+        raise DataError(f"names {len(lines):,} signals, more than the {MOST_SIGNALS:,} that a record may have")
+    lengths = [*record[3:4], *(field for line in lines for field in line[1:2])]
+    if any(_BEYOND.search(length) for length in lengths):
+        raise DataError("is damaged or no WFDB record (its header states a length beyond that of any record)")
     return _Header(path, record, lines)
 
 

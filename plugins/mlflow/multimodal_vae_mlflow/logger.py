@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from multimodal_vae.errors import ConfigurationError, RunError, one_line
-from multimodal_vae.files import read_json, write_json
+from multimodal_vae.files import inside, read_json, write_json
 from multimodal_vae.loggers.base import Logger
 
 _telemetry = os.environ.get("MLFLOW_DISABLE_TELEMETRY")
@@ -74,7 +75,7 @@ class MLflow(Logger):
         self._store: Any = None
         if folder is None and self.store is None:
             return
-        self._path = Path(self.store) if self.store else Path(folder or "") / "mlflow.db"
+        self._path = Path(self.store) if self.store else _own_store(Path(folder or ""))
         training = configuration["training"]
         self._last_epoch = 1 if "early_stopping" in training else training["epochs"]
         with self._store_errors():
@@ -127,9 +128,9 @@ class MLflow(Logger):
 
     def _resume(self, folder: Path | None) -> str | None:
         """Return the id of the MLflow run that the folder names, or None if there is none or it was deleted."""
-        if folder is None or not (folder / "mlflow.json").exists():
+        if folder is None or not inside(folder, "mlflow.json").exists():
             return None
-        run_id = read_json(folder / "mlflow.json", _RunFile)["run_id"]
+        run_id = read_json(inside(folder, "mlflow.json"), _RunFile)["run_id"]
         try:
             if self._store.get_run(run_id).info.lifecycle_stage != LifecycleStage.ACTIVE:
                 return None
@@ -146,7 +147,7 @@ class MLflow(Logger):
         name = folder.resolve().name if folder else None
         run_id: str = self._store.create_run(experiment, "", _milliseconds(), [], name).info.run_id
         if folder:
-            write_json(folder / "mlflow.json", {"run_id": run_id})
+            write_json(inside(folder, "mlflow.json"), {"run_id": run_id})
         return run_id
 
     def _log_settings(self, configuration: Mapping[str, Any]) -> None:
@@ -192,6 +193,13 @@ def _milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _own_store(folder: Path) -> Path:
+    """Return the store in a run's folder; neither it nor a file that SQLite writes beside it may be a link."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        inside(folder, f"mlflow.db{suffix}")
+    return inside(folder, "mlflow.db")
+
+
 def _open_store(path: Path) -> Any:
     """Open the store itself: MLflow's client would keep the file open until the process ends."""
     if not path.exists():
@@ -201,7 +209,7 @@ def _open_store(path: Path) -> Any:
 
 def _create_store(path: Path) -> None:
     """Create an empty store under a temporary name and link it, so that no process sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # nobody can put a link there before
     logger = logging.getLogger("mlflow.store.db.utils")  # reports each table that it creates
     level = logger.level
     logger.setLevel(logging.WARNING)
