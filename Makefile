@@ -78,7 +78,7 @@ test-plugins: wheels  ## install broken and hostile plugins beside good ones
 test-authors: wheels  ## run the tutorial in a new environment
 	$(BIN)/python tests/check_authors.py dist constraints.txt
 
-test-interruptions: $(DEV)  ## kill trainings, fill their disk, resume them
+test-interruptions: $(DEV)  ## kill commands, fill their disk, rerun them
 	$(BIN)/python tests/check_interruptions.py
 
 test-strangers: $(DEV)  ## read damaged files of every kind

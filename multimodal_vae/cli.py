@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -126,13 +127,13 @@ def encode(
     given: _Given = None,
 ) -> None:
     """Write the latents of samples: mean and log-variance."""
-    from multimodal_vae.files import require_vacant
+    from multimodal_vae.files import claimed
     from multimodal_vae.synthesis.tables import write_latents
 
-    require_vacant(out)
-    opened = _open(run)
-    data = _read(opened, manifest, given)
-    write_latents(out, data, opened.model.encode(data))
+    with claimed(out):
+        opened = _open(run)
+        data = _read(opened, manifest, given)
+        write_latents(out, data, opened.model.encode(data))
     _say(f"encoded: {out}, {len(data)} samples")
 
 
@@ -151,18 +152,18 @@ def classify(
 
     They follow from the densities of the classes by Bayes' rule.
     """
-    from multimodal_vae.files import require_vacant, write_bytes
+    from multimodal_vae.files import claimed, write_new
     from multimodal_vae.synthesis.tables import probability_table
 
-    if out is not None:
-        require_vacant(out)
-    opened = _open(run)
-    data = _read(opened, manifest, given)
-    table = probability_table(data, opened.synthesizer(sampler).classify(opened.model.encode(data).mean, prior))
+    with claimed(out) if out else nullcontext():
+        opened = _open(run)
+        data = _read(opened, manifest, given)
+        table = probability_table(data, opened.synthesizer(sampler).classify(opened.model.encode(data).mean, prior))
+        if out is not None:
+            write_new(out, table.encode())
     if out is None:
         _say(*table.split("\r\n")[:-1])
     else:
-        write_bytes(out, table.encode())
         _say(f"classified: {out}, {len(data)} samples")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import glob
 import hashlib
 import io
 import json
@@ -225,7 +226,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         RunError: if the file is missing, truncated, altered, or not such a file.
     """
     try:
-        open_regular(path).close()  # safetensors itself would wait for a pipe
+        with open_regular(path) as content:  # safetensors itself would wait for a pipe
+            _require_content(path, os.fstat(content.fileno()))
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
             header = (file.metadata() or {}).get(_HEADER, "{}")
@@ -233,7 +235,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise RunError(f"there is no file {path}") from None
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
-    except (safetensors.SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, RuntimeError, ValueError) as error:  # RuntimeError: too large for memory
         raise RunError(f"{path} is not a complete safetensors file: {one_line(error)}") from error
     try:
         metadata = pydantic.TypeAdapter(dict[str, str]).validate_json(header)
@@ -242,6 +244,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if metadata.pop(_CHECKSUM, "") != digest(tensors, metadata):
         raise RunError(f"{path} was altered: its checksum does not match; restore it from a copy")
     return tensors, metadata
+
+
+def _require_content(path: Path, facts: os.stat_result) -> None:
+    """Raise OSError for a large file of which nearly nothing is stored: its zeros would take long to read."""
+    stored = 512 * getattr(facts, "st_blocks", 0)  # zero where the file system does not know
+    if facts.st_size > 2**26 and 0 < stored < facts.st_size // 64:
+        raise OSError(errno.EFBIG, f"only {stored:,} of its {facts.st_size:,} bytes are on the disk", str(path))
 
 
 _HEADER, _CHECKSUM = "multimodal_vae", "sha256"
@@ -351,6 +360,17 @@ def claimed(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.rmdir()
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that does not exist yet, and remove what killed processes left of writing it.
+
+    Raises:
+        RunError: if ``path`` exists, cannot be written, or is claimed by another process.
+    """
+    with claimed(path):
+        remove_leftovers(path.parent, glob.escape(path.name))
+        write_bytes(path, content)
 
 
 @contextmanager

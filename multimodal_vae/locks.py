@@ -1,6 +1,7 @@
 """Locks of folders, so that two processes never write one folder at once; a lock ends with its process."""
 
 import datetime
+import errno
 import os
 import platform
 import re
@@ -20,7 +21,7 @@ LOCK = ".mmvae.lock"
 
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 _OWNER = re.compile(r"process \d{1,20} on [\w.-]{1,255} since [\d: -]{1,30} UTC")
-_FLAGS = os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
+_FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
 _ATTEMPTS = 100
 """Attempts to lock a file that other processes remove meanwhile."""
 
@@ -29,7 +30,7 @@ if sys.platform == "win32":
 
     _TAKEN: type[OSError] = PermissionError
 
-    def _lock(handle: int) -> None:
+    def _lock(handle: int, path: Path) -> None:  # noqa: ARG001  (as on other systems)
         os.lseek(handle, 1 << 30, os.SEEK_SET)  # others can read the bytes before this one
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
 else:
@@ -37,8 +38,16 @@ else:
 
     _TAKEN: type[OSError] = BlockingIOError
 
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(handle: int, path: Path) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            writable = os.open(path, os.O_RDWR | _FLAGS)  # which NFS wants
+            os.dup2(writable, handle, inheritable=False)
+            os.close(writable)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
@@ -79,15 +88,16 @@ def _acquire(folder: Path, name: Path) -> int:
     for _ in range(_ATTEMPTS):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            handle = os.open(path, _FLAGS, 0o644)
+            # To be read, since a disk with a file open to be written cannot be made read-only.
+            handle = os.open(path, os.O_RDONLY | os.O_CREAT | _FLAGS, 0o644)
         except FileNotFoundError:  # another process has just removed the folder
             continue
         try:
             _require_file(handle, name)
-            _lock_or_explain(handle, name)
+            _lock_or_explain(handle, path, name)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), os.lstat(path)):
-                    _write_owner(handle)
+                    _write_owner(path)
                     return handle
         except BaseException:
             os.close(handle)
@@ -102,9 +112,9 @@ def _require_file(handle: int, name: Path) -> None:
         raise RunError(f"{LOCK} of {name} is not a file of its own; remove it")
 
 
-def _lock_or_explain(handle: int, name: Path) -> None:
+def _lock_or_explain(handle: int, path: Path, name: Path) -> None:
     try:
-        _lock(handle)
+        _lock(handle, path)
     except _TAKEN:
         owner = os.pread(handle, 400, 0) if hasattr(os, "pread") else os.read(handle, 400)
         found = _OWNER.fullmatch(owner.decode("utf-8", "replace").strip())
@@ -119,14 +129,12 @@ def _lock_or_explain(handle: int, name: Path) -> None:
         )
 
 
-def _write_owner(handle: int) -> None:
+def _write_owner(path: Path) -> None:
     """Note who holds the lock; a full disk is left to what follows."""
     host = re.sub(r"[^\w.-]", "_", platform.node()) or "unknown"
     since = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S}"
-    with suppress(OSError):
-        os.ftruncate(handle, 0)
-        os.lseek(handle, 0, os.SEEK_SET)
-        os.write(handle, f"process {os.getpid()} on {host} since {since} UTC\n".encode())
+    with suppress(OSError), open(os.open(path, os.O_WRONLY | os.O_TRUNC | _FLAGS), "wb") as file:
+        file.write(f"process {os.getpid()} on {host} since {since} UTC\n".encode())
 
 
 def _release(folder: Path, handle: int) -> None:

@@ -5,7 +5,7 @@ A table is read if its text has only one meaning:
 - Encodings: UTF-8, or UTF-16 with a byte order mark. Other text is read if it is ASCII except for symbols such as µ,
   which the Western 8-bit encodings share.
 - Separators: commas, semicolons or tabs, taken from the second row, or from a first line such as ``sep=;``.
-- Numbers: decimal points, or decimal commas throughout. Empty cells and the words of
+- Numbers: decimal points, or decimal commas throughout; the typographic minus is a minus. Empty cells and the words of
   :data:`~multimodal_vae.names.MISSING` become NaN.
 - Rows: blank lines and columns that are empty from top to bottom at the right edge are skipped.
 """
@@ -42,6 +42,7 @@ _SYMBOLS = frozenset("\N{MICRO SIGN}\N{DEGREE SIGN}\N{PLUS-MINUS SIGN}\N{NO-BREA
 
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d*(e[-+]?\d+)?", re.IGNORECASE)
+_OTHER_SEPARATOR = re.compile(r"\d[ |:/]+[-+.\d]")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 
 
@@ -130,7 +131,8 @@ def _parse(lines: Iterator[str]) -> Table:
             continue
         line = reader.line_num + skipped
         if numbers.words:
-            raise DataError(f"line {line} has {reprlib.repr(numbers.words[0])}, which is not a number")
+            advice = "; separate the cells by commas" if len(row) == 1 and _OTHER_SEPARATOR.search(row[0]) else ""
+            raise DataError(f"line {line} has {reprlib.repr(numbers.words[0])}, which is not a number{advice}")
         width = columns or width or len(values)
         if len(values) > width and not any(cell.strip() for cell in row[width:]):
             del values[width:]
@@ -148,7 +150,12 @@ def _parse(lines: Iterator[str]) -> Table:
     numbers.check()
     if not cells:
         raise DataError("holds no numbers")
-    return _without_empty_columns(Table(header, header_numbers, np.array(cells).reshape(-1, columns)))
+    table = _without_empty_columns(Table(header, header_numbers, np.array(cells).reshape(-1, columns)))
+    if table.header and len(table.header) != table.values.shape[1]:
+        raise DataError(
+            f"has {len(table.header)} names in its first row and {table.values.shape[1]} columns below; make them equal"
+        )
+    return table
 
 
 def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
@@ -190,6 +197,8 @@ class _Numbers:
         try:
             value = float(text)
         except ValueError:
+            if "\N{MINUS SIGN}" in text:
+                return self._number(text.replace("\N{MINUS SIGN}", "-"))
             if not (_DECIMAL_COMMA.fullmatch(text) and any(character.isdigit() for character in text)):
                 self.words.append(text)
                 return math.nan

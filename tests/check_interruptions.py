@@ -1,17 +1,22 @@
-"""Kills trainings at random moments, fills their disk and takes their folder away, and shows that nothing is lost.
+"""Kills commands at random moments, fills their disk and takes their folder away, and shows that nothing is lost.
 
-Run: ``python tests/check_interruptions.py``, with the package installed; it ends with the count of what held. Filling a
-disk wants the right to mount one, and is left out, aloud, where there is none.
+Run: ``python tests/check_interruptions.py [--count 48]``, with the package installed; it ends with the count of what
+held. Filling a disk wants the right to mount one, and is left out, aloud, where there is none.
 """
 
+import argparse
+import multiprocessing
 import os
 import random
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +24,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
 from fresh import Held
 
-KILLS = 20
+ROUND = 20
+"""Kills of one training; the next ones are of a new one."""
 RECIPE = """
 [data]
 manifest = "manifest.csv"
-split = [0.7, 0.3, 0.0]
+split = [0.6, 0.1, 0.3]
+workers = 0
 [modalities.trace]
 name = "signal"
 length = 64
@@ -41,7 +48,22 @@ schedule = "cosine"
 checkpoint_seconds = 0.0
 device = "cpu"
 """
+COMMANDS = 6
+"""Commands that are killed beside trainings; each gets an equal share of the kills."""
 MAIN = "from multimodal_vae.cli import main; main()"
+
+
+def write_manifest(place: Path, name: str, count: int) -> None:
+    """Write signals and ages of two classes; every fifth row of a large one lacks its age."""
+    numbers = np.random.default_rng(0)
+    rows = ["sample_id,label,trace,age"]
+    (place / name).mkdir()
+    for index in range(count):
+        signal = np.sin(np.arange(64) / (4 + index % 2)) + 0.3 * numbers.normal(size=(1, 64))
+        np.save(place / name / f"{index}.npy", signal.astype(np.float32))
+        age = "" if count > 1000 and index % 5 == 0 else 20 + index % 60
+        rows.append(f"s{index},{'ab'[index % 2]},{name}/{index}.npy,{age}")
+    (place / f"{name}.csv").write_text("\n".join(rows) + "\n")
 
 
 def start(place: Path, out: Path) -> subprocess.Popen[str]:
@@ -58,9 +80,18 @@ def finish(place: Path, out: Path) -> tuple[int, str]:
     return process.returncode, "\n".join(line for line in err.splitlines() if not line.startswith("epoch "))
 
 
-def left(out: Path) -> dict[str, bytes]:
-    """What has to be the same, bit for bit."""
-    return {name: (out / name).read_bytes() for name in ("model.safetensors", "log.jsonl", "samplers/kde.safetensors")}
+DATES = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\+00:00)?")
+
+
+def contents(*places: Path) -> dict[str, bytes]:
+    """Every file by its path, but for dates, times and caches, of which only the kinds of files are compared."""
+    found = {}
+    for path in (each for place in places for each in ([place] if place.is_file() else sorted(place.rglob("*")))):
+        if ".mmvae_cache" in path.parts:
+            found[path.suffix or path.name if path.suffix in (".samples", ".jsonl") else path.name] = b""
+        elif path.name != "timing.jsonl":
+            found[str(path)] = b"" if path.is_dir() else DATES.sub(b"DATE", path.read_bytes())
+    return found
 
 
 def kill(place: Path, out: Path, rng: random.Random, writing: bool) -> bool:
@@ -78,6 +109,105 @@ def kill(place: Path, out: Path, rng: random.Random, writing: bool) -> bool:
     finally:
         process.kill()
         process.communicate()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to kill.
+
+    Attributes:
+        name: its name.
+        words: its arguments.
+        made: the files and folders that it makes, which are compared; beside them it may leave nothing.
+        prepare: takes away what it made.
+    """
+
+    name: str
+    words: Sequence[str]
+    made: Sequence[Path]
+    prepare: Callable[[], None]
+
+
+def enter(words: Sequence[str], log: Path) -> None:
+    """Run a command, in a process that has loaded everything."""
+    from multimodal_vae import cli
+
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["mmvae", *words]
+    cli.main()
+
+
+def fork(words: Sequence[str], log: Path) -> "multiprocessing.process.BaseProcess":
+    """Begin a command."""
+    process = multiprocessing.get_context("fork").Process(target=enter, args=(words, log))
+    process.start()
+    return process
+
+
+def kill_often(command: Command, kills: int, place: Path, rng: random.Random, hold: Callable[..., None]) -> int:
+    """Kill a command at random moments, let it end, and compare; the number of kills that met it at work."""
+    log = place.parent / "log"
+    command.prepare()
+    began = time.monotonic()
+    whole = fork(command.words, log)
+    whole.join()
+    lasted = time.monotonic() - began
+    hold(f"{command.name} comes to its end", whole.exitcode == 0, log.read_text())
+    wanted = contents(*command.made)
+    command.prepare()
+    met, halves = 0, 0
+    for number in range(kills):
+        process = fork(command.words, log)
+        process.join(rng.uniform(0, lasted))
+        met += process.exitcode is None
+        process.kill()
+        process.join()
+        halves += bool([path for path in place.rglob(".*") if path.name != ".mmvae_cache"])
+        if number % 10 == 9 or number == kills - 1:
+            last = fork(command.words, log)
+            last.join()
+            said = log.read_text()
+            done = last.exitcode == 0 or (last.exitcode == 2 and "already exists" in said)
+            hold(f"{command.name} comes to its end after {number + 1} kills", done, said)
+            found = contents(*command.made)
+            differ = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+            hold(f"{command.name} made the same files, and left nothing beside them", not differ, "\n".join(differ))
+            command.prepare()
+    said = f"{command.name}, {lasted:.1f} s: {met} of {kills} kills met it at work, {halves} left something behind"
+    print(said, flush=True)
+    return met
+
+
+def commands(place: Path) -> Iterator[Command]:
+    """Commands on a trained run, whose folder each makes as it was."""
+    run, many = place / "run", place / "many.csv"
+    shutil.copytree(run, place.parent / "original")
+
+    def remove(*paths: Path) -> None:
+        for path in paths:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def restore() -> None:
+        remove(run)
+        shutil.copytree(place.parent / "original", run)
+
+    out, latents, cache = place / "out", place / "latents.npz", place / ".mmvae_cache"
+    yield Command("sample", ["sample", str(run), "--count", "1500", "--out", str(out)], [place], lambda: remove(out))
+    yield Command("complete", ["complete", str(run), str(many), "--out", str(out)], [place], lambda: remove(out))
+    words = ["encode", str(run), str(many), "--out", str(latents)]
+    yield Command("reading into the cache", words, [place], lambda: remove(latents, cache))
+    remove(latents)
+    yield Command("evaluate", ["evaluate", str(run), "--count", "20"], [place], restore)
+    yield Command("audit", ["audit", str(run)], [place], restore)
+    evaluated = fork(["evaluate", str(run), "--count", "20"], place.parent / "log")
+    evaluated.join()
+    yield Command("card", ["card", str(run)], [place], lambda: remove(run / "card.md"))
+    restore()
 
 
 @contextmanager
@@ -111,58 +241,81 @@ def fill(disk: Path) -> None:
 
 def main() -> None:
     """Check, and fail with the first thing that does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=48, help="kills in all, a quarter of them of trainings")
+    parser.add_argument("--seed", type=int, default=0, help="seed of their moments")
+    given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
     counted = Held()
     hold = counted.hold
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
-        numbers = np.random.default_rng(0)
+        place = Path(scratch, "place")
+        place.mkdir()
         (place / "recipe.toml").write_text(RECIPE)
-        rows = ["sample_id,label,trace,age"]
-        for index in range(96):
-            signal = np.sin(np.arange(64) / (4 + index % 2)) + 0.3 * numbers.normal(size=(1, 64))
-            np.save(place / f"{index}.npy", signal.astype(np.float32))
-            rows.append(f"s{index},{'ab'[index % 2]},{index}.npy,{20 + index}")
-        (place / "manifest.csv").write_text("\n".join(rows) + "\n")
-        code, said = finish(place, place / "whole")
+        write_manifest(place, "manifest", 96)
+        write_manifest(place, "many", 2000)
+        code, said = finish(place, place / "run")
         hold("a training comes to its end", code == 0, said)
-        wanted = left(place / "whole")
+        wanted = contents(place)
 
-        rng, killed, halves = random.Random(0), 0, 0
-        for number in range(KILLS):
-            killed += kill(place, place / "killed", rng, writing=number % 2 == 1)
-            halves += bool(list((place / "killed").glob(".*")))
-        hold(f"{killed} of {KILLS} kills met it at work, {halves} with a file half written", killed > KILLS / 2)
-        code, said = finish(place, place / "killed")
-        hold("it still comes to its end", code == 0, said)
-        hold("with the same weights, log and densities, bit for bit", left(place / "killed") == wanted)
+        rng, met, halves = random.Random(given.seed), 0, 0
+        trainings = given.count // 4
+        for number in range(trainings):
+            met += kill(place, place / "run", rng, writing=number % 2 == 1)
+            halves += bool(list((place / "run").glob(".*")))
+            if number % ROUND == ROUND - 1 or number == trainings - 1:
+                code, said = finish(place, place / "run")
+                hold(f"after {number + 1} kills, it still comes to its end", code == 0, said)
+                found = contents(place)
+                differ = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+                hold("with the same files, bit for bit, and nothing beside them", not differ, "\n".join(differ))
+                shutil.rmtree(place / "run")
+        print(f"{met} of {trainings} kills met a training at work, {halves} with a file half written")
+        finish(place, place / "run")
 
-        with small_disk(64) as disk:
-            if disk is None:
-                print("left out: no disk may be mounted here")
-            else:
-                for what, words, spoil, mend in (
-                    ("a full disk", "No space left", fill, lambda where: (where / "filler").unlink()),
-                    ("a disk that may only be read", "Read-only", lambda d: mount(d, "ro"), lambda d: mount(d, "rw")),
-                ):
-                    out = disk / words[:2]
-                    process = start(place, out)
-                    for _ in range(4):
-                        process.stderr.readline()  # type: ignore[union-attr]
-                    spoil(disk)
-                    _, err = process.communicate()
-                    said = "\n".join(line for line in err.splitlines() if not line.startswith("epoch "))
-                    hold(f"{what} ends it with exit code 2", process.returncode == 2, err)
-                    hold(f"in one line: {said}", said.count("\n") == 0 and words in said, err)
-                    mend(disk)
-                    code, said = finish(place, out)
-                    hold("once that is mended, it comes to its end", code == 0, said)
-                    hold("with the same weights, log and densities", left(out) == wanted)
+        import multimodal_vae.privacy.run_audit
+        import multimodal_vae.report.run_evaluation
+        import multimodal_vae.synthesis.conditional
+        import multimodal_vae.synthesis.generation  # noqa: F401
 
+        others = given.count - trainings
+        for number, command in enumerate(commands(place)):
+            met += kill_often(command, (others + number) // COMMANDS, place, rng, hold)
+        hold(f"{met} of {given.count} kills met a command at work, more than half", met > given.count / 2)
+        check_disks(place, hold)
         file = place / "file"
         file.write_text("")
         code, said = finish(place, file / "run")
         hold(f"a place that cannot be written: {said}", code == 2 and said.count("\n") == 0)
     print(f"{counted.held} passed, 0 failed")
+
+
+def check_disks(place: Path, hold: Callable[..., None]) -> None:
+    """Fill the disk of a training, and forbid to write it."""
+    names = ("model.safetensors", "log.jsonl", "samplers/kde.safetensors")
+    with small_disk(64) as disk:
+        if disk is None:
+            print("left out: no disk may be mounted here")
+            return
+        for what, words, spoil, mend in (
+            ("a full disk", "No space left", fill, lambda where: (where / "filler").unlink()),
+            ("a disk that may only be read", "Read-only", lambda d: mount(d, "ro"), lambda d: mount(d, "rw")),
+        ):
+            out = disk / words[:2]
+            process = start(place, out)
+            for _ in range(4):
+                process.stderr.readline()  # type: ignore[union-attr]
+            spoil(disk)
+            _, err = process.communicate()
+            said = "\n".join(line for line in err.splitlines() if not line.startswith("epoch "))
+            said = "\n".join(line for line in said.splitlines() if "note:" not in line)
+            hold(f"{what} ends it with exit code 2", process.returncode == 2, err)
+            hold(f"in one line: {said}", said.count("\n") == 0 and words in said, err)
+            mend(disk)
+            code, said = finish(place, out)
+            hold("once that is mended, it comes to its end", code == 0, said)
+            same = all((out / name).read_bytes() == (place / "run" / name).read_bytes() for name in names)
+            hold("with the same weights, log and densities", same)
 
 
 if __name__ == "__main__":

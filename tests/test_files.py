@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import os
 import pickle
 import socket
@@ -182,6 +183,16 @@ def test_a_file_above_the_limit_is_refused_unread(tmp_path):
         file.truncate(2**40)  # takes no disk space
     with pytest.raises(OSError, match=r"1,099,511,627,776 bytes; at most 10 are read"):
         read_regular(tmp_path / "sparse", 10)
+
+
+@pytest.mark.parametrize("size", [2**32, 2**40])
+def test_tensors_that_claim_terabytes_of_holes_are_refused_unread(tmp_path, size):
+    header = json.dumps({"x": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    with open(tmp_path / "x", "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)
+    with pytest.raises(mv.RunError, match=r"cannot be read: only [\d,]+ of its [\d,]+ bytes are on the disk"):
+        read_tensors(tmp_path / "x")
 
 
 def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(tmp_path):

@@ -21,10 +21,10 @@ import json, os, sys
 from multimodal_vae import cli, locks
 answers, sys.stdout = sys.stdout, open(os.devnull, "w")
 note = locks._write_owner
-def hold(handle):
-    note(handle)
+def hold(path):
+    note(path)
     if not held:
-        held.append(handle)
+        held.append(path)
         print("holds", file=answers, flush=True)
         sys.stdin.readline()
 locks._write_owner = hold
@@ -84,7 +84,9 @@ COMMANDS = {
     "evaluate": "evaluate {0}/run --count 10",
     "audit": "audit {0}/run",
     "card": "card {0}/run",
-    "classify": "classify {0}/run {0}/cohort/manifest.csv --sampler gaussian",
+    "encode": "encode {0}/run {0}/cohort/manifest.csv --out {0}/new",
+    "classify": "classify {0}/run {0}/cohort/manifest.csv --out {0}/new",
+    "a density": "classify {0}/run {0}/cohort/manifest.csv --sampler gaussian",
 }
 
 
@@ -183,7 +185,7 @@ def test_a_lock_is_a_file(tmp_path, kind):
 
 
 def test_where_no_lock_is_possible_the_work_goes_on_with_a_note(tmp_path, monkeypatch):
-    def refuse(handle):
+    def refuse(handle, path):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(locks, "_lock", refuse)
@@ -192,14 +194,28 @@ def test_where_no_lock_is_possible_the_work_goes_on_with_a_note(tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_system_that_locks_only_files_open_to_be_written(tmp_path, monkeypatch):
+    plain = locks.fcntl.flock
+
+    def nfs(handle, how):
+        if locks.fcntl.fcntl(handle, locks.fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(9, "Bad file descriptor")
+        plain(handle, how)
+
+    monkeypatch.setattr(locks.fcntl, "flock", nfs)
+    with locked(tmp_path):
+        assert in_a_thread(lambda: enter(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_lock_whose_file_was_removed_meanwhile_is_taken_again(tmp_path, monkeypatch):
     plain, times = locks._lock, []
 
-    def late(handle):
+    def late(handle, path):
         times.append(handle)
         if len(times) == 1:
             (tmp_path / LOCK).unlink()
-        plain(handle)
+        plain(handle, path)
 
     monkeypatch.setattr(locks, "_lock", late)
     with locked(tmp_path):

@@ -46,11 +46,11 @@ def test_configuration_makes_the_same_model_anew(make_data, make_model):
 @pytest.mark.parametrize("name", ["type", "half", "1.0", "a.b", "..", "kl", "", "metric", "a/b", "été"])
 def test_a_modality_and_a_class_may_be_called_anything(name):
     data = mv.MultimodalDataset.from_tensors(
-        {name: torch.randn(8, 2)}, [name or "nameless", "other"] * 4, {name: mv.Vector(size=2, hidden=4)}
+        {name: torch.randn(8, 2)}, [name or "unnamed", "other"] * 4, {name: mv.Vector(size=2, hidden=4)}
     )
     vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0, objective={"weights": {name: 2.0}})
     mv.fit(vae, data, epochs=1, per_class=2, device="cpu", show=False)
-    assert mv.Synthesizer(vae).fit(data).sample(name or "nameless", 2)[name].shape == (2, 2)
+    assert mv.Synthesizer(vae).fit(data).sample(name or "unnamed", 2)[name].shape == (2, 2)
 
 
 def test_one_part_for_two_modalities_is_two_parts():

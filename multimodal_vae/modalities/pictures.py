@@ -64,8 +64,8 @@ def read_picture(
     Args:
         path: a file of one of :data:`FORMATS`.
         mode: ``"L"`` for one channel, ``"RGB"`` for three.
-        notes: counts what was assumed: that a dark picture of 8 bits uses its full range, that transparent pixels are
-            black, and that a stated color profile or gamma is near sRGB.
+        notes: counts what was assumed: that a dark picture of 8 bits, or one of 14 bits in 16, uses all its range, that
+            transparent pixels are black, and that a stated color profile or gamma is near sRGB.
         size: (height, width) that is needed; a picture of another is not decoded. Default: any size.
 
     Raises:
@@ -162,13 +162,13 @@ def _values(picture: "Image", facts: _Facts, mode: Literal["L", "RGB"], notes: C
 
     if picture.mode.startswith("I"):
         levels = np.asarray(picture).astype(np.float32)[..., None]
-        _refuse_fewer_bits(int(levels.max(initial=0)), facts.white)
+        _check_bits(int(levels.max(initial=0)), facts.white, notes)
         levels = facts.white - levels if facts.inverted else levels
         return np.repeat(levels / np.float32(facts.white), len(mode), 2)
     if facts.deep:
         channels = np.asarray(picture)
         colors = channels[..., :-1] if picture.mode[-1] in "Aa" else channels
-        _refuse_fewer_bits(int(colors.max(initial=0)) * 256, facts.white)
+        _check_bits(int(colors.max(initial=0)) * 256, facts.white, notes)
     if picture.has_transparency_data:
         layers = picture.convert("RGBA")
         opacity = layers.getchannel("A")
@@ -180,12 +180,15 @@ def _values(picture: "Image", facts: _Facts, mode: Literal["L", "RGB"], notes: C
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _refuse_fewer_bits(brightest: int, white: int) -> None:
-    """Refuse values of which none exceeds a :data:`DARK` share of the range, as those of a camera with fewer bits."""
+def _check_bits(brightest: int, white: int, notes: Counter[str]) -> None:
+    """Refuse values that have 12 bits or fewer, as of a camera, in 16; note those of 13 or 14."""
+    bits = white.bit_length()
+    used = brightest.bit_length()
     if 0 < brightest <= white // DARK + 1:
-        bits = white.bit_length()
-        used = min(brightest.bit_length(), bits - DARK.bit_length() + 1)
+        used = min(used, bits - DARK.bit_length() + 1)
         raise DataError(
             f"uses {used} of its {bits} bits (the brightest value is about {brightest}); scale it to {bits} bits, or "
             "save it with 8"
         )
+    if 0 < used < bits - 1:
+        notes[f"image that uses {used} of its {bits} bits"] += 1

@@ -96,12 +96,12 @@ def write_samples(
     }
     require_seed(seed)
     request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
-    chunks = _chunks(counts)
     with claimed(out) as hidden:
         partial = _PartialFolder(hidden)
         partial.require_same(request)
         if not partial.is_begun:
             _require_space(out, synthesizer.vae, counts)
+        chunks = _chunks(counts)
         distributed.wait()
         try:
             if distributed.rank() == 0:

@@ -19,6 +19,7 @@ from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import (
     ConfigurationError,
     MultimodalVAEWarning,
+    PluginError,
     RunError,
     SamplerError,
     did_you_mean,
@@ -236,7 +237,10 @@ class Synthesizer:
         if list(fitted_on) != [name for name in vae.classes if name not in failures]:
             raise RunError(f"{path} has densities of the classes {list(fitted_on)}, but the model has {vae.classes}")
         require(facts["parts"], f"the density in {path}")
-        synthesizer = cls(vae, sampler)
+        try:
+            synthesizer = cls(vae, sampler)
+        except (ConfigurationError, PluginError) as error:
+            raise type(error)(f"{path}: {error}") from error
         synthesizer.fitted_on, synthesizer.failures = fitted_on, failures
         for index, name in enumerate(fitted_on):
             prefix = f"{index}."

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.files import csv_text, require_vacant, write_bytes
+from multimodal_vae.files import csv_text, write_new
 
 
 def write_latents(path: Path, data: MultimodalDataset, posterior: Gaussian) -> None:
@@ -17,7 +17,6 @@ def write_latents(path: Path, data: MultimodalDataset, posterior: Gaussian) -> N
     Raises:
         RunError: if the file exists or cannot be written.
     """
-    require_vacant(path)
     content = io.BytesIO()
     np.savez(
         content,
@@ -27,7 +26,7 @@ def write_latents(path: Path, data: MultimodalDataset, posterior: Gaussian) -> N
         mean=posterior.mean.numpy(),
         logvar=posterior.logvar.numpy(),
     )
-    write_bytes(path, content.getvalue())
+    write_new(path, content.getvalue())
 
 
 def probability_table(data: MultimodalDataset, probabilities: Tensor) -> str:

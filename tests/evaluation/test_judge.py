@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 import torch
@@ -100,6 +101,29 @@ def test_a_saved_judge_says_the_same(judge, tmp_path):
     assert torch.equal(one.features, other.features)
     assert torch.equal(one.causes["brightness"], other.causes["brightness"])
     assert back.classes == CLASSES
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "replaced"])
+@pytest.mark.parametrize("last", ["judge.json", "judge.safetensors"])
+def test_a_judge_whose_saving_ends_halfway_is_not_saved(judge, tmp_path, monkeypatch, before, last):
+    path = tmp_path / "judge.safetensors"
+    if before:
+        judge.save(path)
+    replace = os.replace
+
+    def killed(temporary, target):
+        if target.name == last:
+            raise KeyboardInterrupt
+        replace(temporary, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            judge.save(path)
+    assert not Judge.is_saved(path)
+    judge.save(path)
+    assert Judge.is_saved(path)
+    assert accuracy(Judge.load(path), samples(1)) == accuracy(judge, samples(1))
 
 
 def test_a_file_that_is_not_the_judges_is_refused(judge, tmp_path):

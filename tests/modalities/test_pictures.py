@@ -241,6 +241,12 @@ def gamma(value):
 
 NOTED = {
     "the brightest of 256 is 15": (lambda folder: saved(folder / "a.png", SHADES // 16), "less than 1/16"),
+    "14 of 16 bits": (lambda folder: saved(folder / "a.png", TWELVE * 4), "uses 14 of its 16 bits"),
+    "14 of 16 bits in color": (
+        lambda folder: png(folder / "a.png", colored(TWELVE * 4, 4), 6),
+        "uses 14 of its 16 bits",
+    ),
+    "13 of 16 bits, 0 as white": (lambda folder: tiff(folder / "a.tiff", TWELVE * 2, 0), "uses 13 of its 16 bits"),
     "a mask of 0 and 1": (lambda folder: saved(folder / "a.png", SHADES % 2), "less than 1/16"),
     "transparent pixels": (lambda folder: saved(folder / "a.png", np.dstack([SHADES] * 4)), "taken as black"),
     "another profile": (

@@ -122,3 +122,22 @@ def test_any_bytes_are_a_table_or_one_line(tmp_path_factory, content):
     else:
         assert values.ndim == 2
         assert values.size
+
+
+def test_the_typographic_minus_is_a_minus(tmp_path):
+    (tmp_path / "a.csv").write_text("a;b\n\N{MINUS SIGN}1,5;2\n3;\N{MINUS SIGN}4\n", "utf-8")
+    np.testing.assert_array_equal(read_table(tmp_path / "a.csv").values, [[-1.5, 2], [3, -4]])
+
+
+@pytest.mark.parametrize("separator", [" ", "|", "  ", " | ", ":"])
+def test_other_separators_are_refused_with_advice(tmp_path, separator):
+    (tmp_path / "a.csv").write_text(f"a{separator}b\n1.5{separator}2\n", "utf-8")
+    with pytest.raises(DataError, match=r"line 2 has .*, which is not a number; separate the cells by commas"):
+        read_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(("header", "row", "count"), [("a", "1,5", 2), ("a,b,c", "1,5", 2), ("a;b", "1;2;3", 3)])
+def test_names_and_columns_are_as_many(tmp_path, header, row, count):
+    (tmp_path / "a.csv").write_text(f"{header}\n{row}\n{row}\n", "utf-8")
+    with pytest.raises(DataError, match=f"names in its first row and {count} columns below; make them equal"):
+        read_table(tmp_path / "a.csv")

@@ -36,7 +36,8 @@ WILDEST = 20.0
 """Standard deviation in mV above which a signal is refused: ten times that of the liveliest ECG."""
 
 TAMEST = 0.002
-"""Standard deviation in mV below which a signal without a unit is refused: volts taken for mV have less."""
+"""Standard deviation in mV below which a signal is refused, or noted if its unit is stated: volts taken for mV
+have less."""
 
 FARTHEST = 100.0
 """Distance in mV from its lead's median at which a value is refused; amplifiers of ECGs end at a tenth of it."""
@@ -178,10 +179,22 @@ class ECG(Modality):
         else:
             signal = cut(record, start, stop, self.rate, self.length, self.highpass)
             _check_size(signal, NO_UNIT not in record.notes)
+            if 0 < signal.std() < TAMEST:
+                self.notes[f"standard deviation below {TAMEST:g} mV"] += 1
         self.notes.update(record.notes)
         if record.rate < self.rate * (1 - 1e-6):
             self.notes[f"sampled at less than {self.rate:g} Hz"] += 1
         return signal.astype(np.float32)
+
+    def check(self, samples: Tensor) -> None:
+        """Check shape, finiteness, and that no sample (N, leads, samples) is too large for an ECG in mV.
+
+        Raises:
+            DataError: with the actual and the expected value.
+        """
+        super().check(samples)
+        if samples.numel():
+            _refuse_wild(float(samples.flatten(1).std(1, correction=0).max()))
 
     def check_notes(self, notes: Mapping[str, int]) -> None:
         """Refuse files whose first leads have different names, if ``leads`` is a number."""
@@ -218,10 +231,14 @@ def _check_size(signal: NDArray[np.floating], unit_stated: bool) -> None:
     """Refuse a signal (leads, samples) whose size in mV is not that of an ECG."""
     with np.errstate(over="ignore"):
         deviation = float(signal.std(dtype=np.float64))
-    if deviation > WILDEST:
-        raise DataError(f"has a standard deviation of {deviation:.3g} mV, too much for an ECG; state its unit")
+    _refuse_wild(deviation)
     if not unit_stated and 0 < deviation < TAMEST:
         raise DataError(f"has a standard deviation of {deviation:.3g} mV, too little for an ECG; state its unit")
     distance = np.abs(signal - np.median(signal, axis=1, keepdims=True)).max()
     if distance > FARTHEST:
         raise DataError(f"has a value {distance:.3g} mV from its lead's median, too far for an ECG; cut it out")
+
+
+def _refuse_wild(deviation: float) -> None:
+    if deviation > WILDEST:
+        raise DataError(f"has a standard deviation of {deviation:.3g} mV, too much for an ECG; state its unit")

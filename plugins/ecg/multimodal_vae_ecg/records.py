@@ -141,6 +141,9 @@ def _from_array(
     if rate is None:
         notes.append(f"no sampling rate in the file, taken as {configured:g} Hz")
     signal = gaps_as_nan(signal)
+    measured = signal[np.isfinite(signal)]
+    if None in units and len(measured) and measured.std() and (measured == np.rint(measured)).all():
+        raise DataError("holds whole numbers without a unit, as the counts of a converter; state what they are in")
     return Record(
         configured if rate is None else rate,
         leads,
@@ -156,8 +159,6 @@ def _open_csv(path: Path, wanted: int | Sequence[str], configured: float) -> Rec
     header, columns = table.header, table.values.T
     if not header:
         raise DataError(f"has no names of leads in its first row; begin it with a row such as '{TIME},I,II'")
-    if len(columns) != len(header):
-        raise DataError(f"has {len(header)} names in its first row and {len(columns)} columns below; make them equal")
     named = [name_and_unit(text) for text in header]
     times = {index: factor for index, text in enumerate(header) if (factor := _seconds_per(text))}
     if len(times) > 1:

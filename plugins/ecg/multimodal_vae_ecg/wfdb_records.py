@@ -24,6 +24,9 @@ from multimodal_vae_ecg.recording import Real, Record
 MOST_BYTES = 1 << 24
 """Size of a header above which it is refused."""
 
+_RATE = re.compile(r"(\d+\.?\d*|\.\d+)(/\S*)?")
+_GAIN = re.compile(r"(?P<gain>-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)?(\(-?\d+\))?(/(?P<unit>.*))?", re.IGNORECASE)
+
 EMPTY = "~"
 """Name of a segment or a file without samples."""
 
@@ -95,6 +98,19 @@ def import_wfdb() -> Any:
     return wfdb
 
 
+def _stated_rate(header: _Header) -> float | None:
+    """Return the frames per second that a header states; None if it states none.
+
+    Raises:
+        DataError: if they are not a number.
+    """
+    field = "".join(header.record[2:3])
+    match = _RATE.fullmatch(field)
+    if field and not match:
+        raise DataError(f"states the sampling rate {field!r}, which is not a number of Hz; write it in its header")
+    return float(match[1]) if match else None
+
+
 class _Signals:
     """A record of one segment."""
 
@@ -109,7 +125,7 @@ class _Signals:
         with self._readable() as name, _damage():
             facts = import_wfdb().rdheader(name)
             self.rate = float(facts.fs)
-            self.names = [str(lead) for lead in facts.sig_name or []]
+            self.names = [lead or "" for lead in facts.sig_name or []]
             self.per_frame = [int(count) for count in facts.samps_per_frame or []]
             self.frames = int(facts.sig_len or 0)
             if len(self.names) != len(header.lines):
@@ -122,7 +138,7 @@ class _Signals:
         per_frame = self.common_per_frame(channels)
         leads = [self.names[channel] for channel in channels]
         self.scales(channels)
-        notes = () if len(self.header.record) > 2 else (f"no sampling rate in the file, taken as {self.rate:g} Hz",)
+        notes = () if _stated_rate(self.header) else (f"no sampling rate in the file, taken as {self.rate:g} Hz",)
         return Record(
             self.rate * per_frame,
             leads,
@@ -147,11 +163,13 @@ class _Signals:
         """Return the millivolts per unit of some channels, whose gains must be stated."""
         leads, units = [self.names[channel] for channel in channels], []
         for lead, channel in zip(leads, channels, strict=True):
-            gain, _, unit = "".join(self.header.lines[channel][2:3]).partition("/")
-            value = re.match(r"-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", gain, re.IGNORECASE)
-            if not value or not float(value[0]):
+            field = "".join(self.header.lines[channel][2:3])
+            match = _GAIN.fullmatch(field)
+            if not match:
+                raise DataError(f"states the gain {field!r} of lead {lead!r}, which is not known; write it as '200/mV'")
+            if not float(match["gain"] or 0):
                 raise DataError(f"has no gain for lead {lead!r}, so it is uncalibrated; write the gain in its header")
-            units.append(unit or None)  # mV by the format's rule
+            units.append(match["unit"] or None)  # mV by the format's rule
         return in_millivolts(leads, units)
 
     def load(self, channels: Sequence[int], first: int, last: int) -> Real:
@@ -202,6 +220,10 @@ def _open_segments(header: _Header, wanted: int | Sequence[str]) -> Record:
     if named is None:
         raise DataError("has no segment with signals")
     layout = _Signals(_segment(header, named))  # of all signals; without samples if the segments differ
+    if (_stated_rate(header) or layout.rate) != layout.rate:
+        raise DataError(
+            f"states {header.record[2]} frames a second, but its segments have {layout.rate:g}; correct one"
+        )
     channels = choose_leads(layout.names, wanted)
     leads, per_frame = [layout.names[channel] for channel in channels], layout.common_per_frame(channels)
 

@@ -119,6 +119,28 @@ def test_a_value_that_no_ecg_has_is_refused(tmp_path, form):
         ECG(**PLAIN).read(path)
 
 
+@pytest.mark.parametrize("form", ["csv", "npz"])
+@pytest.mark.parametrize("size", [3, 20, 1000])
+def test_whole_numbers_without_a_unit_are_refused(tmp_path, form, size):
+    counts = np.round(size * ECG_LIKE)
+    path = csv_file(tmp_path, "time_s,II", TIME, counts)
+    if form == "npz":
+        path = tmp_path / "a.npz"
+        np.savez(path, ecg=counts.astype(np.int16), rate=RATE)
+    with pytest.raises(DataError, match="whole numbers without a unit"):
+        ECG(**PLAIN).read(path)
+    ECG(**PLAIN).read(csv_file(tmp_path, "time_s,II (uV)", TIME, counts))
+
+
+@pytest.mark.parametrize("unit", [1000, 200])
+def test_arrays_in_memory_must_have_an_ecgs_size(unit):
+    samples = np.tile(ECG_LIKE, (4, 1, 1))
+    MultimodalDataset.from_tensors({"ecg": samples}, ["a", "b"] * 2, {"ecg": ECG(**PLAIN)})
+    samples[2] *= unit
+    with pytest.raises(DataError, match=r"modality 'ecg': a sample has a standard deviation of .* mV, too much"):
+        MultimodalDataset.from_tensors({"ecg": samples}, ["a", "b"] * 2, {"ecg": ECG(**PLAIN)})
+
+
 @pytest.mark.parametrize(("factor", "word"), [(1000, "much"), (1e-3, "little")])
 def test_arrays_must_have_an_ecgs_size(tmp_path, factor, word):
     np.save(tmp_path / "a.npy", factor * ECG_LIKE[None])
@@ -509,6 +531,44 @@ def test_a_signal_without_a_gain_is_refused(tmp_path, gain):
 def test_gains_in_every_spelling(tmp_path, gain):
     path = wfdb_file(tmp_path, [f"a 1 {RATE} 400", f"a.dat 16 {gain} 16 0 0 0 0 II"], [(1000 * ECG_LIKE, 1)])
     np.testing.assert_allclose(ECG(**PLAIN).read(path)[0], np.trunc(1000 * ECG_LIKE) / 1000, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "gain", ["1000mV", "1000uV", "1000 (mV)", "1000:mV", "mV", "1,000/mV", "0x3E8/mV", "1000(a)/mV"]
+)
+def test_gains_in_other_spellings_are_refused(tmp_path, gain):
+    field = gain.replace(" ", "")
+    path = wfdb_file(tmp_path, [f"a 1 {RATE} 400", f"a.dat 16 {field} 16 0 0 0 0 II"], [(1000 * ECG_LIKE, 1)])
+    with pytest.raises(DataError, match=r"states the gain|no signal named as an ECG lead"):
+        ECG(**PLAIN).read(path)
+
+
+@pytest.mark.parametrize("rate", ["-100", "1e2", "100Hz", "0.1kHz", "20kHz", "nan", "inf", "100,0"])
+def test_rates_in_other_spellings_are_refused(tmp_path, rate):
+    path = wfdb_file(tmp_path, [f"a 1 {rate} 400", "a.dat 16 1000/mV 16 0 0 0 0 II"], [(1000 * ECG_LIKE, 1)])
+    with pytest.raises(DataError, match=rf"states the sampling rate '{rate}'"):
+        ECG(**PLAIN).read(path)
+
+
+@pytest.mark.parametrize("rate", ["100", "100.0", "100/1000", "100/1000(0)", "100."])
+def test_rates_in_every_spelling(tmp_path, rate):
+    path = wfdb_file(tmp_path, [f"a 1 {rate} 400", "a.dat 16 1000/mV 16 0 0 0 0 II"], [(1000 * ECG_LIKE, 1)])
+    record = open_record(path, ["II"], 123)
+    assert (record.rate, record.notes) == (100, ())
+
+
+def test_segments_of_another_rate_than_their_record_are_refused(tmp_path):
+    path = segments(tmp_path, [("mV", 1000, ["I", "II"])] * 2)
+    path.write_text(path.read_text().replace(f" {RATE} ", " 250 ", 1))
+    with pytest.raises(DataError, match="states 250 frames a second, but its segments have 100"):
+        ECG(**PLAIN).read(path)
+
+
+@pytest.mark.parametrize("unit", ["uV", "nV"])
+def test_a_stated_unit_that_makes_an_ecg_too_small_is_noted(tmp_path, unit):
+    ecg = ECG(leads=["II"], **PLAIN)
+    ecg.read(csv_file(tmp_path, f"time_s,II ({unit})", TIME, ECG_LIKE))
+    assert ecg.notes == {"standard deviation below 0.002 mV": 1}
 
 
 @pytest.mark.parametrize("length", ["", " 0"])

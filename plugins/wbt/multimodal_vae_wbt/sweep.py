@@ -160,8 +160,6 @@ def _read_csv(path: Path) -> Mapping[str, Any]:
     table = read_table(path)
     frequency, rows = (table.header_numbers, table.values) if table.header else (table.values[0], table.values[1:])
     rows = rows[~np.isnan(rows).all(axis=1)]
-    if rows.shape[1] != len(frequency):
-        raise DataError(f"has {len(frequency)} cells in its first row, but {rows.shape[1]} in the rows below")
     words = [cell for cell, number in zip(table.header[1:], frequency[1:], strict=False) if np.isnan(number)]
     if words:
         raise DataError(f"has {words[0]!r} in its first row, which is not a frequency")

@@ -444,7 +444,7 @@ def test_several_sweeps_in_a_file_are_refused(tmp_path):
     ("text", "message"),
     [
         (b"", "holds no numbers"),
-        (b"p,226,4000\n180,0.5\n", "has 3 cells in its first row, but 2 in the rows below"),
+        (b"p,226,4000\n180,0.5\n", "has 3 names in its first row and 2 columns below"),
         (b"p,226,4000\n180,0.5,high\n", "line 2 has 'high', which is not a number"),
         (b"p,226,4000\n180,,0.5\n-280,1,1\n", "Absorbance holds 1 value that is not finite, .* at 180 daPa and 226 Hz"),
         (b"p,226,4000\n", "holds no numbers"),
