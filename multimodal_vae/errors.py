@@ -87,7 +87,7 @@ def listing(names: Iterable[str], most: int = 20) -> str:
         'I, II and 2 more'
     """
     names = list(names)
-    shown = ", ".join((name if len(name) <= 40 else f"{name[:40]}...") or "''" for name in names[:most])
+    shown = ", ".join(shorten(name) or "''" for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown or "none"
 
 

@@ -137,9 +137,13 @@ def remove_leftovers(folder: Path, name: str) -> None:
         name: name of the file that was written, or a pattern such as ``*.safetensors``.
     """
     for each in folder.glob(f".{name}.*"):
-        # Earlier versions ended the name with a process id in place of random digits.
-        if re.fullmatch("[0-9a-f]+", each.suffix[1:]) and stat.S_ISREG(os.lstat(each).st_mode):
+        if is_leftover(each.name) and stat.S_ISREG(os.lstat(each).st_mode):
             each.unlink()
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a name is one of a temporary file; earlier versions ended it with a process id."""
+    return re.fullmatch(r"\..+\.([0-9a-f]{16}|\d{1,7})", name) is not None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

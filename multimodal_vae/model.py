@@ -18,7 +18,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, 
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples
+from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples, require_size
 from multimodal_vae.names import name_of
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
@@ -83,6 +83,8 @@ class MultimodalVAE(nn.Module):
         self.classes = [name if isinstance(name, str) else name_of(name) for name in given]
         if len({*self.classes}) < len(self.classes):
             raise ConfigurationError(f"the classes {self.classes} are not distinct; name each class once")
+        for name, modality in self.modalities.items():
+            require_size(name, modality)
         self.latent_dim = latent_dim
         self.seed = seed
         self.precision: Precision = "float32"
@@ -437,6 +439,7 @@ class MultimodalVAE(nn.Module):
         """Return latents as a tensor of real numbers.
 
         Raises:
+            ConfigurationError: if memory cannot hold so many.
             DataError: unless they are finite numbers of the shape (N, latent_dim).
         """
         shape = f"latents must be finite numbers of the shape (N, {self.latent_dim})"
@@ -449,6 +452,7 @@ class MultimodalVAE(nn.Module):
         found = found if found.is_floating_point() else found.float()
         if found.shape[1:] != (self.latent_dim,):
             raise DataError(f"{shape}; their shape is {tuple(found.shape)}")
+        require_memory(4 * found.numel(), f"{len(found)} latents are too many at once")  # rows may share memory
         finite = torch.isfinite(found).all(1)
         if not bool(finite.all()):
             raise DataError(f"{shape}; row {int((~finite).nonzero()[0])} has a value that is not finite")

@@ -25,12 +25,12 @@ from multimodal_vae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from multimodal_vae.files import inside, make_folder, read_json, read_tensors, remove_leftovers, require_vacant
-from multimodal_vae.locks import LOCK, locked
+from multimodal_vae.files import inside, make_folder, read_json, read_tensors, remove_leftovers
+from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_classes, register_instances, require
-from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, density_file, is_begun
+from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, density_file, is_begun, require_new
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
@@ -366,8 +366,8 @@ def train_run(configuration: Configuration, out: str | Path, show: bool = True) 
 
 
 def _train_run(configuration: Configuration, out: Path, show: bool) -> Run:
-    if not is_begun(out) and not inside(out, "config.toml").exists():
-        require_vacant(out, LOCK)  # before reading the data, which may take long
+    if not is_begun(out):
+        require_new(out)  # before reading the data, which may take long
     data = configuration.read_data(progress=None if show else False)
     training, validation, test = configuration.split(data)
     vae = configuration.build(data.classes)

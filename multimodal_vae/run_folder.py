@@ -18,6 +18,7 @@ from multimodal_vae.data.manifest import SPLITS, SplitName
 from multimodal_vae.errors import RunError, one_line
 from multimodal_vae.files import (
     inside,
+    is_leftover,
     make_folder,
     read_json,
     remove_leftovers,
@@ -102,9 +103,9 @@ class RunFolder:
             if folder.status["state"] != "done":
                 folder._remove_outdated(configuration)
             return folder
-        if not inside(path, "config.toml").exists():  # otherwise a process was killed while creating the folder
-            require_vacant(path, LOCK)
+        require_new(path)
         make_folder(path)
+        folder._require_no_other_recipe(configuration)
         folder._remove_outdated(configuration)
         write_bytes(inside(path, "config.toml"), configuration.to_toml().encode())
         write_json(inside(path, "environment.json"), _environment(configuration, parts))
@@ -158,6 +159,12 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"{error.filename} cannot be removed: {error.strerror}") from error
 
+    def _require_no_other_recipe(self, configuration: Configuration) -> None:
+        """Refuse to replace a configuration that is not what a killed process left, as a user's ``config.toml``."""
+        with suppress(OSError, TOMLError):
+            read_toml(inside(self.path, "config.toml"))
+            self._require_same_configuration(configuration)
+
     def _require_same_configuration(self, configuration: Configuration) -> None:
         path = inside(self.path, "config.toml")
         try:
@@ -167,7 +174,8 @@ class RunFolder:
         now = parse_toml(configuration.to_toml())
         for table in (before, now):  # keys that do not affect the result
             for key in ("cache", "workers"):
-                table.get("data", {}).pop(key, None)
+                if isinstance(table.get("data"), dict):
+                    table["data"].pop(key, None)
             table.pop("license", None)
         changed = _difference(before, now)
         if changed:
@@ -194,6 +202,15 @@ class RunFolder:
 def is_begun(path: Path) -> bool:
     """Return whether a run folder has been created; its status is written last."""
     return inside(path, "status.json").is_file()
+
+
+def require_new(path: Path) -> None:
+    """Raise RunError if a folder holds anything but what a process left that was killed while creating the run."""
+    with suppress(OSError):  # there is no such folder, or the next call says why it cannot be read
+        left = {name for name in os.listdir(path) if name in FILES[:3] or is_leftover(name)}
+        require_vacant(path, LOCK, *left)
+        return
+    require_vacant(path)
 
 
 def density_file(folder: Path, sampler: str, suffix: str = "") -> Path:

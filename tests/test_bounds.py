@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 import multimodal_vae as mv
 from multimodal_vae import bounds
@@ -97,7 +96,7 @@ def test_a_model_beyond_memory_is_refused(make_data, settings):
 
 @pytest.mark.parametrize("part", [mv.Vector(size=10**12), mv.Vector(size=3, hidden=10**12), mv.Signal(length=10**16)])
 def test_a_network_beyond_memory_is_refused(part):
-    with pytest.raises(mv.ConfigurationError, match="the model is too large"):
+    with pytest.raises(mv.ConfigurationError, match="too large"):
         mv.MultimodalVAE({"x": part}, ["a"], latent_dim=2)
 
 
@@ -119,7 +118,6 @@ def test_counts_beyond_memory_or_disk_are_refused_before_anything_is_written(mak
         lambda: write_samples(tmp_path / "new", synthesizer, {"ill": count}, 0, {}),
         lambda: vae.translate(data, "gait", draws=count),
         lambda: vae.interpolate(data.subset([0, 1]), count),
-        lambda: vae.generate(torch.zeros(1, 3).expand(count // 1000, 3)),
     ):
         with pytest.raises(mv.ConfigurationError, match=r"too many.* GiB"):
             refused()
@@ -156,3 +154,36 @@ def test_a_message_that_quotes_a_file_is_cut():
     assert message.startswith("begin x")
     assert message.endswith("x end")
     assert len(message) < 2100
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        mv.Vector(size=10**10),
+        mv.Signal(length=10**19),
+        mv.Image(size=(10**6, 10**6)),
+        mv.Modality.of({"name": "ecg", "seconds": 1e12}),
+    ],
+)
+def test_samples_beyond_memory_are_refused_before_a_file_is_read(tmp_path, part):
+    (tmp_path / "m.csv").write_text("sample_id,label,x\ns,a,1\n", "utf-8")
+    for refused in (
+        lambda: mv.MultimodalDataset.from_manifest(tmp_path / "m.csv", {"x": part}, unreadable="skip"),
+        lambda: mv.MultimodalVAE({"x": part}, ["a"], latent_dim=2),
+    ):
+        with pytest.raises(mv.ConfigurationError, match=r"modality 'x': samples of .* are too large"):
+            refused()
+
+
+@pytest.mark.parametrize("settings", [{"per_class": 10**n} for n in (5, 9, 15, 30)] + [{"unlabeled": 10**15}])
+def test_a_batch_beyond_the_training_set_is_refused(make_data, make_model, settings):
+    data = make_data()
+    data.labels[:4] = -1
+    with pytest.raises(mv.DataError, match=r"a batch would have .* but there are .*; lower 'per_class'"):
+        mv.fit(make_model(data), data, epochs=1, device="cpu", loggers=[], **settings)
+
+
+@pytest.mark.parametrize("settings", [{"hidden": [10**10]}, {"bins": 10**10}, {"transforms": 10**9}])
+def test_a_flow_beyond_memory_is_refused(settings):
+    with pytest.raises(mv.ConfigurationError, match="less than or equal to"):
+        mv.DensitySampler.of({"name": "flow", **settings})

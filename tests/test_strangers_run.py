@@ -320,6 +320,7 @@ def with_another_value(content: object, number: int, value: object) -> object:
     [
         ("config.toml", "card"),
         ("config.toml", "sample"),
+        ("config.toml", "resume"),
         ("environment.json", "card"),
         ("environment.json", "resume"),
         ("status.json", "card"),

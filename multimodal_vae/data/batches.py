@@ -8,6 +8,9 @@ from torch import Tensor
 
 from multimodal_vae.errors import DataError
 
+MOST_REPEATED = 10_000
+"""Largest batch that may be larger than the training set, so that samples repeat in it."""
+
 
 class BalancedBatches:
     """Batches with equally many samples per class, drawn without replacement until the class is exhausted.
@@ -23,7 +26,7 @@ class BalancedBatches:
 
     Raises:
         DataError: if a class has no samples, there are no unlabeled samples but ``unlabeled`` is positive, or a batch
-            would be empty.
+            would be empty, or be larger than the training set and :data:`MOST_REPEATED`.
 
     Example:
         >>> batches = BalancedBatches(torch.tensor([0, 0, 0, 0, 1]), ["a", "b"], 2, torch.Generator().manual_seed(0))
@@ -57,6 +60,11 @@ class BalancedBatches:
             self.counts.append(unlabeled)
             if not len(self.rows[-1]):
                 raise DataError(f"all training samples are labeled, but 'unlabeled' is {unlabeled}; set it to 0")
+        size, samples = sum(self.counts), sum(map(len, self.rows))
+        if size > max(samples, MOST_REPEATED):
+            raise DataError(
+                f"a batch would have {size} samples, but there are {samples}; lower 'per_class' or 'unlabeled'"
+            )
         self.generator = generator
         self._waiting = [rows.new_empty(0) for rows in self.rows]
 

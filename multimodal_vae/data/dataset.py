@@ -27,6 +27,7 @@ from multimodal_vae.modalities.base import (
     load_arrays,
     real_numbers,
     real_samples,
+    require_size,
 )
 from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of
 
@@ -464,7 +465,10 @@ def _modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
     for name in modalities:
         if name in RESERVED:
             raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
-    return {name: Modality.of(spec) for name, spec in modalities.items()}
+    parts = {name: Modality.of(spec) for name, spec in modalities.items()}
+    for name, part in parts.items():
+        require_size(name, part)
+    return parts
 
 
 def _mask(present: Any) -> Tensor:

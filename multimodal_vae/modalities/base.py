@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multimodal_vae import tables
+from multimodal_vae.bounds import require_memory
 from multimodal_vae.errors import DataError, one_line
 from multimodal_vae.files import open_sample
 from multimodal_vae.nn.standardize import Standardize
@@ -178,6 +179,15 @@ class Modality(Part, ABC):
                 raise DataError(
                     f"has values from {least:g} to {most:g}, but {self.name!r} expects {low:g} to {high:g}{advice}"
                 )
+
+
+def require_size(name: str, modality: Modality) -> None:
+    """Check that networks for a modality can fit into memory: two samples, and features and gradients of their size.
+
+    Raises:
+        ConfigurationError: if they cannot.
+    """
+    require_memory(64 * modality.elements, f"modality {name!r}: samples of {modality.shape} are too large")
 
 
 def check_samples(name: str, modality: Modality, samples: Tensor) -> None:

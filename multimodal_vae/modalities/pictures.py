@@ -30,6 +30,8 @@ MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK",
 DARK = 16
 """Share of a type's range, one in so many, that a picture exceeds unless its values have fewer bits than their type."""
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow logs is in the error
+
 PHOTOMETRIC, SAMPLE_FORMAT = 262, 339
 """Tags of TIFF: whether 0 is white, and whether values have a sign."""
 
@@ -76,7 +78,6 @@ def read_picture(
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
 
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # what Pillow logs is in the error
     notes = Counter() if notes is None else notes
     try:
         with ExitStack() as stack:

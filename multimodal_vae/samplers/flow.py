@@ -47,10 +47,10 @@ class Flow(DensitySampler):
     def __init__(
         self,
         transform: Literal["spline", "affine"] = "spline",
-        transforms: PositiveInt = 3,
+        transforms: Annotated[int, Field(ge=1, le=100)] = 3,
         passes: PositiveInt = 2,
-        hidden: Annotated[list[PositiveInt], Field(min_length=1)] = [32, 32],  # noqa: B006  (copied for each part)
-        bins: Annotated[int, Field(ge=2)] = 8,
+        hidden: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1)] = [32, 32],  # noqa: B006  (copied for each part)
+        bins: Annotated[int, Field(ge=2, le=1000)] = 8,
         learning_rate: PositiveFloat = 3e-3,
         batch: PositiveInt = 256,
         epochs: PositiveInt = 500,

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae import distributed
-from multimodal_vae.bounds import require_memory
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
@@ -101,7 +100,6 @@ def train(
         generator = torch.Generator().manual_seed(settings.seed)
         batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator, settings.unlabeled)
         distributed.require_even_shards(sum(batches.counts))
-        require_memory(4 * sum(batches.counts) * vae.bytes_per_sample, "a batch is too large; lower per_class")
         if distributed.world_size() > 1:  # processes draw the same batches, but different noise
             torch.manual_seed(settings.seed + _SEED_STRIDE * distributed.rank())
         vae.to(device).train()

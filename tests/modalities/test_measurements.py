@@ -88,7 +88,7 @@ def test_columns_have_one_order(tmp_path, other, cache):
 
 def test_many_names_make_a_short_note():
     note = order_note("columns", [f"{n}" * 100 for n in range(1000)])
-    assert len(note) < 6000
+    assert len(note) < 9000
     assert note.endswith(" and 900 more")
     check_order({note: 3, "another note": 1}, "columns", "advice")
 

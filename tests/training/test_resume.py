@@ -213,6 +213,27 @@ def test_a_folder_that_was_killed_while_it_was_made_is_made_anew(data, whole, tm
     assert left(tmp_path / "run") == whole
 
 
+@pytest.mark.parametrize("name", [".config.toml.0123456789abcdef", "split.json", ".mmvae.lock"])
+def test_whatever_a_process_leaves_that_is_killed_at_the_beginning_is_replaced(data, whole, tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_bytes(b"")
+    fit(data, tmp_path / "run")
+    assert left(tmp_path / "run") == whole
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", ".env", ".config.toml.20240101", "model.safetensors"])
+def test_a_folder_of_ones_own_that_has_a_configuration_is_no_run(data, tmp_path, name):
+    (tmp_path / "config.toml").write_text("[data]\n", "utf-8")
+    with pytest.raises(mv.RunError, match="has a training with another configuration"):
+        fit(data, tmp_path)
+    (tmp_path / name).write_text("mine", "utf-8")
+    with pytest.raises(mv.RunError, match="already exists"):
+        fit(data, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.toml", name}
+    assert (tmp_path / "config.toml").read_text("utf-8") == "[data]\n"
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.999])
 def test_a_checkpoint_that_was_cut_short_is_refused_and_left_alone(data, stopped, kept):
     path = stopped / "checkpoint.safetensors"

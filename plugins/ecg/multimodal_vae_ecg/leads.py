@@ -23,7 +23,7 @@ NO_UNIT = "no unit in the file, taken as mV"
 """Note on a sample whose file does not state a unit."""
 
 LONGEST_NAME = 200
-"""Characters of a name in a ``.csv`` above which it is refused."""
+"""Characters of a signal's name above which it is refused."""
 
 _UNIT_AFTER_NAME = re.compile(
     rf"(?:(.*?)[\s_/,:|.-]+)?({'|'.join(sorted(set(MILLIVOLTS) - {'v'}, key=len, reverse=True))})", re.IGNORECASE
@@ -96,6 +96,8 @@ def choose_leads(leads: Sequence[str], wanted: int | Sequence[str]) -> list[int]
         DataError: if there are not enough leads, or a name is missing or ambiguous.
     """
     listed = listing(leads)
+    if (longest := max(map(len, leads), default=0)) > LONGEST_NAME:
+        raise DataError(f"has a signal whose name has {longest} characters; {LONGEST_NAME} are allowed")
     names = [plain_name(lead) for lead in leads]
     if isinstance(wanted, int):
         ecg = [index for index, lead in enumerate(leads) if is_ecg(lead)]

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
-from multimodal_vae.errors import listing, one_line
+from multimodal_vae.errors import listing, one_line, shorten
 from multimodal_vae.files import open_sample
 from multimodal_vae.measurements import gaps_as_nan, is_clock, order_note
 from multimodal_vae.modalities.base import load_arrays, real_numbers
@@ -255,7 +255,7 @@ def _refuse_other_arrays(names: set[str]) -> None:
         plain = re.sub(r"[\W_]", "", name.lower())
         known = next((known for known, others in _ARRAYS.items() if plain == known or plain in others), None)
         advice = f"call it {known!r}" if known else "remove it; only ecg, rate, leads and unit are read"
-        raise DataError(f"holds an array {name!r}; {advice}")
+        raise DataError(f"holds an array {shorten(name)!r}; {advice}")
 
 
 def _single(name: str, array: NDArray[Any]) -> Any:

@@ -24,6 +24,9 @@ from multimodal_vae_ecg.recording import Real, Record
 MOST_BYTES = 1 << 24
 """Size of a header above which it is refused."""
 
+LONGEST_LINE = 1000
+"""Characters of a line of a header above which it is refused; the format allows 255."""
+
 _RATE = re.compile(r"(\d+\.?\d*|\.\d+)(/\S*)?")
 _GAIN = re.compile(r"(?P<gain>-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)?(\(-?\d+\))?(/(?P<unit>.*))?", re.IGNORECASE)
 
@@ -277,7 +280,10 @@ def _lines(path: Path) -> list[str]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if (longest := max(map(len, lines), default=0)) > LONGEST_LINE:
+        raise DataError(f"has a line of {longest} characters in its header, which no record has")
+    return lines
 
 
 def _find_header(path: Path) -> Path:

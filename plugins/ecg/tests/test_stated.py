@@ -706,6 +706,23 @@ def test_long_names_take_no_time(tmp_path, form, character):
         ECG(**PLAIN).read(csv_file(tmp_path, f"time_s,{header}", TIME, ECG_LIKE))
 
 
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_long_lines_of_a_header_are_refused(tmp_path, place):
+    lines = ["a 1 100 400", "a.dat 16 1000/mV 16 0 0 0 0 II"]
+    lines[place // 2] = lines[place // 2].replace("100", "1" * 2000) if place % 2 else "a" * 2000 + lines[place // 2]
+    with pytest.raises(DataError, match=r"has a line of .* characters in its header") as caught:
+        ECG(**PLAIN).read(wfdb_file(tmp_path, lines, [(1000 * ECG_LIKE, 1)]))
+    assert len(str(caught.value)) < 200
+
+
+def test_long_names_in_an_archive_make_short_messages(tmp_path):
+    for arrays in ({"leads": np.array(["x" * 5000])}, {"y" * 5000: np.zeros(3)}):
+        np.savez(tmp_path / "a.npz", ecg=ECG_LIKE, **arrays)
+        with pytest.raises(DataError) as caught:
+            ECG(**PLAIN).read(tmp_path / "a.npz")
+        assert len(str(caught.value)) < 300
+
+
 def test_many_columns_take_no_time_and_no_page(tmp_path):
     header = ",".join(f"c{n}" for n in range(20_000))
     (tmp_path / "a.csv").write_text(f"{header}\n" + f"{','.join('1' * 20_000)}\n" * 3)

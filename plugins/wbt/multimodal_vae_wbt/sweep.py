@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
-from multimodal_vae.errors import listing
+from multimodal_vae.errors import listing, shorten
 from multimodal_vae.measurements import CODES
 from multimodal_vae.modalities.base import load_arrays
 from multimodal_vae.tables import read_table
@@ -162,7 +162,7 @@ def _read_csv(path: Path) -> Mapping[str, Any]:
     rows = rows[~np.isnan(rows).all(axis=1)]
     words = [cell for cell, number in zip(table.header[1:], frequency[1:], strict=False) if np.isnan(number)]
     if words:
-        raise DataError(f"has {words[0]!r} in its first row, which is not a frequency")
+        raise DataError(f"has {shorten(words[0])!r} in its first row, which is not a frequency")
     unit = table.header[0] if table.header else ""
     return {"pressure": rows[:, 0], "frequency": frequency[1:], "absorbance": rows[:, 1:], "unit": unit}
 
@@ -183,9 +183,9 @@ def _read_mat(path: Path) -> Mapping[str, Any]:
         return variables
     (name, records), *others = structs.items()
     if others:
-        raise DataError(f"holds {len(structs)} sweeps ({', '.join(structs)}); save each in its own file")
+        raise DataError(f"holds {len(structs)} sweeps ({listing(structs)}); save each in its own file")
     if len(records) > 1:
-        raise DataError(f"holds {len(records)} sweeps in the struct array {name!r}; save each in its own file")
+        raise DataError(f"holds {len(records)} sweeps in the struct array {shorten(name)!r}; save each in its own file")
     return {name: value for name, value in variables.items() if "unit" in name.lower()} | dict(records[0])
 
 
@@ -197,7 +197,9 @@ def _units(name: str, value: Any) -> set[str]:
     """
     texts = np.ravel(value)
     if texts.dtype.kind != "U":
-        raise DataError(f"states units in {name!r}, which is not text; remove it if they are daPa, Hz and shares")
+        raise DataError(
+            f"states units in {shorten(name)!r}, which is not text; remove it if they are daPa, Hz and shares"
+        )
     words = {word for text in texts for word in re.findall(r"[^\W\d_][^\W_]*|%", text[:1000].lower())}
     unknown = sorted(word for word in words - STATED if not WORDS.fullmatch(word))
     if unknown:
