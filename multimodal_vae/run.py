@@ -25,12 +25,21 @@ from multimodal_vae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from multimodal_vae.files import inside, make_folder, read_json, read_tensors, remove_leftovers
+from multimodal_vae.files import inside, make_folder, read_json, read_tensors
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_classes, register_instances, require
-from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, density_file, is_begun, require_new
+from multimodal_vae.run_folder import (
+    EnvironmentRecord,
+    RunFolder,
+    State,
+    Status,
+    density_file,
+    is_begun,
+    require_new,
+    writing,
+)
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
@@ -303,9 +312,8 @@ class Run:
             saved = Synthesizer.load(path, self.model)
             if saved.sampler.configuration == sampler.configuration:
                 return saved
-        with locked(self.path):
+        with writing(self.path):
             make_folder(path.parent)
-            remove_leftovers(path.parent, path.name)
             synthesizer = Synthesizer(self.model, sampler).fit(self._samples(split))
             synthesizer.save(path)
         return synthesizer

@@ -42,6 +42,7 @@ from multimodal_vae.report.records import (
     read_privacy,
 )
 from multimodal_vae.run import Run
+from multimodal_vae.run_folder import writing
 
 REPORT = "report.html"
 MIN_PER_CLASS = 2
@@ -70,10 +71,8 @@ def write_evaluation(
     Returns:
         The paths of both files.
     """
-    with locked(run.path):
+    with writing(run.path):
         files = inside(run.path, records.FILE), inside(run.path, REPORT)
-        for path in files:
-            remove_leftovers(run.path, path.name)
         inside(run.path, "log.jsonl")
         privacy = read_privacy(run.path)  # first, since measuring takes long
         metrics, evidence = measure(run, by, count, split, judges, seed)
@@ -91,8 +90,7 @@ def write_card(run: Run) -> Path:
         RunError: if the run is not evaluated, or another process writes it.
     """
     path = inside(run.path, card.FILE)
-    with locked(run.path):
-        remove_leftovers(run.path, card.FILE)
+    with writing(run.path):
         write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
