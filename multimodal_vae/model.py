@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
-from multimodal_vae.checks import require_finite, require_whole
+from multimodal_vae.checks import checked, require_finite, require_whole
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
@@ -19,6 +19,7 @@ from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples, require_size
+from multimodal_vae.names import name_of
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -59,6 +60,7 @@ class MultimodalVAE(nn.Module):
         {'height': torch.Size([2, 1]), 'blood': torch.Size([2, 5])}
     """
 
+    @checked
     def __init__(
         self,
         modalities: Mapping[str, Any],
@@ -72,11 +74,17 @@ class MultimodalVAE(nn.Module):
         super().__init__()
         if not modalities:
             raise ConfigurationError("modalities is empty; a model needs at least one")
+        names: list[Any] = list(modalities)
+        if not all(isinstance(name, str) for name in names):
+            raise ConfigurationError(f"the modalities are called {names}; name them by text")
         require_whole("latent_dim", latent_dim, 1)
         self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
+        given: list[Any] = list(classes)
+        self.classes = [name if isinstance(name, str) else name_of(name) for name in given]
+        if len({*self.classes}) < len(self.classes):
+            raise ConfigurationError(f"the classes {self.classes} are not distinct; name each class once")
         for name, modality in self.modalities.items():
             require_size(name, modality)
-        self.classes = list(classes)
         self.latent_dim = latent_dim
         self.seed = seed
         self.precision: Precision = "float32"
@@ -260,6 +268,7 @@ class MultimodalVAE(nn.Module):
             for column, (name, modality) in enumerate(self.modalities.items())
         }
 
+    @checked
     def calibrate(self, data: MultimodalDataset) -> None:
         """Calibrate each modality on its training samples, or on evenly spaced ones up to :data:`CALIBRATION_BYTES`."""
         for (name, modality), encoder, decoder in zip(
@@ -273,10 +282,12 @@ class MultimodalVAE(nn.Module):
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
 
+    @checked
     def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
         """Return the posterior mean of every sample, (N, latent_dim), on the CPU."""
         return self.encode(data, batch_size).mean
 
+    @checked
     def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU.
 
@@ -285,6 +296,7 @@ class MultimodalVAE(nn.Module):
             TrainingError: naming the decoder that gives values that are not finite.
         """
         latents = self.check_latents(latents)
+        require_whole("batch_size", batch_size, 1)
         require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
         with evaluating(self):
             parts = [
@@ -296,6 +308,7 @@ class MultimodalVAE(nn.Module):
             ]
         return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
 
+    @checked
     def reconstruct(self, samples: Encodable) -> dict[str, Tensor]:
         """Decode the posterior means of samples: (N, *shape) by modality, absent modalities included.
 
@@ -304,6 +317,7 @@ class MultimodalVAE(nn.Module):
         """
         return self.generate(self.encode(samples).mean)
 
+    @checked
     def translate(
         self, samples: Encodable, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
     ) -> Tensor:
@@ -324,8 +338,8 @@ class MultimodalVAE(nn.Module):
             DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
         self._require_modality(to)
-        if draws is not None and draws < 1:
-            raise ConfigurationError(f"draws is {draws}; give at least 1, or leave it out to decode the posterior mean")
+        if draws is not None:
+            require_whole("draws", draws, 1)
         posterior = self.encode(samples, batch_size)
         if draws is None:
             return self.generate(posterior.mean, batch_size)[to]
@@ -334,6 +348,7 @@ class MultimodalVAE(nn.Module):
         predicted = self.generate(latents.flatten(0, 1), batch_size)[to]
         return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
+    @checked
     def interpolate(self, pair: Encodable, steps: int = 8) -> dict[str, Tensor]:
         """Decode equal steps on the line between the posterior means of two samples.
 
@@ -348,14 +363,14 @@ class MultimodalVAE(nn.Module):
             ConfigurationError: if ``steps`` is below 2.
             DataError: if there are not two samples, or as for :meth:`encode`.
         """
-        if steps < 2:
-            raise ConfigurationError(f"steps is {steps}; give at least 2, since both ends count")
+        require_whole("steps", steps, 2)  # both ends count
         require_memory(4 * self.latent_dim * steps, f"steps is {steps}, which is too many")
         means = self.encode(pair).mean
         if len(means) != 2:
             raise DataError(f"interpolate takes 2 samples, not {len(means)}")
         return self.generate(torch.lerp(means[0], means[1], torch.linspace(0, 1, steps)[:, None]))
 
+    @checked
     def encode(self, samples: Encodable, batch_size: int = 256) -> Gaussian:
         """Return the posterior given some or all modalities: mean and log-variance of the latent.
 
@@ -370,6 +385,7 @@ class MultimodalVAE(nn.Module):
         Raises:
             DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
+        require_whole("batch_size", batch_size, 1)
         if not isinstance(samples, Mapping):
             self.check(samples)
             return self._encode_batches(

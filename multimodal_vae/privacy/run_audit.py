@@ -8,6 +8,7 @@ from rich.table import Table
 from torch import Tensor
 
 from multimodal_vae.bounds import require_seed
+from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError, printable
@@ -24,6 +25,7 @@ from multimodal_vae.scopes import evaluating
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 
+@checked
 def audit_run(
     run: Run, sampler: str | None = None, fit_on: str | None = None, holdout: Path | None = None, seed: int = 0
 ) -> tuple[Audit, Path]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.bounds import require_memory, require_seed
+from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
@@ -56,6 +57,7 @@ BANDS = 4
 UNKNOWN = "not known"
 
 
+@checked
 def write_evaluation(
     run: Run,
     by: Sequence[str] = (),
@@ -80,6 +82,7 @@ def write_evaluation(
         return files
 
 
+@checked
 def write_card(run: Run) -> Path:
     """Write ``card.md`` into a run's folder from its ``metrics.json``, and return its path.
 
@@ -92,6 +95,7 @@ def write_card(run: Run) -> Path:
     return path
 
 
+@checked
 def measure(
     run: Run,
     by: Sequence[str] = (),

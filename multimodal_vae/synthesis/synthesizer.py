@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import TypedDict
 
-from multimodal_vae.checks import require_finite
+from multimodal_vae.checks import checked, require_finite
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import (
@@ -59,6 +59,7 @@ class Synthesizer:
         torch.Size([5, 3])
     """
 
+    @checked
     def __init__(self, vae: MultimodalVAE, sampler: Any = "kde") -> None:
         self.vae = vae
         self.sampler = DensitySampler.of(sampler)
@@ -66,6 +67,7 @@ class Synthesizer:
         self.fitted_on: dict[str, int] = {}
         self.failures: dict[str, str] = {}
 
+    @checked
     def fit(self, data: MultimodalDataset) -> Self:
         """Fit one density per class to the embeddings of labeled samples, and return this synthesizer.
 
@@ -124,6 +126,7 @@ class Synthesizer:
             raise SamplerError(f"the density of class {name!r} cannot be used: {error}; fit it anew") from error
         return density
 
+    @checked
     def latents(
         self, label: str | int, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
     ) -> Tensor:
@@ -145,6 +148,7 @@ class Synthesizer:
             latents = draw(density, count, temperature, min_quantile)
         return require_finite(latents, f"the density of class {self.class_of(label)!r}", SamplerError)
 
+    @checked
     def sample(
         self, label: str | int, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
     ) -> dict[str, Tensor]:
@@ -154,6 +158,7 @@ class Synthesizer:
         """
         return self.vae.generate(self.latents(label, count, seed, temperature, min_quantile))
 
+    @checked
     def classify(self, latents: Tensor | Gaussian | Encodable, prior: str = "frequency") -> Tensor:
         r"""Return the probability of each class given latents, by Bayes' rule on the densities of the classes.
 
@@ -208,6 +213,7 @@ class Synthesizer:
             for name, tensor in density.state().items()
         }
 
+    @checked
     def save(self, path: Path) -> None:
         """Write the densities, without the model, to a safetensors file."""
         metadata = {
@@ -219,6 +225,7 @@ class Synthesizer:
         write_tensors(path, self.state(), {"synthesizer": json.dumps(metadata)})
 
     @classmethod
+    @checked
     def load(cls, path: Path, vae: MultimodalVAE) -> Self:
         """Read the densities of a model.
 
