@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -14,11 +14,21 @@ from multimodal_vae.checks import checked, require_finite, require_whole
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, did_you_mean, one_line
+from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples, require_size
+from multimodal_vae.modalities.base import Modality, check_samples, real_samples, require_size
+from multimodal_vae.model_checks import (
+    FUSION,
+    METRIC_LOSS,
+    check_latents,
+    check_weights,
+    count_features,
+    decoder_of,
+    encoder_of,
+    explain_failure,
+)
 from multimodal_vae.names import name_of
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
@@ -97,12 +107,12 @@ class MultimodalVAE(nn.Module):
             )
         self.objective = Objective.of(objective or {}, self.modalities, self.shared_dim)
         self.metric_loss = MetricLoss.of(metric_loss)
-        with seeded(seed), _explain_failure(), BoundedWeights():
+        with seeded(seed), explain_failure(), BoundedWeights():
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
             decoder_dim = self.shared_dim + self.fusion.private
             self.decoders = nn.ModuleList(modality.decoder(decoder_dim) for modality in self.modalities.values())
-            self.sizes = self._probe(decoder_dim)
+            self.sizes = count_features(self.modalities, self.encoders, self.decoders, decoder_dim)
             self.fusion.build(self.sizes, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
 
@@ -217,7 +227,7 @@ class MultimodalVAE(nn.Module):
         }
         if not self.training:  # a training checks its loss
             for name, x in features.items():
-                require_finite(x, _encoder_of(name))
+                require_finite(x, encoder_of(name))
         return features
 
     def decode(self, latents: Tensor) -> dict[str, Tensor]:
@@ -295,13 +305,13 @@ class MultimodalVAE(nn.Module):
             DataError: if the latents have another shape, or are not finite.
             TrainingError: naming the decoder that gives values that are not finite.
         """
-        latents = self.check_latents(latents)
+        latents = check_latents(latents, self.latent_dim)
         require_whole("batch_size", batch_size, 1)
         require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
         with evaluating(self):
             parts = [
                 {
-                    name: require_finite(self.modalities[name].observe(decoded).cpu(), _decoder_of(name))
+                    name: require_finite(self.modalities[name].observe(decoded).cpu(), decoder_of(name))
                     for name, decoded in self.decode(part.to(next(self.parameters()))).items()
                 }
                 for part in torch.split(latents, batch_size)
@@ -432,51 +442,15 @@ class MultimodalVAE(nn.Module):
                 posterior = self.posterior(moved.samples, moved.present)
                 means.append(posterior.mean.cpu())
                 logvars.append(posterior.logvar.cpu())
-        mean, logvar = (require_finite(torch.cat(parts), _FUSION) for parts in (means, logvars))
+        mean, logvar = (require_finite(torch.cat(parts), FUSION) for parts in (means, logvars))
         return Gaussian(mean, logvar)
 
-    def check_latents(self, latents: Any) -> Tensor:
-        """Return latents as a tensor of real numbers.
-
-        Raises:
-            ConfigurationError: if memory cannot hold so many.
-            DataError: unless they are finite numbers of the shape (N, latent_dim).
-        """
-        shape = f"latents must be finite numbers of the shape (N, {self.latent_dim})"
-        try:
-            found: Tensor = latents if isinstance(latents, Tensor) else torch.from_numpy(real_numbers(latents))
-        except DataError as error:
-            raise DataError(f"{shape}, not {type(latents).__name__}, which {error}; encode samples first") from error
-        if found.is_complex():
-            raise DataError(f"{shape}, not complex ones")
-        found = found if found.is_floating_point() else found.float()
-        if found.shape[1:] != (self.latent_dim,):
-            raise DataError(f"{shape}; their shape is {tuple(found.shape)}")
-        require_memory(4 * found.numel(), f"{len(found)} latents are too many at once")  # rows may share memory
-        finite = torch.isfinite(found).all(1)
-        if not bool(finite.all()):
-            raise DataError(f"{shape}; row {int((~finite).nonzero()[0])} has a value that is not finite")
-        return found
-
     def require_finite_weights(self) -> None:
-        """Check the weights.
-
-        Raises:
-            TrainingError: naming the part whose weights, or statistics, are not finite.
-        """
-        parts: list[tuple[str, nn.Module]] = [(_FUSION, self.fusion), ("the metric loss", self.metric_loss)]
-        parts += [
-            (part(name), network)
-            for part, networks in ((_encoder_of, self.encoders), (_decoder_of, self.decoders))
-            for name, network in zip(self.modalities, networks, strict=True)
-        ]
-        for part, network in parts:
-            # A buffer may hold infinities, such as a mask of logits.
-            buffers = (x.isnan() for x in network.buffers())
-            if any(bool(x.any()) for x in (*buffers, *(~weight.isfinite() for weight in network.parameters()))):
-                raise TrainingError(
-                    f"{part} has weights that are not finite; train again with a lower learning rate, or restore them"
-                )
+        """Raise TrainingError, naming the part, if weights or statistics are not finite."""
+        networks: dict[str, nn.Module] = {FUSION: self.fusion, METRIC_LOSS: self.metric_loss}
+        networks.update(zip(map(encoder_of, self.modalities), self.encoders, strict=True))
+        networks.update(zip(map(decoder_of, self.modalities), self.decoders, strict=True))
+        check_weights(networks)
 
     def check(self, data: MultimodalDataset) -> None:
         """Raise DataError if the data has other modalities or classes than the model."""
@@ -484,54 +458,6 @@ class MultimodalVAE(nn.Module):
             raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
         if data.classes != self.classes:
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
-
-    def _probe(self, decoder_dim: int) -> dict[str, int]:
-        """Run two blank samples through each modality, check all shapes, return the number of features."""
-        sizes = {}
-        with torch.no_grad():
-            for (name, modality), encoder, decoder in zip(
-                self.modalities.items(), self.encoders, self.decoders, strict=True
-            ):
-                blank = torch.zeros(2, *modality.shape)
-                with evaluating(encoder), evaluating(decoder):
-                    features = encoder(blank)
-                    decoded = decoder(torch.zeros(2, decoder_dim))
-                    observed, loss = modality.observe(decoded), modality.reconstruction_loss(decoded, blank)
-                for what, shape, expected in (
-                    ("encoder gives", features.shape[:1], (2,)),
-                    ("observe gives", observed.shape, blank.shape),
-                    ("reconstruction loss gives", loss.shape, (2,)),
-                ):
-                    if tuple(shape) != tuple(expected):
-                        raise ConfigurationError(
-                            f"modality {name!r}: for 2 samples of {modality.shape}, {what} the shape {tuple(shape)}, "
-                            f"not {tuple(expected)}"
-                        )
-                sizes[name] = features[0].numel()
-        return sizes
-
-
-@contextmanager
-def _explain_failure() -> Iterator[None]:
-    """Turn errors of networks that cannot be built into one line."""
-    try:
-        yield
-    except _CANNOT_BUILD as error:
-        raise ConfigurationError(
-            f"the model's networks cannot be built: {one_line(error)}; change the sizes"
-        ) from error
-
-
-_CANNOT_BUILD = (RuntimeError, MemoryError, ValueError, TypeError, ArithmeticError)
-_FUSION = "the fusion"
-
-
-def _encoder_of(name: str) -> str:
-    return f"the encoder of modality {name!r}"
-
-
-def _decoder_of(name: str) -> str:
-    return f"the decoder of modality {name!r}"
 
 
 def _require_modalities(batch: Batch) -> None:

@@ -27,6 +27,7 @@ from multimodal_vae.errors import (
 )
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import Encodable, MultimodalVAE
+from multimodal_vae.model_checks import check_latents
 from multimodal_vae.names import name_of
 from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
@@ -189,7 +190,7 @@ class Synthesizer:
             latents = self.vae.encode(latents)
         if isinstance(latents, Gaussian):
             latents = latents.mean
-        points = self.vae.check_latents(latents).cpu()
+        points = check_latents(latents, self.vae.latent_dim).cpu()
         densities = [self._log_density(name, points) for name in self.vae.classes]
         weights = [self.fitted_on[name] if prior == "frequency" else 1 for name in self.vae.classes]
         joint = torch.stack(densities, 1) + torch.tensor(weights, dtype=torch.float64).log()
