@@ -201,7 +201,7 @@ def commands(place: Path) -> Iterator[Command]:
     yield Command("train", words, lambda: remove(run), 0.25)
     restore()
     yield Command("sample", ["sample", str(run), "--count", "1500", "--out", str(out)], lambda: remove(out), 0.5)
-    yield Command("complete", ["complete", str(run), str(many), "--out", str(out)], lambda: remove(out))
+    yield Command("complete", ["complete", str(run), str(many), "--out", str(out)], lambda: remove(out, cache))
     words = ["encode", str(run), str(many), "--out", str(latents)]
     yield Command("reading into the cache", words, lambda: remove(latents, cache))
     remove(latents)
