@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
-from multimodal_vae.checks import require_finite, require_whole
+from multimodal_vae.checks import real_numbers, real_samples, require_finite, require_whole
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
@@ -18,7 +18,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, 
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples, real_numbers, real_samples, require_size
+from multimodal_vae.modalities.base import Modality, check_samples, require_size
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
