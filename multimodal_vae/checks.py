@@ -1,14 +1,117 @@
 """Checks of values that functions take and return."""
 
+import inspect
 import numbers
-from typing import Any
+import os
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from multimodal_vae.errors import ConfigurationError, DataError, MultimodalVAEError, TrainingError, one_line
+from multimodal_vae.errors import ConfigurationError, DataError, MultimodalVAEError, TrainingError, one_line, shorten
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def checked(function: Callable[P, T]) -> Callable[P, T]:
+    """Check the arguments of a function that users call against its annotations, and make paths of text.
+
+    Raises:
+        ConfigurationError: naming the function, the argument, and what it must be.
+        DataError: likewise, if it must be data.
+
+    Example:
+        >>> @checked
+        ... def draw(count: int) -> None: ...
+        >>> draw(1.5)
+        Traceback (most recent call last):
+        multimodal_vae.errors.ConfigurationError: draw: count is 1.5; give a whole number
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            hint = _hints(function).get(name, Any)
+            kind = signature.parameters[name].kind
+            values = value if kind is inspect.Parameter.VAR_POSITIONAL else [value]
+            wrong = [] if kind is inspect.Parameter.VAR_KEYWORD else [each for each in values if not _fits(each, hint)]
+            if wrong:
+                place = function.__qualname__.removesuffix(".__init__")
+                error = ConfigurationError if all(map(_is_setting, _options(hint))) else DataError
+                raise error(f"{place}: {name} is {_show(wrong[0])}; give {_words(hint)}")
+            if isinstance(value, str | os.PathLike) and Path in _options(hint):
+                bound.arguments[name] = Path(value)
+        return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
+@cache
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return typing.get_type_hints(function)
+
+
+_KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    int: (lambda x: isinstance(x, numbers.Integral) and not isinstance(x, bool), "a whole number"),
+    float: (lambda x: isinstance(x, numbers.Real) and not isinstance(x, bool), "a number"),
+    Path: (lambda x: isinstance(x, str | os.PathLike) and str(x) != "" and "\0" not in str(x), "a path"),
+    str: (lambda x: isinstance(x, str), "text"),
+    bool: (lambda x: isinstance(x, bool), "true or false"),
+    type(None): (lambda x: x is None, "None"),
+}
+
+
+def _is_setting(hint: Any) -> bool:
+    return hint in _KINDS or typing.get_origin(hint) is typing.Literal
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a value is of the kind of an annotation; what it contains is not looked at."""
+    options = _options(hint)
+    if len(options) > 1:
+        if Path in options and isinstance(value, str):
+            options = (Path,)
+        return any(_fits(value, option) for option in options)
+    if hint in _KINDS:
+        return _KINDS[hint][0](value)
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
+    kind = typing.get_origin(hint) or hint
+    if kind is Sequence:  # arrays and columns of tables are none of Python's
+        kind = Iterable
+    if not isinstance(kind, type) or kind in (Any, Tensor):  # many kinds of arrays can become one
+        return True
+    return isinstance(value, kind) and not (isinstance(value, str | bytes) and issubclass(kind, Iterable))
+
+
+def _words(hint: Any) -> str:
+    names = []
+    for option in _options(hint):
+        if typing.get_origin(option) is typing.Literal:
+            names += [repr(value) for value in typing.get_args(option)]
+        else:
+            kind = typing.get_origin(option) or option
+            names.append(_KINDS[option][1] if option in _KINDS else kind.__name__)
+    return " or ".join(dict.fromkeys(names))
+
+
+def _show(value: Any) -> str:
+    plain = isinstance(value, numbers.Number | str | bytes | os.PathLike | type | None)
+    return shorten(repr(value)) if plain else f"a {type(value).__name__}"
 
 
 def require_finite(x: Tensor, part: str, error: type[MultimodalVAEError] = TrainingError) -> Tensor:

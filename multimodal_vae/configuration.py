@@ -8,6 +8,7 @@ import pydantic
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.loading import Unreadable
 from multimodal_vae.data.manifest import SplitName
@@ -98,7 +99,14 @@ class Configuration(_Section):
     training: Training = Training()
     density: DensitySettings = Field(default_factory=DensitySettings)
 
+    def __init__(self, **table: Any) -> None:
+        try:
+            super().__init__(**table)
+        except pydantic.ValidationError as error:
+            raise ConfigurationError(explain_settings(error, type(self))) from error
+
     @classmethod
+    @checked
     def read(cls, path: str | Path) -> Self:
         """Read a TOML file, and make its relative paths absolute.
 
@@ -116,8 +124,6 @@ class Configuration(_Section):
             raise ConfigurationError(f"{path} cannot be read as TOML: {error}") from error
         try:
             configuration = cls(**table)
-        except pydantic.ValidationError as error:
-            raise ConfigurationError(f"{path}: {explain_settings(error, cls)}") from error
         except MultimodalVAEError as error:
             raise type(error)(f"{path}: {error}") from error
         manifest, cache = configuration.data.manifest, configuration.data.cache

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from multimodal_vae.bounds import require_memory
-from multimodal_vae.checks import require_finite
+from multimodal_vae.checks import checked, require_finite, require_whole
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,11 @@ class Gaussian:
         """Draw one vector per row, (N, D), by the reparameterization trick (Kingma and Welling 2014, section 2.4)."""
         return self.mean + torch.randn_like(self.mean) * torch.exp(0.5 * self.logvar)
 
+    @checked
     def sample(self, count: int) -> Tensor:
         """Draw ``count`` vectors per row, (N, count, D), without gradients, with torch's default generator."""
         require_memory(4 * self.mean.numel() * count, f"{count} draws per posterior are too many")
+        require_whole("count", count, 0)
         with torch.no_grad():
             deviation = torch.exp(0.5 * self.logvar)
             noise = torch.randn(len(self.mean), count, *self.mean.shape[1:], dtype=self.mean.dtype)

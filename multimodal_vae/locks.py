@@ -19,6 +19,7 @@ from multimodal_vae.errors import MultimodalVAEWarning, RunError
 LOCK = ".mmvae.lock"
 """Name of the file in a folder that is locked while the folder is written, and then removed."""
 
+_handles: set[int] = set()
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 _OWNER = re.compile(r"process \d{1,20} on [\w.-]{1,255} since [\d: -]{1,30} UTC")
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"))
@@ -73,6 +74,7 @@ def locked(folder: Path, name: Path | None = None) -> Iterator[None]:
     except OSError as error:
         _remove_empty(missing)
         raise RunError(f"{name} cannot be written: {error.strerror}") from error
+    _handles.add(handle)
     token = _held.set(_held.get() | {key})
     try:
         yield
@@ -139,12 +141,26 @@ def _write_owner(path: Path) -> None:
 
 def _release(folder: Path, handle: int) -> None:
     """Remove the lock file while it is locked, so that nobody else's is removed; Windows allows it only afterwards."""
+    if handle not in _handles:  # in a forked child
+        return
+    _handles.remove(handle)
     with suppress(OSError):
         (folder / LOCK).unlink()
     os.close(handle)
     if sys.platform == "win32":
         with suppress(OSError):
             (folder / LOCK).unlink()
+
+
+def _leave_to_parent() -> None:
+    """Close the locks of a parent process in its forked child, in which they would outlive the parent."""
+    for handle in _handles:
+        os.close(handle)
+    _handles.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _remove_empty(folders: list[Path]) -> None:

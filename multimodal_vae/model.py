@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -10,15 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
-from multimodal_vae.checks import real_numbers, real_samples, require_finite, require_whole
+from multimodal_vae.checks import checked, real_samples, require_finite, require_whole
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, did_you_mean, one_line
+from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality, check_samples, require_size
+from multimodal_vae.model_checks import (
+    FUSION,
+    METRIC_LOSS,
+    check_latents,
+    check_weights,
+    count_features,
+    decoder_of,
+    encoder_of,
+    explain_failure,
+)
+from multimodal_vae.names import name_of
 from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -59,6 +70,7 @@ class MultimodalVAE(nn.Module):
         {'height': torch.Size([2, 1]), 'blood': torch.Size([2, 5])}
     """
 
+    @checked
     def __init__(
         self,
         modalities: Mapping[str, Any],
@@ -72,11 +84,17 @@ class MultimodalVAE(nn.Module):
         super().__init__()
         if not modalities:
             raise ConfigurationError("modalities is empty; a model needs at least one")
+        names: list[Any] = list(modalities)
+        if not all(isinstance(name, str) for name in names):
+            raise ConfigurationError(f"the modalities are called {names}; name them by text")
         require_whole("latent_dim", latent_dim, 1)
         self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
+        given: list[Any] = list(classes)
+        self.classes = [name if isinstance(name, str) else name_of(name) for name in given]
+        if len({*self.classes}) < len(self.classes):
+            raise ConfigurationError(f"the classes {self.classes} are not distinct; name each class once")
         for name, modality in self.modalities.items():
             require_size(name, modality)
-        self.classes = list(classes)
         self.latent_dim = latent_dim
         self.seed = seed
         self.precision: Precision = "float32"
@@ -89,12 +107,12 @@ class MultimodalVAE(nn.Module):
             )
         self.objective = Objective.of(objective or {}, self.modalities, self.shared_dim)
         self.metric_loss = MetricLoss.of(metric_loss)
-        with seeded(seed), _explain_failure(), BoundedWeights():
+        with seeded(seed), explain_failure(), BoundedWeights():
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
             decoder_dim = self.shared_dim + self.fusion.private
             self.decoders = nn.ModuleList(modality.decoder(decoder_dim) for modality in self.modalities.values())
-            self.sizes = self._probe(decoder_dim)
+            self.sizes = count_features(self.modalities, self.encoders, self.decoders, decoder_dim)
             self.fusion.build(self.sizes, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
 
@@ -209,7 +227,7 @@ class MultimodalVAE(nn.Module):
         }
         if not self.training:  # a training checks its loss
             for name, x in features.items():
-                require_finite(x, _encoder_of(name))
+                require_finite(x, encoder_of(name))
         return features
 
     def decode(self, latents: Tensor) -> dict[str, Tensor]:
@@ -260,6 +278,7 @@ class MultimodalVAE(nn.Module):
             for column, (name, modality) in enumerate(self.modalities.items())
         }
 
+    @checked
     def calibrate(self, data: MultimodalDataset) -> None:
         """Calibrate each modality on its training samples, or on evenly spaced ones up to :data:`CALIBRATION_BYTES`."""
         for (name, modality), encoder, decoder in zip(
@@ -273,10 +292,12 @@ class MultimodalVAE(nn.Module):
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
 
+    @checked
     def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
         """Return the posterior mean of every sample, (N, latent_dim), on the CPU."""
         return self.encode(data, batch_size).mean
 
+    @checked
     def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU.
 
@@ -284,18 +305,20 @@ class MultimodalVAE(nn.Module):
             DataError: if the latents have another shape, or are not finite.
             TrainingError: naming the decoder that gives values that are not finite.
         """
-        latents = self.check_latents(latents)
+        latents = check_latents(latents, self.latent_dim)
+        require_whole("batch_size", batch_size, 1)
         require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
         with evaluating(self):
             parts = [
                 {
-                    name: require_finite(self.modalities[name].observe(decoded).cpu(), _decoder_of(name))
+                    name: require_finite(self.modalities[name].observe(decoded).cpu(), decoder_of(name))
                     for name, decoded in self.decode(part.to(next(self.parameters()))).items()
                 }
                 for part in torch.split(latents, batch_size)
             ]
         return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
 
+    @checked
     def reconstruct(self, samples: Encodable) -> dict[str, Tensor]:
         """Decode the posterior means of samples: (N, *shape) by modality, absent modalities included.
 
@@ -304,6 +327,7 @@ class MultimodalVAE(nn.Module):
         """
         return self.generate(self.encode(samples).mean)
 
+    @checked
     def translate(
         self, samples: Encodable, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
     ) -> Tensor:
@@ -324,8 +348,8 @@ class MultimodalVAE(nn.Module):
             DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
         self._require_modality(to)
-        if draws is not None and draws < 1:
-            raise ConfigurationError(f"draws is {draws}; give at least 1, or leave it out to decode the posterior mean")
+        if draws is not None:
+            require_whole("draws", draws, 1)
         posterior = self.encode(samples, batch_size)
         if draws is None:
             return self.generate(posterior.mean, batch_size)[to]
@@ -334,6 +358,7 @@ class MultimodalVAE(nn.Module):
         predicted = self.generate(latents.flatten(0, 1), batch_size)[to]
         return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
+    @checked
     def interpolate(self, pair: Encodable, steps: int = 8) -> dict[str, Tensor]:
         """Decode equal steps on the line between the posterior means of two samples.
 
@@ -348,14 +373,14 @@ class MultimodalVAE(nn.Module):
             ConfigurationError: if ``steps`` is below 2.
             DataError: if there are not two samples, or as for :meth:`encode`.
         """
-        if steps < 2:
-            raise ConfigurationError(f"steps is {steps}; give at least 2, since both ends count")
+        require_whole("steps", steps, 2)  # both ends count
         require_memory(4 * self.latent_dim * steps, f"steps is {steps}, which is too many")
         means = self.encode(pair).mean
         if len(means) != 2:
             raise DataError(f"interpolate takes 2 samples, not {len(means)}")
         return self.generate(torch.lerp(means[0], means[1], torch.linspace(0, 1, steps)[:, None]))
 
+    @checked
     def encode(self, samples: Encodable, batch_size: int = 256) -> Gaussian:
         """Return the posterior given some or all modalities: mean and log-variance of the latent.
 
@@ -370,6 +395,7 @@ class MultimodalVAE(nn.Module):
         Raises:
             DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
+        require_whole("batch_size", batch_size, 1)
         if not isinstance(samples, Mapping):
             self.check(samples)
             return self._encode_batches(
@@ -416,51 +442,15 @@ class MultimodalVAE(nn.Module):
                 posterior = self.posterior(moved.samples, moved.present)
                 means.append(posterior.mean.cpu())
                 logvars.append(posterior.logvar.cpu())
-        mean, logvar = (require_finite(torch.cat(parts), _FUSION) for parts in (means, logvars))
+        mean, logvar = (require_finite(torch.cat(parts), FUSION) for parts in (means, logvars))
         return Gaussian(mean, logvar)
 
-    def check_latents(self, latents: Any) -> Tensor:
-        """Return latents as a tensor of real numbers.
-
-        Raises:
-            ConfigurationError: if memory cannot hold so many.
-            DataError: unless they are finite numbers of the shape (N, latent_dim).
-        """
-        shape = f"latents must be finite numbers of the shape (N, {self.latent_dim})"
-        try:
-            found: Tensor = latents if isinstance(latents, Tensor) else torch.from_numpy(real_numbers(latents))
-        except DataError as error:
-            raise DataError(f"{shape}, not {type(latents).__name__}, which {error}; encode samples first") from error
-        if found.is_complex():
-            raise DataError(f"{shape}, not complex ones")
-        found = found if found.is_floating_point() else found.float()
-        if found.shape[1:] != (self.latent_dim,):
-            raise DataError(f"{shape}; their shape is {tuple(found.shape)}")
-        require_memory(4 * found.numel(), f"{len(found)} latents are too many at once")  # rows may share memory
-        finite = torch.isfinite(found).all(1)
-        if not bool(finite.all()):
-            raise DataError(f"{shape}; row {int((~finite).nonzero()[0])} has a value that is not finite")
-        return found
-
     def require_finite_weights(self) -> None:
-        """Check the weights.
-
-        Raises:
-            TrainingError: naming the part whose weights, or statistics, are not finite.
-        """
-        parts: list[tuple[str, nn.Module]] = [(_FUSION, self.fusion), ("the metric loss", self.metric_loss)]
-        parts += [
-            (part(name), network)
-            for part, networks in ((_encoder_of, self.encoders), (_decoder_of, self.decoders))
-            for name, network in zip(self.modalities, networks, strict=True)
-        ]
-        for part, network in parts:
-            # A buffer may hold infinities, such as a mask of logits.
-            buffers = (x.isnan() for x in network.buffers())
-            if any(bool(x.any()) for x in (*buffers, *(~weight.isfinite() for weight in network.parameters()))):
-                raise TrainingError(
-                    f"{part} has weights that are not finite; train again with a lower learning rate, or restore them"
-                )
+        """Raise TrainingError, naming the part, if weights or statistics are not finite."""
+        networks: dict[str, nn.Module] = {FUSION: self.fusion, METRIC_LOSS: self.metric_loss}
+        networks.update(zip(map(encoder_of, self.modalities), self.encoders, strict=True))
+        networks.update(zip(map(decoder_of, self.modalities), self.decoders, strict=True))
+        check_weights(networks)
 
     def check(self, data: MultimodalDataset) -> None:
         """Raise DataError if the data has other modalities or classes than the model."""
@@ -468,54 +458,6 @@ class MultimodalVAE(nn.Module):
             raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
         if data.classes != self.classes:
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
-
-    def _probe(self, decoder_dim: int) -> dict[str, int]:
-        """Run two blank samples through each modality, check all shapes, return the number of features."""
-        sizes = {}
-        with torch.no_grad():
-            for (name, modality), encoder, decoder in zip(
-                self.modalities.items(), self.encoders, self.decoders, strict=True
-            ):
-                blank = torch.zeros(2, *modality.shape)
-                with evaluating(encoder), evaluating(decoder):
-                    features = encoder(blank)
-                    decoded = decoder(torch.zeros(2, decoder_dim))
-                    observed, loss = modality.observe(decoded), modality.reconstruction_loss(decoded, blank)
-                for what, shape, expected in (
-                    ("encoder gives", features.shape[:1], (2,)),
-                    ("observe gives", observed.shape, blank.shape),
-                    ("reconstruction loss gives", loss.shape, (2,)),
-                ):
-                    if tuple(shape) != tuple(expected):
-                        raise ConfigurationError(
-                            f"modality {name!r}: for 2 samples of {modality.shape}, {what} the shape {tuple(shape)}, "
-                            f"not {tuple(expected)}"
-                        )
-                sizes[name] = features[0].numel()
-        return sizes
-
-
-@contextmanager
-def _explain_failure() -> Iterator[None]:
-    """Turn errors of networks that cannot be built into one line."""
-    try:
-        yield
-    except _CANNOT_BUILD as error:
-        raise ConfigurationError(
-            f"the model's networks cannot be built: {one_line(error)}; change the sizes"
-        ) from error
-
-
-_CANNOT_BUILD = (RuntimeError, MemoryError, ValueError, TypeError, ArithmeticError)
-_FUSION = "the fusion"
-
-
-def _encoder_of(name: str) -> str:
-    return f"the encoder of modality {name!r}"
-
-
-def _decoder_of(name: str) -> str:
-    return f"the decoder of modality {name!r}"
 
 
 def _require_modalities(batch: Batch) -> None:

@@ -55,7 +55,7 @@ class Objective(BaseModel):
             ConfigurationError: if settings are invalid, or do not fit the modalities or the shared dimensions.
         """
         try:
-            objective = spec if isinstance(spec, Objective) else cls(**spec)
+            objective = spec if isinstance(spec, Objective) else cls.model_validate(spec)
         except ValidationError as error:
             raise ConfigurationError(f"objective: {explain_settings(error, cls)}") from error
         for name in objective.weights:

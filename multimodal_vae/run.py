@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from multimodal_vae import distributed
+from multimodal_vae.checks import checked
 from multimodal_vae.configuration import Configuration, DataSettings, ModelSettings
 from multimodal_vae.data.cache import is_cache
 from multimodal_vae.data.dataset import MultimodalDataset
@@ -24,12 +25,21 @@ from multimodal_vae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from multimodal_vae.files import inside, make_folder, read_json, read_tensors, remove_leftovers
+from multimodal_vae.files import inside, make_folder, read_json, read_tensors
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_classes, register_instances, require
-from multimodal_vae.run_folder import EnvironmentRecord, RunFolder, State, Status, density_file, is_begun, require_new
+from multimodal_vae.run_folder import (
+    EnvironmentRecord,
+    RunFolder,
+    State,
+    Status,
+    density_file,
+    is_begun,
+    require_new,
+    writing,
+)
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
@@ -39,6 +49,7 @@ from multimodal_vae.training.precision import resolve_precision
 from multimodal_vae.training.settings import Training
 
 
+@checked
 def fit(
     vae: MultimodalVAE,
     data: MultimodalDataset,
@@ -97,6 +108,9 @@ def fit(
     precision = resolve_precision(training.precision, training.device)
     configuration = configuration.with_data(classes=data.classes).with_training(precision=precision)
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
+    for part in parts.values():
+        if part is not None:
+            vae.check(part)
     with (
         distributed.join_processes(find_device(configuration.training.device)),
         locked(Path(out)) if out else nullcontext(),
@@ -226,6 +240,7 @@ class Run:
             raise RunError(f"{self.path} was trained on data in memory; pass it with open_run(path, data=...)")
         return self._read(self.configuration)
 
+    @checked
     def read(self, manifest: str | Path) -> MultimodalDataset:
         """Read other samples with the run's modalities and classes.
 
@@ -277,6 +292,7 @@ class Run:
                 )
         return parts
 
+    @checked
     def synthesizer(self, sampler: Any = None, fit_on: str | None = None) -> Synthesizer:
         """Return the model with one density per class, read from the run folder, or else fitted and saved there.
 
@@ -296,13 +312,13 @@ class Run:
             saved = Synthesizer.load(path, self.model)
             if saved.sampler.configuration == sampler.configuration:
                 return saved
-        with locked(self.path):
+        with writing(self.path):
             make_folder(path.parent)
-            remove_leftovers(path.parent, path.name)
             synthesizer = Synthesizer(self.model, sampler).fit(self._samples(split))
             synthesizer.save(path)
         return synthesizer
 
+    @checked
     def compare(self, sampler: Any, split: str | None = None, folds: int = 5) -> HeldOutLikelihood:
         """Return the cross-validated log likelihood of a sampler on the run's latents, by class.
 
@@ -330,6 +346,7 @@ class Run:
         return self.splits[split]
 
 
+@checked
 def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> Run:
     """Open a run folder.
 
@@ -349,6 +366,7 @@ def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Seq
     return Run(Path(path), data, parts)
 
 
+@checked
 def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:
     """Read the data, train or resume, and fit the densities, as ``mmvae train`` does."""
     with locked(Path(out)):

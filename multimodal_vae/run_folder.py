@@ -4,8 +4,8 @@ import datetime
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -27,7 +27,7 @@ from multimodal_vae.files import (
     write_json,
     write_tensors,
 )
-from multimodal_vae.locks import LOCK
+from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 from multimodal_vae.synthesis.synthesizer import sampler_in
@@ -44,6 +44,8 @@ FILES = (
     "model.safetensors",
 )
 """Files that a training writes."""
+REPORTS = ("metrics.json", "report.html", "privacy.json", "card.md")
+"""Files that are written later."""
 
 Parts = Mapping[SplitName, MultimodalDataset | None]
 """Training, validation and test samples, by name of the split."""
@@ -72,6 +74,20 @@ class EnvironmentRecord(TypedDict):
     distributions: dict[str, str]
     parts: list[PartRecord]
     data: dict[str, Fingerprint]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Lock a run's folder within a block, and remove temporary files that killed processes left in it.
+
+    Raises:
+        RunError: if another process writes the run, or it cannot be written.
+    """
+    with locked(path):
+        for name in (*FILES, *REPORTS):
+            remove_leftovers(path, name)
+        remove_leftovers(inside(path, "samplers"), "*.safetensors")
+        yield
 
 
 class RunFolder:

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -194,6 +196,20 @@ def test_where_no_lock_is_possible_the_work_goes_on_with_a_note(tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+def test_a_forked_child_neither_keeps_nor_removes_a_lock(tmp_path):
+    with locked(tmp_path):
+        child = os.fork()
+        if not child:
+            locks._release(tmp_path, max(locks._handles, default=-1))
+            time.sleep(60)
+            os._exit(0)
+        time.sleep(0.2)
+        assert in_a_thread(lambda: enter(tmp_path))
+    assert not in_a_thread(lambda: enter(tmp_path))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
 def test_a_file_system_that_locks_only_files_open_to_be_written(tmp_path, monkeypatch):
     plain = locks.fcntl.flock
 
@@ -267,3 +283,20 @@ def test_a_folder_may_be_made_where_a_link_to_an_empty_one_leads(tmp_path):
         (folder / "x").write_text("")
     assert (tmp_path / "link").is_symlink()
     assert [path.name for path in Path(tmp_path / "there").iterdir()] == ["x"]
+
+
+def test_a_run_whose_process_was_killed_as_it_began_is_begun_again(toml, mmvae, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LOCK).write_text("")
+    (tmp_path / "run" / ".config.toml.0123456789abcdef").write_text("half")
+    assert mmvae("train", toml, "--out", tmp_path / "run", "--quiet")[0] == 0
+    assert not hidden(tmp_path / "run")
+
+
+def test_a_run_is_rid_of_what_killed_processes_left_and_of_nothing_else(trained, mmvae):
+    ours = [".card.md.0123456789abcdef", ".metrics.json.0123456789abcdef", "samplers/.kde.safetensors.0123456789abcdef"]
+    others = [".git", ".card.md.swp", "samplers/.mine", ".notes.0123456789abcdef"]
+    for name in (*ours, *others):
+        (trained / name).write_text("")
+    assert mmvae("audit", trained)[0] == 0
+    assert hidden(trained) == set(others)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
-from multimodal_vae.checks import real_numbers, real_samples
+from multimodal_vae.checks import checked, real_numbers, real_samples
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.labels import class_of_item, index_classes
@@ -27,7 +27,7 @@ from multimodal_vae.modalities.base import (
     load_arrays,
     require_size,
 )
-from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns
+from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of
 
 MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
@@ -82,6 +82,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         self.source = source
 
     @classmethod
+    @checked
     def from_manifest(
         cls,
         path: str | Path,
@@ -145,6 +146,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         )
 
     @classmethod
+    @checked
     def from_npz(cls, path: str | Path, modalities: Mapping[str, Any], classes: Sequence[str] | None = None) -> Self:
         """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
 
@@ -178,6 +180,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         return data
 
     @classmethod
+    @checked
     def from_tensors(
         cls,
         samples: Mapping[str, Any],
@@ -252,7 +255,11 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             DataError: naming the item and its fault.
         """
         parts, items = _modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and len(items)):
+            raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
         count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
+        if not place.is_dir():
+            raise DataError(f"there is no folder {place} for temporary files; create it, or give another")
         scratches = {name: Scratch((count, *part.shape), place) for name, part in parts.items()}
         present = torch.zeros(count, len(parts), dtype=torch.bool)
         names, labels, owners = [], [], []
@@ -337,24 +344,32 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             [self.ids[row] for row in rows.tolist()],
         )
 
+    @checked
     def subset(self, rows: Iterable[int]) -> "MultimodalDataset":
         """Return a data set of these rows, which shares the samples."""
-        rows = [int(row) for row in rows]
-        index = torch.tensor(rows, dtype=torch.int64)
+        numbers: list[Any] = [scalar(row) for row in values_of(rows, "rows")]
+        for row in numbers:
+            if isinstance(row, bool) or not isinstance(row, int) or not -len(self) <= row < len(self):
+                raise DataError(
+                    f"{row!r} is no row of a data set of {len(self)} samples; give numbers below that, such as "
+                    "mask.nonzero()[:, 0]"
+                )
+        index = torch.tensor(numbers, dtype=torch.int64)
         return MultimodalDataset(
             self.modalities,
             self.samples.subset(index),
             self.present[index],
             self.labels[index],
             self.classes,
-            [self.ids[row] for row in rows],
-            [self.patients[row] for row in rows],
-            {column: [values[row] for row in rows] for column, values in self.metadata.items()},
-            [self.given_split[row] for row in rows],
+            [self.ids[row] for row in numbers],
+            [self.patients[row] for row in numbers],
+            {column: [values[row] for row in numbers] for column, values in self.metadata.items()},
+            [self.given_split[row] for row in numbers],
             self.notes,
             self.source,
         )
 
+    @checked
     def of_class(self, name: str) -> "MultimodalDataset":
         """Return the samples of one class."""
         name = name_of(name)
@@ -362,6 +377,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             raise DataError(f"there is no class {name!r}; {did_you_mean(name, self.classes)}")
         return self.subset((self.labels == self.classes.index(name)).nonzero()[:, 0].tolist())
 
+    @checked
     def named(self, *ids: str) -> "MultimodalDataset":
         """Return the samples with these ids, in this order.
 
@@ -375,6 +391,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                 raise DataError(f"{self.source or 'the data'}: there is no sample {name!r}{''.join(twins)}")
         return self.subset(row_of[name] for name in ids)
 
+    @checked
     def only(self, *names: str) -> "MultimodalDataset":
         """Return the same samples with all other modalities absent, for example as the input of a translation.
 
@@ -403,6 +420,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                 reduced.samples[name] = torch.zeros(1, *part.shape).expand(len(self), *part.shape)
         return reduced
 
+    @checked
     def split(
         self, train: float, validation: float, test: float, seed: int = 0
     ) -> tuple["MultimodalDataset", "MultimodalDataset", "MultimodalDataset"]:

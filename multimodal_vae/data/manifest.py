@@ -130,9 +130,17 @@ def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
             return match[1], 1, []
         opening.append(line)
         if line.strip(" ,;\t\r\n"):
-            names = {mark: next(csv.reader([line], delimiter=mark)) for mark in ",;\t"}
-            return next((mark for mark, cells in names.items() if "sample_id" in map(clean, cells)), ","), 0, opening
+            mark = next((mark for mark in ",;\t" if "sample_id" in map(clean, _cells(line, mark))), ",")
+            return mark, 0, opening
     return ",", 0, opening
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    """Return the cells of a line; none if they are too long, as where the mark is not that of a line of many cells."""
+    try:
+        return next(csv.reader([line], delimiter=mark))
+    except csv.Error:
+        return []
 
 
 def _header(path: Path, cells: Sequence[str], columns: Sequence[str]) -> list[str]:

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae.bounds import require_seed
+from multimodal_vae.checks import checked
 from multimodal_vae.errors import DataError
 
 
+@checked
 def split_by_patient(
     patients: Sequence[str], labels: Sequence[int], fractions: Sequence[float], seed: int
 ) -> list[NDArray[np.int64]]:
@@ -34,6 +36,8 @@ def split_by_patient(
         >>> [rows.tolist() for rows in split_by_patient(["a", "a", "b", "c"], [0, 0, 0, 0], [0.5, 0.5], seed=0)]
         [[0, 1], [2, 3]]
     """
+    if len(patients) != len(labels):
+        raise DataError(f"there are {len(patients)} patients and {len(labels)} labels; give one of each per sample")
     share = np.asarray(fractions, dtype=float)
     if not ((share >= 0).all() and abs(share.sum() - 1) <= 1e-6):  # NaN fails this comparison
         raise DataError(f"the fractions of a split are {list(fractions)}; they must not be negative and must sum to 1")

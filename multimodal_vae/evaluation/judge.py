@@ -12,8 +12,8 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
-from multimodal_vae.checks import require_finite
-from multimodal_vae.errors import ConfigurationError, DataError, RunError
+from multimodal_vae.checks import checked, require_finite, require_whole
+from multimodal_vae.errors import ConfigurationError, DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import file_sha256, read_json, read_tensors, tensor_bytes, write_bytes, write_json
 from multimodal_vae.scopes import BoundedWeights, evaluating, seeded
@@ -99,6 +99,7 @@ class Judge(nn.Module):
         logits, causes = self._head(features).split([len(self.classes), len(self.causes)], 1)
         return features, logits, causes
 
+    @checked
     def predict(self, values: Mapping[str, Tensor], batch: int = 256) -> JudgeOutput:
         """Predict classes and causes of samples (N, *shape) per modality; other modalities are ignored.
 
@@ -121,6 +122,7 @@ class Judge(nn.Module):
         causes = causes * self._scale.cpu() + self._center.cpu()
         return JudgeOutput(features, logits.softmax(1), dict(zip(self.causes, causes.unbind(1), strict=True)))
 
+    @checked
     def save(self, path: Path) -> None:
         """Write the weights to ``path`` (.safetensors) and their description to a .json file of the same name.
 
@@ -151,6 +153,7 @@ class Judge(nn.Module):
         return path.exists() and path.with_suffix(".json").exists()
 
     @classmethod
+    @checked
     def load(cls, path: Path) -> Self:
         """Load a judge.
 
@@ -177,6 +180,7 @@ class Judge(nn.Module):
         return judge.eval()
 
 
+@checked
 def train_judge(
     samples: LabeledSamples,
     classes: Sequence[str],
@@ -214,6 +218,11 @@ def train_judge(
         >>> float((judge.predict(samples.values).labels == labels).double().mean()) > 0.9
         True
     """
+    require_whole("epochs", epochs, 1)
+    require_whole("batch", batch, 1)
+    for name in modalities or ():
+        if name not in samples.values:
+            raise DataError(f"there are no samples of modality {name!r}; {did_you_mean(name, samples.values)}")
     if len(samples) < 2:
         raise DataError(f"a judge needs at least two samples; there are {len(samples)}")
     if int(samples.labels.max()) >= len(classes):

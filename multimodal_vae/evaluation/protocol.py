@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from multimodal_vae.checks import require_finite
+from multimodal_vae.checks import checked, require_finite
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.baseline import GaussianBaseline
 from multimodal_vae.evaluation.bootstrap import Interval, Statistic, interval, mean_of, median_of
@@ -33,6 +33,7 @@ from multimodal_vae.evaluation.two_sample import FOLDS, two_sample
 from multimodal_vae.evaluation.utility import Utility, utility
 
 
+@checked
 def evaluate(
     train: LabeledSamples,
     held_out: LabeledSamples,

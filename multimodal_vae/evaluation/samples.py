@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multimodal_vae.bounds import LARGEST_DERIVED_SEED, require_seed
-from multimodal_vae.checks import real_samples
+from multimodal_vae.checks import checked, real_samples
 from multimodal_vae.errors import DataError
 
 
@@ -50,12 +50,16 @@ class LabeledSamples:
         for name, x in [*self.values.items(), *self.causes.items()]:
             if not bool(torch.isfinite(x).all()):
                 raise DataError(f"{name!r} holds a value that is not finite; leave out incomplete samples")
+        labels: Any = self.labels
+        if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.is_floating_point():
+            raise DataError("the labels of samples must be a tensor of integers, (N,)")
         if len(self.labels) and int(self.labels.min()) < 0:
             raise DataError(f"there is a negative label, {int(self.labels.min())}; leave out samples without a class")
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @checked
     def take(self, rows: Sequence[int] | Tensor | NDArray[np.int64]) -> Self:
         """Return some rows, in the given order."""
         index = torch.as_tensor(np.asarray(rows, dtype=np.int64))
@@ -66,6 +70,7 @@ class LabeledSamples:
             {name: x[index] for name, x in self.causes.items()},
         )
 
+    @checked
     def subsample(self, counts: Mapping[int, int], seed: int) -> Self:
         """Return a random choice of a given number of samples per class.
 

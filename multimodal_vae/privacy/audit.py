@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multimodal_vae.checks import checked
 from multimodal_vae.distances import nearest
 from multimodal_vae.errors import DataError, SamplerError
 from multimodal_vae.evaluation.bootstrap import interval, mean_of, median_of
@@ -65,6 +66,7 @@ class Audit:
         return json_values(asdict(self))  # type: ignore[no-any-return]
 
 
+@checked
 def audit(
     train: Records,
     fitted_on: Records | None,

@@ -8,22 +8,24 @@ from rich.table import Table
 from torch import Tensor
 
 from multimodal_vae.bounds import require_seed
+from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError, printable
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import inside, remove_leftovers, write_json
-from multimodal_vae.locks import locked
+from multimodal_vae.files import inside, write_json
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.result import FILE, VERSION
 from multimodal_vae.run import Run
+from multimodal_vae.run_folder import writing
 from multimodal_vae.scopes import evaluating
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 
+@checked
 def audit_run(
     run: Run, sampler: str | None = None, fit_on: str | None = None, holdout: Path | None = None, seed: int = 0
 ) -> tuple[Audit, Path]:
@@ -47,7 +49,7 @@ def audit_run(
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
     require_seed(seed)
-    with locked(run.path):
+    with writing(run.path):
         path = inside(run.path, FILE)
         model, splits = run.model, run.splits
         fit_on = fit_on or run.configuration.density.fit_on
@@ -68,7 +70,6 @@ def audit_run(
             "holdout": str(holdout) if holdout else "run",
             "seed": seed,
         }
-        remove_leftovers(run.path, FILE)
         write_json(path, {**settings, **result.to_dict()})
         return result, path
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.bounds import require_memory, require_seed
+from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
@@ -41,6 +42,7 @@ from multimodal_vae.report.records import (
     read_privacy,
 )
 from multimodal_vae.run import Run
+from multimodal_vae.run_folder import writing
 
 REPORT = "report.html"
 MIN_PER_CLASS = 2
@@ -55,6 +57,7 @@ BANDS = 4
 UNKNOWN = "not known"
 
 
+@checked
 def write_evaluation(
     run: Run,
     by: Sequence[str] = (),
@@ -68,10 +71,8 @@ def write_evaluation(
     Returns:
         The paths of both files.
     """
-    with locked(run.path):
+    with writing(run.path):
         files = inside(run.path, records.FILE), inside(run.path, REPORT)
-        for path in files:
-            remove_leftovers(run.path, path.name)
         inside(run.path, "log.jsonl")
         privacy = read_privacy(run.path)  # first, since measuring takes long
         metrics, evidence = measure(run, by, count, split, judges, seed)
@@ -81,6 +82,7 @@ def write_evaluation(
         return files
 
 
+@checked
 def write_card(run: Run) -> Path:
     """Write ``card.md`` into a run's folder from its ``metrics.json``, and return its path.
 
@@ -88,12 +90,12 @@ def write_card(run: Run) -> Path:
         RunError: if the run is not evaluated, or another process writes it.
     """
     path = inside(run.path, card.FILE)
-    with locked(run.path):
-        remove_leftovers(run.path, card.FILE)
+    with writing(run.path):
         write_bytes(path, card.model_card(read_metrics(run.path), read_privacy(run.path)).encode())
     return path
 
 
+@checked
 def measure(
     run: Run,
     by: Sequence[str] = (),

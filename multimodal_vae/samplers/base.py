@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -75,10 +75,18 @@ class DensitySampler(Part, nn.Module, ABC):
         return self
 
 
+def require_matrix(latents: Any, name: str) -> None:
+    """Raise SamplerError unless latents are real numbers of shape (N, D)."""
+    if not isinstance(latents, Tensor) or not latents.is_floating_point():
+        kind = latents.dtype if isinstance(latents, Tensor) else type(latents).__name__
+        raise SamplerError(f"{name!r} takes a tensor of real numbers, not {kind}")
+    if latents.dim() != 2 or not latents.shape[1]:
+        raise SamplerError(f"{name!r} takes latents of shape (N, D), not {tuple(latents.shape)}")
+
+
 def require_spread(latents: Tensor, name: str) -> None:
     """Raise SamplerError if latents are fewer than two, not finite, or all equal."""
-    if latents.dim() != 2:
-        raise SamplerError(f"{name!r} takes latents of shape (N, D), not {tuple(latents.shape)}")
+    require_matrix(latents, name)
     if len(latents) < 2:
         raise SamplerError(
             f"{name!r} needs at least 2 latents, not {len(latents)}; add samples, or leave the class out"

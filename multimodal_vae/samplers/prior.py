@@ -6,8 +6,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from multimodal_vae.distributions import GaussianMixture
-from multimodal_vae.errors import SamplerError
-from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.samplers.base import DensitySampler, require_matrix
 
 
 class Prior(DensitySampler):
@@ -29,8 +28,7 @@ class Prior(DensitySampler):
 
     def fit(self, latents: Tensor) -> Self:
         """Store the number of dimensions."""
-        if latents.dim() != 2:
-            raise SamplerError(f"{self.name!r} takes latents of shape (N, D), not {tuple(latents.shape)}")
+        require_matrix(latents, self.name)
         self.center = latents.new_zeros(latents.shape[1])
         return self
 

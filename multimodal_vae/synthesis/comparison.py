@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from multimodal_vae.checks import checked, require_whole
 from multimodal_vae.data.split import split_by_patient
-from multimodal_vae.errors import ConfigurationError, DataError, SamplerError
+from multimodal_vae.errors import DataError, SamplerError
 from multimodal_vae.samplers.base import DensitySampler
 
 
@@ -29,6 +30,7 @@ class HeldOutLikelihood:
     mean: float | None
 
 
+@checked
 def held_out_likelihood(
     sampler: DensitySampler,
     latents: Tensor,
@@ -62,9 +64,13 @@ def held_out_likelihood(
         >>> held_out_likelihood(Prior(), torch.zeros(4, 1), [0, 0, 0, 0], ["a", "b", "c", "d"], ["ill"], 2).classes
         {'ill': -0.918938...}
     """
-    if folds < 2:
-        raise ConfigurationError(f"folds is {folds}; give at least 2")
-    label = torch.as_tensor(labels)
+    require_whole("folds", folds, 2)
+    label = torch.as_tensor(labels, dtype=torch.int64)
+    if not len(latents) == len(label) == len(patients) or (len(label) and int(label.max()) >= len(classes)):
+        raise DataError(
+            f"{len(latents)} latents need as many labels, below {len(classes)}, and patients; there are {len(label)} "
+            f"and {len(patients)}"
+        )
     labeled = (label >= 0).nonzero().flatten()
     latents, label = latents[labeled], label[labeled]
     owners = [patients[row] for row in labeled.tolist()]

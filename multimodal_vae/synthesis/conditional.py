@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from multimodal_vae.checks import checked, require_whole
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import Row, path_in, read_manifest
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
+from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.files import require_vacant
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import seeded
@@ -21,6 +22,7 @@ from multimodal_vae.synthesis.folder import CHUNK_SIZE, ORIGINAL, ManifestRow, w
 from multimodal_vae.synthesis.tables import label_names
 
 
+@checked
 def write_completion(
     out: Path, vae: MultimodalVAE, data: MultimodalDataset, origin: Mapping[str, Any], seed: int | None = None
 ) -> dict[str, int]:
@@ -76,6 +78,7 @@ def write_completion(
     return filled
 
 
+@checked
 def write_translations(
     out: Path,
     vae: MultimodalVAE,
@@ -119,6 +122,7 @@ def write_translations(
     write_folder(out, {to: vae.modalities[to]}, rows(), provenance)
 
 
+@checked
 def write_interpolation(
     out: Path, vae: MultimodalVAE, pair: MultimodalDataset, steps: int, origin: Mapping[str, Any]
 ) -> None:
@@ -154,8 +158,7 @@ def _draw(posterior: Gaussian, draws: int | None, seed: int | None) -> Tensor:
     """Draw latents (N, draws, D) from each posterior; return the means, (N, 1, D), without ``draws``."""
     if draws is None:
         return posterior.mean[:, None]
-    if draws < 1:
-        raise ConfigurationError(f"draws is {draws}; give at least 1, or leave it out to decode the posterior mean")
+    require_whole("draws", draws, 1)
     with seeded(seed):
         return posterior.sample(draws)
 

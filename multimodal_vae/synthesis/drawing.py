@@ -7,10 +7,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from multimodal_vae.bounds import require_memory
+from multimodal_vae.checks import checked, require_whole
 from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.scopes import seeded
 
 
+@checked
 def draw(density: Distribution, count: int, temperature: float = 1.0, min_quantile: float = 0.0) -> Tensor:
     r"""Draw latents, (count, D), with torch's default generator.
 
@@ -39,6 +41,7 @@ def draw(density: Distribution, count: int, temperature: float = 1.0, min_quanti
         tensor([[2.],
                 [2.]])
     """
+    require_whole("count", count, 0)
     require_in_range(temperature, min_quantile)
     require_memory(4 * density.event_shape.numel() * count, f"{count} latents are too many at once")
     latents = _draw_likely(density, count, min_quantile) if min_quantile > 0 else density.sample((count,))
@@ -48,6 +51,7 @@ def draw(density: Distribution, count: int, temperature: float = 1.0, min_quanti
     return mean + temperature * (latents - mean)
 
 
+@checked
 def require_in_range(temperature: float, min_quantile: float) -> None:
     """Check the settings of :func:`draw`.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from multimodal_vae.errors import DataError
 from multimodal_vae.files import csv_text, is_reserved_name, new_folder, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 
@@ -57,6 +58,7 @@ def write_folder(
         original: folder that original cells refer to; the new folder links to it as ``original``.
 
     Raises:
+        DataError: if there is no row.
         RunError: if the folder exists or cannot be written.
     """
     with new_folder(out) as folder:
@@ -70,6 +72,8 @@ def write_folder(
         for row in rows:
             header = [*row.metadata, *modalities, notice_column([*row.metadata, *modalities])]
             table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, used)])
+        if not table:
+            raise DataError("there are no samples to write")
         write_bytes(folder / TABLE, csv_text([header, *table]).encode())
         write_provenance(folder, provenance)
 

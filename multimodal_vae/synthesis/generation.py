@@ -16,6 +16,7 @@ from torch import Tensor
 
 from multimodal_vae import distributed
 from multimodal_vae.bounds import require_disk, require_memory, require_seed
+from multimodal_vae.checks import checked, require_whole
 from multimodal_vae.errors import RunError, SamplerError
 from multimodal_vae.files import (
     RESULT,
@@ -44,6 +45,7 @@ from multimodal_vae.synthesis.folder import (
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 
+@checked
 def write_samples(
     out: Path,
     synthesizer: Synthesizer,
@@ -63,7 +65,7 @@ def write_samples(
     Args:
         out: folder to create; it must be empty or not exist.
         synthesizer: fitted synthesizer.
-        counts: number of samples by class.
+        counts: number of samples by class, at least 1 each.
         seed: class number *i* is drawn with ``seed + i``, so that its samples do not depend on the other classes.
         origin: where the model came from, for ``provenance.json``.
         temperature: as in :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.latents`.
@@ -78,8 +80,10 @@ def write_samples(
     require_in_range(temperature, min_quantile)
     if not counts:
         raise SamplerError("the model has no classes, so there is nothing to generate")
-    for label in counts:
+    for label, count in counts.items():
+        require_whole(f"the number of samples of class {label!r}", count, 1)
         synthesizer.density(label)  # raises for an unknown class before anything is written
+    counts = {synthesizer.class_of(label): count for label, count in counts.items()}
     provenance = {
         "notice": NOTICE,
         **origin,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import TypedDict
 
-from multimodal_vae.checks import require_finite
+from multimodal_vae.checks import checked, require_finite
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import (
@@ -27,6 +27,7 @@ from multimodal_vae.errors import (
 )
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.model import Encodable, MultimodalVAE
+from multimodal_vae.model_checks import check_latents
 from multimodal_vae.names import name_of
 from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
@@ -59,6 +60,7 @@ class Synthesizer:
         torch.Size([5, 3])
     """
 
+    @checked
     def __init__(self, vae: MultimodalVAE, sampler: Any = "kde") -> None:
         self.vae = vae
         self.sampler = DensitySampler.of(sampler)
@@ -66,6 +68,7 @@ class Synthesizer:
         self.fitted_on: dict[str, int] = {}
         self.failures: dict[str, str] = {}
 
+    @checked
     def fit(self, data: MultimodalDataset) -> Self:
         """Fit one density per class to the embeddings of labeled samples, and return this synthesizer.
 
@@ -124,6 +127,7 @@ class Synthesizer:
             raise SamplerError(f"the density of class {name!r} cannot be used: {error}; fit it anew") from error
         return density
 
+    @checked
     def latents(
         self, label: str | int, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
     ) -> Tensor:
@@ -145,6 +149,7 @@ class Synthesizer:
             latents = draw(density, count, temperature, min_quantile)
         return require_finite(latents, f"the density of class {self.class_of(label)!r}", SamplerError)
 
+    @checked
     def sample(
         self, label: str | int, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
     ) -> dict[str, Tensor]:
@@ -154,6 +159,7 @@ class Synthesizer:
         """
         return self.vae.generate(self.latents(label, count, seed, temperature, min_quantile))
 
+    @checked
     def classify(self, latents: Tensor | Gaussian | Encodable, prior: str = "frequency") -> Tensor:
         r"""Return the probability of each class given latents, by Bayes' rule on the densities of the classes.
 
@@ -184,7 +190,7 @@ class Synthesizer:
             latents = self.vae.encode(latents)
         if isinstance(latents, Gaussian):
             latents = latents.mean
-        points = self.vae.check_latents(latents).cpu()
+        points = check_latents(latents, self.vae.latent_dim).cpu()
         densities = [self._log_density(name, points) for name in self.vae.classes]
         weights = [self.fitted_on[name] if prior == "frequency" else 1 for name in self.vae.classes]
         joint = torch.stack(densities, 1) + torch.tensor(weights, dtype=torch.float64).log()
@@ -208,6 +214,7 @@ class Synthesizer:
             for name, tensor in density.state().items()
         }
 
+    @checked
     def save(self, path: Path) -> None:
         """Write the densities, without the model, to a safetensors file."""
         metadata = {
@@ -219,6 +226,7 @@ class Synthesizer:
         write_tensors(path, self.state(), {"synthesizer": json.dumps(metadata)})
 
     @classmethod
+    @checked
     def load(cls, path: Path, vae: MultimodalVAE) -> Self:
         """Read the densities of a model.
 

@@ -325,7 +325,9 @@ def find_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"the device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+        torch.zeros(1, device=device).tolist()  # the device "meta" has no values
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise ConfigurationError(
+            f"the device {name!r} cannot be used: {str(error).splitlines()[0]}; give cpu, cuda, mps or auto"
+        ) from error
     return device

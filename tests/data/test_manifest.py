@@ -250,3 +250,18 @@ def test_torchs_loader_takes_it(folder):
     (batch,) = loader
     assert batch["photo"].shape == (2, 1, 4, 4)
     assert batch["label"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_manifest_of_100_000_columns_is_read(folder, mark):
+    names = [f"column {number}" for number in range(100_000)]
+    rows = [["sample_id", "label", "blood", *names], ["a", "ill", "1 2 3", *["x"] * len(names)]]
+    write(folder, "\n".join(map(mark.join, rows)))
+    data = read(folder, {"blood": COLUMNS["blood"]})
+    assert len(data.metadata) == 100_000
+    assert data.metadata["column 99999"] == ["x"]
+
+
+def test_a_column_is_sought_among_many(folder):
+    write(folder, "sample_id,label," + ",".join(f"c{number}" for number in range(30_000)) + "\n")
+    refused(folder, "no column 'photo'", "and 29,9")

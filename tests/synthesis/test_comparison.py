@@ -84,7 +84,7 @@ def test_too_few_patients_or_folds_are_refused(cohort):
     latents, labels, _ = cohort
     with pytest.raises(mv.DataError, match="at least 2 patients"):
         held_out_likelihood(mv.Prior(), latents, labels, ["a"] * 60, ["ill", "well"])
-    with pytest.raises(mv.ConfigurationError, match="folds is 1; give at least 2"):
+    with pytest.raises(mv.ConfigurationError, match="folds is 1; give a whole number of at least 2"):
         held_out_likelihood(mv.Prior(), *cohort, ["ill", "well"], 1)
 
 
