@@ -3,6 +3,7 @@
 Exit codes: 0 done; 2 the user's input is wrong; 1 any other failure, interruptions included.
 """
 
+import errno
 import io
 import json
 import os
@@ -424,11 +425,8 @@ def _open(path: Path) -> "Run":
     run = open_run(path)
     state = run.status
     if state["state"] != "done" and distributed.rank() == 0:
-        _say(
-            f"mmvae: note: the training of {path} is {state['state']} after {state['epochs_done']} of "
-            f"{state['epochs']} epochs",
-            err=True,
-        )
+        progress = f"{state['state']} after {state['epochs_done']} of {state['epochs']} epochs"
+        _say(f"mmvae: note: the training of {path} is {progress}", err=True)
     return run
 
 
@@ -487,6 +485,9 @@ def run_command(command: Callable[[], Any]) -> int:
         # Typer's usage errors, by their attributes: depending on typer's version their class is click's or its own.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _fail(f"{error.format_message()} (see mmvae --help)", 2)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes what is left as it ends
+            return _fail(f"{error.filename or 'the output'} cannot be written: {error.strerror}", 2)
         raise
     return _fail("interrupted", 1) if code == _CTRL_C else code or 0  # the code of a typer.Exit
 

@@ -390,3 +390,11 @@ def test_a_model_that_needs_every_modality_cannot_complete(mmvae, trained):
     gaps.write_text("sample_id,label,photo,blood\na,ill,,1 2 3\n", "utf-8")
     wrong = mmvae("complete", trained, gaps, "--out", trained.parent / "new")
     refused(wrong, gaps, "line 2", "lacks 'photo'", "dropout")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is full")
+def test_an_output_that_cannot_be_written_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", "from multimodal_vae.cli import main; main()", "plugins"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "mmvae: the output cannot be written: No space left on device\n")
