@@ -152,6 +152,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     A link in its place is replaced, not followed. The temporary file is new and has a random name, so that nobody can
     put a link there before.
     """
+    if not path.name:
+        raise RunError(f"{path} is a folder; name a file")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(beside, "xb") as file:

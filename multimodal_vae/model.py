@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
-from multimodal_vae.checks import checked, require_finite, require_whole
+from multimodal_vae.checks import checked, real_samples, require_finite, require_whole
 from multimodal_vae.data.batch import UNLABELED, Batch
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
@@ -18,7 +18,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples, real_samples, require_size
+from multimodal_vae.modalities.base import Modality, check_samples, require_size
 from multimodal_vae.model_checks import (
     FUSION,
     METRIC_LOSS,

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
+from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, one_line
-from multimodal_vae.modalities.base import Modality, real_numbers
+from multimodal_vae.modalities.base import Modality
 from multimodal_vae.scopes import evaluating
 
 FUSION, METRIC_LOSS = "the fusion", "the metric loss"

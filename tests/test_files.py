@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import socket
+from pathlib import Path
 
 import pytest
 import torch
@@ -245,3 +246,8 @@ def test_names_of_devices_are_known(name):
     assert is_reserved_name(name)
     assert not is_reserved_name(f"_{name}")
     assert not is_reserved_name(name.strip().replace(".", "x") + "x")
+
+
+def test_a_path_without_a_name_is_refused():
+    with pytest.raises(mv.RunError, match="is a folder; name a file"):
+        write_bytes(Path("/"), b"")

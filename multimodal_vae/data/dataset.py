@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
-from multimodal_vae.checks import checked
+from multimodal_vae.checks import checked, real_numbers, real_samples
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.labels import class_of_item, index_classes
@@ -25,8 +25,6 @@ from multimodal_vae.modalities.base import (
     Modality,
     check_samples,
     load_arrays,
-    real_numbers,
-    real_samples,
     require_size,
 )
 from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of

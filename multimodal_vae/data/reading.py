@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from multimodal_vae import registry
+from multimodal_vae.checks import real_numbers
 from multimodal_vae.data.worker import start
 from multimodal_vae.errors import DataError
-from multimodal_vae.modalities.base import Modality, real_numbers
+from multimodal_vae.modalities.base import Modality
 
 Source = str | Path
 """Argument of a modality's ``read``: a path, or a cell's text."""

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multimodal_vae.bounds import LARGEST_DERIVED_SEED, require_seed
-from multimodal_vae.checks import checked
+from multimodal_vae.checks import checked, real_samples
 from multimodal_vae.errors import DataError
-from multimodal_vae.modalities.base import real_samples
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from multimodal_vae import tables
 from multimodal_vae.bounds import require_memory
+from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError, one_line
 from multimodal_vae.files import open_sample
 from multimodal_vae.nn.standardize import Standardize
@@ -282,47 +283,3 @@ def _require_bounded(archive: zipfile.ZipFile, limit: int) -> None:
         raise DataError(f"holds {len(members):,} arrays; at most {MOST_ARRAYS:,} are read")
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
         raise DataError("is compressed in a way that numpy does not use; save it with numpy.savez_compressed")
-
-
-def real_numbers(values: Any) -> NDArray[np.float32]:
-    """Return booleans, integers or real numbers as a float32 array; masked values become NaN.
-
-    Args:
-        values: an array or nested lists. The result may share its memory.
-
-    Raises:
-        DataError: if they are anything else, such as complex numbers, whose imaginary part would be lost.
-    """
-    try:
-        masked = isinstance(values, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in values)
-        array = np.ma.array(values) if masked else np.asanyarray(values)
-    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise DataError(f"is no array of numbers ({one_line(error)})") from error
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
-    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which a check refuses
-        if isinstance(array, np.ma.MaskedArray):
-            array = np.ma.filled(array.astype(np.float32), np.nan)
-        return np.require(array, np.float32, ["C", "W"])
-
-
-def real_samples(name: str, values: Any) -> Tensor:
-    """Return samples of a modality as a float32 tensor on the CPU; see :func:`real_numbers`.
-
-    Raises:
-        DataError: naming the modality.
-    """
-    if isinstance(values, list | tuple) and values and all(isinstance(each, Tensor) for each in values):
-        values = [real_samples(name, each).numpy() for each in values]
-    try:
-        if not isinstance(values, Tensor):
-            return torch.from_numpy(real_numbers(values))
-        dense = values.layout is torch.strided and not (values.is_nested or values.is_quantized or values.is_meta)
-        if values.is_complex() or not dense or torch.masked.is_masked_tensor(values):
-            raise DataError(
-                f"is a {type(values).__name__} of {values.dtype}, {values.layout} on {values.device}; "
-                "a dense tensor of real numbers is expected"
-            )
-        return values.detach().to("cpu", torch.float32)
-    except DataError as error:
-        raise DataError(f"modality {name!r}: a sample {error}") from error

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import check_order, gaps_as_nan, is_clock, order_note
-from multimodal_vae.modalities.base import Modality, load_arrays, real_numbers
+from multimodal_vae.modalities.base import Modality, load_arrays
 from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize, standardized_mse
 from multimodal_vae.tables import Table, read_table
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import CODES
-from multimodal_vae.modalities.base import Modality, real_numbers
+from multimodal_vae.modalities.base import Modality
 from multimodal_vae.nn import Standardize, Unstandardize, mlp, standardized_mse
 
 if TYPE_CHECKING:

@@ -85,9 +85,11 @@ def laws(kind: str) -> list[Law]:
     """
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is no kind of part; there are {', '.join(KINDS)}")
-    for module in _MODULES:
-        importlib.import_module(f"multimodal_vae.testing.{module}")
-    return [each for each in _LAWS if each.kind == kind]
+    modules = [importlib.import_module(f"multimodal_vae.testing.{module}").__name__ for module in _MODULES]
+    of_kind = [each for each in _LAWS if each.kind == kind]
+    return sorted(
+        of_kind, key=lambda each: modules.index(each._test.__module__)
+    )  # in whatever order they were imported
 
 
 def expect(condition: bool, actual: Any, expected: str) -> None:

@@ -1,5 +1,8 @@
 """Every part of the core keeps every law."""
 
+import subprocess
+import sys
+
 import pytest
 
 import multimodal_vae as mv
@@ -90,3 +93,12 @@ def test_a_class_is_tried_with_its_defaults_and_each_case_has_a_name_of_its_own(
 def test_a_class_that_needs_settings_says_which():
     with pytest.raises(mv.ConfigurationError, match="needs the setting 'length'"):
         parametrize_with_checks([mv.Signal])
+
+
+def test_the_order_of_laws_does_not_depend_on_imports():
+    code = (
+        "import multimodal_vae.testing.common\nfrom multimodal_vae.testing import laws\nprint(laws('logger')[0].name)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == (
+        "logs_any_metrics\n"
+    )

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimodal_vae import DataError
+from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import listing, one_line, shorten
 from multimodal_vae.files import open_sample
 from multimodal_vae.measurements import gaps_as_nan, is_clock, order_note
-from multimodal_vae.modalities.base import load_arrays, real_numbers
+from multimodal_vae.modalities.base import load_arrays
 from multimodal_vae.tables import read_table
 from multimodal_vae_ecg.leads import NO_UNIT, choose_leads, in_millivolts, name_and_unit
 from multimodal_vae_ecg.recording import Real, Record
