@@ -566,6 +566,10 @@ class refuses_latents_that_are_not_finite(Normal):
         self.mean, self.scale = latents.mean(0), latents.var(0)
         return self
 
+    def state(self):
+        state = dict(self.state_dict())
+        return super().state() if all(bool(x.isfinite().all()) for x in state.values()) else state
+
 
 class Notes(mv.Logger):
     """A logger that keeps every law."""
