@@ -85,6 +85,7 @@ CLAIMS = {
     "many items of nothing": header((10**15,), "|S0"),
     "objects": header((2,), "|O"),
     "a header of 4 GB": b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**32 - 1),
+    "a header of blanks": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b", 'shape': (3,), }" + b" " * 9000,
     "a deep header": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000,
 }
 
