@@ -157,7 +157,8 @@ def real_numbers(values: Any) -> NDArray[np.float32]:
         raise DataError(f"is no array of numbers ({one_line(error)})") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
-    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which a check refuses
+    # Values beyond float32 become infinite, which a check refuses.
+    with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(array, np.ma.MaskedArray):
             array = np.ma.filled(array.astype(np.float32), np.nan)
         return np.require(array, np.float32, ["C", "W"])

@@ -43,9 +43,12 @@ def gaps_as_nan(signal: NDArray[Float], codes: Sequence[float] = ()) -> NDArray[
 
 def is_clock(channel: NDArray[np.floating]) -> bool:
     """Return whether a channel (samples,) rises evenly all along, as an index or a clock does and no measurement."""
-    if len(channel) < 3 or not (np.diff(channel) >= 0).all():
+    with np.errstate(over="ignore", invalid="ignore"):  # differences of values that may be infinite
+        if len(channel) < 3 or not (np.diff(channel) >= 0).all():
+            return False
+        rise = channel[-1] - channel[0]
+    if not np.isfinite(rise):
         return False
-    rise = channel[-1] - channel[0]
     return bool(np.abs(channel - np.linspace(channel[0], channel[-1], len(channel))).max() < 0.05 * rise)
 
 

@@ -257,7 +257,8 @@ def _load(path: str | Path, limit: int = LARGEST_FILE) -> NDArray[Any] | dict[st
         # Opened here, since numpy does not close files that are not archives.
         with open_sample(path, limit) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that a file is of Python 2
-            content: Any = np.load(file, allow_pickle=False)
+            # Plain arrays have short headers; numpy takes seconds for long ones.
+            content: Any = np.load(file, allow_pickle=False, max_header_size=1024)
             single = isinstance(content, np.ndarray)
             if not single:
                 _require_bounded(content.zip, limit)

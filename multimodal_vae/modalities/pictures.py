@@ -1,6 +1,7 @@
 """Read pictures of the documented file formats, in the range that their type states."""
 
 import logging
+import struct
 import warnings
 from collections import Counter
 from contextlib import ExitStack
@@ -103,7 +104,16 @@ def read_picture(
         raise DataError(f"is not an image of the formats {', '.join(FORMATS)}; save it as PNG") from error
     except (FileNotFoundError, PermissionError):
         raise
-    except (OSError, SyntaxError, LookupError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        MemoryError,
+        struct.error,
+    ) as error:
         raise DataError(f"is a damaged image ({error})") from error
     if 0 < pixels.max(initial=0) <= 1 / DARK:
         notes[f"image that uses less than 1/{DARK} of its range"] += 1

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae import tables
+from multimodal_vae.data import reading
 from multimodal_vae.modalities.base import LARGEST_FILE, MOST_ARRAYS, load_arrays
 
 READERS = {
@@ -84,6 +85,7 @@ CLAIMS = {
     "many items of nothing": header((10**15,), "|S0"),
     "objects": header((2,), "|O"),
     "a header of 4 GB": b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**32 - 1),
+    "a header of blanks": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b", 'shape': (3,), }" + b" " * 9000,
     "a deep header": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000,
 }
 
@@ -220,3 +222,20 @@ def test_a_record_that_claims_too_much_is_refused(tmp_path, header):
 def test_a_picture_of_another_size_is_not_decoded(tmp_path):
     Pillow.new("RGB", (4800, 4900)).save(tmp_path / "a.png")
     assert "(3, 4900, 4800)" in read(READERS[".png"], tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"1,2\n" * 62 + b"1,1e308\n1,1e999\n"),
+        ("b.csv", b"-1e308,2\n" * 2 + b"0,2\n" * 60 + b"1e308,2\n" * 2),
+        ("a.npy", header((3,)) + struct.pack("<3Q", 0x7FF0000000000001, 0, 2**63)),  # a signaling NaN
+        ("a.gif", b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0, 0, 0) + b",\0\0\0\0"),
+    ],
+)
+def test_infinite_values_and_frames_cut_short_give_no_warning(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    readers = {".csv": mv.Signal(length=64, channels=2), ".gif": READERS[".png"], ".npy": READERS[".npy"]}
+    modality = readers[Path(name).suffix]
+    result = reading.read(modality, tmp_path / name)
+    assert result.fault or result.sample is not None
