@@ -108,7 +108,8 @@ class Target:
         share: how many of the inputs are its own, relative to other targets.
         opened: what is read, if it is not the file itself, such as its folder.
         whole: whether the file can be read before it is damaged.
-        seconds: time of each input.
+        seconds: time of all inputs.
+        longest: time of the slowest.
         ends: how many inputs were read and refused.
     """
 
@@ -117,7 +118,8 @@ class Target:
     share: float = 10
     opened: Path | None = None
     whole: bool = True
-    seconds: list[float] = field(default_factory=list)
+    seconds: float = 0
+    longest: float = 0
     ends: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -381,9 +383,11 @@ class Check:
             place = traceback.extract_tb(error.__traceback__)[-1]
             self._keep(name, target, f"{type(error).__name__} in {place.name}", f"{error}")
         signal.alarm(0)
-        target.seconds.append(time.process_time() - before)
-        if target.seconds[-1] > MOST_SECONDS:
-            self._keep(name, target, "slow", f"{target.seconds[-1]:.1f} s")
+        seconds = time.process_time() - before
+        target.seconds += seconds
+        target.longest = max(target.longest, seconds)
+        if seconds > MOST_SECONDS:
+            self._keep(name, target, "slow", f"{seconds:.1f} s")
         if memory() > max(self._memory, MOST_BYTES):
             self._memory = memory()
             self._keep(name, target, "large", f"{self._memory >> 20} MiB")
@@ -433,9 +437,8 @@ def main() -> None:
                 print(f"{number + 1} inputs in {time.monotonic() - started:.0f} s", flush=True)
     print(f"{'target':20}{'read':>9}{'refused':>9}{'mean ms':>9}{'most ms':>9}")
     for name, target in found.items():
-        times = target.seconds or [0.0]
-        mean, most = 1000 * sum(times) / len(times), 1000 * max(times)
-        print(f"{name:20}{target.ends['read']:9}{target.ends['refused']:9}{mean:9.2f}{most:9.0f}")
+        mean = 1000 * target.seconds / max(1, target.ends.total())
+        print(f"{name:20}{target.ends['read']:9}{target.ends['refused']:9}{mean:9.2f}{1000 * target.longest:9.0f}")
     print(
         f"seed {arguments.seed}: {arguments.count} inputs in {time.monotonic() - started:.0f} s, {memory() >> 20} MiB"
     )

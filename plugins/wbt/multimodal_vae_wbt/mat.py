@@ -62,10 +62,8 @@ def load_mat(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict
     Raises:
         DataError: if it is damaged, too large, or not such a file.
     """
-    with open_sample(path) as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise DataError(f"has more than {MOST_BYTES >> 20} MB, too much for a sweep")
+    with open_sample(path, MOST_BYTES) as file:
+        content = file.read(MOST_BYTES)
     version = content[124:HEADER]
     if version in (b"\x00\x02IM", b"\x02\x00MI"):
         raise DataError("is a MATLAB file of version 7.3, which is not read; save it again with the option '-v7'")
