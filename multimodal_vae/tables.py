@@ -40,7 +40,7 @@ T = TypeVar("T")
 _SYMBOLS = frozenset("\N{MICRO SIGN}\N{DEGREE SIGN}\N{PLUS-MINUS SIGN}\N{NO-BREAK SPACE}")
 """Non-ASCII characters that are the same byte in the Western encodings of Windows and of ISO 8859."""
 
-SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d*(e[-+]?\d+)?", re.IGNORECASE)
 _OTHER_SEPARATOR = re.compile(r"\d[ |:/]+[-+.\d]")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
@@ -158,17 +158,38 @@ def _parse(lines: Iterator[str]) -> Table:
     return table
 
 
-def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
-    """Return the separator, the number of lines that are not part of the table, and the lines read so far."""
+def read_opening(lines: Iterator[str], count: int, blanks: str | None = None) -> tuple[str | None, list[str]]:
+    """Read a table up to its first lines with content.
+
+    Args:
+        lines: lines of the table, which are consumed.
+        count: number of lines with content to read.
+        blanks: characters that are no content. Default: white space.
+
+    Returns:
+        The separator of a line such as ``sep=;``, and no lines; or None, and the lines that were read.
+
+    Raises:
+        csv.Error: if the text contains NUL characters.
+    """
     opening: list[str] = []
     for line in lines:
         if "\0" in line:
             raise csv.Error("it contains NUL characters; save it as UTF-8")
-        if not opening and (match := SEPARATOR_LINE.fullmatch(line)):
-            return match[1], 1, []
+        if not opening and (match := _SEPARATOR_LINE.fullmatch(line)):
+            return match[1], []
         opening.append(line)
-        if sum(1 for each in opening if each.strip()) == 2:
+        count -= bool(line.strip(blanks))
+        if not count:
             break
+    return None, opening
+
+
+def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
+    """Return the separator, the number of lines that are not part of the table, and the lines read so far."""
+    stated, opening = read_opening(lines, 2)
+    if stated:
+        return stated, 1, []
     # A row of numbers contains semicolons and tabs only as separators; a header may contain them in names.
     content = [line for line in opening if line.strip()] or [""]
     return next((mark for mark in ";\t" if mark in content[-1]), ","), 0, opening

@@ -13,7 +13,7 @@ from typing import Literal
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.files import unquote_formula
 from multimodal_vae.names import check_names, clean, refuse_near_columns
-from multimodal_vae.tables import SEPARATOR_LINE, parse_text
+from multimodal_vae.tables import parse_text, read_opening
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -122,17 +122,12 @@ def _rows(path: Path, lines: Iterator[str], columns: Sequence[str]) -> list[Row]
 
 def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
     """Return the separator, the number of lines before the table, and the lines read so far."""
-    opening: list[str] = []
-    for line in lines:
-        if "\0" in line:
-            raise csv.Error("it contains NUL characters; save it as UTF-8")
-        if not opening and (match := SEPARATOR_LINE.fullmatch(line)):
-            return match[1], 1, []
-        opening.append(line)
-        if line.strip(" ,;\t\r\n"):
-            mark = next((mark for mark in ",;\t" if "sample_id" in map(clean, _cells(line, mark))), ",")
-            return mark, 0, opening
-    return ",", 0, opening
+    stated, opening = read_opening(lines, 1, " ,;\t\r\n")
+    if stated:
+        return stated, 1, []
+    header = opening[-1] if opening else ""
+    mark = next((mark for mark in ",;\t" if "sample_id" in map(clean, _cells(header, mark))), ",")
+    return mark, 0, opening
 
 
 def _cells(line: str, mark: str) -> list[str]:
