@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -29,6 +29,10 @@ from multimodal_vae.part import Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+Noise: TypeAlias = Literal["draw", "mean"]
+"""What generated samples are: draws with their observation noise, or expected samples."""
 
 
 class Modality(Part, ABC):
@@ -51,6 +55,9 @@ class Modality(Part, ABC):
 
     range: ClassVar[tuple[float, float] | None] = None
     """Lowest and highest value of a valid sample; None for any finite value."""
+
+    noise: ClassVar[Noise] = "draw"
+    """Whether new samples are drawn from the :meth:`likelihood`, if there is one, or are its mean, by default."""
 
     @property
     @abstractmethod
@@ -100,10 +107,12 @@ class Modality(Part, ABC):
     def draw(self, decoded: Tensor) -> Tensor:
         """Draw samples (N, *shape) with their observation noise, from torch's default generator.
 
-        Without a likelihood the noise is unknown, and the result is that of :meth:`observe`.
+        A draw beyond the :attr:`range` of valid samples becomes its nearest value. Without a likelihood the noise is
+        unknown, and the result is that of :meth:`observe`.
         """
         likelihood = self.likelihood(decoded)
-        return self.observe(decoded) if likelihood is None else likelihood.sample()
+        drawn = self.observe(decoded) if likelihood is None else likelihood.sample()
+        return drawn if likelihood is None or self.range is None else drawn.clamp(*self.range)
 
     def augment(self, x: Tensor) -> Tensor:
         """Augment a batch at random; the result, valid samples, is both input and target."""
