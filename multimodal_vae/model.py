@@ -34,6 +34,7 @@ from multimodal_vae.nn import Standardize
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
+from multimodal_vae.temperature import Temperature
 
 Precision = Literal["float32", "bfloat16"]
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
@@ -113,7 +114,12 @@ class MultimodalVAE(nn.Module):
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
             decoder_dim = self.shared_dim + self.fusion.private
             self.decoders = nn.ModuleList(modality.decoder(decoder_dim) for modality in self.modalities.values())
-            self.sizes = count_features(self.modalities, self.encoders, self.decoders, decoder_dim)
+            self.sizes, likelihoods = count_features(self.modalities, self.encoders, self.decoders, decoder_dim)
+            calibrated = {*self.modalities} - likelihoods if self.objective.reduction == "calibrated" else ()
+            self.temperatures = nn.ModuleList(
+                Temperature(modality) if name in calibrated else nn.Identity()
+                for name, modality in self.modalities.items()
+            )
             self.fusion.build(self.sizes, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
 
@@ -166,31 +172,38 @@ class MultimodalVAE(nn.Module):
         features = {name: subsets.expand(x) for name, x in features.items()}
         posterior: Gaussian = self.fusion(features, subsets.mask)
         latents = posterior.rsample()
-        elements = {name: modality.elements for name, modality in self.modalities.items()}
-        terms = {}
-        for column, name in enumerate(self.modalities):
-            loss = self._reconstruction_term(column, latents, subsets, batch)
-            # Authors write a mean over elements; the objective may rescale it to a sum.
-            terms[reconstruction(name)] = loss * self.objective.elements(name, elements)
+        terms = {
+            reconstruction(name): self._reconstruction_term(column, latents, subsets, batch, gather)
+            for column, name in enumerate(self.modalities)
+        }
         present = subsets.expand(batch.present)
         divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, present)
         terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
         terms[METRIC] = self._metric_term(posterior.mean, subsets, batch.labels, gather)
         return terms
 
-    def _reconstruction_term(self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch) -> Tensor:
-        """Return one modality's reconstruction loss, (N,), weighted over subsets; zero where it is absent."""
+    def _reconstruction_term(
+        self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch, gather: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Return one modality's reconstruction term, (N,), weighted over subsets; zero where it is absent."""
         name, modality = list(self.modalities.items())[column]
         decoder, weight = self.decoders[column], subsets.reconstruction_weight[:, column]
+        temperature, here = self.temperatures[column], batch.present[:, column]
 
         def loss(latents: Tensor, rows: Tensor) -> Tensor:
             decoded = self._run(decoder, latents)
-            target, present = (subsets.take(x, rows) for x in (batch.samples[name], batch.present[:, column]))
+            target, present = (subsets.take(x, rows) for x in (batch.samples[name], here))
             # Decode absent rows too: batch norm needs more than one row.
             return _masked_apply(modality.reconstruction_loss, present, (), decoded, target)
 
         losses = _masked_apply(loss, weight > 0, (), self._decoder_input(latents, column), subsets.rows)
-        return subsets.weighted_sum(losses * weight)
+        term = subsets.weighted_sum(losses * weight)
+        if not isinstance(temperature, Temperature):
+            # Authors write a mean over elements; the objective may rescale it to a sum.
+            return term * self.objective.elements(name, {name: part.elements for name, part in self.modalities.items()})
+        weights = subsets.weighted_sum(weight * subsets.expand(here))
+        least = _masked_apply(modality.least_loss, here, (), batch.samples[name])
+        return temperature.forward(term - weights * least, weights, gather)
 
     def _metric_term(
         self, means: Tensor, subsets: SubsetBatch, labels: Tensor, gather: Callable[[Tensor], Tensor]
@@ -282,16 +295,19 @@ class MultimodalVAE(nn.Module):
     @checked
     def calibrate(self, data: MultimodalDataset) -> None:
         """Calibrate each modality on its training samples, or on evenly spaced ones up to :data:`CALIBRATION_BYTES`."""
-        for (name, modality), encoder, decoder in zip(
-            self.modalities.items(), self.encoders, self.decoders, strict=True
+        for (name, modality), encoder, decoder, temperature in zip(
+            self.modalities.items(), self.encoders, self.decoders, self.temperatures, strict=True
         ):
             rows = data.present[:, list(data.modalities).index(name)].nonzero()[:, 0]
             most = max(1, CALIBRATION_BYTES // (4 * math.prod(modality.shape)))
             if len(rows) > most:
                 rows = rows[torch.arange(most) * len(rows) // most]
-            if len(rows) and _needs_calibration(modality, encoder, decoder):
+            if len(rows) and (isinstance(temperature, Temperature) or _needs_calibration(modality, encoder, decoder)):
+                samples = data.samples.columns[name][rows]
                 with torch.no_grad():
-                    modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
+                    modality.calibrate(encoder, decoder, samples)
+                if isinstance(temperature, Temperature):
+                    temperature.calibrate(modality, decoder, self.shared_dim + self.fusion.private, samples)
 
     @checked
     def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:

@@ -92,6 +92,14 @@ class Modality(Part, ABC):
         """
         return -self._likelihood_of(decoded, target) / self.elements
 
+    def least_loss(self, target: Tensor) -> Tensor:
+        """Return the smallest value that the reconstruction loss can take for each sample, (N,); by default zero.
+
+        Override it for a loss such as the cross entropy of gray values, whose minimum is their entropy. A calibrated
+        objective compares losses above this minimum; it does not need one for a likelihood.
+        """
+        return target.new_zeros(len(target))
+
     def _likelihood_of(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the log-likelihood of each sample, (N,), in nats."""
         likelihood = self.likelihood(decoded)

@@ -20,6 +20,7 @@ from multimodal_vae.nn import (
     PixelLoss,
     ResidualDecoder,
     ResidualEncoder,
+    bce_minimum,
     weighted_loss,
 )
 
@@ -87,6 +88,10 @@ class Image(Modality):
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the weighted sum of the losses, (N,)."""
         return weighted_loss(self.loss, decoded, target)
+
+    def least_loss(self, target: Tensor) -> Tensor:
+        """Return the loss of a perfect reconstruction, (N,): above zero for binary cross entropy only."""
+        return self.loss.get("bce", 0.0) * bce_minimum(target)
 
     def observe(self, decoded: Tensor) -> Tensor:
         """Convert logits to values in [0, 1]."""

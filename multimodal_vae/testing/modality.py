@@ -108,6 +108,18 @@ def loss_is_independent_per_sample(part: Modality) -> None:
 
 
 @law("modality")
+def loss_is_never_below_its_least(part: Modality) -> None:
+    """A loss that is no likelihood is at least `least_loss`, one number per sample."""
+    decoder, target = part.decoder(LATENT), part.examples(3)
+    with evaluating(decoder):
+        decoded = decoder(torch.randn(3, LATENT))
+        loss, least = part.reconstruction_loss(decoded, target), part.least_loss(target)
+    expect(least.shape == (3,), f"a least loss of shape {tuple(least.shape)} for 3 samples", "(3,)")
+    above = part.likelihood(decoded) is not None or bool((loss >= least - 1e-5).all())  # rounding
+    expect(above, f"losses of {loss.tolist()}", f"at least {least.tolist()}; a negative log-likelihood: `likelihood`")
+
+
+@law("modality")
 def descent_reaches_the_target(part: Modality) -> None:
     """Gradient descent on the loss moves what `observe` returns toward the target."""
     encoder, decoder = part.encoder(), part.decoder(LATENT)

@@ -89,6 +89,12 @@ class loss_is_one_finite_number_per_sample(Picture):
 
 
 @mutant()
+class loss_is_never_below_its_least(Picture):
+    def least_loss(self, target):
+        return super().least_loss(target) + 9.0
+
+
+@mutant()
 class loss_is_independent_per_sample(Picture):
     def reconstruction_loss(self, decoded, target):
         loss = super().reconstruction_loss(decoded, target)
