@@ -166,7 +166,7 @@ class MultimodalVAE(nn.Module):
         Returns:
             ``reconstruction.<modality>`` and ``kl``, (N,) each, and ``metric``, a scalar.
         """
-        _require_modalities(batch)
+        batch.require_modalities()
         features = self.features(inputs or batch.samples, batch.present)
         subsets = SubsetBatch(self.fusion.subsets(batch.present))
         features = {name: subsets.expand(x) for name, x in features.items()}
@@ -329,8 +329,7 @@ class MultimodalVAE(nn.Module):
         Args:
             latents: the latents.
             batch_size: number of latents per batch.
-            noise: ``"mean"``, the expected samples; ``"draw"``, draws with the observation noise, where a modality has
-                a likelihood; or None, as each modality says.
+            noise: ``"mean"``, expected samples; ``"draw"``, draws, where there is a likelihood; None, as modalities say.
             seed: seed of the noise. Default: torch's current random state.
             first: number of the first latent, to generate in parts: the noise of a sample depends on seed and number.
 
@@ -469,7 +468,7 @@ class MultimodalVAE(nn.Module):
         means, logvars = [torch.zeros(0, self.latent_dim)], [torch.zeros(0, self.latent_dim)]
         with evaluating(self):
             for batch in batches:
-                _require_modalities(batch)
+                batch.require_modalities()
                 moved = batch.to(self.device)
                 posterior = self.posterior(moved.samples, moved.present)
                 means.append(posterior.mean.cpu())
@@ -490,13 +489,6 @@ class MultimodalVAE(nn.Module):
             raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
         if data.classes != self.classes:
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
-
-
-def _require_modalities(batch: Batch) -> None:
-    """Raise DataError if a sample has no modality."""
-    empty = ~batch.present.any(1)
-    if bool(empty.any()):
-        raise DataError(f"the sample {batch.ids[int(empty.nonzero()[0])]!r} has no modality; give it one, or remove it")
 
 
 def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:

@@ -44,6 +44,13 @@ class Batch:
         """Return the batch with other samples."""
         return replace(self, samples=samples)
 
+    def require_modalities(self) -> None:
+        """Raise DataError if a sample has no modality."""
+        empty = ~self.present.any(1)
+        if bool(empty.any()):
+            name = self.ids[int(empty.nonzero()[0])]
+            raise DataError(f"the sample {name!r} has no modality; give it one, or remove it")
+
 
 def batches_of(
     samples: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], batch_size: int
