@@ -30,7 +30,7 @@ from multimodal_vae.model_checks import (
     explain_failure,
 )
 from multimodal_vae.names import name_of
-from multimodal_vae.nn import Standardize
+from multimodal_vae.nn import Calibrated
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 from multimodal_vae.temperature import Temperature
@@ -486,7 +486,7 @@ def _require_modalities(batch: Batch) -> None:
 def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
     """Return whether calibration would use the samples; if not, none are read."""
     own = type(modality).calibrate is not Modality.calibrate
-    return own or any(isinstance(layer, Standardize) for layer in (*encoder.modules(), *decoder.modules()))
+    return own or any(isinstance(layer, Calibrated) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ class Image(Modality):
 
     suffix = ".png"
     range = (0.0, 1.0)
+    noise = "mean"
 
     def __init__(
         self,
