@@ -30,7 +30,7 @@ from multimodal_vae.model_checks import (
     explain_failure,
 )
 from multimodal_vae.names import name_of
-from multimodal_vae.nn import Standardize
+from multimodal_vae.nn import Calibrated
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -329,7 +329,7 @@ class MultimodalVAE(nn.Module):
         Args:
             latents: the latents.
             batch_size: number of latents per batch.
-            noise: ``"mean"``, expected samples; ``"draw"``, draws, where there is a likelihood; None, as modalities say.
+            noise: ``"mean"``, expected samples; ``"draw"``, draws, with a likelihood; None, as each modality says.
             seed: seed of the noise. Default: torch's current random state.
             first: number of the first latent, to generate in parts: the noise of a sample depends on seed and number.
 
@@ -494,7 +494,7 @@ class MultimodalVAE(nn.Module):
 def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
     """Return whether calibration would use the samples; if not, none are read."""
     own = type(modality).calibrate is not Modality.calibrate
-    return own or any(isinstance(layer, Standardize) for layer in (*encoder.modules(), *decoder.modules()))
+    return own or any(isinstance(layer, Calibrated) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:
