@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -29,6 +29,10 @@ from multimodal_vae.part import Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+Noise: TypeAlias = Literal["draw", "mean"]
+"""What generated samples are: draws with their observation noise, or expected samples."""
 
 
 class Modality(Part, ABC):
@@ -52,7 +56,7 @@ class Modality(Part, ABC):
     range: ClassVar[tuple[float, float] | None] = None
     """Lowest and highest value of a valid sample; None for any finite value."""
 
-    noise: ClassVar[Literal["draw", "mean"]] = "draw"
+    noise: ClassVar[Noise] = "draw"
     """Default of generation: ``"draw"`` with the noise that real samples have, or ``"mean"``, the expected samples."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -137,10 +141,12 @@ class Modality(Part, ABC):
     def draw(self, decoded: Tensor) -> Tensor:
         """Draw samples (N, *shape) with their observation noise, from torch's default generator.
 
-        Without a likelihood the noise is unknown, and the result is that of :meth:`observe`.
+        A draw beyond the :attr:`range` of valid samples becomes its nearest value. Without a likelihood the noise is
+        unknown, and the result is that of :meth:`observe`.
         """
         likelihood = self.likelihood(decoded)
-        return self.observe(decoded) if likelihood is None else likelihood.sample()
+        drawn = self.observe(decoded) if likelihood is None else likelihood.sample()
+        return drawn if likelihood is None or self.range is None else drawn.clamp(*self.range)
 
     def augment(self, x: Tensor) -> Tensor:
         """Augment a batch at random; the result, valid samples, is both input and target."""
