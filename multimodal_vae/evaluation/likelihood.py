@@ -139,8 +139,10 @@ def _log_weights(
     z = latents[..., used].double()
     log_weights = Gaussian.standard_like(z).log_prob(z) - own.log_prob(z)
     for name, x in targets.items():
-        output = require_finite(decoded[name], decoder_of(name))
-        log_prob = vae.modalities[name].log_likelihood(output, x.to(output).repeat_interleave(draws, 0))
+        target = x.to(decoded[name]).repeat_interleave(draws, 0)
+        log_prob = vae.modalities[name].log_likelihood(decoded[name], target)
+        if bool(log_prob.isnan().any()):  # minus infinity is the log-likelihood of an impossible sample
+            require_finite(log_prob, decoder_of(name))
         log_weights += log_prob.reshape(log_weights.shape).double().cpu()
     return log_weights
 
