@@ -13,14 +13,14 @@ from rich.text import Text
 
 from multimodal_vae.loggers.console import metrics_line
 from multimodal_vae.training.memory import peak_gib
+from multimodal_vae.training.settings import Length
 
 
 class Display:
     """Progress bar with losses by term, rate, memory and time left; nothing where there is no terminal.
 
     Args:
-        epochs: number of epochs.
-        batches: number of batches per epoch.
+        length: length of the training.
         device: device whose memory is shown.
         console: console to draw on. Default: standard error.
         show: whether to draw anything.
@@ -29,8 +29,7 @@ class Display:
 
     def __init__(
         self,
-        epochs: int,
-        batches: int,
+        length: Length,
         device: torch.device,
         console: Console | None = None,
         show: bool = True,
@@ -41,16 +40,15 @@ class Display:
         self._started = time.monotonic()
         self._batches = 0
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+            TextColumn("epoch {task.fields[epoch]}/" + str(length.epochs)),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("batches, {task.fields[rate]}/s{task.fields[memory]}, left"),
             TimeRemainingColumn(),
             expand=True,
         )
-        self._task = self._bar.add_task(
-            "", total=epochs * batches, completed=done, epoch=1 + done // batches, rate="-", memory=""
-        )
+        epoch = 1 + done // length.per_epoch
+        self._task = self._bar.add_task("", total=length.batches, completed=done, epoch=epoch, rate="-", memory="")
         self._losses = Text("waiting for the first batch")
         live = show and self.console.is_terminal
         self._live = Live(Group(self._bar, self._losses), console=self.console) if live else None

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.memory import peak_gib
+from multimodal_vae.training.settings import Length
 
 CPU = torch.device("cpu")
 
@@ -44,7 +45,7 @@ def test_where_the_system_does_not_tell_there_is_none(monkeypatch):
 def test_progress_shows_memory_where_it_is_known(monkeypatch, peak, said):
     monkeypatch.setattr("multimodal_vae.training.display.peak_gib", lambda _: peak)
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with Display(2, 3, CPU, screen) as display:
+    with Display(Length(6, 3), CPU, screen) as display:
         display.update(1, {"loss": 1.0})
     shown = screen.file.getvalue()
     assert said in shown
