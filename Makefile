@@ -18,7 +18,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
 SLOW = wheels plugins authors interruptions strangers mlflow combinations multivae
 
-.PHONY: help demo reproduce test test-all lint docs pictures benchmarks wheels clean $(SLOW:%=test-%) test-floors test-report
+.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ pictures: $(DEV)  ## redraw the concepts' pictures, rewrite the notebook
 benchmarks: $(DEV)  ## measure speed; 20 minutes
 	$(MAKE) .venv-multivae/.installed || rm -rf .venv-multivae
 	$(BIN)/python benchmarks/run.py --multivae .venv-multivae/bin/python
+
+benchmark-real: .venv-multivae/.installed  ## compare with MultiVae on real data; hours
+	OMP_NUM_THREADS=1 .venv-multivae/bin/python benchmarks/real.py --page docs/benchmark.md
 
 wheels: $(DEV)  ## build every distribution in dist/
 	rm -rf dist

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from multimodal_vae import tables
 from multimodal_vae.bounds import require_memory
@@ -34,7 +35,8 @@ class Modality(Part, ABC):
     """One kind of data: creates the networks, computes the reconstruction loss, and reads, writes and plots samples.
 
     A modality holds settings but no weights. A subclass implements :attr:`shape`, :meth:`encoder`, :meth:`decoder` and
-    :meth:`reconstruction_loss`; the defaults of all other methods suit an array in a ``.npy`` file.
+    either :meth:`likelihood` or, for a loss that is no likelihood, :meth:`reconstruction_loss` and :meth:`observe`. The
+    defaults of all other methods suit an array in a ``.npy`` file.
 
     Samples are float32 of :attr:`shape`, in the range and units that the subclass documents.
     """
@@ -66,15 +68,42 @@ class Modality(Part, ABC):
 
     @abstractmethod
     def decoder(self, latent_dim: int) -> nn.Module:
-        """Return a new network from latents (N, latent_dim) to the input of :meth:`reconstruction_loss`."""
+        """Return a new network from latents (N, latent_dim) to the input of :meth:`likelihood` or the loss."""
 
-    @abstractmethod
+    def likelihood(self, decoded: Tensor) -> Distribution | None:
+        """Return the distribution of samples (N, *shape) that the decoder's output describes.
+
+        None, the default, if the reconstruction loss is no likelihood. Build distributions with
+        ``validate_args=False``, so that a training that diverges is reported by the name of its loss.
+        """
+        return None
+
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss over the elements of each sample, (N,); do not reduce over the batch."""
+        """Return the mean loss over the elements of each sample, (N,); do not reduce over the batch.
+
+        By default the negative log-likelihood in nats over :attr:`elements`.
+        """
+        return -self._likelihood_of(decoded, target) / self.elements
+
+    def _likelihood_of(self, decoded: Tensor, target: Tensor) -> Tensor:
+        """Return the log-likelihood of each sample, (N,), in nats."""
+        likelihood = self.likelihood(decoded)
+        if likelihood is None:
+            raise NotImplementedError(f"{type(self).__name__} must define likelihood or reconstruction_loss")
+        return likelihood.log_prob(target).reshape(len(target), -1).sum(1)
 
     def observe(self, decoded: Tensor) -> Tensor:
-        """Convert the decoder's output to samples (N, *shape), for example logits by a sigmoid."""
-        return decoded
+        """Return the expected samples (N, *shape): by default the mean of the likelihood, or what the decoder gives."""
+        likelihood = self.likelihood(decoded)
+        return decoded if likelihood is None else likelihood.mean
+
+    def draw(self, decoded: Tensor) -> Tensor:
+        """Draw samples (N, *shape) with their observation noise, from torch's default generator.
+
+        Without a likelihood the noise is unknown, and the result is that of :meth:`observe`.
+        """
+        likelihood = self.likelihood(decoded)
+        return self.observe(decoded) if likelihood is None else likelihood.sample()
 
     def augment(self, x: Tensor) -> Tensor:
         """Augment a batch at random; the result, valid samples, is both input and target."""
