@@ -133,7 +133,9 @@ class Training(BaseModel):
         if self.epochs:
             return Length(self.epochs * batches, batches, self.accumulate)
         steps = self.steps or UNWATCHED_STEPS
-        return Length(steps * self.accumulate, max(SHORTEST_EPOCH, steps // EPOCHS) * self.accumulate, self.accumulate)
+        return Length(
+            steps * self.accumulate, max(SHORTEST_EPOCH, math.ceil(steps / EPOCHS)) * self.accumulate, self.accumulate
+        )
 
 
 @dataclass(frozen=True)
