@@ -72,7 +72,7 @@ def beats(folder: Path, seed: int) -> Real:
     with np.load(folder / "mitbih_beats.npz", allow_pickle=False) as arrays:
         values, labels = {"ecg": arrays["ecg"], "rhythm": arrays["rhythm"]}, arrays["y"]
     modalities = {"ecg": mv.Signal(length=128), "rhythm": mv.Vector(size=4)}
-    return _real(modalities, values, labels, (2000, 1500), seed)
+    return _real(modalities, values, labels, (1200, 800), seed)
 
 
 def breast(folder: Path, seed: int) -> Real:
@@ -107,7 +107,7 @@ def fashion(folder: Path, seed: int) -> Real:
     labels = _idx(place / "t10k-labels-idx1-ubyte.gz", 8)
     lower = F.avg_pool2d(torch.from_numpy(pictures[:, :, 14:]), 2).flatten(1)
     modalities = {"upper": mv.Image(size=(14, 28), channels=1), "lower": mv.Vector(size=98)}
-    return _real(modalities, {"upper": pictures[:, :, :14], "lower": lower}, labels, (2000, 1500), seed)
+    return _real(modalities, {"upper": pictures[:, :, :14], "lower": lower}, labels, (1200, 800), seed)
 
 
 def otoscopy(folder: Path, seed: int) -> Real:

@@ -240,8 +240,8 @@ def test_real_samples_and_the_baseline_reach_what_they_must(script, tiny):
     bench, methods = script("real_measures").Bench(tiny, 0), script("real_methods")
     real = bench.measure(methods.real_samples(tiny, 0))
     assert real["tstr"] == real["trtr"] > 0.9
-    assert real["nearest"] == 0
-    assert real["spread"] == pytest.approx(1)
+    assert real["nearest"] == 1
+    assert real["spread"] == pytest.approx(1, abs=0.2)
     assert not [name for name in real if name.startswith(("within", "overall", "class"))]
     gaussian = bench.measure(methods.baseline(tiny, 0))  # which the samples are
     assert gaussian["c2st"] < 0.65
