@@ -1,7 +1,7 @@
 """The multi-modal variational autoencoder."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
 from multimodal_vae.checks import checked, real_samples, require_finite, require_whole
-from multimodal_vae.data.batch import UNLABELED, Batch
+from multimodal_vae.data.batch import Batch, batches_of
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples, require_size
+from multimodal_vae.modalities.base import Modality, Noise, check_samples, require_size
 from multimodal_vae.model_checks import (
     FUSION,
     METRIC_LOSS,
@@ -30,8 +30,9 @@ from multimodal_vae.model_checks import (
     explain_failure,
 )
 from multimodal_vae.names import name_of
-from multimodal_vae.nn import Standardize
+from multimodal_vae.nn import Calibrated
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
+from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 from multimodal_vae.temperature import Temperature
 
@@ -165,7 +166,7 @@ class MultimodalVAE(nn.Module):
         Returns:
             ``reconstruction.<modality>`` and ``kl``, (N,) each, and ``metric``, a scalar.
         """
-        _require_modalities(batch)
+        batch.require_modalities()
         features = self.features(inputs or batch.samples, batch.present)
         subsets = SubsetBatch(self.fusion.subsets(batch.present))
         features = {name: subsets.expand(x) for name, x in features.items()}
@@ -314,8 +315,23 @@ class MultimodalVAE(nn.Module):
         return self.encode(data, batch_size).mean
 
     @checked
-    def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
+    def generate(
+        self,
+        latents: Tensor,
+        batch_size: int = 256,
+        *,
+        noise: Noise | None = "mean",
+        seed: int | None = None,
+        first: int = 0,
+    ) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU.
+
+        Args:
+            latents: the latents.
+            batch_size: number of latents per batch.
+            noise: ``"mean"``, expected samples; ``"draw"``, draws, with a likelihood; None, as each modality says.
+            seed: seed of the noise. Default: torch's current random state.
+            first: number of the first latent, to generate in parts: the noise of a sample depends on seed and number.
 
         Raises:
             DataError: if the latents have another shape, or are not finite.
@@ -324,15 +340,22 @@ class MultimodalVAE(nn.Module):
         latents = check_latents(latents, self.latent_dim)
         require_whole("batch_size", batch_size, 1)
         require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
+        if seed is None and noise != "mean":
+            seed = int(torch.randint(2**63 - 1, ()))
+        parts: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
         with evaluating(self):
-            parts = [
-                {
-                    name: require_finite(self.modalities[name].observe(decoded).cpu(), decoder_of(name))
-                    for name, decoded in self.decode(part.to(next(self.parameters()))).items()
-                }
-                for part in torch.split(latents, batch_size)
-            ]
-        return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
+            for part in torch.split(latents, batch_size):
+                for name, decoded in self.decode(part.to(next(self.parameters()))).items():
+                    samples = observe(name, self.modalities[name], decoded, noise, seed, first)
+                    parts[name].append(require_finite(samples, decoder_of(name)))
+                first += len(part)
+        return {name: torch.cat(samples) for name, samples in parts.items()}
+
+    def noise_of(self, noise: Noise | None = None) -> dict[str, Noise]:
+        """Return, by modality, whether :meth:`generate` draws samples for a setting of ``noise``."""
+        with evaluating(self):
+            decoded = self.decode(torch.zeros(1, self.latent_dim, device=self.device))
+        return {name: noise_of(modality, decoded[name], noise) for name, modality in self.modalities.items()}
 
     @checked
     def reconstruct(self, samples: Encodable) -> dict[str, Tensor]:
@@ -345,7 +368,14 @@ class MultimodalVAE(nn.Module):
 
     @checked
     def translate(
-        self, samples: Encodable, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
+        self,
+        samples: Encodable,
+        to: str,
+        batch_size: int = 256,
+        *,
+        draws: int | None = None,
+        seed: int | None = None,
+        noise: Noise | None = None,
     ) -> Tensor:
         """Predict one modality from the given ones.
 
@@ -355,6 +385,8 @@ class MultimodalVAE(nn.Module):
             batch_size: number of samples per batch.
             draws: number of latents to draw from each posterior. Default: decode the posterior mean.
             seed: seed of the draws. Default: torch's current random state.
+            noise: as for :meth:`generate`. Default: with ``draws``, as the modality says, so that draws vary as
+                samples do; without, ``"mean"``.
 
         Returns:
             The predicted modality on the CPU, (N, *shape), or (N, draws, *shape) with ``draws``.
@@ -368,10 +400,10 @@ class MultimodalVAE(nn.Module):
             require_whole("draws", draws, 1)
         posterior = self.encode(samples, batch_size)
         if draws is None:
-            return self.generate(posterior.mean, batch_size)[to]
+            return self.generate(posterior.mean, batch_size, noise=noise or "mean", seed=seed)[to]
         with seeded(seed):
             latents = posterior.sample(draws)
-        predicted = self.generate(latents.flatten(0, 1), batch_size)[to]
+        predicted = self.generate(latents.flatten(0, 1), batch_size, noise=noise, seed=seed)[to]
         return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
     @checked
@@ -424,36 +456,19 @@ class MultimodalVAE(nn.Module):
         samples = {name: real_samples(name, x) for name, x in samples.items()}
         for name, x in samples.items():
             check_samples(name, self.modalities[name], x)
-        counts = {name: len(x) for name, x in samples.items()}
-        if len(set(counts.values())) > 1:
-            raise DataError(f"the modalities have different numbers of samples: {counts}")
-        count = next(iter(counts.values()))
-        return self._encode_batches(self._make_batches(samples, count, batch_size))
+        shapes = {name: modality.shape for name, modality in self.modalities.items()}
+        return self._encode_batches(batches_of(samples, shapes, batch_size))
 
     def _require_modality(self, name: str) -> None:
         if name not in self.modalities:
             raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
-
-    def _make_batches(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
-        """Yield batches of the given modalities; the others are absent."""
-        present = torch.tensor([name in samples for name in self.modalities])
-        for rows in torch.split(torch.arange(count), batch_size):
-            yield Batch(
-                {
-                    name: samples[name][rows] if name in samples else torch.zeros(len(rows), *modality.shape)
-                    for name, modality in self.modalities.items()
-                },
-                present.expand(len(rows), -1),
-                torch.full((len(rows),), UNLABELED),
-                [str(row) for row in rows.tolist()],
-            )
 
     def _encode_batches(self, batches: Iterable[Batch]) -> Gaussian:
         """Return the posteriors of all batches, (N, latent_dim), on the CPU."""
         means, logvars = [torch.zeros(0, self.latent_dim)], [torch.zeros(0, self.latent_dim)]
         with evaluating(self):
             for batch in batches:
-                _require_modalities(batch)
+                batch.require_modalities()
                 moved = batch.to(self.device)
                 posterior = self.posterior(moved.samples, moved.present)
                 means.append(posterior.mean.cpu())
@@ -476,17 +491,10 @@ class MultimodalVAE(nn.Module):
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
 
 
-def _require_modalities(batch: Batch) -> None:
-    """Raise DataError if a sample has no modality."""
-    empty = ~batch.present.any(1)
-    if bool(empty.any()):
-        raise DataError(f"the sample {batch.ids[int(empty.nonzero()[0])]!r} has no modality; give it one, or remove it")
-
-
 def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
     """Return whether calibration would use the samples; if not, none are read."""
     own = type(modality).calibrate is not Modality.calibrate
-    return own or any(isinstance(layer, Standardize) for layer in (*encoder.modules(), *decoder.modules()))
+    return own or any(isinstance(layer, Calibrated) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import inside, read_json
+from multimodal_vae.modalities.base import Noise
 from multimodal_vae.privacy import result as privacy
 from multimodal_vae.provenance import PartRecord
 
@@ -85,6 +86,7 @@ class EvaluatedRecord(TypedDict):
     left_out: dict[str, int]
     generated: int
     sampler: str
+    noise: NotRequired[dict[str, Noise]]
     fitted_on: str
     seed: int
     resamples: int

@@ -134,7 +134,7 @@ def measure(
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
     synthesizer = run.synthesizer()
-    by_class = [synthesizer.sample(classes[label], count, seed) for label in labels]
+    by_class = [synthesizer.sample(classes[label], count, seed + label) for label in labels]  # as mmvae sample does
     generated = LabeledSamples(
         {name: torch.cat([each[name] for each in by_class]) for name in model.modalities},
         torch.tensor(labels).repeat_interleave(count),
@@ -153,6 +153,7 @@ def measure(
         left_out=left_out,
         generated=count,
         sampler=synthesizer.sampler.name,
+        noise=model.noise_of(),
         fitted_on=run.configuration.density.fit_on,
         seed=seed,
         resamples=resamples,
