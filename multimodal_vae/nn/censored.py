@@ -67,20 +67,20 @@ class CensoredNormal(Distribution):
     Args:
         loc: mean before censoring, of any shape.
         scale: standard deviation before censoring.
-        low: lower limit; minus infinity for none.
+        low: lower limit, a number or one per element; minus infinity for none.
         high: upper limit; infinity for none.
 
     Example:
-        >>> zero, one = torch.zeros(1), torch.ones(1)
-        >>> CensoredNormal(zero, one, low=zero, high=torch.inf * one).log_prob(zero).exp()
+        >>> CensoredNormal(torch.zeros(1), torch.ones(1), low=0.0, high=1.0).log_prob(torch.zeros(1)).exp()
         tensor([0.5000])
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real
 
-    def __init__(self, loc: Tensor, scale: Tensor, low: Tensor, high: Tensor) -> None:
-        self.loc, self.scale, self.low, self.high = loc, scale, low, high
+    def __init__(self, loc: Tensor, scale: Tensor, low: Tensor | float, high: Tensor | float) -> None:
+        self.loc, self.scale = loc, scale
+        self.low, self.high = (torch.as_tensor(limit, dtype=loc.dtype, device=loc.device) for limit in (low, high))
         super().__init__(loc.shape, validate_args=False)
 
     def _standard(self, limit: Tensor, absent: float) -> Tensor:
