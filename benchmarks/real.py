@@ -13,45 +13,21 @@ import argparse
 import datetime
 import json
 import os
-import statistics
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from real_measures import Bench, Fitted
 from real_methods import baseline, ours, real_samples
+from real_page import METHODS, Line, tables
 from real_sets import SETS, Real
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmark.md"
-METHODS = {
-    "real": "training samples",
-    "baseline": "Gaussian per class, ridge",
-    "multivae": "MultiVae, defaults",
-    "multivae-tuned": "MultiVae, tuned",
-    "ours": "this package, defaults",
-}
-"""Names of the methods in the table."""
-
-COLUMNS = {
-    "tstr": "TSTR",
-    "purity": "purity",
-    "spread": "spread",
-    "precision": "precision",
-    "recall": "recall",
-    "coverage": "coverage",
-    "c2st": "C2ST",
-    "nearest": "nearest",
-    "seconds": "seconds",
-}
-"""Columns of the first table of a data set."""
-
 START, END = "<!-- results -->\n", "<!-- end of results -->\n"
-
-Line = dict[str, Any]
 
 
 class Results:
@@ -120,45 +96,6 @@ def run(
                 metrics = {key: round(value, 4) for key, value in metrics.items()}
                 facts = {"modalities": list(real.modalities), "metrics": metrics, "notes": dict(fitted.notes)}
                 print(json.dumps(results.add(name, method, seed, **facts)), flush=True)
-
-
-def tables(lines: Sequence[Line]) -> str:
-    """Return two tables per data set in Markdown: generation; and translation and classification."""
-    sections = []
-    for name in SETS:
-        own = [line for line in lines if line["set"] == name and line["method"] in METHODS]
-        if not own:
-            continue
-        known = {key for line in own for key in line["metrics"]}
-        second = {
-            f"{kind} {part}": f"{title} {part}"
-            for kind, title in (("within", "R² within"), ("overall", "R² overall"), ("class from", "class from"))
-            for part in own[0]["modalities"]
-        }
-        sections.append(f"### {name.capitalize()}")
-        sections += [table(own, columns) for columns in (COLUMNS, second) if known & set(columns)]
-    return "\n\n".join(sections) + "\n"
-
-
-def table(lines: Sequence[Line], columns: Mapping[str, str]) -> str:
-    """Return a table with a row per method."""
-    rows = [f"| | {' | '.join(columns.values())} |", f"|---|{'---|' * len(columns)}"]
-    for method, title in METHODS.items():
-        runs = [line["metrics"] for line in lines if line["method"] == method]
-        cells = [cell([metrics[key] for metrics in runs if key in metrics], key) for key in columns]
-        if any(cells):
-            rows.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def cell(values: Sequence[float], key: str) -> str:
-    """Return mean and standard error over seeds."""
-    if not values:
-        return ""
-    if key == "seconds":
-        return f"{statistics.mean(values):.0f}"
-    error = f" ± {statistics.stdev(values) / len(values) ** 0.5:.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{error}"
 
 
 def main() -> None:

@@ -88,6 +88,8 @@ CHOICES: Mapping[str, Sequence[Any]] = {
 class Scaled:
     """Standardization of samples by training samples: vectors by element, signals by channel, pictures as a whole.
 
+    A tenth of the modality's standard deviation is the least one of an element, since some pixels are almost constant.
+
     Args:
         x: (N, *shape), training samples; if all are zero or one, they are kept.
     """
@@ -98,7 +100,8 @@ class Scaled:
         self.binary = bool(((x == 0) | (x == 1)).all())
         center, scale = x.mean(over, keepdim=True)[0], x.std(over, keepdim=True)[0]
         self.center = torch.zeros_like(center) if self.binary else center
-        self.scale = torch.where((scale > 0) & ~torch.tensor(self.binary), scale, 1.0)
+        least = 0.1 * float(scale.square().mean().sqrt())
+        self.scale = torch.ones_like(scale) if self.binary else scale.clamp_min(least)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return scaled samples."""

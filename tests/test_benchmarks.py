@@ -208,7 +208,7 @@ def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path
 def test_every_script_is_run_for_the_page(script):
     listed = {each.name for each in script("run").SCRIPTS}
     helpers = {"plain", "pairs", "timing", "report", "run", "multivae_parts"}
-    helpers |= {"missing", "real", "real_measures", "real_methods", "real_multivae", "real_sets"}  # pages of their own
+    helpers |= {"missing", "real", "real_measures", "real_methods", "real_multivae", "real_page", "real_sets"}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} - helpers == listed
 
 
@@ -271,11 +271,22 @@ def test_runs_are_resumed_and_become_a_table(script, tiny, monkeypatch, tmp_path
         real.run(["digits", "gut"], ["real", "baseline"], [0, 1], tmp_path, results, again)
     assert len(results.path.read_text("utf-8").splitlines()) == 8
     assert "gut is skipped" in capsys.readouterr().err
-    page = real.tables(results.lines())
+    page = script("real_page").tables(results.lines())
     assert page.count("| training samples |") == 1
     assert page.count("| Gaussian per class, ridge |") == 2
     trtr = [line["metrics"]["trtr"] for line in results.lines() if line["method"] == "real"]  # their tstr
     assert f"| {sum(trtr) / 2:.2f} ± {abs(trtr[0] - trtr[1]) / 2:.2f} |" in page
+
+
+def test_the_page_says_where_the_package_is_behind(script):
+    def lines(method, **metrics):
+        runs = (dict(zip(metrics, values, strict=True)) for values in zip(*metrics.values(), strict=True))
+        return [{"method": method, "modalities": ["a"], "metrics": each} for each in runs]
+
+    ours = lines("ours", tstr=[0.9, 0.91], c2st=[0.6, 0.61], spread=[1.2, 1.21], recall=[0.8, 0.6])
+    theirs = lines("multivae-tuned", tstr=[0.8, 0.81], c2st=[0.3, 0.31], spread=[0.9, 0.91], recall=[0.9, 0.7])
+    said = "Against MultiVae, tuned, ahead in: TSTR; behind in: spread, C2ST."
+    assert script("real_page").balance(ours + theirs) == said
 
 
 def test_memory_is_measured_of_each_task_and_size(printed):

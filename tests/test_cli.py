@@ -261,7 +261,7 @@ def test_an_interruption_before_training_is_one_line(mmvae, toml, tmp_path, monk
 
 
 def test_ctrl_c_while_training_keeps_weights_that_open(toml, tmp_path):
-    change(toml, "epochs = 2", "epochs = 100000")
+    change(toml, "epochs = 2", "epochs = 100000\nearly_stopping = false")
     process = subprocess.Popen(
         [sys.executable, "-c", "from multimodal_vae.cli import main; main()", "train", toml, "--out", tmp_path / "run"],
         stdout=subprocess.PIPE,

@@ -122,7 +122,10 @@ def train(command, toml, out, **more):
 @pytest.fixture
 def long(toml):
     text = toml.read_text("utf-8").replace("per_class = 3", "per_class = 4")
-    toml.write_text(text.replace("epochs = 2", "epochs = 60\ncheckpoint_seconds = 0.0\naverage = 0.9"), "utf-8")
+    toml.write_text(
+        text.replace("epochs = 2", "epochs = 60\nearly_stopping = false\ncheckpoint_seconds = 0.0\naverage = 0.9"),
+        "utf-8",
+    )
     return toml
 
 
