@@ -54,7 +54,7 @@ class MultimodalVAE(nn.Module):
         classes: names of the classes; a label is an index into this list.
         fusion: maps features to the posterior of the latent.
         metric_loss: separates the classes in the latent.
-        latent_dim: number of latent dimensions; the paper uses 128.
+        latent_dim: number of latent dimensions; the paper uses 128. What a model does not need stays at the prior.
         objective: weights of the terms, an :class:`~multimodal_vae.objective.Objective` or a table.
         seed: seed of the initial weights. Default: torch's current random state.
 
@@ -79,7 +79,7 @@ class MultimodalVAE(nn.Module):
         classes: Sequence[str],
         fusion: Any = "concat",
         metric_loss: Any = "triplet",
-        latent_dim: int = 128,
+        latent_dim: int = 32,
         objective: Objective | Mapping[str, Any] | None = None,
         seed: int | None = None,
     ) -> None:

@@ -7,14 +7,16 @@ from multimodal_vae.objective import KL, METRIC, reconstruction
 from multimodal_vae.scopes import seeded
 
 
-def test_with_two_modalities_and_the_defaults_it_is_the_papers_equation_1():
+def test_with_two_modalities_and_the_papers_weights_it_is_its_equation_1():
     terms = {
         reconstruction("otoscopy"): torch.tensor([1.0, 3.0]),
         reconstruction("wbt"): torch.tensor([0.5, 0.7]),
         KL: torch.tensor([10.0, 20.0]),
         METRIC: torch.tensor(0.4),
     }
-    assert mv.Objective().total(terms).item() == pytest.approx(2.0 + 0.6 + 0.1 * 15 + 0.1 * 0.4)
+    paper = mv.Objective(kl_weight=0.1, metric_weight=0.1, reduction="mean")
+    assert paper.total(terms).item() == pytest.approx(2.0 + 0.6 + 0.1 * 15 + 0.1 * 0.4)
+    assert mv.Objective().total(terms).item() == pytest.approx(2.0 + 0.6 + 15 + 0.4)
 
 
 def test_each_weight_counts_for_its_term():

@@ -116,10 +116,7 @@ def pictures():
 
 
 def test_a_calibrated_objective_takes_the_temperature_of_the_excess(pictures):
-    objective = {"reduction": "calibrated", "kl_weight": 1.0}
-    vae = mv.MultimodalVAE(
-        pictures.modalities, pictures.classes, mv.Concat(dropout=0.3), latent_dim=2, seed=0, objective=objective
-    )
+    vae = mv.MultimodalVAE(pictures.modalities, pictures.classes, mv.Concat(dropout=0.3), latent_dim=2, seed=0)
     vae.calibrate(pictures)
     batch = pictures.batch(torch.arange(6))
     with torch.no_grad(), seeded(1):
