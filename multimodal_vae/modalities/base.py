@@ -109,7 +109,7 @@ class Modality(Part, ABC):
         By default the negative log-likelihood in nats over :attr:`elements`; elements that are missing, NaN in the
         target, count nothing.
         """
-        return -self._likelihood_of(decoded, target) / self.elements
+        return -self.log_likelihood(decoded, target) / self.elements
 
     def least_loss(self, target: Tensor) -> Tensor:
         """Return the smallest value that the reconstruction loss can take for each sample, (N,); by default zero.
@@ -119,7 +119,7 @@ class Modality(Part, ABC):
         """
         return target.new_zeros(len(target))
 
-    def _likelihood_of(self, decoded: Tensor, target: Tensor) -> Tensor:
+    def log_likelihood(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the log-likelihood of the elements of each sample that are not missing, (N,), in nats."""
         likelihood = self.likelihood(decoded)
         if likelihood is None:

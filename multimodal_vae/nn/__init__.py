@@ -20,6 +20,7 @@ from multimodal_vae.nn.losses import (
 from multimodal_vae.nn.mlp import mlp
 from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
 from multimodal_vae.nn.scale import LearnedScale, PredictedScale
+from multimodal_vae.nn.signals import SignalDecoder, SignalEncoder
 from multimodal_vae.nn.standardize import Calibrated, Standardize, Unstandardize, standardized_mse
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",
+    "SignalDecoder",
+    "SignalEncoder",
     "Standardize",
     "Unstandardize",
     "bce",

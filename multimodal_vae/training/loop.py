@@ -115,7 +115,8 @@ def train(
         try:
             done = (position.epoch - 1) * length.per_epoch + position.batches
             precision = resolve_precision(settings.precision, settings.device)
-            display = Display(length, device, show=show, done=done)
+            watched = settings.early_stopping.metric if settings.early_stopping else None
+            display = Display(length, device, show=show, done=done, stopping=watched)
             with train_precision(vae, precision), display:
                 started = time.monotonic()
                 while position.epoch <= length.epochs and not _out_of_patience(position, settings.early_stopping):
