@@ -46,7 +46,7 @@ density = mv.Synthesizer(new).fit(data)
 with distributed.join_processes(torch.device("cpu")):
     module = distributed.wrap_model(vae)
     batches = loop.BalancedBatches(data.labels, data.classes, 4, torch.Generator().manual_seed(0))
-    optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.5), []
+    optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.05), []
     for _ in range(3):
         batch = data.batch(distributed.shard(batches.draw()))
         found += loop.train_step(vae, [batch], optimizer, module=module)
