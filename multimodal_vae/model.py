@@ -34,7 +34,7 @@ from multimodal_vae.nn import Calibrated
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
-from multimodal_vae.temperature import Temperature
+from multimodal_vae.temperature import ROWS, Temperature, evenly_spaced
 
 Precision = Literal["float32", "bfloat16"]
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
@@ -300,11 +300,10 @@ class MultimodalVAE(nn.Module):
             self.modalities.items(), self.encoders, self.decoders, self.temperatures, strict=True
         ):
             rows = data.present[:, list(data.modalities).index(name)].nonzero()[:, 0]
-            most = max(1, CALIBRATION_BYTES // (4 * math.prod(modality.shape)))
-            if len(rows) > most:
-                rows = rows[torch.arange(most) * len(rows) // most]
-            if len(rows) and (isinstance(temperature, Temperature) or _needs_calibration(modality, encoder, decoder)):
-                samples = data.samples.columns[name][rows]
+            needed = _needs_calibration(modality, encoder, decoder)
+            most = max(1, min(len(rows) if needed else ROWS, CALIBRATION_BYTES // (4 * math.prod(modality.shape))))
+            if len(rows) and (needed or isinstance(temperature, Temperature)):
+                samples = data.samples.columns[name][evenly_spaced(rows, most)]
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, samples)
                 if isinstance(temperature, Temperature):
