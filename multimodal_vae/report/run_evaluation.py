@@ -153,6 +153,7 @@ def measure(
         left_out=left_out,
         generated=count,
         sampler=synthesizer.sampler.name,
+        ranking=synthesizer.ranking,
         fitted_on=run.configuration.density.fit_on,
         seed=seed,
         resamples=resamples,
