@@ -18,7 +18,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
 SLOW = wheels plugins authors interruptions strangers mlflow combinations multivae
 
-.PHONY: help demo reproduce test test-all lint docs pictures benchmarks wheels clean $(SLOW:%=test-%) test-floors test-report
+.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,9 @@ benchmarks: $(DEV)  ## measure speed; 20 minutes
 	$(MAKE) .venv-multivae/.installed || rm -rf .venv-multivae
 	$(BIN)/python benchmarks/run.py --multivae .venv-multivae/bin/python
 
+benchmark-real: .venv-multivae/.installed  ## compare with MultiVae on real data; hours
+	OMP_NUM_THREADS=1 .venv-multivae/bin/python benchmarks/real.py --page docs/benchmark.md
+
 wheels: $(DEV)  ## build every distribution in dist/
 	rm -rf dist
 	for each in . $(PLUGINS:%=plugins/%) $(HEAVY_PLUGINS:%=plugins/%); do $(BIN)/python -m build -q -o dist $$each || exit 1; done
@@ -99,7 +102,7 @@ test-floors:  ## test the lowest declared versions; TORCH=2.13.0
 	.venv-floors/bin/python -m pip check
 	OMP_NUM_THREADS=1 .venv-floors/bin/python $(PYTEST_ARGS) -o filterwarnings=default tests $(NOT_FLOORS:%=--ignore=%)
 
-test-multivae: .venv-multivae/.installed  ## compare the fusions with MultiVae's
+test-multivae: .venv-multivae/.installed  ## compare objectives and likelihoods with MultiVae's
 	OMP_NUM_THREADS=1 .venv-multivae/bin/python tests/check_multivae.py
 
 .venv-browser/node_modules: .venv-browser/.installed

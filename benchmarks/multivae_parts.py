@@ -10,7 +10,7 @@ _OPERATORS = torch.library.Library("torchvision", "DEF")
 for _name in ("nms", "qnms"):
     _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-from multivae import models  # noqa: E402
+from multivae import models, samplers  # noqa: E402
 from multivae.data.datasets import IncompleteDataset, MultimodalBaseDataset  # noqa: E402
 from multivae.models.base import BaseDecoder, BaseEncoder, ModelOutput  # noqa: E402
 from multivae.models.nn import BaseJointEncoder  # noqa: E402
@@ -28,6 +28,7 @@ __all__ = [
     "ModelOutput",
     "MultimodalBaseDataset",
     "models",
+    "samplers",
 ]
 
 

@@ -14,6 +14,7 @@ from .errors import RunError as RunError
 from .errors import SamplerError as SamplerError
 from .errors import TrainingError as TrainingError
 from .errors import TrainingInterrupted as TrainingInterrupted
+from .evaluation.likelihood import log_likelihood as log_likelihood
 from .fusions.base import Fusion as Fusion
 from .fusions.concat import Concat as Concat
 from .fusions.jmvae import JMVAE as JMVAE

@@ -52,6 +52,9 @@ _Manifest = Annotated[Path, typer.Argument(help="Manifest (CSV) with the run's c
 _NewFolder = Annotated[Path, typer.Option(help="Output folder; new or empty.")]
 _Given = Annotated[list[str] | None, typer.Option(help="Modality to use; repeat for several. Default: all.")]
 _Sampler = Annotated[str | None, typer.Option(help="Sampler. Default: the run's.")]
+_NOISE = "draw: with observation noise; mean: expected values. Default: "
+_Noise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "as each modality says.")]
+_DrawnNoise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "mean; for draws, as each modality says.")]
 _Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
 
 
@@ -96,6 +99,7 @@ def sample(
     min_quantile: Annotated[
         float, typer.Option(help="Share of the least likely latents to leave out, from 0 to below 1.")
     ] = 0.0,
+    noise: _Noise = None,
 ) -> None:
     """Generate samples of some classes, as files and a manifest.
 
@@ -115,7 +119,7 @@ def sample(
             with distributed.main_process_first():  # it fits the densities that are missing
                 synthesizer = opened.synthesizer(sampler)
             counts = dict.fromkeys(label or synthesizer.densities, count)
-            write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile)
+            write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile, noise)
     if distributed.rank() == 0:
         _say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 
@@ -180,6 +184,7 @@ def translate(
     ] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per posterior. Default: its mean.", min=1)] = None,
     seed: _Seed = 0,
+    noise: _DrawnNoise = None,
 ) -> None:
     """Generate one modality of samples from their others."""
     from multimodal_vae.files import claimed
@@ -189,7 +194,7 @@ def translate(
         opened = _open(run)
         vae = opened.model
         data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
-        write_translations(out, vae, data, to, _origin(run), draws, seed)
+        write_translations(out, vae, data, to, _origin(run), draws, seed, noise)
     _say(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
 
 
@@ -202,6 +207,7 @@ def complete(
         int | None,
         typer.Option(help="Seed of one draw per posterior. Default: its mean.", min=0, max=LARGEST_SEED),
     ] = None,
+    noise: _DrawnNoise = None,
 ) -> None:
     """Fill a manifest's empty cells from the rest of their rows.
 
@@ -212,7 +218,7 @@ def complete(
 
     with claimed(out):
         opened = _open(run)
-        filled = conditional.write_completion(out, opened.model, opened.read(manifest), _origin(run), seed)
+        filled = conditional.write_completion(out, opened.model, opened.read(manifest), _origin(run), seed, noise)
     counts = " ".join(f"{name} {count}" for name, count in filled.items()) or "no empty cells"
     _say(f"completed: {out}, {counts}")
 
@@ -254,8 +260,9 @@ def samplers(
     """Compare samplers by held-out log-likelihood per class."""
     from multimodal_vae.report.samplers import as_table
     from multimodal_vae.run import open_run
+    from multimodal_vae.toml import parse_setting
 
-    named = [_setting(f"sampler={each}")[1] if each.lstrip().startswith("{") else each for each in sampler or []]
+    named = [parse_setting(f"sampler={each}")[1] if each.lstrip().startswith("{") else each for each in sampler or []]
     opened, results = open_run(run), []
     for each in named or [entry.name for entry in registry.entries("sampler")]:
         try:
@@ -378,9 +385,10 @@ def check(
 ) -> None:
     """Run the conformance tests, the laws, of one part."""
     from multimodal_vae.testing import LawBroken, laws
+    from multimodal_vae.toml import parse_setting
 
     part_class: Any = registry.load(_kind(kind), name)
-    part = part_class.of({"name": name, **dict(map(_setting, settings or []))})
+    part = part_class.of({"name": name, **dict(map(parse_setting, settings or []))})
     broken = 0
     for law in laws(part.kind):
         try:
@@ -446,19 +454,6 @@ def _kind(word: str) -> str:
     if kind not in registry.KINDS:
         raise PluginError(f"{word!r} is no kind of part; {did_you_mean(kind, registry.KINDS)}")
     return kind
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """Return key and value of ``key=value``; a value that is not TOML is text."""
-    from multimodal_vae.toml import TOMLError, parse_toml
-
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigurationError(f"--set takes KEY=VALUE, not {text!r}")
-    try:
-        return key.strip(), parse_toml(f"value = {value}")["value"]
-    except TOMLError:
-        return key.strip(), value
 
 
 def main() -> None:

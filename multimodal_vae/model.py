@@ -1,7 +1,7 @@
 """The multi-modal variational autoencoder."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
 from multimodal_vae.checks import checked, real_samples, require_finite, require_whole
-from multimodal_vae.data.batch import UNLABELED, Batch
+from multimodal_vae.data.batch import Batch, batches_of
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, check_samples, require_size
+from multimodal_vae.modalities.base import Modality, Noise, check_samples, require_size
 from multimodal_vae.model_checks import (
     FUSION,
     METRIC_LOSS,
@@ -30,9 +30,11 @@ from multimodal_vae.model_checks import (
     explain_failure,
 )
 from multimodal_vae.names import name_of
-from multimodal_vae.nn import Standardize
+from multimodal_vae.nn import Calibrated
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
+from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
+from multimodal_vae.temperature import Temperature
 
 Precision = Literal["float32", "bfloat16"]
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
@@ -112,7 +114,12 @@ class MultimodalVAE(nn.Module):
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
             decoder_dim = self.shared_dim + self.fusion.private
             self.decoders = nn.ModuleList(modality.decoder(decoder_dim) for modality in self.modalities.values())
-            self.sizes = count_features(self.modalities, self.encoders, self.decoders, decoder_dim)
+            self.sizes, likelihoods = count_features(self.modalities, self.encoders, self.decoders, decoder_dim)
+            calibrated = {*self.modalities} - likelihoods if self.objective.reduction == "calibrated" else ()
+            self.temperatures = nn.ModuleList(
+                Temperature(modality) if name in calibrated else nn.Identity()
+                for name, modality in self.modalities.items()
+            )
             self.fusion.build(self.sizes, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
 
@@ -159,37 +166,44 @@ class MultimodalVAE(nn.Module):
         Returns:
             ``reconstruction.<modality>`` and ``kl``, (N,) each, and ``metric``, a scalar.
         """
-        _require_modalities(batch)
+        batch.require_modalities()
         features = self.features(inputs or batch.samples, batch.present)
         subsets = SubsetBatch(self.fusion.subsets(batch.present))
         features = {name: subsets.expand(x) for name, x in features.items()}
         posterior: Gaussian = self.fusion(features, subsets.mask)
         latents = posterior.rsample()
-        elements = {name: modality.elements for name, modality in self.modalities.items()}
-        terms = {}
-        for column, name in enumerate(self.modalities):
-            loss = self._reconstruction_term(column, latents, subsets, batch)
-            # Authors write a mean over elements; the objective may rescale it to a sum.
-            terms[reconstruction(name)] = loss * self.objective.elements(name, elements)
+        terms = {
+            reconstruction(name): self._reconstruction_term(column, latents, subsets, batch, gather)
+            for column, name in enumerate(self.modalities)
+        }
         present = subsets.expand(batch.present)
         divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, present)
         terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
         terms[METRIC] = self._metric_term(posterior.mean, subsets, batch.labels, gather)
         return terms
 
-    def _reconstruction_term(self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch) -> Tensor:
-        """Return one modality's reconstruction loss, (N,), weighted over subsets; zero where it is absent."""
+    def _reconstruction_term(
+        self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch, gather: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Return one modality's reconstruction term, (N,), weighted over subsets; zero where it is absent."""
         name, modality = list(self.modalities.items())[column]
         decoder, weight = self.decoders[column], subsets.reconstruction_weight[:, column]
+        temperature, here = self.temperatures[column], batch.present[:, column]
 
         def loss(latents: Tensor, rows: Tensor) -> Tensor:
             decoded = self._run(decoder, latents)
-            target, present = (subsets.take(x, rows) for x in (batch.samples[name], batch.present[:, column]))
+            target, present = (subsets.take(x, rows) for x in (batch.samples[name], here))
             # Decode absent rows too: batch norm needs more than one row.
             return _masked_apply(modality.reconstruction_loss, present, (), decoded, target)
 
         losses = _masked_apply(loss, weight > 0, (), self._decoder_input(latents, column), subsets.rows)
-        return subsets.weighted_sum(losses * weight)
+        term = subsets.weighted_sum(losses * weight)
+        if not isinstance(temperature, Temperature):
+            # Authors write a mean over elements; the objective may rescale it to a sum.
+            return term * self.objective.elements(name, {name: part.elements for name, part in self.modalities.items()})
+        weights = subsets.weighted_sum(weight * subsets.expand(here))
+        least = _masked_apply(modality.least_loss, here, (), batch.samples[name])
+        return temperature.forward(term - weights * least, weights, gather)
 
     def _metric_term(
         self, means: Tensor, subsets: SubsetBatch, labels: Tensor, gather: Callable[[Tensor], Tensor]
@@ -230,11 +244,12 @@ class MultimodalVAE(nn.Module):
                 require_finite(x, encoder_of(name))
         return features
 
-    def decode(self, latents: Tensor) -> dict[str, Tensor]:
-        """Return each decoder's raw output for latents (N, latent_dim)."""
+    def decode(self, latents: Tensor, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Return the raw output of each decoder, or of those of some modalities, for latents (N, latent_dim)."""
         return {
             name: self._run(decoder, self._decoder_input(latents, column))
             for column, (name, decoder) in enumerate(zip(self.modalities, self.decoders, strict=True))
+            if names is None or name in names
         }
 
     def _decoder_input(self, latents: Tensor, column: int) -> Tensor:
@@ -281,16 +296,19 @@ class MultimodalVAE(nn.Module):
     @checked
     def calibrate(self, data: MultimodalDataset) -> None:
         """Calibrate each modality on its training samples, or on evenly spaced ones up to :data:`CALIBRATION_BYTES`."""
-        for (name, modality), encoder, decoder in zip(
-            self.modalities.items(), self.encoders, self.decoders, strict=True
+        for (name, modality), encoder, decoder, temperature in zip(
+            self.modalities.items(), self.encoders, self.decoders, self.temperatures, strict=True
         ):
             rows = data.present[:, list(data.modalities).index(name)].nonzero()[:, 0]
             most = max(1, CALIBRATION_BYTES // (4 * math.prod(modality.shape)))
             if len(rows) > most:
                 rows = rows[torch.arange(most) * len(rows) // most]
-            if len(rows) and _needs_calibration(modality, encoder, decoder):
+            if len(rows) and (isinstance(temperature, Temperature) or _needs_calibration(modality, encoder, decoder)):
+                samples = data.samples.columns[name][rows]
                 with torch.no_grad():
-                    modality.calibrate(encoder, decoder, data.samples.columns[name][rows])
+                    modality.calibrate(encoder, decoder, samples)
+                if isinstance(temperature, Temperature):
+                    temperature.calibrate(modality, decoder, self.shared_dim + self.fusion.private, samples)
 
     @checked
     def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
@@ -298,8 +316,23 @@ class MultimodalVAE(nn.Module):
         return self.encode(data, batch_size).mean
 
     @checked
-    def generate(self, latents: Tensor, batch_size: int = 256) -> dict[str, Tensor]:
+    def generate(
+        self,
+        latents: Tensor,
+        batch_size: int = 256,
+        *,
+        noise: Noise | None = "mean",
+        seed: int | None = None,
+        first: int = 0,
+    ) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU.
+
+        Args:
+            latents: the latents.
+            batch_size: number of latents per batch.
+            noise: ``"mean"``, expected samples; ``"draw"``, draws, with a likelihood; None, as each modality says.
+            seed: seed of the noise. Default: torch's current random state.
+            first: number of the first latent, to generate in parts: the noise of a sample depends on seed and number.
 
         Raises:
             DataError: if the latents have another shape, or are not finite.
@@ -308,15 +341,22 @@ class MultimodalVAE(nn.Module):
         latents = check_latents(latents, self.latent_dim)
         require_whole("batch_size", batch_size, 1)
         require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
+        if seed is None and noise != "mean":
+            seed = int(torch.randint(2**63 - 1, ()))
+        parts: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
         with evaluating(self):
-            parts = [
-                {
-                    name: require_finite(self.modalities[name].observe(decoded).cpu(), decoder_of(name))
-                    for name, decoded in self.decode(part.to(next(self.parameters()))).items()
-                }
-                for part in torch.split(latents, batch_size)
-            ]
-        return {name: torch.cat([part[name] for part in parts]) for name in self.modalities}
+            for part in torch.split(latents, batch_size):
+                for name, decoded in self.decode(part.to(next(self.parameters()))).items():
+                    samples = observe(name, self.modalities[name], decoded, noise, seed, first)
+                    parts[name].append(require_finite(samples, decoder_of(name)))
+                first += len(part)
+        return {name: torch.cat(samples) for name, samples in parts.items()}
+
+    def noise_of(self, noise: Noise | None = None) -> dict[str, Noise]:
+        """Return, by modality, whether :meth:`generate` draws samples for a setting of ``noise``."""
+        with evaluating(self):
+            decoded = self.decode(torch.zeros(1, self.latent_dim, device=self.device))
+        return {name: noise_of(modality, decoded[name], noise) for name, modality in self.modalities.items()}
 
     @checked
     def reconstruct(self, samples: Encodable) -> dict[str, Tensor]:
@@ -329,7 +369,14 @@ class MultimodalVAE(nn.Module):
 
     @checked
     def translate(
-        self, samples: Encodable, to: str, batch_size: int = 256, *, draws: int | None = None, seed: int | None = None
+        self,
+        samples: Encodable,
+        to: str,
+        batch_size: int = 256,
+        *,
+        draws: int | None = None,
+        seed: int | None = None,
+        noise: Noise | None = None,
     ) -> Tensor:
         """Predict one modality from the given ones.
 
@@ -339,6 +386,7 @@ class MultimodalVAE(nn.Module):
             batch_size: number of samples per batch.
             draws: number of latents to draw from each posterior. Default: decode the posterior mean.
             seed: seed of the draws. Default: torch's current random state.
+            noise: as for :meth:`generate`. Default: with ``draws``, as the modality says; without, ``"mean"``.
 
         Returns:
             The predicted modality on the CPU, (N, *shape), or (N, draws, *shape) with ``draws``.
@@ -352,10 +400,10 @@ class MultimodalVAE(nn.Module):
             require_whole("draws", draws, 1)
         posterior = self.encode(samples, batch_size)
         if draws is None:
-            return self.generate(posterior.mean, batch_size)[to]
+            return self.generate(posterior.mean, batch_size, noise=noise or "mean", seed=seed)[to]
         with seeded(seed):
             latents = posterior.sample(draws)
-        predicted = self.generate(latents.flatten(0, 1), batch_size)[to]
+        predicted = self.generate(latents.flatten(0, 1), batch_size, noise=noise, seed=seed)[to]
         return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
     @checked
@@ -408,36 +456,19 @@ class MultimodalVAE(nn.Module):
         samples = {name: real_samples(name, x) for name, x in samples.items()}
         for name, x in samples.items():
             check_samples(name, self.modalities[name], x)
-        counts = {name: len(x) for name, x in samples.items()}
-        if len(set(counts.values())) > 1:
-            raise DataError(f"the modalities have different numbers of samples: {counts}")
-        count = next(iter(counts.values()))
-        return self._encode_batches(self._make_batches(samples, count, batch_size))
+        shapes = {name: modality.shape for name, modality in self.modalities.items()}
+        return self._encode_batches(batches_of(samples, shapes, batch_size))
 
     def _require_modality(self, name: str) -> None:
         if name not in self.modalities:
             raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
-
-    def _make_batches(self, samples: Mapping[str, Tensor], count: int, batch_size: int) -> Iterator[Batch]:
-        """Yield batches of the given modalities; the others are absent."""
-        present = torch.tensor([name in samples for name in self.modalities])
-        for rows in torch.split(torch.arange(count), batch_size):
-            yield Batch(
-                {
-                    name: samples[name][rows] if name in samples else torch.zeros(len(rows), *modality.shape)
-                    for name, modality in self.modalities.items()
-                },
-                present.expand(len(rows), -1),
-                torch.full((len(rows),), UNLABELED),
-                [str(row) for row in rows.tolist()],
-            )
 
     def _encode_batches(self, batches: Iterable[Batch]) -> Gaussian:
         """Return the posteriors of all batches, (N, latent_dim), on the CPU."""
         means, logvars = [torch.zeros(0, self.latent_dim)], [torch.zeros(0, self.latent_dim)]
         with evaluating(self):
             for batch in batches:
-                _require_modalities(batch)
+                batch.require_modalities()
                 moved = batch.to(self.device)
                 posterior = self.posterior(moved.samples, moved.present)
                 means.append(posterior.mean.cpu())
@@ -460,17 +491,10 @@ class MultimodalVAE(nn.Module):
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
 
 
-def _require_modalities(batch: Batch) -> None:
-    """Raise DataError if a sample has no modality."""
-    empty = ~batch.present.any(1)
-    if bool(empty.any()):
-        raise DataError(f"the sample {batch.ids[int(empty.nonzero()[0])]!r} has no modality; give it one, or remove it")
-
-
 def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
     """Return whether calibration would use the samples; if not, none are read."""
     own = type(modality).calibrate is not Modality.calibrate
-    return own or any(isinstance(layer, Standardize) for layer in (*encoder.modules(), *decoder.modules()))
+    return own or any(isinstance(layer, Calibrated) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:

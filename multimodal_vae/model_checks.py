@@ -43,13 +43,16 @@ _CANNOT_BUILD = (RuntimeError, MemoryError, ValueError, TypeError, ArithmeticErr
 
 def count_features(
     modalities: Mapping[str, Modality], encoders: Iterable[nn.Module], decoders: Iterable[nn.Module], latent_dim: int
-) -> dict[str, int]:
-    """Run two blank samples through each modality's networks and loss, and return its number of features.
+) -> tuple[dict[str, int], set[str]]:
+    """Run two blank samples through each modality's networks and loss.
+
+    Returns:
+        The number of features of each modality, and the modalities that have a likelihood.
 
     Raises:
         ConfigurationError: if a shape is wrong.
     """
-    sizes = {}
+    sizes, likelihoods = {}, set()
     with torch.no_grad():
         for (name, modality), encoder, decoder in zip(modalities.items(), encoders, decoders, strict=True):
             blank = torch.zeros(2, *modality.shape)
@@ -68,7 +71,9 @@ def count_features(
                         f"not {tuple(expected)}"
                     )
             sizes[name] = features[0].numel()
-    return sizes
+            if modality.likelihood(decoded) is not None:
+                likelihoods.add(name)
+    return sizes, likelihoods
 
 
 def check_weights(parts: Mapping[str, nn.Module]) -> None:

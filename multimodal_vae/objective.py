@@ -36,7 +36,8 @@ class Objective(BaseModel):
             base does. ``"sum"`` sums over both: with a negative log-likelihood as reconstruction loss, this is the
             negative evidence lower bound. ``"balanced"`` also sums, but multiplies each reconstruction loss by the
             largest number of elements over its own, so that all modalities weigh alike (likelihood scaling, Shi et
-            al. 2019).
+            al. 2019). ``"calibrated"`` sums too, and turns losses that are no likelihoods into nats by a learned
+            :class:`~multimodal_vae.temperature.Temperature`, so that modalities need no weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,7 +46,7 @@ class Objective(BaseModel):
     kl_weight: NonNegativeFloat = 0.1
     metric_weight: NonNegativeFloat = 0.1
     metric_dimensions: PositiveInt | None = None
-    reduction: Literal["mean", "sum", "balanced"] = "mean"
+    reduction: Literal["mean", "sum", "balanced", "calibrated"] = "mean"
 
     @classmethod
     def of(cls, spec: "Objective | Mapping[str, Any]", modalities: Collection[str], shared_dim: int) -> "Objective":
@@ -91,7 +92,7 @@ class Objective(BaseModel):
         """
         if self.reduction == "mean":
             return 1
-        return sizes[modality] if self.reduction == "sum" else max(sizes.values())
+        return max(sizes.values()) if self.reduction == "balanced" else sizes[modality]
 
     def weight(self, term: str) -> float:
         """Return the weight of a term: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""

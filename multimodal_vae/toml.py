@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from multimodal_vae.errors import ConfigurationError
 from multimodal_vae.files import read_regular
 
 LARGEST = 2**20
@@ -33,6 +34,21 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise TOMLError(f"it is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
     return parse_toml(re.sub("\r\n?", "\n", text))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return key and value of ``key=value``; a value that is not TOML is text.
+
+    Raises:
+        ConfigurationError: without an equals sign.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigurationError(f"--set takes KEY=VALUE, not {text!r}")
+    try:
+        return key.strip(), parse_toml(f"value = {value}")["value"]
+    except TOMLError:
+        return key.strip(), value
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path
 def test_every_script_is_run_for_the_page(script):
     listed = {each.name for each in script("run").SCRIPTS}
     helpers = {"plain", "pairs", "timing", "report", "run", "multivae_parts"}
-    helpers |= {"missing"}  # of no speed, and with a page of its own
+    helpers |= {"missing", "real", "real_measures", "real_methods", "real_multivae", "real_page", "real_sets"}
     assert {path.stem for path in BENCHMARKS.glob("*.py")} - helpers == listed
 
 
@@ -219,6 +219,74 @@ def test_a_page_of_some_scripts_keeps_what_others_came_to(script, tmp_path, monk
     for name, section in ((second, "old"), (first, "one"), (second, "new")):
         run.save(run.Outcome(name, section, 1.0, 0, "today"))
     assert [each.section for each in run.saved_outcomes()] == ["one", "new"]
+
+
+@pytest.fixture
+def tiny(script):
+    """A data set of two vectors, each a linear function of five numbers, in three classes."""
+    sets, rng = script("real_sets"), torch.Generator().manual_seed(0)
+    maps = {name: torch.randn(5, size, generator=rng) for name, size in (("a", 6), ("b", 4))}
+
+    def draw(count):
+        labels = torch.arange(count) % 3
+        z = torch.randn(count, 5, generator=rng) + 4 * torch.eye(5)[labels]
+        return sets.LabeledSamples({name: z @ each for name, each in maps.items()}, labels)
+
+    modalities = {name: mv.Vector(size=each.shape[1]) for name, each in maps.items()}
+    return sets.Real(modalities, draw(120), draw(90))
+
+
+def test_real_samples_and_the_baseline_reach_what_they_must(script, tiny):
+    bench, methods = script("real_measures").Bench(tiny, 0), script("real_methods")
+    real = bench.measure(methods.real_samples(tiny, 0))
+    assert real["tstr"] == real["trtr"] > 0.9
+    assert real["nearest"] == 1
+    assert real["spread"] == pytest.approx(1, abs=0.2)
+    assert not [name for name in real if name.startswith(("within", "overall", "class"))]
+    gaussian = bench.measure(methods.baseline(tiny, 0))  # which the samples are
+    assert gaussian["c2st"] < 0.65
+    assert min(gaussian[f"class from {name}"] for name in "ab") > 0.6
+    assert 0.5 < gaussian["within b"] < gaussian["overall b"] <= 1  # six of five numbers known
+
+
+def test_the_package_is_measured_without_any_setting(script, tiny, monkeypatch):
+    methods, given = script("real_methods"), []
+    fit = mv.fit
+
+    def short(vae, data, **settings):
+        given.append(settings)
+        return fit(vae, data, epochs=2, loggers=[])
+
+    monkeypatch.setattr(mv, "fit", short)
+    measured = script("real_measures").Bench(tiny, 0).measure(methods.ours(tiny, 0))
+    assert given == [{}]
+    assert {"tstr", "c2st", "purity", "spread", "nearest", "precision", "recall", "coverage"} <= set(measured)
+
+
+def test_runs_are_resumed_and_become_a_table(script, tiny, monkeypatch, tmp_path, capsys):
+    real = script("real")
+    monkeypatch.setitem(real.SETS, "digits", lambda *_: tiny)
+    results = real.Results(tmp_path / "results.jsonl")
+    for again in (False, False, True):
+        real.run(["digits", "gut"], ["real", "baseline"], [0, 1], tmp_path, results, again)
+    assert len(results.path.read_text("utf-8").splitlines()) == 8
+    assert "gut is skipped" in capsys.readouterr().err
+    page = script("real_page").tables(results.lines())
+    assert page.count("| training samples |") == 1
+    assert page.count("| Gaussian per class, ridge |") == 2
+    trtr = [line["metrics"]["trtr"] for line in results.lines() if line["method"] == "real"]  # their tstr
+    assert f"| {sum(trtr) / 2:.2f} ± {abs(trtr[0] - trtr[1]) / 2:.2f} |" in page
+
+
+def test_the_page_says_where_the_package_is_behind(script):
+    def lines(method, **metrics):
+        runs = (dict(zip(metrics, values, strict=True)) for values in zip(*metrics.values(), strict=True))
+        return [{"method": method, "modalities": ["a"], "metrics": each} for each in runs]
+
+    ours = lines("ours", tstr=[0.9, 0.91], c2st=[0.6, 0.61], spread=[1.2, 1.21], recall=[0.8, 0.6])
+    theirs = lines("multivae-tuned", tstr=[0.8, 0.81], c2st=[0.3, 0.31], spread=[0.9, 0.91], recall=[0.9, 0.7])
+    said = "Against MultiVae, tuned, ahead in: TSTR; behind in: spread, C2ST."
+    assert script("real_page").balance(ours + theirs) == said
 
 
 def test_memory_is_measured_of_each_task_and_size(printed):

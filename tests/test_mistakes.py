@@ -139,6 +139,8 @@ MISTAKES = {
     "a quantile of 1": (SETTING, lambda w: w.sample(min_quantile=1)),
     "a quantile as text": (SETTING, lambda w: w.sample(min_quantile="low")),
     "a seed of 1.5": (SETTING, lambda w: w.sample(seed=1.5)),
+    "an unknown noise": (SETTING, lambda w: w.sample(noise="loud")),
+    "noise as a truth value": (SETTING, lambda w: w.vae.generate(torch.zeros(2, 3), noise=True)),
     "an unknown prior": (SETTING, lambda w: w.synthesizer.classify(w.data, "even")),
     "a prior as a list": (SETTING, lambda w: w.synthesizer.classify(w.data, [0.5, 0.5])),
     "classify samples as latents": (DATA, lambda w: w.synthesizer.classify(torch.zeros(2, 2))),

@@ -30,7 +30,7 @@ def test_a_configuration_comes_back_from_its_own_toml_with_every_default(toml, t
     assert settings(again) == settings(configuration)
     assert again.to_toml() == configuration.to_toml()
     text = configuration.to_toml()
-    for default in ("learning_rate = 0.0004", "margin = 0.2", "kl_weight = 0.1", "folds = 5", 'reduction = "mean"'):
+    for default in ("learning_rate = 0.002", "margin = 0.2", "kl_weight = 0.1", "folds = 5", 'reduction = "mean"'):
         assert default in text
 
 
@@ -256,7 +256,7 @@ def test_changes_that_do_not_touch_the_samples_are_none(trained):
         ("model.safetensors", None),
         ("samplers/kde.safetensors", "half"),
         ("samplers/kde.safetensors", PICKLE),
-        ("config.toml", "half"),
+        ("config.toml", "start"),
         ("config.toml", b"\xff\xfe"),
         ("config.toml", None),
         ("status.json", "start"),

@@ -1,10 +1,12 @@
 """The batch that a data set hands to the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from multimodal_vae.errors import DataError
 
 UNLABELED = -1
 """Label of a sample without a class."""
@@ -41,3 +43,42 @@ class Batch:
     def with_samples(self, samples: dict[str, Tensor]) -> "Batch":
         """Return the batch with other samples."""
         return replace(self, samples=samples)
+
+    def require_modalities(self) -> None:
+        """Raise DataError if a sample has no modality."""
+        empty = ~self.present.any(1)
+        if bool(empty.any()):
+            name = self.ids[int(empty.nonzero()[0])]
+            raise DataError(f"the sample {name!r} has no modality; give it one, or remove it")
+
+
+def batches_of(
+    samples: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], batch_size: int
+) -> Iterator[Batch]:
+    """Return batches of unlabeled samples of some modalities; the others are absent.
+
+    Args:
+        samples: (N, *shape) by modality; at least one.
+        shapes: shape of a sample by modality, in the model's order.
+        batch_size: number of samples per batch.
+
+    Raises:
+        DataError: if the modalities have different numbers of samples.
+    """
+    counts = {name: len(x) for name, x in samples.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"the modalities have different numbers of samples: {counts}")
+    present = torch.tensor([name in samples for name in shapes])
+
+    def batch(rows: Tensor) -> Batch:
+        return Batch(
+            {
+                name: samples[name][rows] if name in samples else torch.zeros(len(rows), *shape)
+                for name, shape in shapes.items()
+            },
+            present.expand(len(rows), -1),
+            torch.full((len(rows),), UNLABELED),
+            [str(row) for row in rows.tolist()],
+        )
+
+    return map(batch, torch.split(torch.arange(next(iter(counts.values()))), batch_size))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -22,13 +22,17 @@ from torch.distributions import Distribution
 from multimodal_vae import tables
 from multimodal_vae.bounds import require_memory
 from multimodal_vae.checks import real_numbers
-from multimodal_vae.errors import DataError, one_line
+from multimodal_vae.errors import ConfigurationError, DataError, one_line
 from multimodal_vae.files import open_sample
-from multimodal_vae.nn.standardize import Standardize
+from multimodal_vae.nn.standardize import Calibrated
 from multimodal_vae.part import Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+Noise: TypeAlias = Literal["draw", "mean"]
+"""What generated samples are: draws with their observation noise, or expected samples."""
 
 
 class Modality(Part, ABC):
@@ -51,6 +55,27 @@ class Modality(Part, ABC):
 
     range: ClassVar[tuple[float, float] | None] = None
     """Lowest and highest value of a valid sample; None for any finite value."""
+
+    noise: ClassVar[Noise] = "draw"
+    """Default of generation: ``"draw"`` with the noise that real samples have, or ``"mean"``, the expected samples."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Check that a subclass with networks has a loss.
+
+        Raises:
+            TypeError: naming the class and what it must define.
+        """
+        super().__init_subclass__(**kwargs)
+        abstract = any(getattr(getattr(cls, name), "__isabstractmethod__", False) for name in ("encoder", "decoder"))
+        if (
+            not abstract
+            and cls.likelihood is Modality.likelihood
+            and cls.reconstruction_loss is Modality.reconstruction_loss
+        ):
+            raise TypeError(
+                f"{cls.__name__} must define likelihood(decoded) or, for a loss that is no likelihood, "
+                "reconstruction_loss(decoded, target)"
+            )
 
     @property
     @abstractmethod
@@ -81,16 +106,32 @@ class Modality(Part, ABC):
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss over the elements of each sample, (N,); do not reduce over the batch.
 
-        By default the negative log-likelihood in nats over :attr:`elements`.
+        By default the negative log-likelihood in nats over :attr:`elements`; elements that are missing, NaN in the
+        target, count nothing.
         """
-        return -self._likelihood_of(decoded, target) / self.elements
+        return -self.log_likelihood(decoded, target) / self.elements
 
-    def _likelihood_of(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Return the log-likelihood of each sample, (N,), in nats."""
+    def least_loss(self, target: Tensor) -> Tensor:
+        """Return the smallest value that the reconstruction loss can take for each sample, (N,); by default zero.
+
+        Override it for a loss such as the cross entropy of gray values, whose minimum is their entropy. A calibrated
+        objective compares losses above this minimum; it does not need one for a likelihood.
+        """
+        return target.new_zeros(len(target))
+
+    def log_likelihood(self, decoded: Tensor, target: Tensor) -> Tensor:
+        """Return the log-likelihood of the elements of each sample that are not missing, (N,), in nats."""
         likelihood = self.likelihood(decoded)
         if likelihood is None:
-            raise NotImplementedError(f"{type(self).__name__} must define likelihood or reconstruction_loss")
-        return likelihood.log_prob(target).reshape(len(target), -1).sum(1)
+            raise ConfigurationError(
+                f"{self.name!r}: likelihood gives None, so the modality must define reconstruction_loss"
+            )
+        missing = target.isnan()
+        with torch.no_grad():
+            expected = self.observe(decoded)  # any valid value, since NaN spreads into gradients
+        log_prob = likelihood.log_prob(torch.where(missing, expected, target))
+        missing = missing.unsqueeze(-1).flatten(log_prob.dim()).any(-1)  # events of several elements count as a whole
+        return log_prob.masked_fill(missing, 0).reshape(len(target), -1).sum(1)
 
     def observe(self, decoded: Tensor) -> Tensor:
         """Return the expected samples (N, *shape): by default the mean of the likelihood, or what the decoder gives."""
@@ -100,10 +141,12 @@ class Modality(Part, ABC):
     def draw(self, decoded: Tensor) -> Tensor:
         """Draw samples (N, *shape) with their observation noise, from torch's default generator.
 
-        Without a likelihood the noise is unknown, and the result is that of :meth:`observe`.
+        A draw beyond the :attr:`range` of valid samples becomes its nearest value. Without a likelihood the noise is
+        unknown, and the result is that of :meth:`observe`.
         """
         likelihood = self.likelihood(decoded)
-        return self.observe(decoded) if likelihood is None else likelihood.sample()
+        drawn = self.observe(decoded) if likelihood is None else likelihood.sample()
+        return drawn if likelihood is None or self.range is None else drawn.clamp(*self.range)
 
     def augment(self, x: Tensor) -> Tensor:
         """Augment a batch at random; the result, valid samples, is both input and target."""
@@ -116,11 +159,12 @@ class Modality(Part, ABC):
     def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:
         """Set buffers of both networks from training samples (N, *shape), once, before training.
 
-        By default each :class:`~multimodal_vae.nn.Standardize` layer in them computes its statistics. At most 256 MiB
-        of samples are passed, evenly spaced over the training set.
+        By default each :class:`~multimodal_vae.nn.Calibrated` layer in them, such as
+        :class:`~multimodal_vae.nn.Standardize`, measures the samples. At most 256 MiB of them are passed, evenly spaced
+        over the training set.
         """
         for layer in (*encoder.modules(), *decoder.modules()):
-            if isinstance(layer, Standardize):
+            if isinstance(layer, Calibrated):
                 layer.measure(samples)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:

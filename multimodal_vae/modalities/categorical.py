@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.distributions import OneHotCategorical
 
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality
@@ -18,6 +19,14 @@ from multimodal_vae.nn import mlp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class _Probabilities(OneHotCategorical):
+    """One-hot vectors; of a sample that is itself uncertain, the log-probability expected under it."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the negative cross entropy of each row of probabilities, (N,)."""
+        return (value * self.logits).sum(-1)
 
 
 class Categorical(Modality):
@@ -61,13 +70,9 @@ class Categorical(Modality):
         """Return a perceptron with one hidden layer, to logits."""
         return mlp([latent_dim, self.hidden, len(self.categories)])
 
-    def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Return the cross entropy in nats, (N,)."""
-        return F.cross_entropy(decoded, target, reduction="none")
-
-    def observe(self, decoded: Tensor) -> Tensor:
-        """Return the probability of each category."""
-        return decoded.softmax(-1)
+    def likelihood(self, decoded: Tensor) -> OneHotCategorical:
+        """Return the distribution of the category, whose mean is the probability of each."""
+        return _Probabilities(logits=decoded, validate_args=False)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Return the one-hot vector of a category's name."""

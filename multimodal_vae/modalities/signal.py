@@ -8,17 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import check_order, gaps_as_nan, is_clock, order_note
 from multimodal_vae.modalities.base import Modality, load_arrays
-from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize, standardized_mse
+from multimodal_vae.nn import LearnedScale, SignalDecoder, SignalEncoder, Standardize, Unstandardize
 from multimodal_vae.tables import Table, read_table
 
 
 class Signal(Modality):
     """A signal of (channels, length), in any unit; each channel is standardized by the training data.
+
+    Values are normal around the decoded ones, with a deviation that is learned per channel.
 
     Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with one column per channel and
     one row per point in time, whose names must agree between files. With one channel, arrays of (length,) are accepted
@@ -27,17 +30,27 @@ class Signal(Modality):
     Args:
         length: number of points in time.
         channels: number of channels.
-        width: number of feature maps of the first block; more take more time and memory.
+        width: half the feature maps of the first convolution; more take more time and memory.
+        hidden: width of the perceptron beside the convolutions.
 
     Example:
         >>> Signal(length=128, channels=2).shape
         (2, 128)
     """
 
-    def __init__(self, length: PositiveInt, channels: PositiveInt = 1, width: Annotated[int, Field(ge=4)] = 32) -> None:
+    behavior_version = 2
+
+    def __init__(
+        self,
+        length: PositiveInt,
+        channels: PositiveInt = 1,
+        width: Annotated[int, Field(ge=4)] = 8,
+        hidden: PositiveInt = 256,
+    ) -> None:
         self.length = length
         self.channels = channels
         self.width = width
+        self.hidden = hidden
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,20 +58,21 @@ class Signal(Modality):
         return (self.channels, self.length)
 
     def encoder(self) -> nn.Module:
-        """Return standardization and one-dimensional residual blocks."""
-        return nn.Sequential(Standardize((self.channels, 1)), ResidualEncoder(self.shape, self.width))
+        """Return standardization and a :class:`~multimodal_vae.nn.SignalEncoder`."""
+        return nn.Sequential(Standardize((self.channels, 1)), SignalEncoder(self.shape, self.width, self.hidden))
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """Return the inverse, to values and their standard deviations, (N, 2, channels, length)."""
-        return nn.Sequential(ResidualDecoder(latent_dim, self.shape, self.width), Unstandardize((self.channels, 1)))
+        """Return the inverse, to values and deviations of the noise, (N, 2, channels, length)."""
+        return nn.Sequential(
+            SignalDecoder(latent_dim, self.shape, self.width, self.hidden),
+            Unstandardize((self.channels, 1)),
+            LearnedScale((self.channels, 1)),
+        )
 
-    def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error in units of each channel's standard deviation, (N,)."""
-        return standardized_mse(decoded, target)
-
-    def observe(self, decoded: Tensor) -> Tensor:
-        """Return the values, in the unit of the data."""
-        return decoded[:, 0]
+    def likelihood(self, decoded: Tensor) -> Normal:
+        """Return a normal distribution per element."""
+        value, deviation = decoded.unbind(1)
+        return Normal(value, deviation, validate_args=False)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read a ``.csv``, ``.npz`` or ``.npy`` file.

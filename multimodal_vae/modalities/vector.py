@@ -12,7 +12,7 @@ from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import CODES
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.nn import Standardize, Unstandardize, mlp, standardized_mse
+from multimodal_vae.nn import CensoredNormal, LearnedScale, Limits, Standardize, Unstandardize, mlp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 class Vector(Modality):
     """A vector of numbers in any units; each element is standardized by the training data.
 
+    Elements are normal around the decoded values, with a deviation that is learned per element. Where values of the
+    training data pile up at the lowest or highest one, as results below a limit of detection do, draws do too.
+
     Args:
         size: number of elements.
-        hidden: width of the hidden layers.
+        hidden: width of the two hidden layers.
         cell: content of a manifest's cell: ``"value"``, the numbers, separated by spaces; or ``"path"``, a ``.npy``
             file of (size,).
 
@@ -32,7 +35,9 @@ class Vector(Modality):
         array([ 1.5,  0. , -2. ], dtype=float32)
     """
 
-    def __init__(self, size: PositiveInt, hidden: PositiveInt = 128, cell: Literal["value", "path"] = "value") -> None:
+    behavior_version = 2
+
+    def __init__(self, size: PositiveInt, hidden: PositiveInt = 256, cell: Literal["value", "path"] = "value") -> None:
         self.size = size
         self.hidden = hidden
         self.cell = cell
@@ -43,20 +48,21 @@ class Vector(Modality):
         return (self.size,)
 
     def encoder(self) -> nn.Module:
-        """Return standardization and a perceptron with one hidden layer."""
-        return nn.Sequential(Standardize((self.size,)), mlp([self.size, self.hidden, self.hidden]))
+        """Return standardization and a perceptron with two hidden layers."""
+        return nn.Sequential(Standardize(self.shape), mlp([self.size, *[self.hidden] * 3]))
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """Return the inverse, to values and their standard deviations, (N, 2, size)."""
-        return nn.Sequential(mlp([latent_dim, self.hidden, self.size]), Unstandardize((self.size,)))
+        """Return the inverse, to values, deviations of the noise, and limits, (N, 4, size)."""
+        return nn.Sequential(
+            mlp([latent_dim, *[self.hidden] * 2, self.size]),
+            Unstandardize(self.shape),
+            LearnedScale(self.shape),
+            Limits(self.shape),
+        )
 
-    def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error in units of each element's standard deviation, (N,)."""
-        return standardized_mse(decoded, target)
-
-    def observe(self, decoded: Tensor) -> Tensor:
-        """Return the values, in the units of the data."""
-        return decoded[:, 0]
+    def likelihood(self, decoded: Tensor) -> CensoredNormal:
+        """Return a normal distribution per element, censored at the limits of the training data."""
+        return CensoredNormal(*decoded.unbind(1))
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read the numbers in a cell, or in a ``.npy`` file."""

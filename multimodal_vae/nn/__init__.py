@@ -1,6 +1,7 @@
 """Networks, losses and augmentation for authors of modalities."""
 
 from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
+from multimodal_vae.nn.censored import CensoredNormal, Limits
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
 from multimodal_vae.nn.losses import (
     PIXEL_LOSSES,
@@ -18,18 +19,27 @@ from multimodal_vae.nn.losses import (
 )
 from multimodal_vae.nn.mlp import mlp
 from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
-from multimodal_vae.nn.standardize import Standardize, Unstandardize, standardized_mse
+from multimodal_vae.nn.scale import LearnedScale, PredictedScale
+from multimodal_vae.nn.signals import SignalDecoder, SignalEncoder
+from multimodal_vae.nn.standardize import Calibrated, Standardize, Unstandardize, standardized_mse
 
 __all__ = [
     "PIXEL_LOSSES",
     "SLOPE",
     "SMALLEST_SIDE",
+    "Calibrated",
+    "CensoredNormal",
     "CompactDecoder",
     "CompactEncoder",
+    "LearnedScale",
+    "Limits",
     "PixelLoss",
+    "PredictedScale",
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",
+    "SignalDecoder",
+    "SignalEncoder",
     "Standardize",
     "Unstandardize",
     "bce",

@@ -1,12 +1,26 @@
 """Standardization by the training data, as layers with buffers that are saved with the weights."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-class Standardize(nn.Module):
+class Calibrated(nn.Module, ABC):
+    """A layer whose buffers :meth:`measure` computes from training samples, once, before training."""
+
+    @abstractmethod
+    def measure(self, samples: Tensor) -> None:
+        """Compute the buffers from training samples (N, ...)."""
+
+    @staticmethod
+    def reduced_axes(statistic: Tensor, samples: Tensor) -> list[int]:
+        """Return the axes of samples (N, ...) over which a statistic that broadcasts against a sample is computed."""
+        return [0] + [axis + 1 for axis, n in enumerate(statistic.shape) if n == 1 and samples.shape[axis + 1] > 1]
+
+
+class Standardize(Calibrated):
     """Subtract the mean of the training data and divide by its standard deviation.
 
     Args:
@@ -23,9 +37,9 @@ class Standardize(nn.Module):
 
     def measure(self, samples: Tensor) -> None:
         """Compute mean and deviation from training samples (N, ...); constant elements get deviation 1."""
-        reduced = [0] + [axis + 1 for axis, n in enumerate(self.mean.shape) if n == 1 and samples.shape[axis + 1] > 1]
-        mean = samples.mean(reduced, keepdim=True)[0]
-        deviation = samples.std(reduced, correction=0, keepdim=True)[0]
+        axes = self.reduced_axes(self.mean, samples)
+        mean = samples.mean(axes, keepdim=True)[0]
+        deviation = samples.std(axes, correction=0, keepdim=True)[0]
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 1e-6 * mean.abs() + 1e-12, deviation, torch.ones_like(deviation)))
 

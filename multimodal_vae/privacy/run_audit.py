@@ -100,12 +100,16 @@ def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDat
 
 
 def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int) -> Records:
-    classes = synthesizer.vae.classes
-    latents = torch.cat(
-        [synthesizer.latents(name, count, seed + row) for row, (name, count) in enumerate(counts.items())]
-    )
-    labels = torch.cat([torch.full((count,), classes.index(name)) for name, count in counts.items()])
-    return Records(LabeledSamples(synthesizer.vae.generate(latents), labels), latents)
+    """Return samples of each class, as ``mmvae sample`` gives them, with their latents."""
+    vae = synthesizer.vae
+    latents, samples = list[Tensor](), list[dict[str, Tensor]]()
+    for name, count in counts.items():
+        of_class = seed + vae.classes.index(name)
+        latents.append(synthesizer.latents(name, count, of_class))
+        samples.append(vae.generate(latents[-1], noise=None, seed=of_class))
+    labels = torch.cat([torch.full((count,), vae.classes.index(name)) for name, count in counts.items()])
+    values = {name: torch.cat([each[name] for each in samples]) for name in vae.modalities}
+    return Records(LabeledSamples(values, labels), torch.cat(latents))
 
 
 def _records(model: MultimodalVAE, parts: list[MultimodalDataset]) -> Records:

@@ -16,6 +16,7 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import inside, read_json
+from multimodal_vae.modalities.base import Noise
 from multimodal_vae.privacy import result as privacy
 from multimodal_vae.provenance import PartRecord
 from multimodal_vae.samplers.base import Ranked
@@ -91,6 +92,7 @@ class EvaluatedRecord(TypedDict):
     generated: int
     sampler: str
     ranking: NotRequired[list[Ranked]]
+    noise: NotRequired[dict[str, Noise]]
     fitted_on: str
     seed: int
     resamples: int

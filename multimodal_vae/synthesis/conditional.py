@@ -5,7 +5,7 @@ Each folder is a data set that marks its synthetic samples.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -14,17 +14,23 @@ from multimodal_vae.checks import checked, require_whole
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import Row, path_in, read_manifest
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import DataError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.files import require_vacant
+from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import seeded
-from multimodal_vae.synthesis.folder import CHUNK_SIZE, ORIGINAL, ManifestRow, write_folder
+from multimodal_vae.synthesis.folder import CHUNK_SIZE, DRAWN, EXPECTED, ORIGINAL, ManifestRow, write_folder
 from multimodal_vae.synthesis.tables import label_names
 
 
 @checked
 def write_completion(
-    out: Path, vae: MultimodalVAE, data: MultimodalDataset, origin: Mapping[str, Any], seed: int | None = None
+    out: Path,
+    vae: MultimodalVAE,
+    data: MultimodalDataset,
+    origin: Mapping[str, Any],
+    seed: int | None = None,
+    noise: Noise | None = None,
 ) -> dict[str, int]:
     """Write a copy of a manifest whose empty cells are generated from the other cells of their row.
 
@@ -37,22 +43,28 @@ def write_completion(
         data: all samples of a manifest.
         origin: where the model came from, for ``provenance.json``.
         seed: seed of one draw per posterior. Default: decode the posterior means, which vary less than samples do.
+        noise: as for :meth:`~multimodal_vae.model.MultimodalVAE.generate`. Default: with a seed, as each modality says;
+            without, ``"mean"``.
 
     Returns:
         The number of filled cells by modality.
 
     Raises:
+        ConfigurationError: if ``noise`` is ``"draw"`` without a seed.
         DataError: if the data has no manifest, the manifest has changed since it was read, or the fusion needs an
             absent modality.
         RunError: if the folder exists or cannot be written.
     """
     require_vacant(out)
+    if noise == "draw" and seed is None:
+        raise ConfigurationError("noise is 'draw', which needs a seed; set seed")
     vae.check(data)
     if data.source is None:
         raise DataError("data in memory has no manifest to complete; read it with MultimodalDataset.from_manifest")
     rows = read_manifest(data.source, list(vae.modalities))
     if [row.sample_id for row in rows] != data.ids:
         raise DataError(f"{data.source} has changed since it was read; read it again")
+    sources = _Sources.of(vae, seed is not None, noise, seed)
     incomplete = (~data.present).any(1).nonzero()[:, 0].tolist()
     generated: Iterator[dict[str, Tensor]] = iter(())
     if incomplete:
@@ -60,7 +72,7 @@ def write_completion(
             posterior = vae.encode(data.subset(incomplete))
         except DataError as error:
             raise DataError(f"{data.source}, line {rows[incomplete[0]].line}: {error}") from error
-        generated = _decode(vae, _draw(posterior, None if seed is None else 1, seed)[:, 0])
+        generated = _decode(vae, _draw(posterior, None if seed is None else 1, seed)[:, 0], sources)
     counts = {name: sum(not row.cells[name] for row in rows) for name in vae.modalities}
     filled = {name: count for name, count in counts.items() if count}
 
@@ -73,8 +85,8 @@ def write_completion(
             }
             yield ManifestRow(_metadata(row, splits), cells)
 
-    provenance = {**origin, "manifest": str(data.source), "filled": filled, "seed": seed}
-    write_folder(out, vae.modalities, completed_rows(), provenance, data.source.parent)
+    provenance = {**origin, "manifest": str(data.source), "filled": filled, "seed": seed, **sources.provenance}
+    write_folder(out, vae.modalities, completed_rows(), provenance, sources.values, data.source.parent)
     return filled
 
 
@@ -87,6 +99,7 @@ def write_translations(
     origin: Mapping[str, Any],
     draws: int | None = None,
     seed: int = 0,
+    noise: Noise | None = None,
 ) -> None:
     """Write one modality, generated from the given ones.
 
@@ -98,6 +111,7 @@ def write_translations(
         origin: where the model came from, for ``provenance.json``.
         draws: number of draws per posterior, named after their sample and numbered. Default: decode the mean.
         seed: seed of the draws.
+        noise: as for :meth:`~multimodal_vae.model.MultimodalVAE.translate`.
 
     Raises:
         ConfigurationError: if ``draws`` is below 1.
@@ -108,7 +122,8 @@ def write_translations(
     if to not in vae.modalities:
         raise DataError(f"there is no modality {to!r}; {did_you_mean(to, vae.modalities)}")
     latents = _draw(vae.encode(data), draws, seed)
-    decoded = _decode(vae, latents.flatten(0, 1))
+    sources = _Sources.of(vae, draws is not None, noise, seed)
+    decoded = _decode(vae, latents.flatten(0, 1), sources)
 
     def rows() -> Iterator[ManifestRow]:
         for name, patient, label in zip(data.ids, data.patients, label_names(data), strict=True):
@@ -119,7 +134,7 @@ def write_translations(
 
     given = [name for name, some in zip(data.modalities, data.present.any(0).tolist(), strict=True) if some]
     provenance = {**origin, "manifest": str(data.source), "given": given, "to": to, "draws": draws, "seed": seed}
-    write_folder(out, {to: vae.modalities[to]}, rows(), provenance)
+    write_folder(out, {to: vae.modalities[to]}, rows(), {**provenance, **sources.provenance}, sources.values)
 
 
 @checked
@@ -151,7 +166,36 @@ def write_interpolation(
         for step in range(steps)
     )
     provenance = {**origin, "manifest": str(pair.source), "between": pair.ids, "steps": steps}
-    write_folder(out, vae.modalities, rows, provenance)
+    sources = _Sources.of(vae, drawn=False, noise=None, seed=None)
+    write_folder(out, vae.modalities, rows, {**provenance, **sources.provenance}, sources.values)
+
+
+class _Sources(NamedTuple):
+    """What generated values are."""
+
+    latents: Literal["draw", "mean"]
+    noise: Noise | None
+    seed: int | None
+    noise_by_modality: Mapping[str, Noise]
+
+    @classmethod
+    def of(cls, vae: MultimodalVAE, drawn: bool, noise: Noise | None, seed: int | None) -> Self:
+        """Return the default where noise is not asked for: none for means of posteriors, else as the modality says."""
+        noise = noise if noise or drawn else "mean"
+        return cls("draw" if drawn else "mean", noise, seed, vae.noise_of(noise))
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What ``provenance.json`` says."""
+        return {"latents": self.latents, "noise_by_modality": self.noise_by_modality}
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the manifest says, by modality."""
+        return {
+            name: EXPECTED if self.latents == noise == "mean" else DRAWN
+            for name, noise in self.noise_by_modality.items()
+        }
 
 
 def _draw(posterior: Gaussian, draws: int | None, seed: int | None) -> Tensor:
@@ -163,10 +207,10 @@ def _draw(posterior: Gaussian, draws: int | None, seed: int | None) -> Tensor:
         return posterior.sample(draws)
 
 
-def _decode(vae: MultimodalVAE, latents: Tensor) -> Iterator[dict[str, Tensor]]:
+def _decode(vae: MultimodalVAE, latents: Tensor, sources: _Sources) -> Iterator[dict[str, Tensor]]:
     """Yield decoded samples one by one, with at most one chunk in memory."""
-    for chunk in torch.split(latents, CHUNK_SIZE):
-        samples = vae.generate(chunk)
+    for number, chunk in enumerate(torch.split(latents, CHUNK_SIZE)):
+        samples = vae.generate(chunk, noise=sources.noise, seed=sources.seed, first=number * CHUNK_SIZE)
         for row in range(len(chunk)):
             yield {name: x[row] for name, x in samples.items()}
 

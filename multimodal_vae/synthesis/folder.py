@@ -20,6 +20,7 @@ from multimodal_vae.files import csv_text, is_reserved_name, new_folder, write_b
 from multimodal_vae.modalities.base import Modality
 
 NOTICE = "synthetic, not for diagnosis"
+EXPECTED, DRAWN = "expected value", "draw"
 TABLE, PROVENANCE, ORIGINAL = "manifest.csv", "provenance.json", "original"
 
 CHUNK_SIZE = 256
@@ -44,17 +45,19 @@ def write_folder(
     modalities: Mapping[str, Modality],
     rows: Iterable[ManifestRow],
     provenance: Mapping[str, Any],
+    values: Mapping[str, str],
     original: Path | None = None,
 ) -> None:
     """Write a manifest, the files it names, and ``provenance.json``; on failure, nothing remains.
 
-    The manifest's last column marks synthetic rows and names the synthetic modalities of rows that are only partly so.
+    The manifest's last column marks synthetic rows, names their synthetic modalities, and says what these are.
 
     Args:
         out: folder to create; it must be empty or not exist.
         modalities: modalities by column.
         rows: one or more rows with the same columns.
         provenance: where the samples came from, for ``provenance.json``.
+        values: what synthetic samples are, by modality: :data:`EXPECTED` or :data:`DRAWN`.
         original: folder that original cells refer to; the new folder links to it as ``original``.
 
     Raises:
@@ -71,7 +74,7 @@ def write_folder(
         header, table, used = list[str](), list[list[str]](), set[str]()
         for row in rows:
             header = [*row.metadata, *modalities, notice_column([*row.metadata, *modalities])]
-            table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, used)])
+            table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, values, used)])
         if not table:
             raise DataError("there are no samples to write")
         write_bytes(folder / TABLE, csv_text([header, *table]).encode())
@@ -79,18 +82,21 @@ def write_folder(
 
 
 def _write_cells(
-    folder: Path, modalities: Mapping[str, Modality], subfolders: Mapping[str, str], row: ManifestRow, used: set[str]
+    folder: Path,
+    modalities: Mapping[str, Modality],
+    subfolders: Mapping[str, str],
+    row: ManifestRow,
+    values: Mapping[str, str],
+    used: set[str],
 ) -> list[str]:
     """Write the synthetic samples of a row, and return its cells and its notice."""
     stem, synthetic, cells = safe_file_name(row.metadata["sample_id"], LONGEST, used), list[str](), list[str]()
     for name, modality in modalities.items():
         cell = row.cells[name]
         if isinstance(cell, Tensor):
-            synthetic.append(name)
+            synthetic.append(f"{name} ({values[name]})")
             cell = write_cell(folder, modality, subfolders.get(name, ""), stem, cell)
         cells.append(cell)
-    if len(synthetic) == len(modalities):
-        return [*cells, NOTICE]
     return [*cells, f"{NOTICE}: {', '.join(synthetic)}" if synthetic else ""]
 
 

@@ -28,7 +28,7 @@ from multimodal_vae.files import (
     write_bytes,
     write_json,
 )
-from multimodal_vae.modalities.base import Modality
+from multimodal_vae.modalities.base import Modality, Noise
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.synthesis.drawing import require_in_range
 from multimodal_vae.synthesis.folder import (
@@ -54,6 +54,7 @@ def write_samples(
     origin: Mapping[str, Any],
     temperature: float = 1.0,
     min_quantile: float = 0.0,
+    noise: Noise | None = None,
 ) -> None:
     """Generate samples and write ``manifest.csv``, ``provenance.json`` and one folder of files per modality.
 
@@ -66,10 +67,13 @@ def write_samples(
         out: folder to create; it must be empty or not exist.
         synthesizer: fitted synthesizer.
         counts: number of samples by class, at least 1 each.
-        seed: class number *i* is drawn with ``seed + i``, so that its samples do not depend on the other classes.
+        seed: class number *i* is drawn with ``seed + i``, so that its samples do not depend on the other classes; they
+            are those of :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.sample` with this seed.
         origin: where the model came from, for ``provenance.json``.
         temperature: as in :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.latents`.
         min_quantile: as in the same method.
+        noise: ``"draw"``, samples with their observation noise, or ``"mean"``, expected samples. Default: as each
+            modality says; expected samples without a likelihood. ``provenance.json`` says which each modality got.
 
     Raises:
         ConfigurationError: if the seed, the temperature or the quantile is out of range, or memory or disk cannot hold
@@ -95,6 +99,8 @@ def write_samples(
         "seed": seed,
         "temperature": float(temperature),
         "min_quantile": float(min_quantile),
+        "noise": noise,
+        "noise_by_modality": synthesizer.vae.noise_of(noise),
     }
     require_seed(seed)
     request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
@@ -222,11 +228,12 @@ def _write_chunks(
     for chunk in chunks[distributed.rank() % distributed.world_size() :: distributed.world_size()]:
         if partial.chunk_rows(chunk.number).exists():
             continue
+        seed = settings["seed"] + vae.classes.index(chunk.label)
         if latents is None or label != chunk.label:
             label = chunk.label
-            seed = settings["seed"] + vae.classes.index(label)
             latents = synthesizer.latents(label, chunk.total, seed, settings["temperature"], settings["min_quantile"])
-        samples = vae.generate(latents[chunk.start : chunk.start + CHUNK_SIZE])
+        part = latents[chunk.start : chunk.start + CHUNK_SIZE]
+        samples = vae.generate(part, noise=settings["noise"], seed=seed, first=chunk.start)
         rows = _write_files(partial.result, vae.modalities, samples, chunk, stems[label])
         write_bytes(partial.chunk_rows(chunk.number), csv_text(rows).encode())
 

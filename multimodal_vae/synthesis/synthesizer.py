@@ -26,6 +26,7 @@ from multimodal_vae.errors import (
     one_line,
 )
 from multimodal_vae.files import read_tensors, write_tensors
+from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import Encodable, MultimodalVAE
 from multimodal_vae.model_checks import check_latents
 from multimodal_vae.names import name_of
@@ -161,13 +162,27 @@ class Synthesizer:
 
     @checked
     def sample(
-        self, label: str | int, count: int, seed: int | None = None, temperature: float = 1.0, min_quantile: float = 0.0
+        self,
+        label: str | int,
+        count: int,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        min_quantile: float = 0.0,
+        noise: Noise | None = None,
     ) -> dict[str, Tensor]:
         """Draw new samples of one class, (count, *shape) by modality; a row is one sample in all modalities.
 
-        The arguments are those of :meth:`latents`.
+        Args:
+            label: as for :meth:`latents`, like all arguments up to ``min_quantile``.
+            count: number of samples.
+            seed: seed of latents and noise.
+            temperature: of the latents; it does not change the noise.
+            min_quantile: of the latents.
+            noise: ``"draw"``, samples with the observation noise of their likelihood; or ``"mean"``, expected samples,
+                which vary less than real ones. Default: as each modality says; expected samples without a likelihood.
         """
-        return self.vae.generate(self.latents(label, count, seed, temperature, min_quantile))
+        latents = self.latents(label, count, seed, temperature, min_quantile)
+        return self.vae.generate(latents, noise=noise, seed=seed)
 
     @checked
     def classify(self, latents: Tensor | Gaussian | Encodable, prior: str = "frequency") -> Tensor:

@@ -38,7 +38,7 @@ def same(first: Tensor, second: Tensor, tolerance: float = 0.0) -> bool:
     if not first.is_floating_point():
         return torch.equal(first, second)
     scale = 1 + max(float(first.abs().max()), float(second.abs().max())) if first.numel() else 1.0
-    return bool(((first - second).abs() <= tolerance * scale).all())
+    return bool(((first == second) | ((first - second).abs() <= tolerance * scale)).all())  # infinities can be equal
 
 
 def difference(first: Tensor, second: Tensor) -> str:

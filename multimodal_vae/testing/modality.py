@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.base import Modality
@@ -21,6 +22,7 @@ from multimodal_vae.testing.instruments import (
 )
 from multimodal_vae.testing.law import LawBroken, expect, law
 
+_DRAWN, _ERRORS = 200_000, 6.0  # values to draw, and standard errors that a mean of so many hardly exceeds
 _STEPS, _RATES = 200, (0.03, 0.3, 3.0)  # of gradient descent; logits and millivolts need different rates
 
 
@@ -108,6 +110,18 @@ def loss_is_independent_per_sample(part: Modality) -> None:
 
 
 @law("modality")
+def loss_is_never_below_its_least(part: Modality) -> None:
+    """A loss that is no likelihood is at least `least_loss`, one number per sample."""
+    decoder, target = part.decoder(LATENT), part.examples(3)
+    with evaluating(decoder):
+        decoded = decoder(torch.randn(3, LATENT))
+        loss, least = part.reconstruction_loss(decoded, target), part.least_loss(target)
+    expect(least.shape == (3,), f"a least loss of shape {tuple(least.shape)} for 3 samples", "(3,)")
+    above = part.likelihood(decoded) is not None or bool((loss >= least - 1e-5).all())  # rounding
+    expect(above, f"losses of {loss.tolist()}", f"at least {least.tolist()}; a negative log-likelihood: `likelihood`")
+
+
+@law("modality")
 def descent_reaches_the_target(part: Modality) -> None:
     """Gradient descent on the loss moves what `observe` returns toward the target."""
     encoder, decoder = part.encoder(), part.decoder(LATENT)
@@ -155,6 +169,99 @@ def observed_samples_are_valid(part: Modality) -> None:
     with evaluating(decoder):
         for scale in (1.0, 100.0):
             _valid(part, part.observe(decoder(scale * torch.randn(5, LATENT))), f"for latents of size {scale:g}")
+
+
+def _described(part: Modality) -> tuple[Tensor, Distribution | None]:
+    """Return the output of a calibrated decoder for 3 latents, and the likelihood that it describes."""
+    encoder, decoder = part.encoder(), part.decoder(LATENT)
+    part.calibrate(encoder, decoder, part.examples(20))
+    with evaluating(decoder):
+        decoded: Tensor = decoder(torch.randn(3, LATENT))
+    return decoded, part.likelihood(decoded)
+
+
+@law("modality")
+def loss_is_the_negative_log_likelihood(part: Modality) -> None:
+    """With a likelihood, the loss is the negative log-likelihood in nats over `elements`."""
+    decoded, likelihood = _described(part)
+    if likelihood is not None:
+        target = part.examples(3)
+        loss = part.reconstruction_loss(decoded, target)
+        expected = -likelihood.log_prob(target).reshape(3, -1).sum(1) / part.elements
+        expect(same(loss, expected, 1e-5), f"{loss.tolist()}", f"{expected.tolist()}, as log_prob and elements give")
+
+
+@law("modality")
+def observed_samples_are_expected(part: Modality) -> None:
+    """With a likelihood, `observe` returns its mean or its mode."""
+    decoded, likelihood = _described(part)
+    if likelihood is not None:
+        observed, candidates = part.observe(decoded), []
+        for name in ("mean", "mode"):
+            try:
+                candidates.append(getattr(likelihood, name))
+            except NotImplementedError:  # of distributions that torch does not compute it for
+                continue
+        near = not candidates or any(same(observed, each, 1e-5) for each in candidates)
+        expect(near, f"{difference(observed, candidates[0]) if candidates else ''} from the mean", "mean or mode")
+
+
+@law("modality")
+def draws_follow_the_likelihood(part: Modality) -> None:
+    """With a likelihood, mean and spread of many draws are its own within sampling error, and a seed repeats draws."""
+    decoded, likelihood = _described(part)
+    if likelihood is None:
+        return
+    torch.manual_seed(7)
+    once = part.draw(decoded)
+    torch.manual_seed(7)
+    expect(same(once, part.draw(decoded)), "other draws under the same seed", "the same draws")
+    try:
+        mean, variance = likelihood.mean, likelihood.variance
+    except NotImplementedError:
+        return
+    count = max(100, min(1000, _DRAWN // part.elements))
+    distance = torch.stack([part.draw(decoded) for _ in range(count)]) - mean
+    error = (variance / count).sqrt()
+    off = float((distance.mean(0).abs() / (error + 1e-6 * mean.abs() + 1e-12)).max())
+    expect(off < _ERRORS, f"a mean {off:.3g} standard errors from that of the likelihood", f"less than {_ERRORS:g}")
+    # Per draw, the square of the distance over the variance, which is 1 on average.
+    spread = distance.square().flatten(1).sum(1) / variance.sum().clamp_min(1e-12)
+    expected = float(variance.sum() > 0)
+    far = float((spread.mean() - expected).abs() / (spread.std() / count**0.5 + 1e-3))
+    expect(far < _ERRORS, f"a variance {float(spread.mean()):.3g} times that of the likelihood", "1, within its error")
+
+
+@law("modality")
+def draws_are_valid_samples(part: Modality) -> None:
+    """`draw` returns valid samples of the modality's shape for any output of the decoder."""
+    encoder, decoder = part.encoder(), part.decoder(LATENT)
+    part.calibrate(encoder, decoder, part.examples(10))
+    with evaluating(decoder):
+        for scale in (1.0, 100.0):
+            drawn = part.draw(decoder(scale * torch.randn(5, LATENT)))
+            expect(drawn.dtype == torch.float32, f"drawn dtype {drawn.dtype}", "float32")
+            _valid(part, drawn, f"draws for latents of size {scale:g}")
+
+
+@law("modality")
+def missing_elements_count_nothing(part: Modality) -> None:
+    """With a likelihood, elements that are NaN in the target add nothing to the loss and to its gradient."""
+    decoded, likelihood = _described(part)
+    if likelihood is None:
+        return
+    target, decoded = part.examples(3), decoded.requires_grad_()
+    first, others = target.clone(), target.clone()
+    first[0] = first.view(3, -1)[1, 0] = others.view(3, -1)[1, 1:] = torch.nan
+    whole, loss, rest = (part.reconstruction_loss(decoded, x) for x in (target, first, others))
+    expect(not loss[0].any(), f"a loss of {loss[0].item():.3g} if all elements are missing", "0")
+    expect(same(loss[2], whole[2]), "another loss of a sample that misses nothing", "the same loss")
+    whole_event = likelihood.log_prob(target).dim() < target.dim()  # is missing as a whole
+    parts, expected = loss[1] + rest[1], torch.zeros(()) if whole_event and part.shape != (1,) else whole[1]
+    expect(same(parts, expected, 1e-5), f"{parts.item():.6g} for two parts of a sample", f"{expected.item():.6g}")
+    (gradient,) = torch.autograd.grad(loss.sum(), decoded)
+    clean = bool(gradient.isfinite().all()) and not gradient[0].any()
+    expect(clean, f"a gradient from {gradient.min():.3g} to {gradient.max():.3g}", "finite, and 0 for a missing sample")
 
 
 @law("modality")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import multimodal_vae as mv
 from multimodal_vae.modalities.base import load_arrays, read_table
@@ -169,13 +170,15 @@ def test_an_unknown_category_is_answered_with_the_near_one():
         mv.Categorical(categories=["left", "right"]).read("rihgt")
 
 
-def test_the_loss_of_a_signal_is_in_units_of_each_channels_deviation():
-    # Both channels are off by one standard deviation; one is in millivolts, the other in volts.
+def test_the_noise_of_a_signal_starts_as_the_deviation_of_each_channel():
+    # One channel is in millivolts, the other in volts.
     part = mv.Signal(length=50, channels=2, width=8)
     encoder, decoder = part.encoder(), part.decoder(3)
     torch.manual_seed(0)
     samples = torch.randn(30, 2, 50) * torch.tensor([[1000.0], [1.0]])
     part.calibrate(encoder, decoder, samples)
-    deviation = decoder[-1].deviation
-    decoded = torch.stack([samples + deviation, deviation.expand_as(samples)], dim=1)
-    torch.testing.assert_close(part.reconstruction_loss(decoded, samples), torch.ones(30), rtol=1e-3, atol=0)
+    value, deviation = decoder(torch.zeros(30, 3)).unbind(1)
+    torch.testing.assert_close(deviation, samples.std((0, 2), correction=0)[:, None].expand_as(samples))
+    expected = -stats.norm.logpdf(samples, value.detach(), deviation.detach()).mean((1, 2))
+    loss = part.reconstruction_loss(torch.stack([value, deviation], 1), samples)
+    np.testing.assert_allclose(loss.detach(), expected, rtol=1e-5)

@@ -80,7 +80,8 @@ def test_what_is_synthetic_says_so(vae, lacking, manifest, tmp_path):
     write_completion(tmp_path / "new", vae, lacking, {"run": "here"})
     rows = rows_of(tmp_path / "new" / "manifest.csv")
     said = {number: row["origin"] for number, row in enumerate(rows) if row["origin"]}
-    assert said == {0: f"{NOTICE}: photo", 3: f"{NOTICE}: blood", 4: f"{NOTICE}: blood"}
+    blood = f"{NOTICE}: blood (expected value)"
+    assert said == {0: f"{NOTICE}: photo (expected value)", 3: blood, 4: blood}
     with Pillow.open(tmp_path / "new" / rows[0]["photo"]) as picture:
         assert picture.info["Warning"] == NOTICE
     with Pillow.open(tmp_path / "new" / rows[1]["photo"]) as picture:
@@ -93,6 +94,8 @@ def test_what_is_synthetic_says_so(vae, lacking, manifest, tmp_path):
         "manifest": str(manifest),
         "filled": {"photo": 1, "blood": 2},
         "seed": None,
+        "latents": "mean",
+        "noise_by_modality": {"photo": "mean", "blood": "mean"},
     }
 
 
@@ -108,7 +111,7 @@ def test_what_was_completed_can_be_completed_again(vae, lacking, read, tmp_path)
     write_completion(tmp_path / "new", vae, lacking, {})
     assert write_completion(tmp_path / "newer", vae, read(tmp_path / "new" / "manifest.csv"), {}) == {}
     rows = rows_of(tmp_path / "newer" / "manifest.csv")
-    assert rows[0]["origin"] == f"{NOTICE}: photo"
+    assert rows[0]["origin"] == f"{NOTICE}: photo (expected value)"
     assert {row["origin_of_sample"] for row in rows} == {""}
     assert read(tmp_path / "newer" / "manifest.csv").present.all()
 
@@ -165,7 +168,7 @@ def test_translations_are_a_data_set_of_one_modality(vae, read, columns, tmp_pat
     torch.testing.assert_close(data.samples["photo"], generated, rtol=0, atol=0.5 / 255 + 1e-6)
     assert data.ids[:2] == (["s0", "s1"] if draws is None else ["s0-1", "s0-2"])
     assert data.patients[:: draws or 1] == given.patients
-    assert set(data.metadata["origin"]) == {NOTICE}
+    assert set(data.metadata["origin"]) == {f"{NOTICE}: photo ({'expected value' if draws is None else 'draw'})"}
     provenance = json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))
     assert (provenance["given"], provenance["to"], provenance["draws"]) == (["blood"], "photo", draws)
 
@@ -176,7 +179,7 @@ def test_the_way_from_one_sample_to_another_is_a_data_set(vae, read, columns, tm
     data = read(tmp_path / "new" / "manifest.csv")
     assert (data.ids[0], data.ids[9]) == ("s2-s7-01", "s2-s7-10")
     torch.testing.assert_close(data.samples["blood"], vae.interpolate(pair, 10)["blood"], rtol=1e-6, atol=1e-6)
-    assert set(data.metadata["origin"]) == {NOTICE}
+    assert set(data.metadata["origin"]) == {f"{NOTICE}: photo (expected value), blood (expected value)"}
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])

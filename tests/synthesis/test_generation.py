@@ -75,6 +75,8 @@ def test_every_row_and_the_folder_say_that_they_are_synthetic_and_where_from(syn
         "seed": 5,
         "temperature": 1.0,
         "min_quantile": 0.0,
+        "noise": None,
+        "noise_by_modality": synthesizer.vae.noise_of(),
     }
 
 

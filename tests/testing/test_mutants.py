@@ -89,6 +89,12 @@ class loss_is_one_finite_number_per_sample(Picture):
 
 
 @mutant()
+class loss_is_never_below_its_least(Picture):
+    def least_loss(self, target):
+        return super().least_loss(target) + 9.0
+
+
+@mutant()
 class loss_is_independent_per_sample(Picture):
     def reconstruction_loss(self, decoded, target):
         loss = super().reconstruction_loss(decoded, target)
@@ -113,6 +119,9 @@ class every_parameter_has_a_gradient(Picture):
 class observed_samples_are_valid(Picture):
     def observe(self, decoded):
         return 1.02 * super().observe(decoded) - 0.01
+
+    def draw(self, decoded):
+        return super().observe(decoded)
 
 
 @mutant()
@@ -169,6 +178,43 @@ class plot_draws(Picture):
 class Rooted(Picture):
     def reconstruction_loss(self, decoded, target):
         return super().reconstruction_loss(decoded, target) * torch.ones(len(target))
+
+
+class Numbers(mv.Vector):
+    """A modality with a likelihood that keeps every law."""
+
+    def __init__(self, size: int = 3, hidden: int = 4) -> None:
+        super().__init__(size=size, hidden=hidden)
+
+
+@mutant()
+class loss_is_the_negative_log_likelihood(Numbers):
+    def reconstruction_loss(self, decoded, target):
+        return 2 * super().reconstruction_loss(decoded, target)
+
+
+@mutant()
+class observed_samples_are_expected(Numbers):
+    def observe(self, decoded):
+        return 0.9 * super().observe(decoded)
+
+
+@mutant()
+class draws_follow_the_likelihood(Numbers):
+    def draw(self, decoded):
+        return self.observe(decoded)
+
+
+@mutant()
+class draws_are_valid_samples(Picture):
+    def draw(self, decoded):
+        return self.observe(decoded) + 0.1 * torch.randn(1)
+
+
+@mutant()
+class missing_elements_count_nothing(Numbers):
+    def reconstruction_loss(self, decoded, target):
+        return super().reconstruction_loss(decoded, target.nan_to_num())
 
 
 class Good(mv.Concat):
@@ -628,7 +674,7 @@ class closes_before_anything_is_logged(Notes):
         del self.last
 
 
-KEEPERS = [Picture, Good, Pull, Normal, Notes]
+KEEPERS = [Picture, Numbers, Good, Pull, Normal, Notes]
 
 
 def broken(part):

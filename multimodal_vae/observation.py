@@ -1,0 +1,51 @@
+"""Samples from what decoders give: expected samples, or draws with their observation noise."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from multimodal_vae.modalities.base import Modality, Noise
+
+
+def noise_of(modality: Modality, decoded: Tensor, noise: Noise | None = None) -> Noise:
+    """Return whether samples are drawn or expected ones: without a likelihood, always ``"mean"``.
+
+    Args:
+        modality: the modality.
+        decoded: its decoder's output.
+        noise: ``"draw"`` or ``"mean"``. Default: as the modality says.
+    """
+    drawn = (noise or modality.noise) == "draw" and modality.likelihood(decoded) is not None
+    return "draw" if drawn else "mean"
+
+
+def observe(
+    name: str, modality: Modality, decoded: Tensor, noise: Noise | None, seed: int | None, first: int = 0
+) -> Tensor:
+    """Return samples (N, *shape) on the CPU, expected or drawn.
+
+    The noise of a sample depends on the seed, the modality's name and the sample's number only: neither on the device
+    nor on how many are drawn at once.
+
+    Args:
+        name: name of the modality.
+        modality: the modality.
+        decoded: its decoder's output for N latents.
+        noise: as for :func:`noise_of`.
+        seed: seed of the noise; None for expected samples.
+        first: number of the first sample.
+    """
+    if not len(decoded):  # for which not every distribution can be built
+        return torch.zeros(0, *modality.shape)
+    if seed is None or noise_of(modality, decoded, noise) == "mean":
+        return modality.observe(decoded).cpu()
+    # The generator takes 32 bits. Hashed, the numbers of other seeds and modalities lie elsewhere among them.
+    start = int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode("utf-8", "surrogatepass"), digest_size=4).digest())
+    rows = decoded.cpu()
+    samples = rows.new_empty(len(rows), *modality.shape)
+    with torch.random.fork_rng(devices=[]):
+        for row in range(len(rows)):
+            torch.default_generator.manual_seed((start + first + row) % 2**32)
+            samples[row] = modality.draw(rows[row : row + 1])[0]
+    return samples
