@@ -49,7 +49,7 @@ def batch(make_data):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_terms_are_what_a_pencil_gives(reduction, make_data, make_model, batch):
-    vae = make_model(make_data(), objective={"reduction": reduction}).eval()
+    vae = make_model(make_data(), fusion="concat", objective={"reduction": reduction}).eval()
     with torch.no_grad(), seeded(1):
         terms = vae(batch)
     with torch.no_grad(), seeded(1):
@@ -74,7 +74,9 @@ def test_the_sum_of_a_log_likelihood_is_that_of_the_whole_sample(part):
     data = mv.MultimodalDataset.from_tensors(
         {"x": torch.eye(3).repeat(2, 1) if part.shape == (3,) else torch.rand(6, *part.shape)}, [0, 1] * 3, {"x": part}
     )
-    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0, objective={"reduction": "sum"}).eval()
+    vae = mv.MultimodalVAE(
+        data.modalities, data.classes, "concat", latent_dim=2, seed=0, objective={"reduction": "sum"}
+    ).eval()
     batch = data.batch(torch.arange(6))
     with torch.no_grad(), seeded(1):
         term = vae(batch)[reconstruction("x")]
