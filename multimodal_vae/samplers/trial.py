@@ -153,6 +153,9 @@ def two_sample(cohort: Cohort, draws: Tensor) -> tuple[float, float]:
 _PARTS = 3
 """Parts of a fold, of whole patients; a classifier is trained on all but one."""
 
+_LEAF = 20
+"""Points in a leaf, at least; of fewer than twice as many, a tree has no split, and all points get the same score."""
+
 
 def _scores(points: NDArray[np.float64], part: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the probability that each point is of the second half, by a classifier trained on other parts."""
@@ -160,13 +163,13 @@ def _scores(points: NDArray[np.float64], part: NDArray[np.int64]) -> NDArray[np.
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     scores, truth = np.full(len(points), 0.5), np.arange(len(points)) >= len(points) // 2
-    if len(points) < 4 or not points.var(0).any():
+    if len(points) < 2 * _LEAF or not points.var(0).any():
         return scores
     features = PCA(0.98, svd_solver="full").fit_transform(points)
     for number in range(_PARTS):
         train, test = part != number, part == number
-        if test.any() and len(set(truth[train])) == 2:
-            model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8)
+        if test.any() and train.sum() >= 2 * _LEAF and len(set(truth[train])) == 2:
+            model = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, min_samples_leaf=_LEAF)
             scores[test] = model.fit(features[train], truth[train]).predict_proba(features[test])[:, 1]
     return scores
 

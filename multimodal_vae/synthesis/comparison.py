@@ -33,8 +33,8 @@ class HeldOutLikelihood:
     classes: Mapping[str, float]
     failures: Mapping[str, str]
     mean: float | None
-    two_sample: float | None
-    membership: float | None
+    two_sample: float | None = None
+    membership: float | None = None
 
 
 @checked
