@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -58,8 +60,10 @@ def test_terms_are_what_a_pencil_gives(reduction, make_data, make_model, batch):
         decoded = vae.decode(z)
     over = torch.sum if reduction == "sum" else torch.mean
     for name, values in decoded.items():
-        squares = (values[:, 0] - batch.samples[name]).square()
-        torch.testing.assert_close(terms[reconstruction(name)], over(squares, 1))
+        value, deviation = values[:, 0], values[:, 1]
+        squares = ((value - batch.samples[name]) / deviation).square()
+        nats = 0.5 * squares + deviation.log() + 0.5 * math.log(2 * math.pi)  # of the normal distribution
+        torch.testing.assert_close(terms[reconstruction(name)], over(nats, 1))
     kl = 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 - posterior.logvar)
     torch.testing.assert_close(terms[KL], over(kl, 1))
     torch.testing.assert_close(terms[METRIC], mv.Triplet()(posterior.mean, batch.labels))
