@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -60,7 +62,9 @@ def test_terms_are_what_a_pencil_gives(reduction, make_data, make_model, batch):
         decoded = vae.decode(z)
     over = torch.mean if reduction == "mean" else torch.sum
     for name, values in decoded.items():
-        nats = -vae.modalities[name].likelihood(values).log_prob(batch.samples[name])
+        value, deviation = values[:, 0], values[:, 1]
+        squares = ((value - batch.samples[name]) / deviation).square()
+        nats = 0.5 * squares + deviation.log() + 0.5 * math.log(2 * math.pi)  # of the normal distribution
         torch.testing.assert_close(terms[reconstruction(name)], over(nats, 1))
     kl = 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 - posterior.logvar)
     torch.testing.assert_close(terms[KL], over(kl, 1))
