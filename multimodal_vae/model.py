@@ -77,7 +77,7 @@ class MultimodalVAE(nn.Module):
         self,
         modalities: Mapping[str, Any],
         classes: Sequence[str],
-        fusion: Any = "concat",
+        fusion: Any = "mvtcae",
         metric_loss: Any = "triplet",
         latent_dim: int = 128,
         objective: Objective | Mapping[str, Any] | None = None,

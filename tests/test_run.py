@@ -132,7 +132,7 @@ def test_a_run_leaves_what_the_documentation_says(trained):
     assert list(figures(trained / "timing.jsonl")[0]) == ["step", "machine.seconds", "machine.memory_gib"]
     environment = json.loads((trained / "environment.json").read_text("utf-8"))
     assert [(part["kind"], part["name"]) for part in environment["parts"]] == [
-        ("modality", "image"), ("modality", "vector"), ("fusion", "concat"), ("metric_loss", "triplet"),
+        ("modality", "image"), ("modality", "vector"), ("fusion", "mvtcae"), ("metric_loss", "triplet"),
         ("logger", "jsonl"), ("logger", "console"), ("sampler", "kde"),
     ]  # fmt: skip
     assert environment["parts"][0] == {
@@ -324,11 +324,11 @@ def test_an_interruption_keeps_what_was_reached(tmp_path, make_data, make_model,
 
     evaluate, calls = loop.evaluate, []
 
-    def interrupt(*arguments):
+    def interrupt(*arguments, **settings):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return evaluate(*arguments)
+        return evaluate(*arguments, **settings)
 
     monkeypatch.setattr(loop, "evaluate", interrupt)
     data = make_data()

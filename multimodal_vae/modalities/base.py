@@ -127,9 +127,10 @@ class Modality(Part, ABC):
                 f"{self.name!r}: likelihood gives None, so the modality must define reconstruction_loss"
             )
         missing = target.isnan()
-        with torch.no_grad():
-            expected = self.observe(decoded)  # any valid value, since NaN spreads into gradients
-        log_prob = likelihood.log_prob(torch.where(missing, expected, target))
+        if missing.is_meta or missing.any():  # valid values in their place, since NaN spreads into gradients
+            with torch.no_grad():
+                target = torch.where(missing, self.observe(decoded), target)
+        log_prob = likelihood.log_prob(target)
         missing = missing.unsqueeze(-1).flatten(log_prob.dim()).any(-1)  # events of several elements count as a whole
         return log_prob.masked_fill(missing, 0).reshape(len(target), -1).sum(1)
 

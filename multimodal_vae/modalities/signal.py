@@ -14,14 +14,15 @@ from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import check_order, gaps_as_nan, is_clock, order_note
 from multimodal_vae.modalities.base import Modality, load_arrays
-from multimodal_vae.nn import LearnedScale, SignalDecoder, SignalEncoder, Standardize, Unstandardize
+from multimodal_vae.nn import LearnedScale, PredictedScale, SignalDecoder, SignalEncoder, Standardize, Unstandardize
 from multimodal_vae.tables import Table, read_table
 
 
 class Signal(Modality):
     """A signal of (channels, length), in any unit; each channel is standardized by the training data.
 
-    Values are normal around the decoded ones, with a deviation that is learned per channel.
+    Values are normal around the decoded ones, with a deviation that is learned per channel and
+    predicted per sample.
 
     Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with one column per channel and
     one row per point in time, whose names must agree between files. With one channel, arrays of (length,) are accepted
@@ -63,11 +64,10 @@ class Signal(Modality):
 
     def decoder(self, latent_dim: int) -> nn.Module:
         """Return the inverse, to values and deviations of the noise, (N, 2, channels, length)."""
-        return nn.Sequential(
-            SignalDecoder(latent_dim, self.shape, self.width, self.hidden),
-            Unstandardize((self.channels, 1)),
-            LearnedScale((self.channels, 1)),
-        )
+        per_channel = (self.channels, 1)
+        network = SignalDecoder(latent_dim, self.shape, self.width, self.hidden)
+        decoder = nn.Sequential(network, Unstandardize(per_channel), LearnedScale(per_channel))
+        return PredictedScale(decoder, latent_dim, per_channel)
 
     def likelihood(self, decoded: Tensor) -> Normal:
         """Return a normal distribution per element."""

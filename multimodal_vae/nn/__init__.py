@@ -17,7 +17,7 @@ from multimodal_vae.nn.losses import (
     ssim,
     weighted_loss,
 )
-from multimodal_vae.nn.mlp import mlp
+from multimodal_vae.nn.mlp import LinearAndMLP, mlp
 from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
 from multimodal_vae.nn.scale import LearnedScale, PredictedScale
 from multimodal_vae.nn.signals import SignalDecoder, SignalEncoder
@@ -33,6 +33,7 @@ __all__ = [
     "CompactEncoder",
     "LearnedScale",
     "Limits",
+    "LinearAndMLP",
     "PixelLoss",
     "PredictedScale",
     "ResidualBlock",

@@ -62,6 +62,7 @@ class Epoch:
 
 
 _SEED_STRIDE = 1_000_003  # between the seeds of two processes
+_ENOUGH, _MOST_DRAWS = 256, 8  # latents of a validation set, and draws of latents per sample of a small one
 
 
 def train(
@@ -201,7 +202,8 @@ def _finish_epoch(
         model = _evaluated_model(state, data, settings.seed)
         if validation:
             distributed.broadcast_buffers(model)  # batch-norm statistics differ between processes
-            validated = evaluate(model, validation, settings.seed)
+            draws = min(_MOST_DRAWS, math.ceil(_ENOUGH / len(validation)))  # few samples alone would be noisy
+            validated = evaluate(model, validation, settings.seed, draws=draws)
         if stopping is not None:
             weights = {name: x.detach().cpu().clone() for name, x in model.state_dict().items()}
     epoch = Epoch(position.epoch, position.steps, dict(position.sums), validated, seconds, peak_gib(state.vae.device))
@@ -282,15 +284,24 @@ def _require_finite(metrics: Mapping[str, float], ids: Sequence[str]) -> None:
         )
 
 
-def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256) -> dict[str, float]:
+def evaluate(
+    vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256, draws: int = 1
+) -> dict[str, float]:
     """Return the loss and its terms over a data set, without augmentation; processes share the batches.
 
     Latents of batch *i* are drawn with ``seed + i``, so the result does not depend on the number of processes.
 
+    Args:
+        vae: the model.
+        data: the samples.
+        seed: seed of the latents.
+        batch_size: number of samples per batch.
+        draws: number of latents per sample over which the terms are averaged.
+
     Raises:
         TrainingError: naming the term that is not finite.
     """
-    batches = torch.split(torch.arange(len(data)), batch_size)
+    batches = torch.split(torch.arange(len(data)), batch_size) * draws
     # Each row is filled by one process and zero elsewhere, so the sum over processes is exact.
     table = torch.zeros(len(batches), len(vae.metric_names), dtype=torch.float64)
     with evaluating(vae), seeded(seed):
@@ -300,7 +311,7 @@ def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size:
             metrics = _metrics(vae.objective.total(terms), terms)
             table[number] = torch.tensor([metrics[name] for name in vae.metric_names], dtype=torch.float64)
     sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
-    means = (sizes / len(data)) @ distributed.sum_over_processes(table, vae.device)
+    means = (sizes / sizes.sum()) @ distributed.sum_over_processes(table, vae.device)
     metrics = dict(zip(vae.metric_names, means.tolist(), strict=True))
     _require_finite(metrics, data.ids)
     return metrics

@@ -98,7 +98,7 @@ class Training(BaseModel):
     kl_warmup: NonNegativeInt = 0
     clip: PositiveFloat | Off = False
     accumulate: PositiveInt = 1
-    average: Annotated[float, Field(gt=0, lt=1)] | Off = False
+    average: Annotated[float, Field(gt=0, lt=1)] | Off = 0.99
     early_stopping: EarlyStopping | Off | None = None
     checkpoint_seconds: NonNegativeFloat = 300.0
     seed: Seed = 0

@@ -202,7 +202,7 @@ def test_input_and_target_are_augmented_the_input_alone_corrupted_and_validation
     vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0)
     Shifted.seen.clear()
     mv.fit(vae, data, data, epochs=1, per_class=2, device="cpu", show=False)
-    training_input, training_target, checked_input, checked_target = Shifted.seen
+    training_input, training_target, checked_input, checked_target, *_ = Shifted.seen
     assert (training_input == 0).all()
     assert (training_target == 6).all()
     assert (checked_input == 5).all()
@@ -338,3 +338,12 @@ def test_showing_prints_a_line_an_epoch_on_standard_error(make_data, make_model,
     assert all(word in err for word in ("blood", "gait", "KL", "metric", "validation", "batches/s"))
     mv.fit(make_model(data), data, **QUICK)
     assert capfd.readouterr() == ("", "")
+
+
+def test_several_draws_are_the_mean_of_one_each(make_data, make_model):
+    data = make_data(30)
+    vae = make_model(data)
+    together = evaluate(vae, data, 3, draws=4)
+    single = [evaluate(vae, data, 3 + number) for number in range(4)]
+    for name, value in together.items():
+        assert value == pytest.approx(sum(each[name] for each in single) / 4, rel=1e-12)
