@@ -102,7 +102,7 @@ test-floors:  ## test the lowest declared versions; TORCH=2.13.0
 	.venv-floors/bin/python -m pip check
 	OMP_NUM_THREADS=1 .venv-floors/bin/python $(PYTEST_ARGS) -o filterwarnings=default tests $(NOT_FLOORS:%=--ignore=%)
 
-test-multivae: .venv-multivae/.installed  ## compare the fusions with MultiVae's
+test-multivae: .venv-multivae/.installed  ## compare objectives and likelihoods with MultiVae's
 	OMP_NUM_THREADS=1 .venv-multivae/bin/python tests/check_multivae.py
 
 .venv-browser/node_modules: .venv-browser/.installed

@@ -78,7 +78,7 @@ def epoch_seconds(
     settings = Training(epochs=rounds + 1, per_class=per_class, learning_rate=RATE, device="cpu", loggers=[])
     train(vae, data, None, settings, on_epoch, show=False, checkpoint=folder / "checkpoint.safetensors")
     started = time.perf_counter()
-    TrainingState(other, optimizer, bare_batches).save(folder / "checkpoint.safetensors")
+    TrainingState(other, optimizer, bare_batches, len(bare_batches)).save(folder / "checkpoint.safetensors")
     writing = time.perf_counter() - started
     return {name: own[1:] for name, own in spent.items()}, writing
 

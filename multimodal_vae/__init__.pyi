@@ -14,6 +14,7 @@ from .errors import RunError as RunError
 from .errors import SamplerError as SamplerError
 from .errors import TrainingError as TrainingError
 from .errors import TrainingInterrupted as TrainingInterrupted
+from .evaluation.likelihood import log_likelihood as log_likelihood
 from .fusions.base import Fusion as Fusion
 from .fusions.concat import Concat as Concat
 from .fusions.jmvae import JMVAE as JMVAE
@@ -45,6 +46,7 @@ from .registry import register as register
 from .run import Run as Run
 from .run import fit as fit
 from .run import open_run as open_run
+from .samplers.auto import Auto as Auto
 from .samplers.base import DensitySampler as DensitySampler
 from .samplers.flow import Flow as Flow
 from .samplers.gaussian import ShrunkGaussian as ShrunkGaussian

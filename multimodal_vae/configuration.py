@@ -66,7 +66,7 @@ class DataSettings(_Section):
 class ModelSettings(_Section):
     """``[model]``: arguments of :class:`~multimodal_vae.model.MultimodalVAE` other than modalities and classes."""
 
-    fusion: Fusion = Field(default="concat", validate_default=True)
+    fusion: Fusion = Field(default="mvtcae", validate_default=True)
     metric_loss: MetricLoss = Field(default="triplet", validate_default=True)
     latent_dim: PositiveInt = 128
     objective: Objective = Objective()

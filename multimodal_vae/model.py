@@ -77,7 +77,7 @@ class MultimodalVAE(nn.Module):
         self,
         modalities: Mapping[str, Any],
         classes: Sequence[str],
-        fusion: Any = "concat",
+        fusion: Any = "mvtcae",
         metric_loss: Any = "triplet",
         latent_dim: int = 128,
         objective: Objective | Mapping[str, Any] | None = None,
@@ -244,11 +244,12 @@ class MultimodalVAE(nn.Module):
                 require_finite(x, encoder_of(name))
         return features
 
-    def decode(self, latents: Tensor) -> dict[str, Tensor]:
-        """Return each decoder's raw output for latents (N, latent_dim)."""
+    def decode(self, latents: Tensor, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Return the raw output of each decoder, or of those of some modalities, for latents (N, latent_dim)."""
         return {
             name: self._run(decoder, self._decoder_input(latents, column))
             for column, (name, decoder) in enumerate(zip(self.modalities, self.decoders, strict=True))
+            if names is None or name in names
         }
 
     def _decoder_input(self, latents: Tensor, column: int) -> Tensor:
@@ -385,8 +386,7 @@ class MultimodalVAE(nn.Module):
             batch_size: number of samples per batch.
             draws: number of latents to draw from each posterior. Default: decode the posterior mean.
             seed: seed of the draws. Default: torch's current random state.
-            noise: as for :meth:`generate`. Default: with ``draws``, as the modality says, so that draws vary as
-                samples do; without, ``"mean"``.
+            noise: as for :meth:`generate`. Default: with ``draws``, as the modality says; without, ``"mean"``.
 
         Returns:
             The predicted modality on the CPU, (N, *shape), or (N, draws, *shape) with ``draws``.

@@ -58,22 +58,23 @@ def count_features(
             blank = torch.zeros(2, *modality.shape)
             with evaluating(encoder), evaluating(decoder):
                 features = encoder(blank)
+                _require_shape(name, modality, "encoder gives", features.shape[:1], (2,))
                 decoded = decoder(torch.zeros(2, latent_dim))
-                observed, loss = modality.observe(decoded), modality.reconstruction_loss(decoded, blank)
-            for what, shape, expected in (
-                ("encoder gives", features.shape[:1], (2,)),
-                ("observe gives", observed.shape, blank.shape),
-                ("reconstruction loss gives", loss.shape, (2,)),
-            ):
-                if tuple(shape) != tuple(expected):
-                    raise ConfigurationError(
-                        f"modality {name!r}: for 2 samples of {modality.shape}, {what} the shape {tuple(shape)}, "
-                        f"not {tuple(expected)}"
-                    )
+                _require_shape(name, modality, "observe gives", modality.observe(decoded).shape, blank.shape)
+                loss = modality.reconstruction_loss(decoded, blank)
+                _require_shape(name, modality, "reconstruction loss gives", loss.shape, (2,))
             sizes[name] = features[0].numel()
             if modality.likelihood(decoded) is not None:
                 likelihoods.add(name)
     return sizes, likelihoods
+
+
+def _require_shape(name: str, modality: Modality, what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if tuple(shape) != tuple(expected):
+        raise ConfigurationError(
+            f"modality {name!r}: for 2 samples of {modality.shape}, {what} the shape {tuple(shape)}, "
+            f"not {tuple(expected)}"
+        )
 
 
 def check_weights(parts: Mapping[str, nn.Module]) -> None:

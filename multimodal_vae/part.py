@@ -242,8 +242,12 @@ def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
     first = error.errors()[0]
     if first["type"] != "extra_forbidden":
         return explain(error)
-    *section, key = (str(step) for step in first["loc"])
-    for step in section:
+    *steps, key = (str(step) for step in first["loc"])
+    section = []
+    for step in steps:
+        if step not in model.model_fields:  # the branch of a union
+            continue
+        section.append(step)
         annotation = model.model_fields[step].annotation
         # The annotation of an optional section is "Section | None".
         model = next(each for each in (annotation, *typing.get_args(annotation)) if hasattr(each, "model_fields"))

@@ -44,6 +44,7 @@ from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 from multimodal_vae.training.checkpoint import Position, read_position
+from multimodal_vae.training.holding_out import hold_out
 from multimodal_vae.training.loop import Epoch, find_device, train
 from multimodal_vae.training.precision import resolve_precision
 from multimodal_vae.training.settings import Training
@@ -66,13 +67,14 @@ def fit(
     Args:
         vae: the model.
         data: training samples.
-        validation: samples to evaluate after each epoch, if any.
+        validation: samples to evaluate after each epoch. Default: a tenth of the patients, held out of ``data``, if
+            these are at least 40 and ``early_stopping`` is not false. The run's ``split.json`` names them.
         test: held-out samples; only their names and hash are recorded.
         out: run folder to create; or the folder of the same training, which resumes from its last checkpoint with
             bit-identical results. If that training is done, its weights are loaded. Default: write nothing.
         configuration: configuration of the run. Default: made from the model and the settings.
         show: whether to show progress.
-        settings: fields of :class:`~multimodal_vae.training.settings.Training`, such as ``epochs=200``.
+        settings: fields of :class:`~multimodal_vae.training.settings.Training`, such as ``steps=2000``.
 
     Returns:
         The same model, on the CPU, in evaluation mode.
@@ -105,17 +107,22 @@ def fit(
     elif settings:
         raise ConfigurationError(f"{sorted(settings)[0]!r} is given together with a configuration; set it there")
     training = configuration.training
+    vae.check(data)
+    if validation is None and training.early_stopping is not False:
+        data, validation = hold_out(data, training.seed)
+    training = training.resolved(len(data.classes), len(data), validation is not None)
     precision = resolve_precision(training.precision, training.device)
-    configuration = configuration.with_data(classes=data.classes).with_training(precision=precision)
+    training = training.model_copy(update={"precision": precision})
+    configuration = configuration.with_data(classes=data.classes).model_copy(update={"training": training})
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
-    for part in parts.values():
+    for part in (validation, test):
         if part is not None:
             vae.check(part)
     with (
         distributed.join_processes(find_device(configuration.training.device)),
         locked(Path(out)) if out else nullcontext(),
     ):
-        folder = RunFolder(Path(out), configuration.training.epochs) if out else None
+        folder = RunFolder(Path(out), configuration.training) if out else None
         if folder and distributed.rank() == 0:
             folder = RunFolder.begin(folder.path, configuration, parts)
         distributed.wait()
@@ -164,7 +171,7 @@ def _train_in(
     except KeyboardInterrupt:
         state = "interrupted"
         resume = f"; rerun the same command or call to resume from {folder.path}" if folder else ""
-        epochs = configuration.training.epochs
+        epochs = configuration.training.length(1).epochs
         raise TrainingInterrupted(f"training was interrupted after {epochs_done} of {epochs} epochs{resume}") from None
     finally:
         if folder and main_process:

@@ -32,6 +32,7 @@ from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 from multimodal_vae.synthesis.synthesizer import sampler_in
 from multimodal_vae.toml import TOMLError, parse_toml, read_toml
+from multimodal_vae.training.settings import Training
 
 FILES = (
     "config.toml",
@@ -95,12 +96,12 @@ class RunFolder:
 
     Args:
         path: the folder.
-        epochs: number of epochs to train.
+        training: settings of the training.
     """
 
-    def __init__(self, path: Path, epochs: int) -> None:
+    def __init__(self, path: Path, training: Training) -> None:
         self.path = path
-        self.epochs = epochs
+        self.epochs = training.length(1).epochs
 
     @classmethod
     def begin(cls, path: Path, configuration: Configuration, parts: Parts) -> Self:
@@ -109,7 +110,7 @@ class RunFolder:
         Raises:
             RunError: if the folder has other content, such as another training, or cannot be written.
         """
-        folder = cls(path, configuration.training.epochs)
+        folder = cls(path, configuration.training)
         manifest = configuration.data.manifest
         if manifest is not None:  # a relative path, so that run and data can be moved together
             configuration = configuration.with_data(manifest=Path(os.path.relpath(manifest, path.resolve())))

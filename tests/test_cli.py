@@ -100,18 +100,19 @@ def test_sample_without_a_label_takes_all_classes_and_the_runs_sampler(mmvae, tr
     assert json.loads((tmp_path / "new" / "provenance.json").read_text("utf-8"))["sampler"]["name"] == "kde"
 
 
-def test_sample_takes_a_temperature_and_a_quantile(mmvae, trained, tmp_path):
+def test_sample_takes_a_temperature_a_quantile_and_a_noise(mmvae, trained, tmp_path):
     new = tmp_path / "new"
-    settings = ("--temperature", 0, "--min-quantile", 0.25)
+    settings = ("--temperature", 0, "--min-quantile", 0.25, "--noise", "mean")
     status, _, err = mmvae("sample", trained, "--label", "ill", "--count", 2, *settings, "--out", new)
     assert (status, err) == (0, "")
     provenance = json.loads((new / "provenance.json").read_text("utf-8"))
-    assert (provenance["temperature"], provenance["min_quantile"]) == (0, 0.25)
+    assert (provenance["temperature"], provenance["min_quantile"], provenance["noise"]) == (0, 0.25, "mean")
     first, second = (new / "manifest.csv").read_text("utf-8").splitlines()[1:]
     assert first.split(",")[3] == second.split(",")[3]  # both are the class mean
     for setting, value in (("temperature", -1), ("min-quantile", 1)):
         wrong = mmvae("sample", trained, f"--{setting}", value, "--out", tmp_path / "other")
         refused(wrong, setting.replace("-", "_"), "give ")
+    refused(mmvae("sample", trained, "--noise", "loud", "--out", tmp_path / "other"), "noise is 'loud'; give 'draw' or")
 
 
 def test_samplers_are_compared_by_held_out_likelihood(mmvae, trained):
@@ -261,7 +262,7 @@ def test_an_interruption_before_training_is_one_line(mmvae, toml, tmp_path, monk
 
 
 def test_ctrl_c_while_training_keeps_weights_that_open(toml, tmp_path):
-    change(toml, "epochs = 2", "epochs = 100000")
+    change(toml, "epochs = 2", "epochs = 100000\nearly_stopping = false")
     process = subprocess.Popen(
         [sys.executable, "-c", "from multimodal_vae.cli import main; main()", "train", toml, "--out", tmp_path / "run"],
         stdout=subprocess.PIPE,

@@ -46,7 +46,7 @@ density = mv.Synthesizer(new).fit(data)
 with distributed.join_processes(torch.device("cpu")):
     module = distributed.wrap_model(vae)
     batches = loop.BalancedBatches(data.labels, data.classes, 4, torch.Generator().manual_seed(0))
-    optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.5), []
+    optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.05), []
     for _ in range(3):
         batch = data.batch(distributed.shard(batches.draw()))
         found += loop.train_step(vae, [batch], optimizer, module=module)
@@ -122,7 +122,10 @@ def train(command, toml, out, **more):
 @pytest.fixture
 def long(toml):
     text = toml.read_text("utf-8").replace("per_class = 3", "per_class = 4")
-    toml.write_text(text.replace("epochs = 2", "epochs = 60\ncheckpoint_seconds = 0.0\naverage = 0.9"), "utf-8")
+    toml.write_text(
+        text.replace("epochs = 2", "epochs = 60\nearly_stopping = false\ncheckpoint_seconds = 0.0\naverage = 0.9"),
+        "utf-8",
+    )
     return toml
 
 

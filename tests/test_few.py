@@ -153,8 +153,8 @@ def test_an_evaluation_needs_two_classes(prepare, mmvae):
 def test_a_sample_that_the_fusion_cannot_take_is_named_before_the_training(make_data, make_model):
     data = make_data(present=np.array([[True, row != 17] for row in range(24)]))
     with pytest.raises(mv.DataError, match=r"1 of 24 training samples lack a modality, such as '17': .*lacks 'gait'"):
-        mv.fit(make_model(data), data, epochs=1, per_class=2, device="cpu", show=False)
-    mv.fit(make_model(data, fusion="poe"), data, epochs=1, per_class=2, device="cpu", show=False)
+        mv.fit(make_model(data, fusion="concat"), data, epochs=1, per_class=2, device="cpu", show=False)
+    mv.fit(make_model(data), data, epochs=1, per_class=2, device="cpu", show=False)
 
 
 def test_a_recording_of_one_channel_may_be_flat_on_the_disk(tmp_path):

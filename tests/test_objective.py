@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -49,7 +51,7 @@ def batch(make_data):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_terms_are_what_a_pencil_gives(reduction, make_data, make_model, batch):
-    vae = make_model(make_data(), objective={"reduction": reduction}).eval()
+    vae = make_model(make_data(), fusion="concat", objective={"reduction": reduction}).eval()
     with torch.no_grad(), seeded(1):
         terms = vae(batch)
     with torch.no_grad(), seeded(1):
@@ -58,8 +60,10 @@ def test_terms_are_what_a_pencil_gives(reduction, make_data, make_model, batch):
         decoded = vae.decode(z)
     over = torch.sum if reduction == "sum" else torch.mean
     for name, values in decoded.items():
-        squares = (values[:, 0] - batch.samples[name]).square()
-        torch.testing.assert_close(terms[reconstruction(name)], over(squares, 1))
+        value, deviation = values[:, 0], values[:, 1]
+        squares = ((value - batch.samples[name]) / deviation).square()
+        nats = 0.5 * squares + deviation.log() + 0.5 * math.log(2 * math.pi)  # of the normal distribution
+        torch.testing.assert_close(terms[reconstruction(name)], over(nats, 1))
     kl = 0.5 * (posterior.mean.square() + posterior.logvar.exp() - 1 - posterior.logvar)
     torch.testing.assert_close(terms[KL], over(kl, 1))
     torch.testing.assert_close(terms[METRIC], mv.Triplet()(posterior.mean, batch.labels))
@@ -74,7 +78,9 @@ def test_the_sum_of_a_log_likelihood_is_that_of_the_whole_sample(part):
     data = mv.MultimodalDataset.from_tensors(
         {"x": torch.eye(3).repeat(2, 1) if part.shape == (3,) else torch.rand(6, *part.shape)}, [0, 1] * 3, {"x": part}
     )
-    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0, objective={"reduction": "sum"}).eval()
+    vae = mv.MultimodalVAE(
+        data.modalities, data.classes, "concat", latent_dim=2, seed=0, objective={"reduction": "sum"}
+    ).eval()
     batch = data.batch(torch.arange(6))
     with torch.no_grad(), seeded(1):
         term = vae(batch)[reconstruction("x")]

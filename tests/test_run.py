@@ -30,7 +30,7 @@ def test_a_configuration_comes_back_from_its_own_toml_with_every_default(toml, t
     assert settings(again) == settings(configuration)
     assert again.to_toml() == configuration.to_toml()
     text = configuration.to_toml()
-    for default in ("learning_rate = 0.0004", "margin = 0.2", "kl_weight = 0.1", "folds = 5", 'reduction = "mean"'):
+    for default in ("learning_rate = 0.002", "margin = 0.2", "kl_weight = 0.1", "folds = 5", 'reduction = "mean"'):
         assert default in text
 
 
@@ -132,7 +132,7 @@ def test_a_run_leaves_what_the_documentation_says(trained):
     assert list(figures(trained / "timing.jsonl")[0]) == ["step", "machine.seconds", "machine.memory_gib"]
     environment = json.loads((trained / "environment.json").read_text("utf-8"))
     assert [(part["kind"], part["name"]) for part in environment["parts"]] == [
-        ("modality", "image"), ("modality", "vector"), ("fusion", "concat"), ("metric_loss", "triplet"),
+        ("modality", "image"), ("modality", "vector"), ("fusion", "mvtcae"), ("metric_loss", "triplet"),
         ("logger", "jsonl"), ("logger", "console"), ("sampler", "kde"),
     ]  # fmt: skip
     assert environment["parts"][0] == {
@@ -256,7 +256,7 @@ def test_changes_that_do_not_touch_the_samples_are_none(trained):
         ("model.safetensors", None),
         ("samplers/kde.safetensors", "half"),
         ("samplers/kde.safetensors", PICKLE),
-        ("config.toml", "half"),
+        ("config.toml", "start"),
         ("config.toml", b"\xff\xfe"),
         ("config.toml", None),
         ("status.json", "start"),
@@ -324,11 +324,11 @@ def test_an_interruption_keeps_what_was_reached(tmp_path, make_data, make_model,
 
     evaluate, calls = loop.evaluate, []
 
-    def interrupt(*arguments):
+    def interrupt(*arguments, **settings):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return evaluate(*arguments)
+        return evaluate(*arguments, **settings)
 
     monkeypatch.setattr(loop, "evaluate", interrupt)
     data = make_data()

@@ -21,8 +21,9 @@ class Console(Logger):
 
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
         """Start the clock."""
-        self._epochs = configuration["training"]["epochs"]
-        self._precision = configuration["training"].get("precision", "float32")
+        training = configuration["training"]
+        self._epochs, self._steps = training.get("epochs"), training.get("steps")
+        self._precision = training.get("precision", "float32")
         self._start, self._start_step = time.monotonic(), 0
 
     def rewind(self, step: int) -> None:
@@ -36,10 +37,11 @@ class Console(Logger):
             return
         validation = metrics_line(values, "validation.")
         validation = f" | validation {validation}" if validation else ""
+        place = f"step {step}/{self._steps}" if self._steps else f"epoch {values['epoch']}/{self._epochs}"
         rate = (step - self._start_step) / (time.monotonic() - self._start)
         memory = f" | {values[MEMORY]:.2f} GiB" if MEMORY in values else ""
         screen.print(
-            f"epoch {values['epoch']}/{self._epochs}: {metrics_line(values, 'training.')}{validation} | "
+            f"{place}: {metrics_line(values, 'training.')}{validation} | "
             f"{rate:.2f} batches/s in {self._precision}{memory}",
             markup=False,
             highlight=False,

@@ -109,7 +109,7 @@ class Modality(Part, ABC):
         By default the negative log-likelihood in nats over :attr:`elements`; elements that are missing, NaN in the
         target, count nothing.
         """
-        return -self._likelihood_of(decoded, target) / self.elements
+        return -self.log_likelihood(decoded, target) / self.elements
 
     def least_loss(self, target: Tensor) -> Tensor:
         """Return the smallest value that the reconstruction loss can take for each sample, (N,); by default zero.
@@ -119,7 +119,7 @@ class Modality(Part, ABC):
         """
         return target.new_zeros(len(target))
 
-    def _likelihood_of(self, decoded: Tensor, target: Tensor) -> Tensor:
+    def log_likelihood(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the log-likelihood of the elements of each sample that are not missing, (N,), in nats."""
         likelihood = self.likelihood(decoded)
         if likelihood is None:
@@ -127,9 +127,10 @@ class Modality(Part, ABC):
                 f"{self.name!r}: likelihood gives None, so the modality must define reconstruction_loss"
             )
         missing = target.isnan()
-        with torch.no_grad():
-            expected = self.observe(decoded)  # any valid value, since NaN spreads into gradients
-        log_prob = likelihood.log_prob(torch.where(missing, expected, target))
+        if missing.is_meta or missing.any():  # valid values in their place, since NaN spreads into gradients
+            with torch.no_grad():
+                target = torch.where(missing, self.observe(decoded), target)
+        log_prob = likelihood.log_prob(target)
         missing = missing.unsqueeze(-1).flatten(log_prob.dim()).any(-1)  # events of several elements count as a whole
         return log_prob.masked_fill(missing, 0).reshape(len(target), -1).sum(1)
 

@@ -15,11 +15,14 @@ from multimodal_vae.modalities.base import Modality
 from multimodal_vae.modalities.pictures import read_picture
 from multimodal_vae.nn import (
     SMALLEST_SIDE,
+    CensoredNormal,
     CompactDecoder,
     CompactEncoder,
+    LearnedScale,
     PixelLoss,
     ResidualDecoder,
     ResidualEncoder,
+    Unstandardize,
     bce_minimum,
     weighted_loss,
 )
@@ -40,7 +43,9 @@ class Image(Modality):
         width: number of feature maps of the first block; more take more time and memory.
         network: ``"compact"``; or ``"residual"``, the paper's, which at its width of 64 takes more than ten times as
             long.
-        loss: weights of the reconstruction losses, by name in :data:`multimodal_vae.nn.PIXEL_LOSSES`.
+        loss: weights of the reconstruction losses, by name in :data:`multimodal_vae.nn.PIXEL_LOSSES`; or ``"normal"``,
+            a likelihood: normal noise with a deviation that is learned per element, and values beyond 0 and 1 recorded
+            there.
 
     Example:
         >>> Image(size=(8, 8), channels=1, width=8).shape
@@ -57,9 +62,9 @@ class Image(Modality):
         channels: Literal[1, 3] = 3,
         width: Annotated[int, Field(ge=4)] = 16,
         network: Network = "compact",
-        loss: Losses = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
+        loss: Losses | Literal["normal"] = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
     ) -> None:
-        for name in loss:
+        for name in () if loss == "normal" else loss:
             if min(size) < SMALLEST_SIDE.get(name, 1):
                 raise ConfigurationError(
                     f"{self.name!r}: the loss {name!r} needs at least {SMALLEST_SIDE[name]} pixels per side, but the "
@@ -81,20 +86,30 @@ class Image(Modality):
         return (ResidualEncoder if self.network == "residual" else CompactEncoder)(self.shape, self.width)
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """Return the matching decoder, to logits."""
-        return (ResidualDecoder if self.network == "residual" else CompactDecoder)(latent_dim, self.shape, self.width)
+        """Return the matching decoder, to logits; for a likelihood to values and deviations of the noise."""
+        kind = ResidualDecoder if self.network == "residual" else CompactDecoder
+        network = kind(latent_dim, self.shape, self.width)
+        if self.loss != "normal":
+            return network
+        return nn.Sequential(network, Unstandardize(self.shape), LearnedScale(self.shape))
+
+    def likelihood(self, decoded: Tensor) -> CensoredNormal | None:
+        """Return a normal distribution, censored at 0 and 1, if ``loss`` is ``"normal"``."""
+        return CensoredNormal(decoded[:, 0], decoded[:, 1], *self.range) if self.loss == "normal" else None
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """Return the weighted sum of the losses, (N,)."""
+        """Return the weighted sum of the losses, or the negative log-likelihood over the elements, (N,)."""
+        if self.loss == "normal":
+            return super().reconstruction_loss(decoded, target)
         return weighted_loss(self.loss, decoded, target)
 
     def least_loss(self, target: Tensor) -> Tensor:
         """Return the loss of a perfect reconstruction, (N,): above zero for binary cross entropy only."""
-        return self.loss.get("bce", 0.0) * bce_minimum(target)
+        return (0.0 if self.loss == "normal" else self.loss.get("bce", 0.0)) * bce_minimum(target)
 
     def observe(self, decoded: Tensor) -> Tensor:
-        """Convert logits to values in [0, 1]."""
-        return torch.sigmoid(decoded)
+        """Convert logits to values in [0, 1]; return the mean of the likelihood, if there is one."""
+        return super().observe(decoded) if self.loss == "normal" else torch.sigmoid(decoded)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read an image file of exactly this size, or a ``.npy`` file."""

@@ -14,14 +14,15 @@ from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import check_order, gaps_as_nan, is_clock, order_note
 from multimodal_vae.modalities.base import Modality, load_arrays
-from multimodal_vae.nn import LearnedScale, ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
+from multimodal_vae.nn import LearnedScale, PredictedScale, SignalDecoder, SignalEncoder, Standardize, Unstandardize
 from multimodal_vae.tables import Table, read_table
 
 
 class Signal(Modality):
     """A signal of (channels, length), in any unit; each channel is standardized by the training data.
 
-    Values are normal around the decoded ones, with a deviation that is learned per channel.
+    Values are normal around the decoded ones, with a deviation that is learned per channel and
+    predicted per sample.
 
     Files are ``.npy`` of (channels, length), ``.npz`` with one such array, or ``.csv`` with one column per channel and
     one row per point in time, whose names must agree between files. With one channel, arrays of (length,) are accepted
@@ -30,7 +31,8 @@ class Signal(Modality):
     Args:
         length: number of points in time.
         channels: number of channels.
-        width: number of feature maps of the first block; more take more time and memory.
+        width: half the feature maps of the first convolution; more take more time and memory.
+        hidden: width of the perceptron beside the convolutions.
 
     Example:
         >>> Signal(length=128, channels=2).shape
@@ -39,10 +41,17 @@ class Signal(Modality):
 
     behavior_version = 2
 
-    def __init__(self, length: PositiveInt, channels: PositiveInt = 1, width: Annotated[int, Field(ge=4)] = 32) -> None:
+    def __init__(
+        self,
+        length: PositiveInt,
+        channels: PositiveInt = 1,
+        width: Annotated[int, Field(ge=4)] = 8,
+        hidden: PositiveInt = 256,
+    ) -> None:
         self.length = length
         self.channels = channels
         self.width = width
+        self.hidden = hidden
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,16 +59,15 @@ class Signal(Modality):
         return (self.channels, self.length)
 
     def encoder(self) -> nn.Module:
-        """Return standardization and one-dimensional residual blocks."""
-        return nn.Sequential(Standardize((self.channels, 1)), ResidualEncoder(self.shape, self.width))
+        """Return standardization and a :class:`~multimodal_vae.nn.SignalEncoder`."""
+        return nn.Sequential(Standardize((self.channels, 1)), SignalEncoder(self.shape, self.width, self.hidden))
 
     def decoder(self, latent_dim: int) -> nn.Module:
         """Return the inverse, to values and deviations of the noise, (N, 2, channels, length)."""
-        return nn.Sequential(
-            ResidualDecoder(latent_dim, self.shape, self.width),
-            Unstandardize((self.channels, 1)),
-            LearnedScale((self.channels, 1)),
-        )
+        per_channel = (self.channels, 1)
+        network = SignalDecoder(latent_dim, self.shape, self.width, self.hidden)
+        decoder = nn.Sequential(network, Unstandardize(per_channel), LearnedScale(per_channel))
+        return PredictedScale(decoder, latent_dim, per_channel)
 
     def likelihood(self, decoded: Tensor) -> Normal:
         """Return a normal distribution per element."""

@@ -12,10 +12,13 @@ from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import CODES
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.nn import CensoredNormal, LearnedScale, Limits, Standardize, Unstandardize, mlp
+from multimodal_vae.nn import CensoredNormal, LearnedScale, Limits, LinearAndMLP, Standardize, Unstandardize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_BOUND = 5.0
+"""Largest input of the encoder, in standard deviations; the linear map would follow outliers to any distance."""
 
 
 class Vector(Modality):
@@ -26,7 +29,7 @@ class Vector(Modality):
 
     Args:
         size: number of elements.
-        hidden: width of the two hidden layers.
+        hidden: width of the perceptron's two hidden layers.
         cell: content of a manifest's cell: ``"value"``, the numbers, separated by spaces; or ``"path"``, a ``.npy``
             file of (size,).
 
@@ -48,13 +51,15 @@ class Vector(Modality):
         return (self.size,)
 
     def encoder(self) -> nn.Module:
-        """Return standardization and a perceptron with two hidden layers."""
-        return nn.Sequential(Standardize(self.shape), mlp([self.size, *[self.hidden] * 3]))
+        """Return standardization, a bound of outliers, and a linear map plus a perceptron with two hidden layers."""
+        return nn.Sequential(
+            Standardize(self.shape), nn.Hardtanh(-_BOUND, _BOUND), LinearAndMLP([self.size, *[self.hidden] * 3])
+        )
 
     def decoder(self, latent_dim: int) -> nn.Module:
         """Return the inverse, to values, deviations of the noise, and limits, (N, 4, size)."""
         return nn.Sequential(
-            mlp([latent_dim, *[self.hidden] * 2, self.size]),
+            LinearAndMLP([latent_dim, *[self.hidden] * 2, self.size]),
             Unstandardize(self.shape),
             LearnedScale(self.shape),
             Limits(self.shape),

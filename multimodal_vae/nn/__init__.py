@@ -17,9 +17,10 @@ from multimodal_vae.nn.losses import (
     ssim,
     weighted_loss,
 )
-from multimodal_vae.nn.mlp import mlp
+from multimodal_vae.nn.mlp import LinearAndMLP, mlp
 from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, ResidualEncoder
 from multimodal_vae.nn.scale import LearnedScale, PredictedScale
+from multimodal_vae.nn.signals import SignalDecoder, SignalEncoder
 from multimodal_vae.nn.standardize import Calibrated, Standardize, Unstandardize, standardized_mse
 
 __all__ = [
@@ -32,11 +33,14 @@ __all__ = [
     "CompactEncoder",
     "LearnedScale",
     "Limits",
+    "LinearAndMLP",
     "PixelLoss",
     "PredictedScale",
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",
+    "SignalDecoder",
+    "SignalEncoder",
     "Standardize",
     "Unstandardize",
     "bce",

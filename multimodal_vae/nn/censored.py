@@ -83,18 +83,18 @@ class CensoredNormal(Distribution):
         self.low, self.high = (torch.as_tensor(limit, dtype=loc.dtype, device=loc.device) for limit in (low, high))
         super().__init__(loc.shape, validate_args=False)
 
-    def _standard(self, limit: Tensor, absent: float) -> Tensor:
-        """Return a limit in deviations from the mean; two steps, so that infinite limits have no infinite gradient."""
-        finite = limit.isfinite()
-        return torch.where(finite, (torch.where(finite, limit, self.loc) - self.loc) / self.scale, absent)
-
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density of each element between the limits, or the log-mass at a limit."""
-        below = torch.special.log_ndtr(self._standard(self.low, -_FAR))
-        above = torch.special.log_ndtr(-self._standard(self.high, _FAR))
-        between = -0.5 * ((value - self.loc) / self.scale).square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
-        log_prob = torch.where(value <= self.low, below, torch.where(value >= self.high, above, between))
+        low, high = value <= self.low, value >= self.high
+        standard = (value.clamp(self.low, self.high) - self.loc) / self.scale
+        density = -0.5 * standard.square() - self.scale.log() - 0.5 * math.log(2 * math.pi)
+        log_prob = torch.where(low | high, torch.special.log_ndtr(torch.where(high, -standard, standard)), density)
         return log_prob.masked_fill(self.low >= self.high, 0.0)
+
+    def _standard(self, limit: Tensor, absent: float) -> Tensor:
+        """Return a limit in deviations from the mean."""
+        finite = limit.isfinite()
+        return torch.where(finite, (torch.where(finite, limit, self.loc) - self.loc) / self.scale, absent)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Return the first two moments of a censored standard normal value (Greene, *Econometric Analysis*, 19.3)."""
@@ -108,7 +108,7 @@ class CensoredNormal(Distribution):
     @property
     def mean(self) -> Tensor:
         """Mean of the recorded values."""
-        return (self.loc + self.scale * self._moments()[0]).clamp(self.low, self.high)
+        return self._recorded(self.loc + self.scale * self._moments()[0])
 
     @property
     def variance(self) -> Tensor:
@@ -121,4 +121,8 @@ class CensoredNormal(Distribution):
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
             noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
-            return (self.loc + self.scale * noise).clamp(self.low, self.high)
+            return self._recorded(self.loc + self.scale * noise)
+
+    def _recorded(self, value: Tensor) -> Tensor:
+        """Return the limits in place of values beyond them; infinite ones stay, so that they are noticed."""
+        return torch.where(value.isfinite(), value.clamp(self.low, self.high), value)

@@ -1,6 +1,7 @@
 """A small network for two CPU cores: a linear sketch at a quarter of the resolution, plus convolutions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +17,11 @@ _COMMON_RATE = 10.0
 """Factor on the image that all samples share; Adam learns it that much faster than other weights."""
 
 
-def _resampling(convolution: type[nn.Module], inputs: int, outputs: int) -> list[nn.Module]:
-    """Return layers that halve or double a map: 4x4 convolution, batch norm, leaky ReLU."""
-    return [
-        convolution(inputs, outputs, 4, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.LeakyReLU(SLOPE),
-    ]
+def resampling(convolution: type[nn.Module], inputs: int, outputs: int) -> list[nn.Module]:
+    """Return layers that halve or double maps: convolution of 4 along each axis, batch norm, leaky ReLU."""
+    layer: Any = convolution(inputs, outputs, 4, stride=2, padding=1, bias=False)
+    norm = nn.BatchNorm1d if layer.weight.dim() == 3 else nn.BatchNorm2d
+    return [layer, norm(outputs), nn.LeakyReLU(SLOPE)]
 
 
 class CompactEncoder(nn.Module):
@@ -45,8 +44,8 @@ class CompactEncoder(nn.Module):
             nn.Conv2d(16 * channels, 2 * width, 3, padding=1, bias=False),
             nn.BatchNorm2d(2 * width),
             nn.LeakyReLU(SLOPE),
-            *_resampling(nn.Conv2d, 2 * width, 4 * width),
-            *_resampling(nn.Conv2d, 4 * width, 8 * width),
+            *resampling(nn.Conv2d, 2 * width, 4 * width),
+            *resampling(nn.Conv2d, 4 * width, 8 * width),
         )
         self.coarse = nn.Sequential(nn.AvgPool2d(_COARSE), nn.BatchNorm2d(channels), nn.PixelUnshuffle(16 // _COARSE))
 
@@ -81,9 +80,9 @@ class CompactDecoder(nn.Module):
             nn.Linear(latent_dim, 8 * width * (height // 16) * (length // 16)),
             nn.Unflatten(1, (8 * width, height // 16, length // 16)),
             nn.LeakyReLU(SLOPE),
-            *_resampling(nn.ConvTranspose2d, 8 * width, 4 * width),
-            *_resampling(nn.ConvTranspose2d, 4 * width, 4 * width),
-            *_resampling(nn.ConvTranspose2d, 4 * width, 2 * width),
+            *resampling(nn.ConvTranspose2d, 8 * width, 4 * width),
+            *resampling(nn.ConvTranspose2d, 4 * width, 4 * width),
+            *resampling(nn.ConvTranspose2d, 4 * width, 2 * width),
             nn.Conv2d(2 * width, 4 * channels, 3, padding=1),
             nn.PixelShuffle(2),
         )

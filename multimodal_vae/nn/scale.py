@@ -7,10 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimodal_vae.nn.standardize import Unstandardize
+from multimodal_vae.nn.mlp import mlp
 
 LEAST = 1e-2
 """Least deviation of the noise, so that no value that the decoder knows exactly has an infinite density."""
+
+LEAST_FACTOR = 0.05
+"""Least factor of a sample's deviation."""
+
+_HIDDEN = 64
 
 _RATE = 10.0
 """Factor on the logarithm of a scale; Adam learns it that much faster than other weights."""
@@ -42,23 +47,33 @@ class LearnedScale(nn.Module):
         return torch.stack([value, deviation * (LEAST + (1 - LEAST) * (_RATE * self.log).exp())], 1)
 
 
-class PredictedScale(Unstandardize):
-    """Invert :class:`~multimodal_vae.nn.Standardize`, with a deviation of the noise that the network predicts.
+class PredictedScale(nn.Module):
+    """Multiply the deviations that a decoder gives by factors that a perceptron predicts from the latent.
 
-    The network gives twice as many channels as the sample has: values, then a number per element that softplus turns
-    into a factor of the data's deviation, 1 for zero and at least :data:`LEAST`. Use it where noise depends on the
-    sample.
+    Some samples are noisier than others, such as signals of patients who move. A factor per sample and channel keeps
+    the decoded values as good as without; one per element does not, since elements that are hard to decode would count
+    less and less. A factor is 1 at the start and at least :data:`LEAST_FACTOR`.
 
     Args:
-        shape: shape of mean and deviation, broadcast against a sample.
+        decoder: network from latents to values and deviations, (N, 2, ...).
+        latent_dim: length of the latent.
+        shape: shape of the factors, broadcast against a sample: ``(channels, 1)`` for one per channel of a signal.
 
     Example:
-        >>> PredictedScale((3,))(torch.zeros(4, 6)).shape
+        >>> decoder = nn.Sequential(nn.Linear(8, 6), nn.Unflatten(1, (2, 3)))
+        >>> PredictedScale(decoder, 8, (1,))(torch.zeros(4, 8)).shape
         torch.Size([4, 2, 3])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, 2 * channels, ...) in standard units to values and deviations of the noise, (N, 2, channels, ...)."""
-        value, scale = x.chunk(2, 1)
-        value, deviation = super().forward(value).unbind(1)
-        return torch.stack([value, deviation * (LEAST + (1 - LEAST) * F.softplus(scale) / math.log(2))], 1)
+    def __init__(self, decoder: nn.Module, latent_dim: int, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.factors = nn.Sequential(mlp([latent_dim, _HIDDEN, math.prod(shape)]), nn.Unflatten(1, tuple(shape)))
+        for parameter in list(self.factors.parameters())[-2:]:
+            nn.init.zeros_(parameter)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents (N, latent_dim) to values and deviations of the noise, (N, 2, ...)."""
+        value, deviation = self.decoder(z).unbind(1)
+        factors = LEAST_FACTOR + (1 - LEAST_FACTOR) * F.softplus(self.factors(z)) / math.log(2)
+        return torch.stack([value, deviation * factors], 1)

@@ -20,6 +20,7 @@ from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
+from multimodal_vae.evaluation.likelihood import likelihood_metrics
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
@@ -143,6 +144,7 @@ def measure(
     reconstructions = model.generate(embeddings)
     compute = partial(_results, training, generated, loaded, resamples, seed)
     results = compute(held_out, reconstructions, embeddings, _translations(model, held_out))
+    results += likelihood_metrics(model, held_out, resamples, seed)
     judged = loaded[0].predict(reconstructions).labels
     evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
     evaluated = EvaluatedRecord(
@@ -153,6 +155,7 @@ def measure(
         left_out=left_out,
         generated=count,
         sampler=synthesizer.sampler.name,
+        ranking=synthesizer.ranking,
         noise=model.noise_of(),
         fitted_on=run.configuration.density.fit_on,
         seed=seed,

@@ -39,6 +39,9 @@ _WORDS = {
         "one modality cannot be predicted from the others",
         "",
     ),
+    "likelihood": MetricWords(
+        "log-likelihood of held-out samples, in nats per sample", "held-out samples are improbable", ""
+    ),
     "fidelity/mean": MetricWords("difference of class means", "", "class means differ from real ones"),
     "fidelity/spread": MetricWords(
         "difference of class spreads, element by element", "", "the spread within classes differs from the real one"

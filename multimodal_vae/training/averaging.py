@@ -12,6 +12,8 @@ from multimodal_vae.scopes import seeded
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 _BATCH_SIZE = 256  # samples per batch in which statistics are estimated
+MOST_SAMPLES = 2048
+"""Maximum number of training samples on which statistics are estimated, since this is done after each epoch."""
 
 
 def weight_average(vae: MultimodalVAE, decay: float) -> AveragedModel:
@@ -42,8 +44,8 @@ def averaged_model(average: AveragedModel, vae: MultimodalVAE, data: MultimodalD
 
 
 def estimate_statistics(vae: MultimodalVAE, data: MultimodalDataset, seed: int) -> None:
-    """Set the running statistics of every batch norm to their mean over batches of the training data."""
+    """Set the running statistics of every batch norm to their mean over batches of random training samples."""
     with seeded(seed):
-        batches = torch.split(torch.randperm(len(data)), _BATCH_SIZE)
+        batches = torch.split(torch.randperm(len(data))[:MOST_SAMPLES], _BATCH_SIZE)
         # A single sample has no variance.
         update_bn((data.batch(rows) for rows in batches if len(rows) > 1 or len(data) == 1), vae, vae.device)

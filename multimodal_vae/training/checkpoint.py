@@ -60,6 +60,7 @@ class TrainingState:
         vae: the model, with its weights and buffers.
         optimizer: the optimizer, with its moments.
         batches: the batches, with the rows not yet drawn and the state of the generator.
+        per_epoch: number of batches per epoch.
         average: moving average of the weights, if any.
         position: position of the training.
         best: weights of the best epoch so far; empty without early stopping.
@@ -68,6 +69,7 @@ class TrainingState:
     vae: MultimodalVAE
     optimizer: torch.optim.Optimizer
     batches: BalancedBatches
+    per_epoch: int
     average: AveragedModel | None = None
     position: Position = field(default_factory=Position)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -106,8 +108,8 @@ class TrainingState:
         tensors, metadata = read_tensors(path)
         self.position = _position(path, metadata)
         try:
-            if self.position.batches >= len(self.batches):
-                raise ValueError(f"it has {self.position.batches} batches of an epoch with {len(self.batches)}")
+            if self.position.batches >= self.per_epoch:
+                raise ValueError(f"it has {self.position.batches} batches of an epoch with {self.per_epoch}")
             self.vae.load_state_dict(_with_prefix("model.", tensors))
             self.best = _with_prefix("best.", tensors)
             if self.best and _shapes(self.best) != _shapes(self.vae.state_dict()):

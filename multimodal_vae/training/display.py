@@ -13,44 +13,50 @@ from rich.text import Text
 
 from multimodal_vae.loggers.console import metrics_line
 from multimodal_vae.training.memory import peak_gib
+from multimodal_vae.training.settings import Length
+
+FIRST, LAST = 2, 10
+"""Batches between which the time of a batch is measured; the first ones also load libraries."""
 
 
 class Display:
-    """Progress bar with losses by term, rate, memory and time left; nothing where there is no terminal.
+    """One line with the cost of the training after a few batches, and on a terminal a progress bar.
+
+    The bar shows losses by term, rate, memory and time left.
 
     Args:
-        epochs: number of epochs.
-        batches: number of batches per epoch.
+        length: length of the training.
         device: device whose memory is shown.
         console: console to draw on. Default: standard error.
         show: whether to draw anything.
         done: number of batches trained before a resume.
+        stopping: name of the metric that may end the training earlier, if any.
     """
 
     def __init__(
         self,
-        epochs: int,
-        batches: int,
+        length: Length,
         device: torch.device,
         console: Console | None = None,
         show: bool = True,
         done: int = 0,
+        stopping: str | None = None,
     ) -> None:
-        self._device = device
+        self._device, self._show, self._stopping = device, show, stopping
+        self._left, self._length = length.batches - done, length
         self.console = console or Console(stderr=True, soft_wrap=True)
         self._started = time.monotonic()
         self._batches = 0
         self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
+            TextColumn("epoch {task.fields[epoch]}/" + str(length.epochs)),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("batches, {task.fields[rate]}/s{task.fields[memory]}, left"),
             TimeRemainingColumn(),
             expand=True,
         )
-        self._task = self._bar.add_task(
-            "", total=epochs * batches, completed=done, epoch=1 + done // batches, rate="-", memory=""
-        )
+        epoch = 1 + done // length.per_epoch
+        self._task = self._bar.add_task("", total=length.batches, completed=done, epoch=epoch, rate="-", memory="")
         self._losses = Text("waiting for the first batch")
         live = show and self.console.is_terminal
         self._live = Live(Group(self._bar, self._losses), console=self.console) if live else None
@@ -69,8 +75,37 @@ class Display:
     def update(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Show the metrics of one more batch."""
         self._batches += 1
+        now = time.monotonic()
+        if self._batches == FIRST:
+            self._measured = now
+        elif self._batches == LAST and self._show:
+            seconds = (now - self._measured) / (LAST - FIRST) * (self._left - LAST)
+            self.console.print(self._cost(seconds), highlight=False, markup=False)
         rate = f"{self._batches / (time.monotonic() - self._started):.2f}"
         peak = peak_gib(self._device)
         memory = "" if peak is None else f", {peak:.2f} GiB"
         self._bar.update(self._task, advance=1, epoch=epoch, rate=rate, memory=memory)
         self._losses.plain = metrics_line(metrics)
+
+    def _cost(self, seconds: float) -> str:
+        """Return what the rest of the training costs, given its time."""
+        peak = peak_gib(self._device)
+        memory = "" if peak is None else f", with {peak:.2f} GiB of memory so far"
+        earlier = f"; it ends earlier once {self._stopping} has settled" if self._stopping else ""
+        most = "at most " if self._stopping else ""
+        return (
+            f"the training takes {most}about {duration(seconds)} on this machine ({self._length.steps} steps){memory}"
+            f"{earlier}"
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    Example:
+        >>> [duration(seconds) for seconds in (8, 754, 12_000)]
+        ['8 s', '13 min', '3.3 h']
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from multimodal_vae.training.interruption import catch_signals
 from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import resolve_precision, train_precision
-from multimodal_vae.training.settings import EarlyStopping, Training
+from multimodal_vae.training.settings import WARMUP, EarlyStopping, Length, Training
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Epoch:
 
 
 _SEED_STRIDE = 1_000_003  # between the seeds of two processes
+_ENOUGH, _MOST_DRAWS = 256, 8  # latents of a validation set, and draws of latents per sample of a small one
 
 
 def train(
@@ -78,7 +80,7 @@ def train(
         vae: the model; moved to the CPU and set to evaluation mode at the end.
         data: training samples.
         validation: samples on which to evaluate the objective after each epoch, if any.
-        settings: settings of the training.
+        settings: settings of the training, :meth:`~multimodal_vae.training.settings.Training.resolved`.
         on_epoch: called after each epoch.
         show: whether to show progress.
         checkpoint: file to write checkpoints to. If it exists, training resumes from it; on the same machine the result
@@ -98,27 +100,29 @@ def train(
     with seeded(settings.seed), catch_signals() as stop_requested:
         vae.calibrate(data)
         generator = torch.Generator().manual_seed(settings.seed)
-        batches = BalancedBatches(data.labels, data.classes, settings.per_class, generator, settings.unlabeled)
+        batches = BalancedBatches(data.labels, data.classes, settings.per_class or 2, generator, settings.unlabeled)
+        length = settings.length(len(batches))
         distributed.require_even_shards(sum(batches.counts))
         if distributed.world_size() > 1:  # processes draw the same batches, but different noise
             torch.manual_seed(settings.seed + _SEED_STRIDE * distributed.rank())
         vae.to(device).train()
         module = distributed.wrap_model(vae)
         average = weight_average(vae, settings.average) if settings.average else None
-        state = TrainingState(vae, adam(vae, settings.learning_rate), batches, average)
+        state = TrainingState(vae, adam(vae, settings.learning_rate), batches, length.per_epoch, average)
         if checkpoint and checkpoint.exists():
             state.restore(checkpoint)
         position, saved = state.position, time.monotonic()
         show = show and distributed.rank() == 0
         try:
-            done = (position.epoch - 1) * len(batches) + position.batches
+            done = (position.epoch - 1) * length.per_epoch + position.batches
             precision = resolve_precision(settings.precision, settings.device)
-            display = Display(settings.epochs, len(batches), device, show=show, done=done)
+            watched = settings.early_stopping.metric if settings.early_stopping else None
+            display = Display(length, device, show=show, done=done, stopping=watched)
             with train_precision(vae, precision), display:
                 started = time.monotonic()
-                while position.epoch <= settings.epochs and not _out_of_patience(position, settings.early_stopping):
-                    _take_step(state, module, data, settings, display)
-                    if position.batches == len(batches):
+                while position.epoch <= length.epochs and not _out_of_patience(position, settings.early_stopping):
+                    _take_step(state, module, data, settings, length, display)
+                    if position.batches == length.batches_in(position.epoch):
                         _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
                         started = time.monotonic()
                     due = time.monotonic() - saved >= settings.checkpoint_seconds
@@ -157,18 +161,23 @@ def _require_every_modality(data: MultimodalDataset) -> None:
 
 
 def _take_step(
-    state: TrainingState, module: nn.Module, data: MultimodalDataset, settings: Training, display: Display
+    state: TrainingState,
+    module: nn.Module,
+    data: MultimodalDataset,
+    settings: Training,
+    length: Length,
+    display: Display,
 ) -> None:
     """Take one optimizer step on one or several batches, and advance the position."""
-    position, total = state.position, len(state.batches)
-    factor = _rate_factor(settings, position.steps, settings.epochs * math.ceil(total / settings.accumulate))
+    position, total = state.position, length.batches_in(state.position.epoch)
+    factor = _rate_factor(settings, position.steps, length.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
     count = min(settings.accumulate, total - position.batches)
     device = state.vae.device
     batches = (data.batch(distributed.shard(state.batches.draw())).to(device) for _ in range(count))
     kl_share = min(1.0, (position.steps + 1) / (settings.kl_warmup + 1))
-    for metrics in train_step(state.vae, batches, state.optimizer, count, settings.clip, kl_share, module):
+    for metrics in train_step(state.vae, batches, state.optimizer, count, settings.clip or None, kl_share, module):
         position.batches += 1
         for name, value in metrics.items():
             position.sums[name] = position.sums.get(name, 0.0) + value / total
@@ -187,13 +196,14 @@ def _finish_epoch(
     seconds: float,
 ) -> None:
     """Evaluate, report the epoch, keep the best weights, and begin the next epoch."""
-    position, stopping = state.position, settings.early_stopping
+    position, stopping = state.position, settings.early_stopping or None
     validated, weights = dict[str, float](), dict[str, Tensor]()
     if validation is not None or stopping is not None:
         model = _evaluated_model(state, data, settings.seed)
         if validation:
             distributed.broadcast_buffers(model)  # batch-norm statistics differ between processes
-            validated = evaluate(model, validation, settings.seed)
+            draws = min(_MOST_DRAWS, math.ceil(_ENOUGH / len(validation)))  # few samples alone would be noisy
+            validated = evaluate(model, validation, settings.seed, draws=draws)
         if stopping is not None:
             weights = {name: x.detach().cpu().clone() for name, x in model.state_dict().items()}
     epoch = Epoch(position.epoch, position.steps, dict(position.sums), validated, seconds, peak_gib(state.vae.device))
@@ -214,9 +224,9 @@ def _evaluated_model(state: TrainingState, data: MultimodalDataset, seed: int) -
     return averaged_model(state.average, state.vae, data, seed) if state.average else state.vae
 
 
-def _out_of_patience(position: Position, stopping: EarlyStopping | None) -> bool:
+def _out_of_patience(position: Position, stopping: EarlyStopping | Literal[False] | None) -> bool:
     """Return whether ``patience`` epochs have passed without a better one."""
-    if stopping is None or position.best is None:
+    if not stopping or position.best is None:
         return False
     return position.epoch - 1 - position.best[1] >= stopping.patience
 
@@ -274,15 +284,24 @@ def _require_finite(metrics: Mapping[str, float], ids: Sequence[str]) -> None:
         )
 
 
-def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256) -> dict[str, float]:
+def evaluate(
+    vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256, draws: int = 1
+) -> dict[str, float]:
     """Return the loss and its terms over a data set, without augmentation; processes share the batches.
 
     Latents of batch *i* are drawn with ``seed + i``, so the result does not depend on the number of processes.
 
+    Args:
+        vae: the model.
+        data: the samples.
+        seed: seed of the latents.
+        batch_size: number of samples per batch.
+        draws: number of latents per sample over which the terms are averaged.
+
     Raises:
         TrainingError: naming the term that is not finite.
     """
-    batches = torch.split(torch.arange(len(data)), batch_size)
+    batches = torch.split(torch.arange(len(data)), batch_size) * draws
     # Each row is filled by one process and zero elsewhere, so the sum over processes is exact.
     table = torch.zeros(len(batches), len(vae.metric_names), dtype=torch.float64)
     with evaluating(vae), seeded(seed):
@@ -292,7 +311,7 @@ def evaluate(vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size:
             metrics = _metrics(vae.objective.total(terms), terms)
             table[number] = torch.tensor([metrics[name] for name in vae.metric_names], dtype=torch.float64)
     sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
-    means = (sizes / len(data)) @ distributed.sum_over_processes(table, vae.device)
+    means = (sizes / sizes.sum()) @ distributed.sum_over_processes(table, vae.device)
     metrics = dict(zip(vae.metric_names, means.tolist(), strict=True))
     _require_finite(metrics, data.ids)
     return metrics
@@ -306,11 +325,12 @@ def _metrics(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:
 
 def _rate_factor(settings: Training, step: int, steps: int) -> float:
     """Return the factor on the learning rate in one of ``steps`` steps."""
-    if step < settings.warmup:
-        return (step + 1) / (settings.warmup + 1)
+    warmup = min(WARMUP, steps // 10) if settings.warmup is None else settings.warmup
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
     if settings.schedule == "constant":
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - settings.warmup) / max(1, steps - settings.warmup)))
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def find_device(name: str) -> torch.device:

@@ -1,15 +1,41 @@
 """Settings of a training."""
 
-from typing import Annotated, Literal
+import math
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from multimodal_vae.loggers.base import Logger
 from multimodal_vae.scopes import Seed
 
+STEPS = 5000
+"""Default of ``steps`` if a validation set ends the training earlier."""
+UNWATCHED_STEPS = 500
+"""Default of ``steps`` otherwise."""
+BATCH = 100
+"""Number of samples per batch from which the default of ``per_class`` follows."""
+WARMUP = 100
+"""Default of ``warmup`` in a training of many steps."""
+EPOCHS = 100
+"""Number of epochs into which ``steps`` are divided, if they are many."""
+SHORTEST_EPOCH = 25
+"""Minimum number of steps in such an epoch."""
+
+Off = Literal[False]
+
 
 class EarlyStopping(BaseModel):
-    """When to stop before the last epoch; the model then takes the weights of the best epoch.
+    """When to stop before the last epoch; the model takes the weights of the best epoch.
 
     Attributes:
         metric: metric to watch, by its name in the log, such as ``"validation.loss"``.
@@ -29,21 +55,28 @@ class EarlyStopping(BaseModel):
 
 
 class Training(BaseModel):
-    """Settings of a training. The defaults are the paper's, except for its 5000 epochs.
+    """Settings of a training. Those that are None follow from the data, and a run records their values.
+
+    Metrics are logged, and held-out samples evaluated, once per epoch.
 
     Attributes:
-        epochs: number of epochs; one epoch draws about as many samples as there are.
-        per_class: number of samples of each class per batch.
+        steps: maximum number of optimizer steps; an epoch is a hundredth of them, or :data:`SHORTEST_EPOCH` if that is
+            more. Default: :data:`STEPS`, or :data:`UNWATCHED_STEPS` without early stopping.
+        epochs: maximum number of epochs instead; an epoch then draws about as many samples as there are.
+        per_class: number of samples of each class per batch. Default: about :data:`BATCH` samples per batch, but no
+            more than there are, and at least two per class.
         unlabeled: number of unlabeled samples per batch, in addition; all terms but the metric loss learn from them.
         learning_rate: Adam's maximum learning rate.
         schedule: ``"constant"``, or ``"cosine"`` down to zero.
-        warmup: number of steps over which the learning rate rises from zero.
+        warmup: number of steps over which the learning rate rises from zero. Default: :data:`WARMUP`, but no more than
+            a tenth of all steps.
         kl_warmup: number of steps over which the KL weight rises from zero to the objective's.
-        clip: maximum norm of the gradient. Default: no clipping.
+        clip: maximum norm of the gradient; false for no clipping.
         accumulate: number of batches whose gradients are averaged for one step.
-        average: decay of a moving average of the weights, such as 0.999. The average is evaluated after each epoch and
-            becomes the model, with its own batch-norm statistics. Default: use the last weights.
-        early_stopping: when to stop before the last epoch. Default: never.
+        average: decay of a moving average of the weights. The average is evaluated after each epoch and becomes the
+            model, with its own batch-norm statistics; false uses the weights themselves.
+        early_stopping: when to stop before the last epoch. Without validation samples, :func:`~multimodal_vae.run.fit`
+            holds out some patients for it, if they are enough; false never stops and holds out nobody.
         checkpoint_seconds: seconds between two checkpoints; one is written after the step in which they have passed.
         seed: seed of batches, augmentation and latents.
         loggers: loggers of each epoch's metrics.
@@ -55,19 +88,81 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
-    epochs: PositiveInt = 200
-    per_class: Annotated[int, Field(ge=2)] = 20
+    steps: PositiveInt | None = None
+    epochs: PositiveInt | None = None
+    per_class: Annotated[int, Field(ge=2)] | None = None
     unlabeled: NonNegativeInt = 0
-    learning_rate: PositiveFloat = 4e-4
+    learning_rate: PositiveFloat = 2e-3
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: NonNegativeInt = 0
+    warmup: NonNegativeInt | None = None
     kl_warmup: NonNegativeInt = 0
-    clip: PositiveFloat | None = None
+    clip: PositiveFloat | Off = False
     accumulate: PositiveInt = 1
-    average: Annotated[float, Field(gt=0, lt=1)] | None = None
-    early_stopping: EarlyStopping | None = None
+    average: Annotated[float, Field(gt=0, lt=1)] | Off = 0.99
+    early_stopping: EarlyStopping | Off | None = None
     checkpoint_seconds: NonNegativeFloat = 300.0
     seed: Seed = 0
     loggers: list[Logger] = Field(default=["jsonl", "console"], validate_default=True)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.steps and self.epochs:
+            raise ValueError("steps and epochs are both given; give one of them")
+        return self
+
+    def resolved(self, classes: int, samples: int, validated: bool) -> Self:
+        """Return these settings with values in place of None.
+
+        Args:
+            classes: number of classes.
+            samples: number of training samples.
+            validated: whether there are validation samples.
+        """
+        stopping = (EarlyStopping() if validated else False) if self.early_stopping is None else self.early_stopping
+        automatic = {
+            "steps": (STEPS if stopping else UNWATCHED_STEPS) if self.epochs is None else None,
+            "per_class": max(2, round(min(BATCH, samples) / max(1, classes))),
+        }
+        update = {name: value for name, value in automatic.items() if getattr(self, name) is None}
+        return self.model_copy(update={**update, "early_stopping": stopping})
+
+    def length(self, batches: int) -> "Length":
+        """Return the length of a training with so many batches in one pass over the data."""
+        if self.epochs:
+            return Length(self.epochs * batches, batches, self.accumulate)
+        steps = self.steps or UNWATCHED_STEPS
+        return Length(
+            steps * self.accumulate, max(SHORTEST_EPOCH, math.ceil(steps / EPOCHS)) * self.accumulate, self.accumulate
+        )
+
+
+@dataclass(frozen=True)
+class Length:
+    """Length of a training.
+
+    Attributes:
+        batches: number of batches.
+        per_epoch: number of batches per epoch; the last epoch has the rest.
+        accumulate: number of batches per step; the last step of an epoch has the rest.
+    """
+
+    batches: int
+    per_epoch: int
+    accumulate: int = 1
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return math.ceil(self.batches / self.per_epoch)
+
+    @property
+    def steps(self) -> int:
+        """Number of optimizer steps."""
+        whole, rest = divmod(self.batches, self.per_epoch)
+        return whole * math.ceil(self.per_epoch / self.accumulate) + math.ceil(rest / self.accumulate)
+
+    def batches_in(self, epoch: int) -> int:
+        """Return the number of batches of an epoch, counted from 1."""
+        return min(self.per_epoch, self.batches - (epoch - 1) * self.per_epoch)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
+from torch import nn
 
 from multimodal_vae.nn import CensoredNormal, LearnedScale, Limits, PredictedScale
-from multimodal_vae.nn.scale import LEAST
+from multimodal_vae.nn.scale import LEAST, LEAST_FACTOR
 
 CASES = [(0.3, 1.0, 0.0, np.inf), (1.0, 0.5, -np.inf, 1.2), (-3.0, 2.0, -3.5, -3.0), (2.0, 0.7, -np.inf, np.inf)]
 
@@ -49,6 +50,13 @@ def test_a_constant_element_is_drawn_exactly_and_has_no_density():
     assert (censored.log_prob(torch.full((5, 2), 7.0))[:, 0] == 0).all()
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_values_that_are_not_finite_are_not_hidden_by_limits(value):
+    censored = CensoredNormal(torch.tensor([value]), torch.ones(1), 0.0, 1.0)
+    for found in (censored.mean, censored.sample()):
+        assert not found.isfinite().any()
+
+
 def test_limits_are_extremes_that_many_values_equal():
     torch.manual_seed(0)
     continuous = torch.randn(100)
@@ -83,10 +91,22 @@ def test_scales_start_as_the_deviation_of_the_data_and_have_a_least_value():
     torch.testing.assert_close(scale(ones), ones)
     scale.log.data.fill_(-100)
     torch.testing.assert_close(scale(ones)[:, 1], LEAST * ones[:, 1])
-    predicted = PredictedScale((3,))
-    predicted.measure(5 + 2 * torch.randn(50, 3))
-    value, deviation = predicted(torch.tensor([[0.0, 0, 0, -100, 0, 1e6]])).unbind(1)
-    torch.testing.assert_close(value[0], predicted.mean)
-    torch.testing.assert_close(deviation[0, 0], LEAST * predicted.deviation[0])
-    torch.testing.assert_close(deviation[0, 1], predicted.deviation[1])
-    assert deviation.isfinite().all()
+
+
+def test_the_predicted_scale_becomes_the_deviation_of_each_sample():
+    torch.manual_seed(0)
+    z = torch.randn(500, 2)
+    noise = (0.5 + z[:, :1].abs()) * torch.randn(500, 20)
+    scale = PredictedScale(nn.Sequential(nn.Linear(2, 40), nn.Unflatten(1, (2, 20))), 2, (1,))
+    with torch.no_grad():
+        scale.decoder[0].weight.zero_()
+        scale.decoder[0].bias.copy_(torch.tensor([0.0, 1.0]).repeat_interleave(20))
+    optimizer = torch.optim.Adam(scale.factors.parameters(), 0.01)
+    for _ in range(300):
+        optimizer.zero_grad()
+        value, deviation = scale(z).unbind(1)
+        (-torch.distributions.Normal(value, deviation).log_prob(noise).mean()).backward()
+        optimizer.step()
+    assert torch.corrcoef(torch.stack([deviation[:, 0], z[:, 0].abs()]))[0, 1] > 0.95
+    assert deviation.mean().item() == pytest.approx(0.5 + z[:, 0].abs().mean().item(), rel=0.05)
+    assert scale(-1e6 * torch.ones(1, 2))[:, 1].min() >= LEAST_FACTOR

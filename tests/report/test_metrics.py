@@ -9,10 +9,12 @@ from typing import get_type_hints
 
 import pydantic
 import pytest
+import torch
 
 import multimodal_vae as mv
 from multimodal_vae.evaluation.result import MetricResult
-from multimodal_vae.report import records
+from multimodal_vae.privacy import run_audit
+from multimodal_vae.report import records, run_evaluation
 from multimodal_vae.report.records import Metrics, read_metrics
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
@@ -91,3 +93,19 @@ def test_a_license_goes_from_configuration_to_card_and_may_change_on_resuming(to
     assert tomllib.loads((tmp_path / "run" / "config.toml").read_text("utf-8"))["license"] == "CC-BY-4.0"
     toml.write_text(toml.read_text("utf-8").replace("CC-BY-4.0", "CC0-1.0"), "utf-8")
     assert mmvae("train", toml, "--out", tmp_path / "run", "--quiet")[0] == 0
+
+
+def test_evaluation_and_audit_rate_the_samples_that_generation_writes(evaluated, tmp_path, monkeypatch):
+    for function in ("_results", "likelihood_metrics"):
+        monkeypatch.setattr(run_evaluation, function, lambda *_: [])
+    run = mv.open_run(evaluated)
+    metrics, evidence = run_evaluation.measure(run, count=7, seed=3)
+    assert metrics["evaluated"]["noise"] == {"photo": "mean", "blood": "draw"}
+    counts = dict.fromkeys(run.model.classes, 7)
+    mv.write_samples(tmp_path / "new", run.synthesizer(), counts, 3, {})
+    written = run.read(tmp_path / "new" / "manifest.csv")
+    audited = run_audit._generated(run.synthesizer(), counts, 3).samples
+    for generated in (evidence.generated, audited):
+        assert generated.labels.tolist() == written.labels.tolist()
+        torch.testing.assert_close(generated.values["blood"], written.samples["blood"])
+        torch.testing.assert_close(generated.values["photo"], written.samples["photo"], rtol=0, atol=0.51 / 255)

@@ -23,7 +23,7 @@ class Noisy(mv.Vector):
         return Normal(decoded[:, 0], DEVIATION, validate_args=False)
 
     def reconstruction_loss(self, decoded, target):
-        return -self._likelihood_of(decoded, target) / self.elements
+        return -self.log_likelihood(decoded, target) / self.elements
 
 
 class Bounded(Noisy):

@@ -84,7 +84,7 @@ def test_what_is_evaluated_and_kept_is_the_average(pictures, make_model, monkeyp
 
 def test_averaging_changes_no_step_of_the_training(pictures, make_model):
     logs = []
-    for average in (None, 0.9):
+    for average in (False, 0.9):
         epochs = []
         settings = loop.Training(epochs=3, average=average, per_class=4, device="cpu")
         loop.train(make_model(pictures), pictures, pictures, settings, epochs.append, show=False)

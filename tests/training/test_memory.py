@@ -8,8 +8,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from multimodal_vae.training.display import Display
+from multimodal_vae.training.display import LAST, Display
 from multimodal_vae.training.memory import peak_gib
+from multimodal_vae.training.settings import Length
 
 CPU = torch.device("cpu")
 
@@ -44,8 +45,29 @@ def test_where_the_system_does_not_tell_there_is_none(monkeypatch):
 def test_progress_shows_memory_where_it_is_known(monkeypatch, peak, said):
     monkeypatch.setattr("multimodal_vae.training.display.peak_gib", lambda _: peak)
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with Display(2, 3, CPU, screen) as display:
+    with Display(Length(6, 3), CPU, screen) as display:
         display.update(1, {"loss": 1.0})
     shown = screen.file.getvalue()
     assert said in shown
     assert ("GiB" in shown) == (peak is not None)
+
+
+def test_the_first_batches_say_what_the_training_costs(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr("multimodal_vae.training.display.time.monotonic", lambda: 60.0 * next(clock))
+    monkeypatch.setattr("multimodal_vae.training.display.peak_gib", lambda _: 0.4125)
+    screen = Console(file=io.StringIO(), width=200)
+    length = Length(batches=70, per_epoch=35)
+    with Display(length, CPU, screen, done=10, stopping="validation.loss") as display:
+        for _ in range(LAST):
+            display.update(1, {"loss": 1.0})
+    # Each update looks at the clock twice, so a batch takes two of its minutes; 60 - 10 batches are left.
+    expected = (
+        "the training takes at most about 1.7 h on this machine (70 steps), with 0.41 GiB of memory so far; it ends "
+        "earlier once validation.loss has settled\n"
+    )
+    assert screen.file.getvalue() == expected
+    with Display(length, CPU, screen, show=False) as display:
+        for _ in range(LAST):
+            display.update(1, {"loss": 1.0})
+    assert screen.file.getvalue() == expected

@@ -61,6 +61,9 @@ class Watched(mv.Vector):
         layer.register_forward_hook(lambda *hooked: self.seen.update(decoded=hooked[-1].dtype))
         return layer
 
+    def likelihood(self, decoded):
+        return None
+
     def reconstruction_loss(self, decoded, target):
         self.seen.update(loss=decoded.dtype, target=target.dtype, autocast=torch.is_autocast_enabled("cpu"))
         return (decoded - target).square().mean(1)

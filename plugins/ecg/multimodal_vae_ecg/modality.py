@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from multimodal_vae import ConfigurationError, DataError, Modality
 from multimodal_vae.measurements import check_order, gaps_as_nan
-from multimodal_vae.nn import ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
+from multimodal_vae.nn import LearnedScale, ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
 from multimodal_vae_ecg.augmentation import scaled, shifted, wandering, without_leads
 from multimodal_vae_ecg.leads import NO_UNIT, plain_name
 from multimodal_vae_ecg.loss import beat_loss
@@ -67,6 +68,9 @@ class ECG(Modality):
             remove it.
         loosen: probability per lead that the input is flat, as if an electrode were loose; at least one lead per sample
             stays. The network learns to restore it from the others.
+        loss: ``"beat"``, the weighted error of amplitude and slope; or ``"normal"``, a likelihood: normal noise with a
+            deviation that is learned per lead. Samples can then be drawn with their noise, and leads of a target that
+            are missing count nothing.
 
     Example:
         >>> ECG(leads=["I", "II", "V2"], rate=250, seconds=4).shape
@@ -88,6 +92,7 @@ class ECG(Modality):
         shift: Amount = 0.02,
         wander: Amount = 0.1,
         loosen: Share = 0.1,
+        loss: Literal["beat", "normal"] = "beat",
     ) -> None:
         self.leads = leads
         self.rate = rate
@@ -100,6 +105,7 @@ class ECG(Modality):
         self.shift = shift
         self.wander = wander
         self.loosen = loosen
+        self.loss = loss
         self.length = round(rate * seconds)
         if self.length < SHORTEST:
             raise ConfigurationError(
@@ -126,14 +132,23 @@ class ECG(Modality):
         return nn.Sequential(Standardize((len(self.names), 1)), ResidualEncoder(self.shape, self.width))
 
     def decoder(self, latent_dim: int) -> nn.Module:
-        """Return a network to values in mV and their deviations, (N, 2, leads, samples)."""
-        return nn.Sequential(ResidualDecoder(latent_dim, self.shape, self.width), Unstandardize((len(self.names), 1)))
+        """Return a network to values in mV and deviations, of the data or of the noise, (N, 2, leads, samples)."""
+        per_lead = (len(self.names), 1)
+        layers = [ResidualDecoder(latent_dim, self.shape, self.width), Unstandardize(per_lead)]
+        return nn.Sequential(*layers, *([LearnedScale(per_lead)] if self.loss == "normal" else []))
+
+    def likelihood(self, decoded: Tensor) -> Normal | None:
+        """Return a normal distribution around the values, if ``loss`` is ``"normal"``."""
+        value, deviation = decoded.unbind(1)
+        return Normal(value, deviation, validate_args=False) if self.loss == "normal" else None
 
     def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Return the weighted mean squared error of amplitude and slope, in standard deviations of each lead, (N,).
 
-        See :func:`~multimodal_vae_ecg.loss.beat_loss`.
+        See :func:`~multimodal_vae_ecg.loss.beat_loss`. With a likelihood, return its negative logarithm.
         """
+        if self.loss == "normal":
+            return super().reconstruction_loss(decoded, target)
         value, deviation = decoded.unbind(1)
         return beat_loss((value - target) / deviation, target, self.rate, self.qrs, self.slope)
 

@@ -44,7 +44,8 @@ def test_configuration_is_complete_and_comes_back(ecg):
     assert again.configuration == ECG.of(ecg).configuration == ecg.configuration
     assert again.shape == ecg.shape
     assert set(ECG().configuration) == {
-        *("name", "leads", "rate", "seconds", "highpass", "width", "qrs", "slope", "gain", "shift", "wander", "loosen")
+        *("name", "leads", "rate", "seconds", "highpass", "width", "qrs", "slope", "gain", "shift", "wander", "loosen"),
+        "loss",
     }
 
 

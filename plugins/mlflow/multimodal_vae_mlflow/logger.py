@@ -77,7 +77,7 @@ class MLflow(Logger):
             return
         self._path = Path(self.store) if self.store else _own_store(Path(folder or ""))
         training = configuration["training"]
-        self._last_epoch = 1 if "early_stopping" in training else training["epochs"]
+        self._last_epoch = 1 if training.get("early_stopping") else training.get("epochs", 1)
         with self._store_errors():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._store = _open_store(self._path)

@@ -1,7 +1,7 @@
 """Wideband tympanometry: absorbance over pressure and frequency, on a common grid."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
@@ -44,7 +44,8 @@ class WBT(Image):
         frequency_axis: evenly spaced in the logarithm of the frequency, or in the frequency.
         width: features of the network's first block.
         network: ``"residual"``, the paper's; or ``"compact"``, which at a width of 16 costs less than a tenth of it.
-        loss: weights of the reconstruction losses of :data:`multimodal_vae.nn.PIXEL_LOSSES`.
+        loss: weights of the reconstruction losses of :data:`multimodal_vae.nn.PIXEL_LOSSES`; or ``"normal"``, a
+            likelihood with a learned deviation of the noise per element.
         erase: probability that a random rectangle of the input is set to 0 (Zhong et al. 2020, whose one half this
             is).
         erase_target: erase the target together with the input, so that the network learns to draw erased grids; by
@@ -65,7 +66,7 @@ class WBT(Image):
         frequency_axis: FrequencyAxis = "log",
         width: Annotated[int, Field(ge=4)] = 64,
         network: Network = "residual",
-        loss: Losses = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
+        loss: Losses | Literal["normal"] = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
         erase: Probability = 0.5,
         erase_target: bool = False,
     ) -> None:
