@@ -46,6 +46,7 @@ from .registry import register as register
 from .run import Run as Run
 from .run import fit as fit
 from .run import open_run as open_run
+from .samplers.auto import Auto as Auto
 from .samplers.base import DensitySampler as DensitySampler
 from .samplers.flow import Flow as Flow
 from .samplers.gaussian import ShrunkGaussian as ShrunkGaussian

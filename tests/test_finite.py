@@ -63,7 +63,7 @@ def test_an_encoder_is_named(on, use, value):
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("use", ["reconstruct", "translate", "draws", "interpolate", "generate", "sample"])
 def test_a_decoder_is_named(on, use, value):
-    poison(on.vae.decoders[1], value, where=-1)
+    poison(on.vae.decoders[1][0], value, where=-1)  # a bias of the network
     with pytest.raises(mv.TrainingError, match="the decoder of modality 'gait' gives values that are not finite"):
         USES[use](on)
 
@@ -203,7 +203,7 @@ COMMANDS = (
 @pytest.mark.parametrize(
     ("tensor", "part"),
     [
-        ("encoders.1.1.0.weight", "the encoder of modality 'blood'"),
+        ("encoders.1.2.linear.weight", "the encoder of modality 'blood'"),
         ("decoders.0.", "the decoder of modality 'photo'"),
         ("fusion.", "the fusion"),
     ],

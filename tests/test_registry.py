@@ -21,7 +21,7 @@ CORE = {
     "modality": {"image", "signal", "vector", "categorical"},
     "fusion": {"concat"},
     "metric_loss": {"triplet", "supcon", "proxy_anchor", "center", "pytorch_metric_learning"},
-    "sampler": {"kde", "gaussian", "gmm", "flow", "prior", "interpolation"},
+    "sampler": {"auto", "kde", "gaussian", "gmm", "flow", "prior", "interpolation"},
     "logger": {"jsonl", "console", "tensorboard"},
 }
 

@@ -118,7 +118,7 @@ class CensoredNormal(Distribution):
     @property
     def mean(self) -> Tensor:
         """Mean of the recorded values."""
-        return (self.loc + self.scale * self._moments()[0]).clamp(self.low, self.high)
+        return self._recorded(self.loc + self.scale * self._moments()[0])
 
     @property
     def variance(self) -> Tensor:
@@ -131,4 +131,8 @@ class CensoredNormal(Distribution):
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
             noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
-            return (self.loc + self.scale * noise).clamp(self.low, self.high)
+            return self._recorded(self.loc + self.scale * noise)
+
+    def _recorded(self, value: Tensor) -> Tensor:
+        """Return the limits in place of values beyond them; infinite ones stay, so that they are noticed."""
+        return torch.where(value.isfinite(), value.clamp(self.low, self.high), value)

@@ -9,6 +9,7 @@ from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.report import words
 from multimodal_vae.report.page import template_text
 from multimodal_vae.report.records import Metrics, Privacy
+from multimodal_vae.report.samplers import describe
 
 FILE = "card.md"
 
@@ -55,4 +56,4 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"number": format_number, "interval": format_interval}
+_ENVIRONMENT.filters |= {"number": format_number, "interval": format_interval, "sampler": describe}

@@ -36,6 +36,7 @@ from multimodal_vae.report.pictures import (
     with_axes,
 )
 from multimodal_vae.report.records import Evidence, Metrics, Privacy, SubgroupRecord
+from multimodal_vae.report.samplers import describe
 from multimodal_vae.run import Run
 
 MAX_BYTES = 15_000_000
@@ -118,6 +119,7 @@ def environment() -> jinja2.Environment:
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # facts keep their order
     environment.filters |= {
         "number": format_number,
+        "sampler": describe,
         "interval": format_interval,
         "describe": words.describe,
         "shortfall": words.shortfall,

@@ -19,6 +19,7 @@ from multimodal_vae.files import inside, read_json
 from multimodal_vae.modalities.base import Noise
 from multimodal_vae.privacy import result as privacy
 from multimodal_vae.provenance import PartRecord
+from multimodal_vae.samplers.base import Ranked
 
 VERSION = 2
 """Version of ``metrics.json``; raised when a reader of the old version would misread the new one."""
@@ -77,7 +78,11 @@ class SplitRecord(TypedDict):
 
 
 class EvaluatedRecord(TypedDict):
-    """Samples and settings of the evaluation; ``left_out`` counts samples by the reason of their exclusion."""
+    """Samples and settings of the evaluation.
+
+    ``left_out`` counts samples by the reason of their exclusion; ``ranking`` holds the samplers from which that of the
+    densities was chosen, best first, if it was.
+    """
 
     split: Literal["validation", "test"]
     samples: int
@@ -86,6 +91,7 @@ class EvaluatedRecord(TypedDict):
     left_out: dict[str, int]
     generated: int
     sampler: str
+    ranking: NotRequired[list[Ranked]]
     noise: NotRequired[dict[str, Noise]]
     fitted_on: str
     seed: int

@@ -155,6 +155,7 @@ def measure(
         left_out=left_out,
         generated=count,
         sampler=synthesizer.sampler.name,
+        ranking=synthesizer.ranking,
         noise=model.noise_of(),
         fitted_on=run.configuration.density.fit_on,
         seed=seed,

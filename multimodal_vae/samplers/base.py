@@ -2,14 +2,37 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NotRequired, Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from typing_extensions import TypedDict
 
 from multimodal_vae.errors import SamplerError
 from multimodal_vae.part import Part
+
+
+class Ranked(TypedDict):
+    """One of the samplers from which one was chosen.
+
+    Attributes:
+        sampler: its configuration.
+        log_density: mean log density of held-out latents, in nats; higher is better.
+        two_sample: AUC of a classifier that tells draws from held-out latents; .5 is chance.
+        standard_error: standard error of ``two_sample``.
+        membership: AUC of an attack that tells fitted from held-out latents by the draws; .5 is chance.
+        memorizes: whether ``membership`` is too high.
+        failure: reason why it could not be tried; without the other values.
+    """
+
+    sampler: dict[str, Any]
+    log_density: NotRequired[float]
+    two_sample: NotRequired[float]
+    standard_error: NotRequired[float]
+    membership: NotRequired[float]
+    memorizes: NotRequired[bool]
+    failure: NotRequired[str]
 
 
 class DensitySampler(Part, nn.Module, ABC):
@@ -20,6 +43,9 @@ class DensitySampler(Part, nn.Module, ABC):
     """
 
     kind = "sampler"
+
+    ranking: Sequence["Ranked"] = ()
+    """The samplers from which :meth:`prepare` chose this one, best first; empty if there was no choice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,14 +58,16 @@ class DensitySampler(Part, nn.Module, ABC):
             SamplerError: if there are too few latents, or all are equal.
         """
 
-    def prepare(self, classes: Sequence[Tensor]) -> Self:
+    def prepare(self, classes: Sequence[Tensor], groups: Sequence[Sequence[str]] | None = None) -> "DensitySampler":
         """Return the sampler to copy and fit per class. Default: self.
 
-        Override this for settings that depend on all classes. Return a sampler with other settings and store nothing
-        fitted, so that each class's density follows from the settings and that class's latents.
+        Override this for settings that depend on all classes. Return a sampler with other settings, or of another
+        class, and store nothing fitted, so that each class's density follows from the settings and that class's
+        latents.
 
         Args:
             classes: latents of each class, (N, D), including classes that :meth:`fit` will refuse.
+            groups: patients of each class's latents. Default: each latent is of a patient of its own.
         """
         return self
 

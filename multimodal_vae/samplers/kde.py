@@ -69,7 +69,7 @@ class KDE(DensitySampler):
         self.register_buffer("points", None)
         self.register_buffer("chosen", None)
 
-    def prepare(self, classes: Sequence[Tensor]) -> Self:
+    def prepare(self, classes: Sequence[Tensor], groups: Sequence[Sequence[str]] | None = None) -> DensitySampler:
         """Choose the bandwidth of all classes, if they share one."""
         usable = [latents for latents in classes if len(latents) > 1 and bool(latents.isfinite().all())]
         if not self.shared or self.bandwidth is not None or not usable:

@@ -1,6 +1,5 @@
 """Comparison of samplers by the likelihood of the latents of held-out patients."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,10 @@ from torch import Tensor
 
 from multimodal_vae.checks import checked, require_whole
 from multimodal_vae.data.split import split_by_patient
-from multimodal_vae.errors import DataError, SamplerError
+from multimodal_vae.errors import DataError
 from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.samplers.trial import Cohort, try_sampler, two_sample
+from multimodal_vae.scopes import seeded
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,18 @@ class HeldOutLikelihood:
         classes: mean log density of the latents by class, in nats; higher is better.
         failures: reason by class that has no value.
         mean: mean over the latents of all classes; None if a class has no value.
+        two_sample: AUC of :func:`~multimodal_vae.samplers.trial.two_sample`, which tells draws from held-out latents;
+            lower is better, .5 is chance; None likewise.
+        membership: AUC of an attack that tells fitted from held-out latents by the draws, as ``auto`` measures it;
+            lower is better, .5 is chance; None likewise.
     """
 
     sampler: Mapping[str, object]
     classes: Mapping[str, float]
     failures: Mapping[str, str]
     mean: float | None
+    two_sample: float | None = None
+    membership: float | None = None
 
 
 @checked
@@ -39,7 +46,7 @@ def held_out_likelihood(
     classes: Sequence[str],
     folds: int = 5,
 ) -> HeldOutLikelihood:
-    r"""Return the cross-validated log likelihood of a sampler, by class.
+    r"""Return the cross-validated log likelihood of a sampler by class, and two AUCs of its draws.
 
     Patients are divided into folds. For each fold, one density per class is fitted to the latents of all other folds
     and scores :math:`\log p(z)` on this one, so that each latent is scored once. All samplers get the same folds. The
@@ -77,25 +84,25 @@ def held_out_likelihood(
     folds = min(folds, len(set(owners)))
     if folds < 2:
         raise DataError("samplers are compared on the labeled samples of at least 2 patients; there are fewer")
-    scores = torch.full((len(latents),), math.nan, dtype=torch.float64)
-    failures: dict[str, str] = {}
-    for rows in split_by_patient(owners, label.tolist(), [1 / folds] * folds, seed=0):
-        held_out = torch.zeros(len(latents), dtype=torch.bool)
-        held_out[torch.from_numpy(rows)] = True
-        prepared = sampler.prepare([latents[~held_out & (label == index)] for index in range(len(classes))])
-        for index, name in enumerate(classes):
-            of_class = label == index
-            if name in failures or not bool((held_out & of_class).any()):
-                continue
-            try:
-                density = DensitySampler.of(prepared).fit(latents[~held_out & of_class])()
-            except SamplerError as error:
-                failures[name] = str(error)
-            else:
-                scores[held_out & of_class] = density.log_prob(latents[held_out & of_class]).double().cpu()
-                if not bool(scores[held_out & of_class].isfinite().all()):
-                    failures[name] = "the log density of a held-out latent is not finite"
+    fold = torch.zeros(len(latents), dtype=torch.int64)
+    for number, rows in enumerate(split_by_patient(owners, label.tolist(), [1 / folds] * folds, seed=0)):
+        fold[torch.from_numpy(rows)] = number
+    cohort = Cohort(latents, label, owners, fold)
+    with seeded(0):
+        trial = try_sampler(sampler, cohort)
+    scores = trial.log_density
+    failures = {classes[index]: reason for index, reason in trial.failures.items()}
+    for index, name in enumerate(classes):
+        if name not in failures and not bool(scores[label == index].isfinite().all()):
+            failures[name] = "the log density of a held-out latent is not finite"
     means = {name: float(scores[label == index].mean()) for index, name in enumerate(classes)}
     failures |= {name: "it has no latents" for index, name in enumerate(classes) if not bool((label == index).any())}
     means = {name: mean for name, mean in means.items() if name not in failures}
-    return HeldOutLikelihood(sampler.configuration, means, failures, None if failures else float(scores.mean()))
+    return HeldOutLikelihood(
+        sampler.configuration,
+        means,
+        failures,
+        None if failures else float(scores.mean()),
+        None if failures else two_sample(cohort, trial.draws)[0],
+        None if failures else trial.membership,
+    )

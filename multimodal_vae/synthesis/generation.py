@@ -92,6 +92,8 @@ def write_samples(
         "notice": NOTICE,
         **origin,
         "sampler": synthesizer.sampler.configuration,
+        "chosen": synthesizer.chosen.configuration if synthesizer.chosen else None,
+        "ranking": synthesizer.ranking,
         "densities_fitted_on": synthesizer.fitted_on,
         "counts": dict(counts),
         "seed": seed,

@@ -32,7 +32,7 @@ from multimodal_vae.model_checks import check_latents
 from multimodal_vae.names import name_of
 from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
-from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.samplers.base import DensitySampler, Ranked
 from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.drawing import draw
 
@@ -49,6 +49,8 @@ class Synthesizer:
 
     Attributes:
         densities: fitted sampler by class.
+        chosen: sampler whose copies are the densities, of another kind than the given one if that chooses, as ``auto``
+            does; None before fitting.
         fitted_on: number of fitted samples by class.
         failures: reason by class without a density, such as too few samples.
 
@@ -65,6 +67,7 @@ class Synthesizer:
     def __init__(self, vae: MultimodalVAE, sampler: Any = "kde") -> None:
         self.vae = vae
         self.sampler = DensitySampler.of(sampler)
+        self.chosen: DensitySampler | None = None
         self.densities: dict[str, DensitySampler] = {}
         self.fitted_on: dict[str, int] = {}
         self.failures: dict[str, str] = {}
@@ -83,11 +86,13 @@ class Synthesizer:
         """
         self.densities, self.fitted_on, self.failures = {}, {}, {}
         latents = self.vae.embed(data)
-        classes = {name: latents[data.labels == index] for index, name in enumerate(data.classes)}
-        prepared = self.sampler.prepare(list(classes.values()))
+        rows = {name: (data.labels == index).nonzero().flatten() for index, name in enumerate(data.classes)}
+        classes = {name: latents[of_class] for name, of_class in rows.items()}
+        patients = [[data.patients[row] for row in of_class.tolist()] for of_class in rows.values()]
+        self.chosen = self.sampler.prepare(list(classes.values()), patients)
         for name, of_class in classes.items():
             try:
-                self.densities[name] = DensitySampler.of(prepared).fit(of_class)
+                self.densities[name] = DensitySampler.of(self.chosen).fit(of_class)
             except SamplerError as error:
                 self.failures[name] = str(error)
             else:
@@ -99,6 +104,11 @@ class Synthesizer:
                 f"the class {name!r} has no density and cannot be sampled: {reason}", MultimodalVAEWarning, stacklevel=2
             )
         return self
+
+    @property
+    def ranking(self) -> list[Ranked]:
+        """The samplers from which the fitted one was chosen, best first; empty if there was no choice."""
+        return list(self.chosen.ranking) if self.chosen else []
 
     def class_of(self, label: Any) -> str:
         """Return the class with a density that a label names: a string, or the integer that it was in the data.
@@ -234,7 +244,9 @@ class Synthesizer:
         """Write the densities, without the model, to a safetensors file."""
         metadata = {
             "sampler": self.sampler.configuration,
-            "parts": records(self.sampler),
+            "chosen": self.chosen.configuration if self.chosen else None,
+            "ranking": self.ranking,
+            "parts": records([self.sampler, self.chosen]),
             "fitted_on": self.fitted_on,
             "failures": self.failures,
         }
@@ -255,14 +267,16 @@ class Synthesizer:
         require(facts["parts"], f"the density in {path}")
         try:
             synthesizer = cls(vae, sampler)
+            chosen = synthesizer.chosen = DensitySampler.of(facts.get("chosen") or sampler)
         except (ConfigurationError, PluginError) as error:
             raise type(error)(f"{path}: {error}") from error
+        chosen.ranking = facts.get("ranking", [])
         synthesizer.fitted_on, synthesizer.failures = fitted_on, failures
         for index, name in enumerate(fitted_on):
             prefix = f"{index}."
             state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
             try:
-                synthesizer.densities[name] = DensitySampler.of(sampler).restore(state)
+                synthesizer.densities[name] = DensitySampler.of(chosen).restore(state)
                 synthesizer._try_density(name)
             except (SamplerError, *_MISFITS) as error:
                 said = error if isinstance(error, SamplerError) else one_line(error)
@@ -286,6 +300,8 @@ class Synthesizer:
 
 class _Facts(TypedDict):
     sampler: dict[str, Any]
+    chosen: NotRequired[dict[str, Any] | None]
+    ranking: NotRequired[list[Ranked]]
     parts: list[Any]
     fitted_on: dict[str, Annotated[int, pydantic.Field(ge=0, lt=2**53)]]
     failures: NotRequired[dict[str, str]]

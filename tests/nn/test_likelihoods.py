@@ -50,6 +50,13 @@ def test_a_constant_element_is_drawn_exactly_and_has_no_density():
     assert (censored.log_prob(torch.full((5, 2), 7.0))[:, 0] == 0).all()
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_values_that_are_not_finite_are_not_hidden_by_limits(value):
+    censored = CensoredNormal(torch.tensor([value]), torch.ones(1), 0.0, 1.0)
+    for found in (censored.mean, censored.sample()):
+        assert not found.isfinite().any()
+
+
 def test_limits_are_extremes_that_many_values_equal():
     torch.manual_seed(0)
     continuous = torch.randn(100)

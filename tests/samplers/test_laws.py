@@ -22,6 +22,7 @@ SAMPLERS = [
     {"name": "flow", "transforms": 1, "hidden": [8], "epochs": 5},
     {"name": "interpolation"},
     {"name": "interpolation", "neighbors": 1, "width": 0.5},
+    {"name": "auto", "candidates": ["kde", {"name": "gmm", "components": 2}]},
 ]
 each_sampler = pytest.mark.parametrize("spec", SAMPLERS, ids=str)
 

@@ -67,7 +67,7 @@ def test_a_class_that_cannot_be_fitted_says_why_and_costs_the_others_nothing(coh
     assert result.failures["none"] == "it has no latents"
     assert result.mean is None
     table = as_table([result])
-    assert "kde, class 'rare': 'kde' needs at least 2 latents" in table
+    assert "kde (bandwidth = 1.0), class 'rare': 'kde' needs at least 2 latents" in table
 
 
 def test_unlabeled_latents_are_left_out(cohort):
