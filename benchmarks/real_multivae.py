@@ -32,7 +32,7 @@ from multimodal_vae.nn import CompactDecoder, CompactEncoder, mlp
 
 logging.disable(logging.INFO)  # MultiVae logs every epoch
 
-TRIALS, FIRST = 10, 6
+TRIALS, FIRST = 7, 4
 """Trials of a tuning, and how many of them are random; the next change two settings of the best one so far."""
 
 SECONDS, LONGER = 8.0, 4

@@ -68,7 +68,7 @@ class ModelSettings(_Section):
 
     fusion: Fusion = Field(default="mvtcae", validate_default=True)
     metric_loss: MetricLoss = Field(default="triplet", validate_default=True)
-    latent_dim: PositiveInt = 128
+    latent_dim: PositiveInt = 32
     objective: Objective = Objective()
     seed: Seed | None = 0
 

@@ -30,7 +30,13 @@ def test_a_configuration_comes_back_from_its_own_toml_with_every_default(toml, t
     assert settings(again) == settings(configuration)
     assert again.to_toml() == configuration.to_toml()
     text = configuration.to_toml()
-    for default in ("learning_rate = 0.002", "margin = 0.2", "kl_weight = 0.1", "folds = 5", 'reduction = "mean"'):
+    for default in (
+        "learning_rate = 0.002",
+        "margin = 0.2",
+        "kl_weight = 1.0",
+        "folds = 5",
+        'reduction = "calibrated"',
+    ):
         assert default in text
 
 
