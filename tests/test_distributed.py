@@ -40,13 +40,13 @@ def without_noise(self, *given):
     found = fuse(self, *given)
     return mv.Gaussian(found.mean, torch.full_like(found.logvar, -60.0))
 mv.Concat.forward = without_noise
-vae = mv.MultimodalVAE(data.modalities, data.classes, metric_loss=mv.Triplet(margin=2.0), latent_dim=4, seed=0)
+vae = mv.MultimodalVAE(data.modalities, data.classes, "concat", mv.Triplet(margin=2.0), latent_dim=4, seed=0)
 new = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=4, seed=1).eval()
 density = mv.Synthesizer(new).fit(data)
 with distributed.join_processes(torch.device("cpu")):
     module = distributed.wrap_model(vae)
     batches = loop.BalancedBatches(data.labels, data.classes, 4, torch.Generator().manual_seed(0))
-    optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.05), []
+    optimizer, found = torch.optim.SGD(vae.parameters(), lr=0.01), []
     for _ in range(3):
         batch = data.batch(distributed.shard(batches.draw()))
         found += loop.train_step(vae, [batch], optimizer, module=module)
