@@ -76,7 +76,7 @@ class ModelSettings(_Section):
 class DensitySettings(_Section):
     """``[density]``: the sampler of each class's density, and the split it is fitted on."""
 
-    sampler: DensitySampler = Field(default="kde", validate_default=True)
+    sampler: DensitySampler = Field(default="auto", validate_default=True)
     fit_on: SplitName = "train"
 
 

@@ -209,7 +209,7 @@ def test_an_opened_model_is_the_one_that_was_trained(make_data, make_model, tmp_
     vae = mv.fit(make_model(data), data, data, epochs=2, per_class=4, device="cpu", show=False, out=tmp_path / "run")
     run = mv.open_run(tmp_path / "run", data)
     assert equal(vae.state_dict(), run.model.state_dict())
-    assert equal(mv.Synthesizer(vae, "kde").fit(data).sample("ill", 4, 0), run.synthesizer().sample("ill", 4, 0))
+    assert equal(mv.Synthesizer(vae).fit(data).sample("ill", 4, 0), run.synthesizer().sample("ill", 4, 0))
     assert run.splits["train"].ids == data.ids
     assert len(run.splits["test"]) == 0
     with pytest.raises(mv.RunError, match="no test samples"):
