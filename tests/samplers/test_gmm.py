@@ -107,7 +107,8 @@ def test_the_mixture_chosen_by_held_out_likelihood_is_the_best_of_scikit_learns(
     scores = [cross_val_score(each, points.numpy(), cv=KFold(4)).sum() for each in candidates(points)]
     best = list(candidates(points))[int(np.argmax(scores))].fit(points.numpy())
     assert best.reg_covar == regularization
-    ours = mv.GMM(components=NUMBERS, covariance=SHAPES, regularization=1e-3, selection="held_out", folds=4).fit(points)()
+    settings = {"regularization": 1e-3, "selection": "held_out", "folds": 4}
+    ours = mv.GMM(components=NUMBERS, covariance=SHAPES, **settings).fit(points)()
     assert len(ours.means) == best.n_components
     np.testing.assert_allclose(ours.log_prob(points).numpy(), best.score_samples(points.numpy()), rtol=1e-8)
 
