@@ -68,7 +68,7 @@ class ModelSettings(_Section):
 
     fusion: Fusion = Field(default="mvtcae", validate_default=True)
     metric_loss: MetricLoss = Field(default="triplet", validate_default=True)
-    latent_dim: PositiveInt = 128
+    latent_dim: PositiveInt = 32
     objective: Objective = Objective()
     seed: Seed | None = 0
 
@@ -76,7 +76,7 @@ class ModelSettings(_Section):
 class DensitySettings(_Section):
     """``[density]``: the sampler of each class's density, and the split it is fitted on."""
 
-    sampler: DensitySampler = Field(default="kde", validate_default=True)
+    sampler: DensitySampler = Field(default="auto", validate_default=True)
     fit_on: SplitName = "train"
 
 

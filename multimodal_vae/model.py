@@ -34,7 +34,7 @@ from multimodal_vae.nn import Calibrated
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
-from multimodal_vae.temperature import Temperature
+from multimodal_vae.temperature import ROWS, Temperature, evenly_spaced
 
 Precision = Literal["float32", "bfloat16"]
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
@@ -54,7 +54,7 @@ class MultimodalVAE(nn.Module):
         classes: names of the classes; a label is an index into this list.
         fusion: maps features to the posterior of the latent.
         metric_loss: separates the classes in the latent.
-        latent_dim: number of latent dimensions; the paper uses 128.
+        latent_dim: number of latent dimensions; the paper uses 128. What a model does not need stays at the prior.
         objective: weights of the terms, an :class:`~multimodal_vae.objective.Objective` or a table.
         seed: seed of the initial weights. Default: torch's current random state.
 
@@ -79,7 +79,7 @@ class MultimodalVAE(nn.Module):
         classes: Sequence[str],
         fusion: Any = "mvtcae",
         metric_loss: Any = "triplet",
-        latent_dim: int = 128,
+        latent_dim: int = 32,
         objective: Objective | Mapping[str, Any] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -300,11 +300,10 @@ class MultimodalVAE(nn.Module):
             self.modalities.items(), self.encoders, self.decoders, self.temperatures, strict=True
         ):
             rows = data.present[:, list(data.modalities).index(name)].nonzero()[:, 0]
-            most = max(1, CALIBRATION_BYTES // (4 * math.prod(modality.shape)))
-            if len(rows) > most:
-                rows = rows[torch.arange(most) * len(rows) // most]
-            if len(rows) and (isinstance(temperature, Temperature) or _needs_calibration(modality, encoder, decoder)):
-                samples = data.samples.columns[name][rows]
+            needed = _needs_calibration(modality, encoder, decoder)
+            most = max(1, min(len(rows) if needed else ROWS, CALIBRATION_BYTES // (4 * math.prod(modality.shape))))
+            if len(rows) and (needed or isinstance(temperature, Temperature)):
+                samples = data.samples.columns[name][evenly_spaced(rows, most)]
                 with torch.no_grad():
                     modality.calibrate(encoder, decoder, samples)
                 if isinstance(temperature, Temperature):

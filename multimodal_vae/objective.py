@@ -1,4 +1,4 @@
-"""The objective: equation 1 of the paper, for any number of modalities."""
+"""The objective: the evidence lower bound and a metric loss, or equation 1 of the paper."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
@@ -24,29 +24,31 @@ class Objective(BaseModel):
     """Weights of the loss terms.
 
     ``loss = sum of weights[m] * reconstruction of m + kl_weight * KL + metric_weight * metric loss``; each term is a
-    mean over the batch. With the defaults and two modalities, this is equation 1 of the paper.
+    mean over the batch. With the defaults, this is the negative evidence lower bound in nats and a metric loss about as
+    strong as the prior. With ``reduction="mean"``, weights of 0.1 and two modalities, it is equation 1 of the paper.
 
     Attributes:
         weights: weight of each modality's reconstruction loss. Default: 1 each.
-        kl_weight: weight of the KL divergence.
+        kl_weight: weight of the KL divergence; above 1, latents keep less of a sample, and densities of few samples
+            describe them better.
         metric_weight: weight of the metric loss.
         metric_dimensions: number of leading latent dimensions that the metric loss takes; the others stay free to
             encode differences within a class. Default: all shared dimensions.
-        reduction: ``"mean"`` averages over the elements of a sample and over latent dimensions, as the paper's code
-            base does. ``"sum"`` sums over both: with a negative log-likelihood as reconstruction loss, this is the
-            negative evidence lower bound. ``"balanced"`` also sums, but multiplies each reconstruction loss by the
-            largest number of elements over its own, so that all modalities weigh alike (likelihood scaling, Shi et
-            al. 2019). ``"calibrated"`` sums too, and turns losses that are no likelihoods into nats by a learned
-            :class:`~multimodal_vae.temperature.Temperature`, so that modalities need no weights.
+        reduction: how the losses of a sample's elements become a term. ``"calibrated"``, the default, sums a negative
+            log-likelihood, and turns every other loss into nats by a learned
+            :class:`~multimodal_vae.temperature.Temperature`, so that modalities need no weights. ``"sum"`` sums any
+            loss. ``"balanced"`` also sums, but multiplies each loss by the largest number of elements over its own, so
+            that all modalities weigh alike (likelihood scaling, Shi et al. 2019). ``"mean"`` averages over elements and
+            latent dimensions, as the paper's code base does.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     weights: dict[str, NonNegativeFloat] = {}
-    kl_weight: NonNegativeFloat = 0.1
-    metric_weight: NonNegativeFloat = 0.1
+    kl_weight: NonNegativeFloat = 1.0
+    metric_weight: NonNegativeFloat = 1.0
     metric_dimensions: PositiveInt | None = None
-    reduction: Literal["mean", "sum", "balanced", "calibrated"] = "mean"
+    reduction: Literal["mean", "sum", "balanced", "calibrated"] = "calibrated"
 
     @classmethod
     def of(cls, spec: "Objective | Mapping[str, Any]", modalities: Collection[str], shared_dim: int) -> "Objective":

@@ -13,6 +13,9 @@ from multimodal_vae.scopes import evaluating
 ROWS = 512
 """Maximum number of training samples that calibrate a temperature."""
 
+BYTES = 1 << 27
+"""Maximum bytes of these samples (128 MiB)."""
+
 SMALLEST = 1e-6
 """Smallest temperature, as a share of the untrained decoder's loss; without it, a constant modality would outweigh all
 others."""
@@ -47,10 +50,9 @@ class Temperature(nn.Module):
 
     def calibrate(self, modality: Modality, decoder: nn.Module, latent_dim: int, samples: Tensor) -> None:
         """Set the buffers from training samples (N, *shape) and the decoder, which is not trained yet."""
-        count = min(ROWS, len(samples))
-        samples = samples[torch.arange(count) * len(samples) // count].to(self.smallest.device)
+        samples = evenly_spaced(samples, min(ROWS, max(1, BYTES // (4 * samples[0].numel())))).to(self.smallest.device)
         with evaluating(decoder):
-            decoded = decoder(torch.zeros(count, latent_dim, device=samples.device))
+            decoded = decoder(torch.zeros(len(samples), latent_dim, device=samples.device))
             loss = modality.reconstruction_loss(decoded, samples) - modality.least_loss(samples)
             self.smallest.copy_((SMALLEST * loss.mean()).clamp_min(_TINY))
             self.measurements.fill_(independent_measurements(samples, latent_dim))
@@ -67,6 +69,16 @@ class Temperature(nn.Module):
         scale = torch.maximum(total / count.clamp_min(_TINY), self.smallest)
         nats = self.measurements / 2 * (loss / scale + weight * scale.log())
         return torch.where(total < 0, self.elements * loss, nats)
+
+
+def evenly_spaced(rows: Tensor, most: int) -> Tensor:
+    """Return at most so many rows, evenly spaced.
+
+    Example:
+        >>> evenly_spaced(torch.arange(10), 4)
+        tensor([0, 2, 5, 7])
+    """
+    return rows if len(rows) <= most else rows[torch.arange(most) * len(rows) // most]
 
 
 def independent_measurements(samples: Tensor, latent_dim: int) -> float:

@@ -475,8 +475,8 @@ def held_out_likelihood(hold: Hold) -> None:
         torch.set_default_dtype(torch.float32)
         pair = Pair(count, fusion)
         drawn = torch.randn(draws, COUNT, LATENT, generator=torch.Generator().manual_seed(4))
-        with mock.patch("torch.randn", return_value=drawn.transpose(0, 1)):
-            ours = mv.log_likelihood(pair.ours, pair.samples, draws=draws).values.sum()
+        with drawing(drawn):
+            ours = mv.log_likelihood(pair.ours, pair.samples, draws=draws, proposal="posterior").values.sum()
         with drawing(drawn), torch.no_grad():
             data = MultimodalBaseDataset({name: x.float() for name, x in pair.samples.items()})
             theirs = -pair.their_model(kind, **settings).compute_joint_nll(data, K=draws, batch_size_K=25)

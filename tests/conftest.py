@@ -118,6 +118,9 @@ latent_dim = 4
 epochs = 2
 per_class = 3
 device = "cpu"
+
+[density]
+sampler = "kde"
 """
 
 

@@ -33,15 +33,23 @@ torch.set_num_threads(1)
 rng = torch.Generator().manual_seed(0)
 labels = [row % 3 for row in range(24)]
 samples = {"x": torch.randn(24, 3, generator=rng), "y": torch.randn(24, 2, generator=rng)}
-parts = {"x": mv.Vector(size=3, hidden=8, cell="path"), "y": mv.Vector(size=2, hidden=8)}
+class Squares(mv.Vector):  # no likelihood, so that processes share a temperature
+    def likelihood(self, decoded):
+        return None
+    def observe(self, decoded):
+        return decoded[:, 0]
+    def reconstruction_loss(self, decoded, target):
+        return (decoded[:, 0] - target).square().mean(1)
+parts = {"x": mv.Vector(size=3, hidden=8, cell="path"), "y": Squares(size=2, hidden=8)}
 data = mv.MultimodalDataset.from_tensors(samples, labels, parts)
 fuse = mv.Concat.forward
 def without_noise(self, *given):
     found = fuse(self, *given)
     return mv.Gaussian(found.mean, torch.full_like(found.logvar, -60.0))
 mv.Concat.forward = without_noise
-vae = mv.MultimodalVAE(data.modalities, data.classes, metric_loss=mv.Triplet(margin=2.0), latent_dim=4, seed=0)
-new = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=4, seed=1).eval()
+triplet = mv.Triplet(margin=2.0)
+vae = mv.MultimodalVAE(data.modalities, data.classes, "concat", metric_loss=triplet, latent_dim=4, seed=0)
+new = mv.MultimodalVAE(data.modalities, data.classes, "concat", latent_dim=4, seed=1).eval()
 density = mv.Synthesizer(new).fit(data)
 with distributed.join_processes(torch.device("cpu")):
     module = distributed.wrap_model(vae)

@@ -69,7 +69,7 @@ def test_a_class_of_one_is_trained_on_and_has_no_density(prepare, mmvae):
     assert mmvae("sample", "run", "--count", 2, "--out", "new")[:2] == (0, "generated: new, ill 2\n")
     code, _, err = mmvae("sample", "run", "--label", "rare", "--out", "rare")
     assert code == 2
-    assert err.startswith("mmvae: class 'rare': 'kde' needs at least 2 latents, not 1")
+    assert err.startswith("mmvae: class 'rare': 'gaussian' needs at least 2 latents, not 1")
     assert mmvae("sample", "run", "--label", "rare", "--count", 2, "--sampler", "prior", "--out", "rare")[0] == 0
 
 
@@ -86,7 +86,7 @@ def test_a_sampler_that_no_class_is_large_enough_for_does_not_lose_the_training(
     prepare(ill=1, well=1)
     code, out, err = mmvae("train", "recipe.toml", "--out", "run", "--quiet")
     assert (code, out) == (0, "trained: run\n")
-    assert "no density could be fitted: class 'ill': 'kde' needs at least 2 latents" in err
+    assert "no density could be fitted: class 'ill': 'gaussian' needs at least 2 latents" in err
     assert mmvae("sample", "run", "--out", "new")[0] == 2
 
 

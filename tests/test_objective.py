@@ -9,14 +9,16 @@ from multimodal_vae.objective import KL, METRIC, reconstruction
 from multimodal_vae.scopes import seeded
 
 
-def test_with_two_modalities_and_the_defaults_it_is_the_papers_equation_1():
+def test_with_two_modalities_and_the_papers_weights_it_is_its_equation_1():
     terms = {
         reconstruction("otoscopy"): torch.tensor([1.0, 3.0]),
         reconstruction("wbt"): torch.tensor([0.5, 0.7]),
         KL: torch.tensor([10.0, 20.0]),
         METRIC: torch.tensor(0.4),
     }
-    assert mv.Objective().total(terms).item() == pytest.approx(2.0 + 0.6 + 0.1 * 15 + 0.1 * 0.4)
+    paper = mv.Objective(kl_weight=0.1, metric_weight=0.1, reduction="mean")
+    assert paper.total(terms).item() == pytest.approx(2.0 + 0.6 + 0.1 * 15 + 0.1 * 0.4)
+    assert mv.Objective().total(terms).item() == pytest.approx(2.0 + 0.6 + 15 + 0.4)
 
 
 def test_each_weight_counts_for_its_term():
@@ -49,7 +51,7 @@ def batch(make_data):
     return make_data(6).batch(torch.arange(6))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "calibrated"])
 def test_terms_are_what_a_pencil_gives(reduction, make_data, make_model, batch):
     vae = make_model(make_data(), fusion="concat", objective={"reduction": reduction}).eval()
     with torch.no_grad(), seeded(1):
@@ -58,7 +60,7 @@ def test_terms_are_what_a_pencil_gives(reduction, make_data, make_model, batch):
         posterior = vae.posterior(batch.samples, batch.present)
         z = posterior.mean + torch.randn(6, 3) * (posterior.logvar / 2).exp()
         decoded = vae.decode(z)
-    over = torch.sum if reduction == "sum" else torch.mean
+    over = torch.mean if reduction == "mean" else torch.sum
     for name, values in decoded.items():
         value, deviation = values[:, 0], values[:, 1]
         squares = ((value - batch.samples[name]) / deviation).square()

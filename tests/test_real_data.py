@@ -34,7 +34,7 @@ def test_no_recording_is_on_two_sides(beats: mv.MultimodalDataset) -> None:
 
 def test_generated_beats_are_wide_where_they_should_be(beats: mv.MultimodalDataset) -> None:
     training, _, _ = beats.split(0.8, 0.0, 0.2, seed=0)
-    vae = mv.MultimodalVAE(beats.modalities, beats.classes, latent_dim=16, objective={"kl_weight": 0.01}, seed=0)
+    vae = mv.MultimodalVAE(beats.modalities, beats.classes, latent_dim=16, seed=0)
     mv.fit(vae, training, epochs=2, per_class=32, learning_rate=2e-3, show=False)
     synthesizer = mv.Synthesizer(vae).fit(training)
 

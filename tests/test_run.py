@@ -30,7 +30,13 @@ def test_a_configuration_comes_back_from_its_own_toml_with_every_default(toml, t
     assert settings(again) == settings(configuration)
     assert again.to_toml() == configuration.to_toml()
     text = configuration.to_toml()
-    for default in ("learning_rate = 0.002", "margin = 0.2", "kl_weight = 0.1", "folds = 5", 'reduction = "mean"'):
+    for default in (
+        "learning_rate = 0.002",
+        "margin = 0.2",
+        "kl_weight = 1.0",
+        "folds = 5",
+        'reduction = "calibrated"',
+    ):
         assert default in text
 
 
@@ -203,7 +209,7 @@ def test_an_opened_model_is_the_one_that_was_trained(make_data, make_model, tmp_
     vae = mv.fit(make_model(data), data, data, epochs=2, per_class=4, device="cpu", show=False, out=tmp_path / "run")
     run = mv.open_run(tmp_path / "run", data)
     assert equal(vae.state_dict(), run.model.state_dict())
-    assert equal(mv.Synthesizer(vae, "kde").fit(data).sample("ill", 4, 0), run.synthesizer().sample("ill", 4, 0))
+    assert equal(mv.Synthesizer(vae).fit(data).sample("ill", 4, 0), run.synthesizer().sample("ill", 4, 0))
     assert run.splits["train"].ids == data.ids
     assert len(run.splits["test"]) == 0
     with pytest.raises(mv.RunError, match="no test samples"):

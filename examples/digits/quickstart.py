@@ -14,13 +14,11 @@ import multimodal_vae as mv
 digits = load_digits()
 pixels = torch.tensor(digits.images / 16)[:, None]
 halves = {"upper": pixels[:, :, :4], "lower": pixels[:, :, 4:]}
-half = mv.Image(size=(4, 8), channels=1, width=16)
+half = mv.Image(size=(4, 8), channels=1)
 data = mv.MultimodalDataset.from_tensors(halves, digits.target, {"upper": half, "lower": half})
-train, validation, test = data.split(0.8, 0.0, 0.2, seed=0)
-triplet, weights = mv.Triplet(margin=1.0), mv.Objective(kl_weight=0.003, metric_weight=0.3)
-vae = mv.MultimodalVAE(data.modalities, data.classes, metric_loss=triplet, objective=weights, latent_dim=16, seed=0)
-mv.fit(vae, train, epochs=20, per_class=10, learning_rate=2e-3)
-synthesizer = mv.Synthesizer(vae, mv.KDE()).fit(train)
+vae = mv.MultimodalVAE(data.modalities, data.classes, seed=0)
+mv.fit(vae, data)
+synthesizer = mv.Synthesizer(vae).fit(data)
 
 figure = Figure(figsize=(10, 10), layout="constrained")
 for row, digit in zip(figure.subplots(10, 10), data.classes, strict=True):

@@ -15,10 +15,9 @@ from multimodal_vae.scopes import Seed, seeded
 
 _CANDIDATES: Any = [
     "gaussian",
-    *({"name": "gmm", "components": count, "covariance": "full", "regularization": 0.05} for count in (3, 10)),
-    "kde",
+    *({"name": "gmm", "components": count, "covariance": "tied", "regularization": 0.01} for count in (3, 10)),
+    *({"name": "gmm", "components": count, "covariance": "full", "regularization": 0.05} for count in (3, 10, 30)),
 ]
-
 MOST_RECOGNIZED = 0.65
 """Highest AUC of the attack on a density that does not memorize."""
 
@@ -43,7 +42,8 @@ class Auto(DensitySampler):
 
     Args:
         candidates: samplers to choose from. A candidate that cannot be fitted to a class to which another can be fitted
-            is not chosen.
+            is not chosen. Default: one Gaussian; mixtures of 3 and 10 Gaussians with a common covariance, of 3, 10 and
+            30 with their own. No kernel density: it memorizes, or its kernels are wide where latents are not.
         folds: number of folds of whole patients; at most one per patient. With fewer than two patients, the first
             candidate is chosen.
         seed: seed of folds and draws.
@@ -114,15 +114,29 @@ class Auto(DensitySampler):
         """Try each candidate, in their order."""
         with seeded(self.seed):
             cohort = _cohort(classes, groups, self.folds)
-        if cohort is None or len(self.candidates) == 1:
-            return [{"sampler": each.configuration, "failure": "there was no choice"} for each in self.candidates]
+        if cohort is None:
+            return [{"sampler": each.configuration} for each in self.candidates]
         trials = []
         for candidate in self.candidates:
             with seeded(self.seed):
                 trials.append(try_sampler(candidate, cohort))
-        common = {label for label in range(len(classes)) if any(label not in trial.failures for trial in trials)}
+        # A class may be too small in a fold and large enough as a whole.
+        refused = [
+            {label: reason for label in trial.failures if (reason := _refusal(candidate, cohort, label))}
+            for candidate, trial in zip(self.candidates, trials, strict=True)
+        ]
+        possible = {label for label in range(len(classes)) if any(label not in each for each in refused)}
+        failures = [next((why for label, why in each.items() if label in possible), None) for each in refused]
+        untried = {
+            label
+            for trial, failure in zip(trials, failures, strict=True)
+            if failure is None
+            for label in trial.failures
+        }
+        rows = torch.tensor([label not in untried for label in cohort.labels.tolist()])
         return [
-            _ranked(candidate, trial, cohort, common) for candidate, trial in zip(self.candidates, trials, strict=True)
+            _ranked(candidate, trial, cohort, rows) if failure is None else _failed(candidate, failure)
+            for candidate, trial, failure in zip(self.candidates, trials, failures, strict=True)
         ]
 
 
@@ -154,16 +168,29 @@ def _cohort(classes: Sequence[Tensor], groups: Sequence[Sequence[str]] | None, f
     return Cohort(latents[rows], labels[rows], kept, torch.tensor([fold[patient] for patient in kept]))
 
 
-def _ranked(sampler: DensitySampler, trial: Trial, cohort: Cohort, common: set[int]) -> Ranked:
-    """Return the result of a trial, or the failure in a class to which another sampler could be fitted."""
-    failures = [reason for label, reason in trial.failures.items() if label in common]
-    log_density = trial.log_density[~trial.log_density.isnan()]
-    if failures or not len(log_density):
-        return {"sampler": sampler.configuration, "failure": (failures or ["it could be fitted to no class"])[0]}
+def _refusal(sampler: DensitySampler, cohort: Cohort, label: int) -> str | None:
+    """Return why a sampler cannot be fitted to all latents of a class, or None if it can."""
+    try:
+        DensitySampler.of(sampler).fit(cohort.latents[cohort.labels == label])().log_prob(cohort.latents[:1])
+    except SamplerError as error:
+        return str(error)
+    except NotImplementedError:
+        return "its log density is not known"
+    return None
+
+
+def _failed(sampler: DensitySampler, failure: str) -> Ranked:
+    return {"sampler": sampler.configuration, "failure": failure}
+
+
+def _ranked(sampler: DensitySampler, trial: Trial, cohort: Cohort, rows: Tensor) -> Ranked:
+    """Return the result of a trial on some latents, those of the classes that were tried with each sampler."""
+    if not rows.any():
+        return {"sampler": sampler.configuration}
+    log_density = trial.log_density[rows]
     if not bool(log_density.isfinite().all()):
-        reason = "the log density of a held-out latent is not finite"
-        return {"sampler": sampler.configuration, "failure": reason}
-    value, error = two_sample(cohort, trial.draws)
+        return _failed(sampler, "the log density of a held-out latent is not finite")
+    value, error = two_sample(cohort, trial.draws.where(rows[:, None], torch.nan))
     return {
         "sampler": sampler.configuration,
         "log_density": float(log_density.mean()),
@@ -175,10 +202,10 @@ def _ranked(sampler: DensitySampler, trial: Trial, cohort: Cohort, common: set[i
 
 
 def best_of(ranking: Sequence[Ranked]) -> int:
-    """Return the index of the chosen sampler; the first one if none could be tried."""
-    tried = [index for index, each in enumerate(ranking) if "failure" not in each]
+    """Return the index of the chosen sampler; if none was tried, of the first one that does not fail."""
+    tried = [index for index, each in enumerate(ranking) if "two_sample" in each]
     if not tried:
-        return 0
+        return next((index for index, each in enumerate(ranking) if "failure" not in each), 0)
     honest = [index for index in tried if not ranking[index]["memorizes"]]
     if not honest:
         return min(tried, key=lambda index: ranking[index]["membership"])

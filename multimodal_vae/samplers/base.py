@@ -23,7 +23,9 @@ class Ranked(TypedDict):
         standard_error: standard error of ``two_sample``.
         membership: AUC of an attack that tells fitted from held-out latents by the draws; .5 is chance.
         memorizes: whether ``membership`` is too high.
-        failure: reason why it could not be tried; without the other values.
+        failure: reason why it cannot be chosen.
+
+    Without patients to hold out, only ``sampler`` is there.
     """
 
     sampler: dict[str, Any]

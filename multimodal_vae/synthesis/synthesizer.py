@@ -45,7 +45,8 @@ class Synthesizer:
 
     Args:
         vae: trained model.
-        sampler: density sampler; a copy is fitted to each class.
+        sampler: density sampler; a copy is fitted to each class. Default: ``auto``, which chooses one on held-out
+            patients.
 
     Attributes:
         densities: fitted sampler by class.
@@ -59,12 +60,12 @@ class Synthesizer:
         >>> from multimodal_vae import MultimodalDataset, Vector
         >>> data = MultimodalDataset.from_tensors({"x": torch.randn(8, 3)}, [0, 1] * 4, {"x": Vector(size=3)})
         >>> vae = MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0)
-        >>> Synthesizer(vae, "kde").fit(data).sample("1", 5, seed=0)["x"].shape
+        >>> Synthesizer(vae).fit(data).sample("1", 5, seed=0)["x"].shape
         torch.Size([5, 3])
     """
 
     @checked
-    def __init__(self, vae: MultimodalVAE, sampler: Any = "kde") -> None:
+    def __init__(self, vae: MultimodalVAE, sampler: Any = "auto") -> None:
         self.vae = vae
         self.sampler = DensitySampler.of(sampler)
         self.chosen: DensitySampler | None = None

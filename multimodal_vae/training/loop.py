@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,7 @@ from multimodal_vae.training.interruption import catch_signals
 from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import resolve_precision, train_precision
-from multimodal_vae.training.settings import WARMUP, EarlyStopping, Length, Training
+from multimodal_vae.training.settings import WARMUP, Length, Training
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def train(
             display = Display(length, device, show=show, done=done, stopping=watched)
             with train_precision(vae, precision), display:
                 started = time.monotonic()
-                while position.epoch <= length.epochs and not _out_of_patience(position, settings.early_stopping):
+                while position.epoch <= length.epochs and not _out_of_patience(position, settings, length):
                     _take_step(state, module, data, settings, length, display)
                     if position.batches == length.batches_in(position.epoch):
                         _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
@@ -224,11 +223,12 @@ def _evaluated_model(state: TrainingState, data: MultimodalDataset, seed: int) -
     return averaged_model(state.average, state.vae, data, seed) if state.average else state.vae
 
 
-def _out_of_patience(position: Position, stopping: EarlyStopping | Literal[False] | None) -> bool:
+def _out_of_patience(position: Position, settings: Training, length: Length) -> bool:
     """Return whether ``patience`` epochs have passed without a better one."""
+    stopping = settings.early_stopping
     if not stopping or position.best is None:
         return False
-    return position.epoch - 1 - position.best[1] >= stopping.patience
+    return position.epoch - 1 - position.best[1] >= stopping.patience_of(length.epochs)
 
 
 def train_step(

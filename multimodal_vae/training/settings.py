@@ -30,6 +30,8 @@ EPOCHS = 100
 """Number of epochs into which ``steps`` are divided, if they are many."""
 SHORTEST_EPOCH = 25
 """Minimum number of steps in such an epoch."""
+LEAST_PATIENCE = 10
+"""Minimum of the default of ``patience``."""
 
 Off = Literal[False]
 
@@ -39,15 +41,20 @@ class EarlyStopping(BaseModel):
 
     Attributes:
         metric: metric to watch, by its name in the log, such as ``"validation.loss"``.
-        patience: number of epochs to wait for a better value.
+        patience: number of epochs to wait for a better value. Default: a tenth of all epochs, at least
+            :data:`LEAST_PATIENCE`.
         mode: whether ``"min"`` or ``"max"`` is better.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metric: str = "validation.loss"
-    patience: PositiveInt = 20
+    patience: PositiveInt | None = None
     mode: Literal["min", "max"] = "min"
+
+    def patience_of(self, epochs: int) -> int:
+        """Return the patience in a training of so many epochs."""
+        return self.patience or max(LEAST_PATIENCE, epochs // 10)
 
     def is_better(self, value: float, best: float) -> bool:
         """Return whether a value is better than the best one so far."""

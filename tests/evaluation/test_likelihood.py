@@ -10,6 +10,7 @@ from torch.distributions import MultivariateNormal, Normal
 import multimodal_vae as mv
 from multimodal_vae.evaluation import likelihood
 from multimodal_vae.evaluation.likelihood import likelihood_metrics, log_likelihood, modalities_with_likelihood
+from multimodal_vae.evaluation.proposal import laplace
 from multimodal_vae.evaluation.samples import LabeledSamples
 
 
@@ -106,33 +107,43 @@ def test_with_the_exact_posterior_one_draw_gives_the_exact_likelihoods():
     vae = with_exact_posteriors()
     samples = drawn(vae)
     for names in SETS:
-        found = log_likelihood(vae, {name: samples[name] for name in names}, draws=3, seed=0)
+        found = log_likelihood(vae, {name: samples[name] for name in names}, draws=3, seed=0, proposal="posterior")
         expected = exact(vae, names).log_prob(joined(samples, names))
         torch.testing.assert_close(found.values, expected, rtol=1e-5, atol=1e-5)  # float32
         torch.testing.assert_close(found.effective_draws, torch.full((5,), 3.0).double(), rtol=1e-3, atol=1e-3)
-    pair, known = (log_likelihood(vae, {n: samples[n] for n in names}, draws=1, seed=0) for names in ("ab", "b"))
+    pair, known = (
+        log_likelihood(vae, {name: samples[name] for name in names}, draws=1, seed=0, proposal="posterior")
+        for names in ("ab", "b")
+    )
     joint, marginal = (exact(vae, names).log_prob(joined(samples, names)) for names in ("ab", "b"))
     torch.testing.assert_close(pair.given(known).values, joint - marginal, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("fusion", ["poe", "moe", "mopoe", "mvtcae", "jmvae", mv.MMVAEPlus(private=1)], ids=str)
-def test_with_any_posterior_draws_give_the_exact_likelihoods_within_their_error(fusion):
+@pytest.mark.parametrize(
+    ("fusion", "proposal"),
+    [
+        *[(fusion, "posterior") for fusion in ("poe", "moe", "mopoe", "mvtcae", "jmvae", mv.MMVAEPlus(private=1))],
+        *[(fusion, "laplace") for fusion in ("moe", mv.MMVAEPlus(private=1))],
+    ],
+    ids=str,
+)
+def test_with_any_posterior_draws_give_the_exact_likelihoods_within_their_error(fusion, proposal):
     private = getattr(fusion, "private", 0)
     vae = build(fusion, latent_dim=2 + 3 * private)
     samples = drawn(vae)
     for names in SETS:
-        found = log_likelihood(vae, {name: samples[name] for name in names}, draws=20_000, seed=0)
+        found = log_likelihood(vae, {name: samples[name] for name in names}, draws=5000, seed=0, proposal=proposal)
         expected = exact(vae, names).log_prob(joined(samples, names))
         # The logarithm of a mean of K weights has about this standard error.
-        error = (1 / found.effective_draws - 1 / 20_000).sqrt()
-        assert float(error.max()) < 0.2
+        error = (1 / found.effective_draws - 1 / 5000).sqrt()
+        assert float(error.max()) < (0.02 if proposal == "laplace" else 0.4)
         assert bool(((found.values - expected).abs() < 5 * error + 1e-4).all())
 
 
 def test_more_draws_give_more_and_chunks_change_nothing_but_the_draws(monkeypatch):
     vae = build("moe")
-    samples = drawn(vae, 40)
-    few, many = (log_likelihood(vae, samples, draws=draws, seed=0) for draws in (1, 3000))
+    samples = drawn(vae, 20)
+    few, many = (log_likelihood(vae, samples, draws=draws, seed=0, proposal="posterior") for draws in (1, 3000))
     assert few.values.mean() < many.values.mean()
     assert bool((few.effective_draws - 1).abs().max() < 1e-6)
     expected = exact(vae, PARTS).log_prob(joined(samples, PARTS))
@@ -142,6 +153,33 @@ def test_more_draws_give_more_and_chunks_change_nothing_but_the_draws(monkeypatc
         error = (1 / found.effective_draws - 1 / 3000).sqrt()
         assert bool(((found.values - expected).abs() < 5 * error + 1e-4).all())
     assert torch.equal(parts.values, log_likelihood(vae, samples, draws=3000, seed=0).values)
+
+
+def test_laplaces_approximation_finds_the_exact_posterior_from_a_wrong_one():
+    vae = build("poe", latent_dim=6)
+    with torch.no_grad():
+        for head in vae.fusion.heads:
+            head.weight.normal_()
+            head.bias[6:] -= 3
+    samples = drawn(vae, 20)
+    wrong, found = (log_likelihood(vae, samples, draws=300, seed=0, proposal=q) for q in ("posterior", "laplace"))
+    assert float(wrong.effective_draws.mean()) < 5
+    # Of wider draws from a Gaussian posterior, a share of (sqrt(1.4) / 1.2)^6 = 92 % counts.
+    assert float(found.effective_draws.mean()) == pytest.approx(276, abs=10)
+    expected = exact(vae, PARTS).log_prob(joined(samples, PARTS))
+    torch.testing.assert_close(found.values, expected, rtol=0, atol=0.1)
+
+
+def test_where_there_is_no_curvature_the_encoders_posterior_serves():
+    start = mv.Gaussian(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.full((2, 2), -1.0))
+
+    def log_joint(z):  # of the second sample a parabola, of the first not a number
+        return torch.stack([z[0].sum() * math.nan, -z[1].square().sum()])
+
+    found = laplace(log_joint, start)
+    torch.testing.assert_close(found.mean, torch.tensor([[1.0, 2.0], [0.0, 0.0]]).double())
+    expected = torch.tensor([[math.exp(-1)] * 2, [0.5] * 2]).double() * 1.2
+    torch.testing.assert_close(found.variance, expected, rtol=1e-4, atol=0)
 
 
 def test_a_decoder_that_ignores_the_latent_has_the_likelihood_of_its_distribution():
@@ -154,8 +192,8 @@ def test_a_decoder_that_ignores_the_latent_has_the_likelihood_of_its_distributio
     samples = {"a": torch.randn(4, 3), "kind": torch.eye(3)[[0, 1, 2, 0]]}
     expected = Normal(0, 0.5).log_prob(samples["a"].double()).sum(1) - math.log(3)
     # log p(z) - log q(z|x) alone averages out.
-    found = log_likelihood(vae, samples, draws=20_000, seed=0)
-    error = (1 / found.effective_draws - 1 / 20_000).sqrt()
+    found = log_likelihood(vae, samples, draws=2000, seed=0)
+    error = (1 / found.effective_draws - 1 / 2000).sqrt()
     assert bool(((found.values - expected).abs() < 5 * error + 1e-4).all())
 
 
@@ -182,7 +220,7 @@ def labeled(vae, count=60):
 
 def test_metrics_are_means_over_held_out_samples(monkeypatch):
     vae = with_exact_posteriors()
-    samples = labeled(vae)
+    samples = labeled(vae, 20)
     results = {each.name.removeprefix("likelihood/"): each for each in likelihood_metrics(vae, samples, 50)}
     singles = ["a", "b", "c"]
     assert list(results) == ["joint", *singles, "a given b, c", "b given a, c", "c given a, b"]
@@ -193,9 +231,9 @@ def test_metrics_are_means_over_held_out_samples(monkeypatch):
     for name, value in expected.items():
         low, high = results[name].interval
         assert low < results[name].value < high
-        assert results[name].value == pytest.approx(value, abs=1e-4)  # float32
+        assert results[name].value == pytest.approx(value, abs=0.01)  # ten standard errors of 20,000 draws
         assert results[name].aim == "higher"
-        assert results[name].context["effective draws"] == pytest.approx(1000, rel=1e-3)
+        assert 900 < results[name].context["effective draws"] <= 1000
     monkeypatch.setattr(likelihood, "SAMPLES", 10)
     fewer = {each.name: each.value for each in likelihood_metrics(vae, samples, 50)}
     assert fewer["likelihood/a"] != results["a"].value

@@ -48,6 +48,7 @@ def result(two_sample, membership, log_density):
         ([result(0.5, 0.9, 0), result(0.8, 0.7, -9)], 1),  # both do
         ([{"failure": "singular"}, result(0.9, 0.5, 0)], 1),
         ([{"failure": "singular"}, {"failure": "singular"}], 0),
+        ([{"failure": "singular"}, {}, {}], 1),
     ],
 )
 def test_the_rule(results, best):
@@ -104,10 +105,18 @@ def test_few_latents_or_patients_are_no_error_where_gaussian_works(counts, norma
 
 def test_a_candidate_that_fails_says_why_and_is_not_chosen(normal):
     singular = {"name": "gaussian", "shrinkage": 0.0}
-    chosen = choose([singular, "gaussian"], normal[:200], normal[:5] + 5)
+    chosen = choose([singular, "gaussian"], normal[:200], normal[:4] + 5)
     assert chosen.configuration == mv.ShrunkGaussian().configuration
     assert "singular" in chosen.ranking[1]["failure"]
-    assert choose([singular], normal).ranking[0]["failure"] == "there was no choice"
+    assert set(choose(["gaussian", MIXTURE], normal[:1]).ranking[0]) == {"sampler"}  # nobody to hold out
+
+
+def test_a_class_that_is_large_enough_only_as_a_whole_does_not_decide(normal):
+    classes = [normal, normal[:4] + 5]
+    assert "failure" not in choose(["gaussian", MIXTURE], *classes).ranking[0]
+    chosen = choose(["gaussian", MIXTURE], normal, normal[:2] + 5)  # to two latents, no Gaussian can be fitted
+    assert chosen.name == "gmm"
+    assert "singular" in chosen.ranking[1]["failure"]
 
 
 def test_latents_that_are_not_finite_are_left_out(normal):

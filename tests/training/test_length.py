@@ -113,3 +113,8 @@ def test_false_holds_out_nobody(make_data, make_model, tmp_path):
     run = mv.open_run(tmp_path / "run", data)
     assert len(run.splits["train"]) == 100
     assert run.configuration.training.early_stopping is False
+
+
+def test_patience_is_a_tenth_of_all_epochs():
+    assert [EarlyStopping().patience_of(epochs) for epochs in (5, 100, 250)] == [10, 10, 25]
+    assert EarlyStopping(patience=3).patience_of(250) == 3
