@@ -110,7 +110,7 @@ def test_configuration_holds_every_default(kind, name):
     short = BASES[kind].of({"name": name, **required}).configuration
     from_class = type(BASES[kind].of({"name": name, **required}))(**required).configuration
     assert short == from_class
-    settings = PARTS[kind, name].keys() - {"bandwidths", "miner", "shrinkage"}  # None, so left out
+    settings = PARTS[kind, name].keys() - {"bandwidths", "miner", "regularization", "shrinkage"}  # None, so left out
     assert settings <= short.keys()
 
 

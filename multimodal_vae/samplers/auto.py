@@ -15,7 +15,7 @@ from multimodal_vae.scopes import Seed, seeded
 
 _CANDIDATES: Any = [
     "gaussian",
-    *({"name": "gmm", "components": count, "covariance": "tied", "regularization": 0.01} for count in (3, 10)),
+    *({"name": "gmm", "components": count} for count in (3, 10)),
     *({"name": "gmm", "components": count, "covariance": "full", "regularization": 0.05} for count in (3, 10, 30)),
 ]
 MOST_RECOGNIZED = 0.65

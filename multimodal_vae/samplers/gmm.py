@@ -32,7 +32,8 @@ class GMM(DensitySampler):
             of distinct latents.
         covariance: ``"spherical"``, one variance per component; ``"diag"``, one per dimension; ``"full"``; ``"tied"``,
             a full covariance that all components share; or candidates.
-        regularization: variance to add to each dimension, as a fraction of the latents' mean variance.
+        regularization: variance to add to each dimension, as a fraction of the latents' mean variance. Default: a tenth
+            of the number of dimensions per latent, D / (10 N), at least 0.01.
         seed: seed of the k-means initialization.
         selection: ``"bic"``, the lowest Bayesian information criterion (Schwarz 1978); or ``"held_out"``, the highest
             cross-validated likelihood.
@@ -58,8 +59,8 @@ class GMM(DensitySampler):
     def __init__(
         self,
         components: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 3,
-        covariance: Covariance | Annotated[list[Covariance], Field(min_length=1)] = "diag",
-        regularization: PositiveFloat = 1e-3,
+        covariance: Covariance | Annotated[list[Covariance], Field(min_length=1)] = "tied",
+        regularization: PositiveFloat | None = None,
         seed: Seed = 0,
         selection: Literal["bic", "held_out"] = "bic",
         folds: Annotated[int, Field(ge=2)] = 5,
@@ -85,7 +86,8 @@ class GMM(DensitySampler):
         """Fit the mixture, or the best candidate, to latents (N, D)."""
         require_spread(latents, self.name)
         points = latents.detach().to("cpu", torch.float64).numpy()
-        added = self.regularization * float(points.var(0).mean())
+        share = self.regularization or max(_LEAST_SHARE, points.shape[1] / (10 * len(points)))
+        added = share * float(points.var(0).mean())
         density = _as_torch(self._best(points, added))
         self.weights, self.means, self.scale = (
             values.to(latents) for values in (density.weights, density.means, density.scale)
@@ -134,6 +136,9 @@ class GMM(DensitySampler):
         """Return the fitted mixture."""
         self.state()
         return GaussianMixture(self.weights, self.means, self.scale)
+
+
+_LEAST_SHARE = 0.01
 
 
 def _as_torch(mixture: Any) -> GaussianMixture:

@@ -26,7 +26,7 @@ BATCH = 100
 """Number of samples per batch from which the default of ``per_class`` follows."""
 WARMUP = 100
 """Default of ``warmup`` in a training of many steps."""
-EPOCHS = 100
+EPOCHS = 200
 """Number of epochs into which ``steps`` are divided, if they are many."""
 SHORTEST_EPOCH = 25
 """Minimum number of steps in such an epoch."""
@@ -67,8 +67,9 @@ class Training(BaseModel):
     Metrics are logged, and held-out samples evaluated, once per epoch.
 
     Attributes:
-        steps: maximum number of optimizer steps; an epoch is a hundredth of them, or :data:`SHORTEST_EPOCH` if that is
-            more. Default: :data:`STEPS`, or :data:`UNWATCHED_STEPS` without early stopping.
+        steps: maximum number of optimizer steps; an epoch is one of :data:`EPOCHS` equal parts, or
+            :data:`SHORTEST_EPOCH` if that is more. Default: :data:`STEPS`, or :data:`UNWATCHED_STEPS` without early
+            stopping.
         epochs: maximum number of epochs instead; an epoch then draws about as many samples as there are.
         per_class: number of samples of each class per batch. Default: about :data:`BATCH` samples per batch, but no
             more than there are, and at least two per class.

@@ -48,10 +48,17 @@ def test_a_full_covariance_learns_correlation_and_a_diagonal_does_not():
     torch.manual_seed(0)
     x = torch.randn(400, 1)
     points = torch.cat([x, x + 0.1 * torch.randn(400, 1)], dim=1)
-    full = mv.GMM(components=1, covariance="full").fit(points)().sample((5000,)).T.corrcoef()[0, 1]
-    diagonal = mv.GMM(components=1).fit(points)().sample((5000,)).T.corrcoef()[0, 1]
+    full = mv.GMM(components=1, covariance="full", regularization=1e-3).fit(points)().sample((5000,)).T.corrcoef()[0, 1]
+    diagonal = mv.GMM(components=1, covariance="diag").fit(points)().sample((5000,)).T.corrcoef()[0, 1]
     assert full > 0.98
     assert abs(diagonal) < 0.07  # five standard errors of 1 / sqrt(5000)
+
+
+@pytest.mark.parametrize(("count", "dimensions", "share"), [(20, 8, 0.04), (5, 10, 0.2), (90, 3, 0.01)])
+def test_fewer_latents_per_dimension_get_more_variance(count, dimensions, share):
+    points = clusters(count, dimensions)
+    default, same = mv.GMM().fit(points)(), mv.GMM(regularization=share).fit(points)()
+    assert torch.equal(default.log_prob(points), same.log_prob(points))
 
 
 @pytest.mark.parametrize(("count", "components"), [(2, 1), (5, 2), (6, 3), (40, 3)])
@@ -89,7 +96,7 @@ def candidates(points):
 def test_the_mixture_chosen_by_bic_is_the_best_of_scikit_learns(count):
     points = clusters(count)
     best = min((each.fit(points.numpy()) for each in candidates(points)), key=lambda each: each.bic(points.numpy()))
-    ours = mv.GMM(components=NUMBERS, covariance=SHAPES).fit(points)()
+    ours = mv.GMM(components=NUMBERS, covariance=SHAPES, regularization=1e-3).fit(points)()
     assert len(ours.means) == best.n_components
     np.testing.assert_allclose(ours.log_prob(points).numpy(), best.score_samples(points.numpy()), rtol=1e-8)
 
@@ -100,7 +107,8 @@ def test_the_mixture_chosen_by_held_out_likelihood_is_the_best_of_scikit_learns(
     scores = [cross_val_score(each, points.numpy(), cv=KFold(4)).sum() for each in candidates(points)]
     best = list(candidates(points))[int(np.argmax(scores))].fit(points.numpy())
     assert best.reg_covar == regularization
-    ours = mv.GMM(components=NUMBERS, covariance=SHAPES, selection="held_out", folds=4).fit(points)()
+    settings = {"regularization": 1e-3, "selection": "held_out", "folds": 4}
+    ours = mv.GMM(components=NUMBERS, covariance=SHAPES, **settings).fit(points)()
     assert len(ours.means) == best.n_components
     np.testing.assert_allclose(ours.log_prob(points).numpy(), best.score_samples(points.numpy()), rtol=1e-8)
 
@@ -115,7 +123,7 @@ def test_a_variational_density_is_the_mixture_of_scikit_learns_posterior_means(c
     plain = Theirs(6, covariance_type=covariance)
     plain.weights_, plain.means_ = posterior.weights_, posterior.means_
     plain.precisions_cholesky_ = posterior.precisions_cholesky_
-    ours = mv.GMM(components=6, covariance=covariance, method="variational").fit(points)()
+    ours = mv.GMM(components=6, covariance=covariance, regularization=1e-3, method="variational").fit(points)()
     np.testing.assert_allclose(ours.log_prob(points).numpy(), plain.score_samples(points.numpy()), rtol=1e-8)
 
 

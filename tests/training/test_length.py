@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 import multimodal_vae as mv
 from multimodal_vae.training.holding_out import hold_out
-from multimodal_vae.training.settings import SHORTEST_EPOCH, STEPS, UNWATCHED_STEPS, EarlyStopping, Length, Training
+from multimodal_vae.training.settings import (
+    EPOCHS,
+    SHORTEST_EPOCH,
+    STEPS,
+    UNWATCHED_STEPS,
+    EarlyStopping,
+    Length,
+    Training,
+)
 
 QUICK = {"steps": 3, "device": "cpu", "show": False, "loggers": ["jsonl"]}
 COUNTS = st.integers(1, 50)
@@ -33,10 +41,10 @@ def test_a_length_in_epochs_is_that_many_passes(epochs, batches, accumulate):
 
 
 @given(st.integers(1, 20_000), COUNTS, st.integers(1, 4))
-def test_a_length_in_steps_is_exact_and_has_at_most_a_hundred_epochs(steps, batches, accumulate):
+def test_a_length_in_steps_is_exact_and_has_at_most_two_hundred_epochs(steps, batches, accumulate):
     length = Training(steps=steps, accumulate=accumulate).length(batches)
     assert length.steps == steps
-    assert length.epochs <= 100
+    assert length.epochs <= EPOCHS
     assert length.per_epoch >= SHORTEST_EPOCH * accumulate
 
 
