@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from multimodal_vae.nn.compact import resampling
-from multimodal_vae.nn.mlp import mlp
+from multimodal_vae.nn.mlp import LinearAndMLP
 from multimodal_vae.nn.residual import SLOPE
 
 _LARGEST = 4096
@@ -29,7 +29,7 @@ def _plan(shape: Sequence[int], width: int) -> tuple[int, list[int], int]:
 
 
 class SignalEncoder(nn.Module):
-    """Features of a perceptron with two hidden layers, concatenated with those of convolutions that halve the signal.
+    """Features of a linear map plus a perceptron, concatenated with those of convolutions that halve the signal.
 
     Args:
         shape: (channels, length) of one sample; the length is padded with zeros.
@@ -53,7 +53,7 @@ class SignalEncoder(nn.Module):
         )
         for inputs, outputs in pairwise(widths):
             self.convolutions.extend(resampling(nn.Conv1d, inputs, outputs))
-        self.perceptron = mlp([channels * math.ceil(length / self.step), *[hidden] * 3])
+        self.perceptron = LinearAndMLP([channels * math.ceil(length / self.step), *[hidden] * 3])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, length) to (N, features)."""
@@ -63,7 +63,7 @@ class SignalEncoder(nn.Module):
 
 
 class SignalDecoder(nn.Module):
-    """The sum of a perceptron with two hidden layers and of convolutions that double a map of the latent.
+    """The sum of a linear map, a perceptron and convolutions that double a map of the latent.
 
     Args:
         latent_dim: length of the latent.
@@ -89,7 +89,8 @@ class SignalDecoder(nn.Module):
         self.convolutions.append(nn.Conv1d(widths[-1], 2 * self.channels, 3, padding=1))
         points = math.ceil(self.length / self.step)
         self.perceptron = nn.Sequential(
-            mlp([latent_dim, hidden, hidden, self.channels * points]), nn.Unflatten(1, (self.channels, points))
+            LinearAndMLP([latent_dim, hidden, hidden, self.channels * points]),
+            nn.Unflatten(1, (self.channels, points)),
         )
 
     def forward(self, z: Tensor) -> Tensor:
