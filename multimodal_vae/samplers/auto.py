@@ -21,6 +21,9 @@ _CANDIDATES: Any = [
 MOST_RECOGNIZED = 0.65
 """Highest AUC of the attack on a density that does not memorize."""
 
+_SLACK = 0.05
+"""Excess over the lowest AUC that is allowed if all memorize, as with fewer latents in a class than dimensions."""
+
 
 class Auto(DensitySampler):
     r"""The best of several samplers, chosen on held-out patients.
@@ -37,8 +40,8 @@ class Auto(DensitySampler):
 
     Among candidates that do not memorize, those with the smallest AUC of the classifier, up to two standard errors, are
     equal, and of these the one with the highest log density is chosen. The likelihood alone prefers one Gaussian to
-    mixtures that keep what binds the modalities of a sample. If all candidates memorize, the one with the lowest AUC of
-    the attack is chosen.
+    mixtures that keep what binds the modalities of a sample. If all candidates memorize, those whose AUC of the attack
+    is at most 0.05 above the lowest are compared.
 
     Args:
         candidates: samplers to choose from. A candidate that cannot be fitted to a class to which another can be fitted
@@ -206,12 +209,12 @@ def best_of(ranking: Sequence[Ranked]) -> int:
     tried = [index for index, each in enumerate(ranking) if "two_sample" in each]
     if not tried:
         return next((index for index, each in enumerate(ranking) if "failure" not in each), 0)
-    honest = [index for index in tried if not ranking[index]["memorizes"]]
-    if not honest:
-        return min(tried, key=lambda index: ranking[index]["membership"])
+    least = min(ranking[index]["membership"] for index in tried)
+    limit = max(MOST_RECOGNIZED, least + _SLACK)
+    honest = [index for index in tried if ranking[index]["membership"] <= limit]
     first = ranking[min(honest, key=lambda index: ranking[index]["two_sample"])]
-    limit = max(first["two_sample"], 0.5) + 2 * first["standard_error"]  # an AUC below chance is chance
-    equal = [index for index in honest if ranking[index]["two_sample"] <= limit]
+    most = max(first["two_sample"], 0.5) + 2 * first["standard_error"]  # an AUC below chance is chance
+    equal = [index for index in honest if ranking[index]["two_sample"] <= most]
     return max(equal, key=lambda index: ranking[index]["log_density"])
 
 
