@@ -280,7 +280,7 @@ def main() -> None:
 
 def check_disks(place: Path, hold: Callable[..., None]) -> None:
     """Fill the disk of a training, and forbid to write it."""
-    names = ("model.safetensors", "log.jsonl", "samplers/kde.safetensors")
+    names = ("model.safetensors", "log.jsonl", "samplers/auto.safetensors")
     with small_disk(64) as disk:
         if disk is None:
             print("left out: no disk may be mounted here")

@@ -386,10 +386,12 @@ def test_interpolate_goes_from_one_sample_to_another(mmvae, asked):
     refused(mmvae(*command, "s33", "--out", asked / "other"), asked / "cohort" / "gaps.csv", "no sample 's33'")
 
 
-def test_a_model_that_needs_every_modality_cannot_complete(mmvae, trained):
-    gaps = trained.parent / "cohort" / "gaps.csv"
+def test_a_model_that_needs_every_modality_cannot_complete(mmvae, toml, tmp_path):
+    toml.write_text(toml.read_text("utf-8").replace("[model]", '[model]\nfusion = "concat"'), "utf-8")
+    assert mmvae("train", toml, "--out", tmp_path / "run", "--quiet")[0] == 0
+    gaps = toml.parent / "gaps.csv"
     gaps.write_text("sample_id,label,photo,blood\na,ill,,1 2 3\n", "utf-8")
-    wrong = mmvae("complete", trained, gaps, "--out", trained.parent / "new")
+    wrong = mmvae("complete", tmp_path / "run", gaps, "--out", tmp_path / "new")
     refused(wrong, gaps, "line 2", "lacks 'photo'", "dropout")
 
 

@@ -45,7 +45,8 @@ def result(two_sample, membership, log_density):
         ([result(0.56, 0.5, -9), result(0.57, 0.5, 0)], 1),  # of equal ones, the likeliest
         ([result(0.45, 0.5, -9), result(0.51, 0.5, 0)], 1),  # an AUC below chance is chance
         ([result(0.5, 0.9, 0), result(0.8, 0.6, -9)], 1),  # not the one that memorizes
-        ([result(0.5, 0.9, 0), result(0.8, 0.7, -9)], 1),  # both do
+        ([result(0.5, 0.9, 0), result(0.8, 0.7, -9)], 1),  # both do, and one less
+        ([result(0.8, 0.7, -9), result(0.5, 0.74, -9)], 1),  # both do alike
         ([{"failure": "singular"}, result(0.9, 0.5, 0)], 1),
         ([{"failure": "singular"}, {"failure": "singular"}], 0),
         ([{"failure": "singular"}, {}, {}], 1),
