@@ -107,7 +107,7 @@ def test_a_training_measures_it_and_a_saved_model_keeps_it(tmp_path):
     assert not vae.dependences[0].factors.any()
     mv.fit(vae, data, steps=2, out=tmp_path / "run", loggers=[], show=False)
     assert vae.dependences[0].factors.any()
-    again = mv.open_run(tmp_path / "run").vae
+    again = mv.open_run(tmp_path / "run").model
     assert torch.equal(again.dependences[0].factors, vae.dependences[0].factors)
     assert isinstance(mv.MultimodalVAE({"i": mv.Image(size=(8, 8))}, ["a"]).dependences[0], nn.Identity)
     assert _FAR < 5  # beyond, the probabilities of float32 are 1
