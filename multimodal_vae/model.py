@@ -13,12 +13,13 @@ from multimodal_vae.bounds import require_memory
 from multimodal_vae.checks import checked, real_samples, require_finite, require_whole
 from multimodal_vae.data.batch import Batch, batches_of
 from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.dependence import NoiseDependence
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, Noise, check_samples, require_size
+from multimodal_vae.modalities.base import Modality, Noise, check_samples, needs_calibration, require_size
 from multimodal_vae.model_checks import (
     FUSION,
     METRIC_LOSS,
@@ -30,7 +31,6 @@ from multimodal_vae.model_checks import (
     explain_failure,
 )
 from multimodal_vae.names import name_of
-from multimodal_vae.nn import Calibrated
 from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -118,6 +118,10 @@ class MultimodalVAE(nn.Module):
             calibrated = {*self.modalities} - likelihoods if self.objective.reduction == "calibrated" else ()
             self.temperatures = nn.ModuleList(
                 Temperature(modality) if name in calibrated else nn.Identity()
+                for name, modality in self.modalities.items()
+            )
+            self.dependences = nn.ModuleList(
+                NoiseDependence(modality) if name in likelihoods else nn.Identity()
                 for name, modality in self.modalities.items()
             )
             self.fusion.build(self.sizes, latent_dim)
@@ -300,7 +304,7 @@ class MultimodalVAE(nn.Module):
             self.modalities.items(), self.encoders, self.decoders, self.temperatures, strict=True
         ):
             rows = data.present[:, list(data.modalities).index(name)].nonzero()[:, 0]
-            needed = _needs_calibration(modality, encoder, decoder)
+            needed = needs_calibration(modality, encoder, decoder)
             most = max(1, min(len(rows) if needed else ROWS, CALIBRATION_BYTES // (4 * math.prod(modality.shape))))
             if len(rows) and (needed or isinstance(temperature, Temperature)):
                 samples = data.samples.columns[name][evenly_spaced(rows, most)]
@@ -346,7 +350,8 @@ class MultimodalVAE(nn.Module):
         with evaluating(self):
             for part in torch.split(latents, batch_size):
                 for name, decoded in self.decode(part.to(next(self.parameters()))).items():
-                    samples = observe(name, self.modalities[name], decoded, noise, seed, first)
+                    dependence = self.dependences[list(self.modalities).index(name)]
+                    samples = observe(name, self.modalities[name], decoded, dependence, noise, seed, first)
                     parts[name].append(require_finite(samples, decoder_of(name)))
                 first += len(part)
         return {name: torch.cat(samples) for name, samples in parts.items()}
@@ -488,12 +493,6 @@ class MultimodalVAE(nn.Module):
             raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
         if data.classes != self.classes:
             raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
-
-
-def _needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
-    """Return whether calibration would use the samples; if not, none are read."""
-    own = type(modality).calibrate is not Modality.calibrate
-    return own or any(isinstance(layer, Calibrated) for layer in (*encoder.modules(), *decoder.modules()))
 
 
 def _masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """Samples from what decoders give: expected samples, or draws with their observation noise."""
 
 import hashlib
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from multimodal_vae.dependence import NoiseDependence
 from multimodal_vae.modalities.base import Modality, Noise
 
 
@@ -21,7 +23,13 @@ def noise_of(modality: Modality, decoded: Tensor, noise: Noise | None = None) ->
 
 
 def observe(
-    name: str, modality: Modality, decoded: Tensor, noise: Noise | None, seed: int | None, first: int = 0
+    name: str,
+    modality: Modality,
+    decoded: Tensor,
+    dependence: nn.Module,
+    noise: Noise | None,
+    seed: int | None,
+    first: int = 0,
 ) -> Tensor:
     """Return samples (N, *shape) on the CPU, expected or drawn.
 
@@ -32,6 +40,7 @@ def observe(
         name: name of the modality.
         modality: the modality.
         decoded: its decoder's output for N latents.
+        dependence: the :class:`~multimodal_vae.dependence.NoiseDependence` of its draws; another module for none.
         noise: as for :func:`noise_of`.
         seed: seed of the noise; None for expected samples.
         first: number of the first sample.
@@ -43,9 +52,10 @@ def observe(
     # The generator takes 32 bits. Hashed, the numbers of other seeds and modalities lie elsewhere among them.
     start = int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode("utf-8", "surrogatepass"), digest_size=4).digest())
     rows = decoded.cpu()
+    draw = partial(dependence.draw, modality) if isinstance(dependence, NoiseDependence) else modality.draw
     samples = rows.new_empty(len(rows), *modality.shape)
     with torch.random.fork_rng(devices=[]):
         for row in range(len(rows)):
             torch.default_generator.manual_seed((start + first + row) % 2**32)
-            samples[row] = modality.draw(rows[row : row + 1])[0]
+            samples[row] = draw(rows[row : row + 1])[0]
     return samples

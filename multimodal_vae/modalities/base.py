@@ -256,6 +256,12 @@ class Modality(Part, ABC):
                 )
 
 
+def needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:
+    """Return whether calibration would use the samples; if not, none are read."""
+    own = type(modality).calibrate is not Modality.calibrate
+    return own or any(isinstance(layer, Calibrated) for layer in (*encoder.modules(), *decoder.modules()))
+
+
 def require_size(name: str, modality: Modality) -> None:
     """Check that networks for a modality can fit into memory: two samples, and features and gradients of their size.
 

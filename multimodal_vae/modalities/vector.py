@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _BOUND = 5.0
 """Largest input of the encoder, in standard deviations; the linear map would follow outliers to any distance."""
 
+_DROPOUT = 0.2
+"""Share of elements that a training hides from the encoder, so that it does not memorize few samples."""
+
 
 class Vector(Modality):
     """A vector of numbers in any units; each element is standardized by the training data.
@@ -51,9 +54,12 @@ class Vector(Modality):
         return (self.size,)
 
     def encoder(self) -> nn.Module:
-        """Return standardization, a bound of outliers, and a linear map plus a perceptron with two hidden layers."""
+        """Return standardization, a bound of outliers, dropout, and a linear map plus a perceptron."""
         return nn.Sequential(
-            Standardize(self.shape), nn.Hardtanh(-_BOUND, _BOUND), LinearAndMLP([self.size, *[self.hidden] * 3])
+            Standardize(self.shape),
+            nn.Hardtanh(-_BOUND, _BOUND),
+            nn.Dropout(_DROPOUT),
+            LinearAndMLP([self.size, *[self.hidden] * 3]),
         )
 
     def decoder(self, latent_dim: int) -> nn.Module:

@@ -91,6 +91,16 @@ class CensoredNormal(Distribution):
         log_prob = torch.where(low | high, torch.special.log_ndtr(torch.where(high, -standard, standard)), density)
         return log_prob.masked_fill(self.low >= self.high, 0.0)
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of recording at most a value."""
+        probability = torch.special.ndtr((value - self.loc) / self.scale)
+        return torch.where(value >= self.high, 1.0, torch.where(value < self.low, 0.0, probability))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the recorded value that is not exceeded with a probability."""
+        values: Tensor = self.loc + self.scale * torch.special.ndtri(value)
+        return values.clamp(self.low, self.high)
+
     def _standard(self, limit: Tensor, absent: float) -> Tensor:
         """Return a limit in deviations from the mean."""
         finite = limit.isfinite()

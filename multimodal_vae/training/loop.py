@@ -22,6 +22,7 @@ from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import catch_signals
 from multimodal_vae.training.memory import peak_gib
+from multimodal_vae.training.noise import measure_noise
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import resolve_precision, train_precision
 from multimodal_vae.training.settings import WARMUP, Length, Training
@@ -135,6 +136,7 @@ def train(
             vae.require_finite_weights()  # the last step may have spoiled them
         finally:
             vae.to("cpu").eval()
+        measure_noise(vae, data, settings.seed)
 
 
 def _require_encodable(vae: MultimodalVAE, data: MultimodalDataset) -> None:

@@ -79,7 +79,8 @@ class Training(BaseModel):
         warmup: number of steps over which the learning rate rises from zero. Default: :data:`WARMUP`, but no more than
             a tenth of all steps.
         kl_warmup: number of steps over which the KL weight rises from zero to the objective's.
-        clip: maximum norm of the gradient; false for no clipping.
+        clip: maximum norm of the gradient; false for no clipping. Adam divides by the gradient's size, so that a
+            small norm slows no training, but single extreme batches cannot end it.
         accumulate: number of batches whose gradients are averaged for one step.
         average: decay of a moving average of the weights. The average is evaluated after each epoch and becomes the
             model, with its own batch-norm statistics; false uses the weights themselves.
@@ -104,7 +105,7 @@ class Training(BaseModel):
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: NonNegativeInt | None = None
     kl_warmup: NonNegativeInt = 0
-    clip: PositiveFloat | Off = False
+    clip: PositiveFloat | Off = 1.0
     accumulate: PositiveInt = 1
     average: Annotated[float, Field(gt=0, lt=1)] | Off = 0.99
     early_stopping: EarlyStopping | Off | None = None

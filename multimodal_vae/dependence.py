@@ -1,0 +1,101 @@
+"""Dependence between the elements of a sample that the decoded values leave unexplained."""
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from multimodal_vae.modalities.base import Modality
+
+RANK = 32
+"""Number of factors, at most; the rest of the noise is independent."""
+
+_FAR = 4.5
+"""Largest normal score; beyond it, float32 does not tell the probability from 1."""
+
+
+class NoiseDependence(nn.Module):
+    r"""A Gaussian copula of the noise: elements of a draw keep their likelihood, and depend on others as residuals do.
+
+    A likelihood takes the elements of a sample as independent given the latent. What the model has not learned, because
+    samples are few or training was short, remains dependent in the residuals, and draws with independent noise can be
+    told from real samples by that. So the correlation R of the residuals' normal scores is measured after training, and
+
+    .. math:: x_i = F_i^{-1}(\Phi(u_i)), \quad u \sim N(0, R)
+
+    with the likelihood's distribution function :math:`F_i`. R is shrunk toward the identity (Ledoit and Wolf 2004) and
+    kept as :data:`RANK` factors and independent rests. Training and log-likelihoods do not use it. Source: Nelsen
+    (2006), *An Introduction to Copulas*, section 2.9.
+
+    Args:
+        modality: modality with a likelihood.
+    """
+
+    factors: Tensor
+
+    def __init__(self, modality: Modality) -> None:
+        super().__init__()
+        self.register_buffer("factors", torch.zeros(RANK, *modality.shape))
+
+    def measure(self, likelihood: Distribution, samples: Tensor, labels: Tensor) -> None:
+        """Set the factors from samples (N, *shape), their likelihoods, and labels (N,), -1 for none.
+
+        Differences between classes are left out: they would mix the classes. Nothing changes if the likelihood has no
+        distribution function per element.
+        """
+        try:
+            scores = _normal_scores(likelihood, samples)
+        except NotImplementedError:
+            return
+        if scores.shape != samples.shape:
+            return
+        scores = scores.flatten(1).double()
+        for label in {*labels.tolist()}:
+            scores[labels == label] -= scores[labels == label].mean(0)
+        deviation = scores.square().mean(0).sqrt()
+        scores = torch.where(deviation > 1e-6, scores / deviation.clamp_min(1e-6), 0.0)
+        self.factors.copy_(_factors(scores).reshape(self.factors.shape))
+
+    def draw(self, modality: Modality, decoded: Tensor) -> Tensor:
+        """Draw samples (N, *shape) given the decoder's output, with torch's default generator."""
+        likelihood = modality.likelihood(decoded)
+        if likelihood is None or not self.factors.any():
+            return modality.draw(decoded)
+        common = torch.randn(len(decoded), len(self.factors)).to(decoded)
+        own = torch.randn(len(decoded), *modality.shape).to(decoded)
+        independent = (1 - self.factors.square().sum(0)).clamp_min(0).sqrt()
+        scores = torch.einsum("nk,k...->n...", common, self.factors) + independent * own
+        return likelihood.icdf(torch.special.ndtr(scores.clamp(-_FAR, _FAR)))
+
+
+def _normal_scores(likelihood: Distribution, samples: Tensor) -> Tensor:
+    """Return the normal quantiles of the samples' probabilities, in the middle of the mass of a value that has some."""
+    below = torch.nextafter(samples, torch.full_like(samples, -torch.inf))
+    middle = (likelihood.cdf(samples) + likelihood.cdf(below)) / 2
+    scores: Tensor = torch.special.ndtri(middle.double()).clamp(-_FAR, _FAR)
+    return scores.nan_to_num(0.0)  # 0 for missing elements
+
+
+def _factors(scores: Tensor) -> Tensor:
+    """Return factors (RANK, E) whose products are the shrunk correlation of standardized scores (N, E)."""
+    count, elements = scores.shape
+    products = scores @ scores.T / count  # its eigenvalues are those of the correlation
+    values, vectors = torch.linalg.eigh(products)
+    kept = min(RANK, count)
+    values, vectors = values[-kept:].clamp_min(0), vectors[:, -kept:]
+    directions = scores.T @ vectors / (count * values).clamp_min(1e-12).sqrt()
+    factors = scores.new_zeros(RANK, elements)
+    factors[:kept] = (directions * ((1 - _shrinkage(scores, products)) * values).sqrt()).T
+    # An element cannot vary by more than one, which rounding and unequal samples might give.
+    return factors / factors.square().sum(0).sqrt().clamp_min(1.0)
+
+
+def _shrinkage(scores: Tensor, products: Tensor) -> float:
+    """Return the weight of the identity, from the products of samples instead of the larger ones of elements.
+
+    Source: Ledoit and Wolf, *A well-conditioned estimator for large-dimensional covariance matrices* (2004), section 3.
+    """
+    count, elements = scores.shape
+    squared = products.square().sum()
+    spread = squared / elements - (products.trace() / elements) ** 2
+    error = (scores.square().sum(1).square().mean() - squared) / (count * elements)
+    return float((error / spread.clamp_min(1e-12)).clamp(0, 1))
