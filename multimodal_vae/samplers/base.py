@@ -93,7 +93,8 @@ class DensitySampler(Part, nn.Module, ABC):
 
     def restore(self, state: Mapping[str, Tensor]) -> Self:
         """Load the result of :meth:`state` and return self."""
-        for name, value in state.items():
+        for name, read in state.items():
+            value = read.clone()  # in memory aligned as after fitting: otherwise, draws may differ in the last bit
             owner, _, leaf = name.rpartition(".")
             module = dict(self.named_modules()).get(owner, nn.Module())
             if leaf in module._buffers:
