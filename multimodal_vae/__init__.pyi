@@ -14,7 +14,6 @@ from .errors import RunError as RunError
 from .errors import SamplerError as SamplerError
 from .errors import TrainingError as TrainingError
 from .errors import TrainingInterrupted as TrainingInterrupted
-from .evaluation.likelihood import log_likelihood as log_likelihood
 from .fusions.base import Fusion as Fusion
 from .fusions.concat import Concat as Concat
 from .fusions.jmvae import JMVAE as JMVAE
@@ -24,6 +23,7 @@ from .fusions.mopoe import MoPoE as MoPoE
 from .fusions.mvtcae import MVTCAE as MVTCAE
 from .fusions.poe import PoE as PoE
 from .fusions.subsets import Subsets as Subsets
+from .likelihood.importance import log_likelihood as log_likelihood
 from .loggers.base import Logger as Logger
 from .loggers.console import Console as Console
 from .loggers.jsonl import JSONLines as JSONLines

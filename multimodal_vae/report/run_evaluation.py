@@ -20,11 +20,11 @@ from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.judge import Judge, train_judge
-from multimodal_vae.evaluation.likelihood import likelihood_metrics
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import digest, file_sha256, inside, remove_leftovers, write_bytes
+from multimodal_vae.likelihood.importance import likelihood_metrics
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.names import check_names, clean, is_missing_word, names_of

@@ -15,9 +15,9 @@ from multimodal_vae.checks import checked, real_samples, require_finite, require
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.evaluation.bootstrap import interval, mean_of
-from multimodal_vae.evaluation.proposal import laplace
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.likelihood.proposal import laplace
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.model_checks import decoder_of
 from multimodal_vae.scopes import evaluating, seeded

@@ -8,10 +8,10 @@ from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 
 import multimodal_vae as mv
-from multimodal_vae.evaluation import likelihood
-from multimodal_vae.evaluation.likelihood import likelihood_metrics, log_likelihood, modalities_with_likelihood
-from multimodal_vae.evaluation.proposal import laplace
 from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.likelihood import importance
+from multimodal_vae.likelihood.importance import likelihood_metrics, log_likelihood, modalities_with_likelihood
+from multimodal_vae.likelihood.proposal import laplace
 
 
 class Linear(mv.Modality):
@@ -147,7 +147,7 @@ def test_more_draws_give_more_and_chunks_change_nothing_but_the_draws(monkeypatc
     assert few.values.mean() < many.values.mean()
     assert bool((few.effective_draws - 1).abs().max() < 1e-6)
     expected = exact(vae, PARTS).log_prob(joined(samples, PARTS))
-    monkeypatch.setattr(likelihood, "LARGEST_CHUNK", 9 * 700)  # a chunk of draws, not all of one sample's
+    monkeypatch.setattr(importance, "LARGEST_CHUNK", 9 * 700)  # a chunk of draws, not all of one sample's
     parts = log_likelihood(vae, samples, draws=3000, seed=0)
     for found in (many, parts):
         error = (1 / found.effective_draws - 1 / 3000).sqrt()
@@ -234,7 +234,7 @@ def test_metrics_are_means_over_held_out_samples(monkeypatch):
         assert results[name].value == pytest.approx(value, abs=0.01)  # ten standard errors of 20,000 draws
         assert results[name].aim == "higher"
         assert 900 < results[name].context["effective draws"] <= 1000
-    monkeypatch.setattr(likelihood, "SAMPLES", 10)
+    monkeypatch.setattr(importance, "SAMPLES", 10)
     fewer = {each.name: each.value for each in likelihood_metrics(vae, samples, 50)}
     assert fewer["likelihood/a"] != results["a"].value
 

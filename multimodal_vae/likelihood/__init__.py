@@ -1,0 +1,1 @@
+"""Log-likelihoods of samples under a model."""
