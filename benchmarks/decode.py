@@ -23,7 +23,8 @@ than with the plain decoder, because the change of memory layout costs more than
 
 def rivals(width: int, z: Tensor) -> dict[str, Callable[[int], Tensor]]:
     """Return the decoders by name; each decodes the same latents."""
-    vae = MultimodalVAE({"picture": {"name": "image", "size": [64, 64], "width": width}}, ["any"], seed=0).eval()
+    part = {"name": "image", "size": [64, 64], "network": "residual", "width": width}
+    vae = MultimodalVAE({"picture": part}, ["any"], latent_dim=z.shape[1], seed=0).eval()
     decoder = plain.Decoder(3, width, z.shape[1]).eval()
     decoder.load_state_dict(vae.decoders[0].state_dict())
 

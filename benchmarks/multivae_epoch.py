@@ -93,7 +93,7 @@ def multivae_trainer(
 def package_model(width: int, augmented: bool) -> MultimodalVAE:
     """Return the package's model with the same layers."""
     specs = parts(width, None if augmented else STILL, loss={"mse": 1.0})
-    return MultimodalVAE(specs, CLASSES, latent_dim=LATENT, objective=OBJECTIVE, seed=0)
+    return MultimodalVAE(specs, CLASSES, "concat", latent_dim=LATENT, objective=OBJECTIVE, seed=0)
 
 
 def rivals(

@@ -11,6 +11,10 @@ from multimodal_vae.data.batch import Batch
 
 CLASSES = ["NOE", "OME", "AOM"]
 
+LATENT = 128
+OBJECTIVE = {"reduction": "mean", "kl_weight": 0.1, "metric_weight": 0.1}
+"""The paper's latent dimensions and equation 1."""
+
 STILL = {"otoscopy": {"flip": 0.0, "rotate": 0.0, "erase": 0.0}, "wbt": {"erase": 0.0}}
 """Settings under which nothing is augmented or corrupted."""
 
@@ -30,7 +34,9 @@ def parts(width: int, settings: dict[str, dict[str, Any]] | None = None, **both:
 
 def model(width: int, **both: Any) -> MultimodalVAE:
     """Return the model of ``examples/otitis/paper.toml`` with another width."""
-    return MultimodalVAE(parts(width, **both), CLASSES, seed=0).train()
+    return MultimodalVAE(
+        parts(width, **both), CLASSES, "concat", latent_dim=LATENT, objective=OBJECTIVE, seed=0
+    ).train()
 
 
 def samples(count: int, seed: int) -> dict[str, Tensor]:

@@ -45,10 +45,12 @@ def printed(script, monkeypatch, capsys):
 
 def test_the_plain_model_has_the_same_weights_loss_and_gradients(script):
     parts = {
-        "otoscopy": mv.Image(size=(64, 64), width=8, loss={"ssim": 1.0}),
-        "wbt": mv.Image(size=(64, 64), channels=1, width=8),
+        "otoscopy": mv.Image(size=(64, 64), network="residual", width=8, loss={"ssim": 1.0}),
+        "wbt": mv.Image(size=(64, 64), channels=1, network="residual", width=8),
     }
-    vae = mv.MultimodalVAE(parts, ["NOE", "OME", "AOM"], seed=0).train()
+    objective = {"reduction": "mean", "kl_weight": 0.1, "metric_weight": 0.1}
+    classes = ["NOE", "OME", "AOM"]
+    vae = mv.MultimodalVAE(parts, classes, "concat", latent_dim=128, objective=objective, seed=0).train()
     plain = script("plain").PlainVAE(8)
     plain.load_state_dict(vae.state_dict())
     plain.train()

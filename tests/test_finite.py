@@ -203,7 +203,7 @@ COMMANDS = (
 @pytest.mark.parametrize(
     ("tensor", "part"),
     [
-        ("encoders.1.2.linear.weight", "the encoder of modality 'blood'"),
+        ("encoders.1.3.linear.weight", "the encoder of modality 'blood'"),
         ("decoders.0.", "the decoder of modality 'photo'"),
         ("fusion.", "the fusion"),
     ],

@@ -39,6 +39,11 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
         "loss": {"name": "TripletMarginLoss", "margin": 0.1, "distance": "LpDistance"},
         "miner": "MultiSimilarityMiner",
     },
+    ("sampler", "auto"): {
+        "candidates": [{"name": "prior"}, {"name": "gaussian", "shrinkage": 0.5}],
+        "folds": 2,
+        "seed": 4,
+    },
     ("sampler", "kde"): {"bandwidths": [0.5, 1.0], "folds": 3},
     ("sampler", "gaussian"): {"shrinkage": 0.5},
     ("sampler", "flow"): {"transform": "affine", "transforms": 2, "hidden": [8], "epochs": 5},

@@ -41,7 +41,7 @@ USES = {
     "log.jsonl": ("evaluate", "resume"),
     "timing.jsonl": ("resume",),
     "samplers": (*FITTED, "resume"),
-    "samplers/kde.safetensors": (*FITTED, "resume"),
+    "samplers/auto.safetensors": (*FITTED, "resume"),
     "judges": ("evaluate",),
     "judges/judge.safetensors": ("evaluate",),
     "judges/judge.json": ("evaluate",),
@@ -388,7 +388,7 @@ CHANGES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     [
         ("model.safetensors", "sample"),
         ("model.safetensors", "evaluate"),
-        ("samplers/kde.safetensors", "sample"),
+        ("samplers/auto.safetensors", "sample"),
         ("checkpoint.safetensors", "resume"),
         ("judges/judge.safetensors", "evaluate"),
     ],

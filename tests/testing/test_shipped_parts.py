@@ -50,6 +50,8 @@ PARTS = [
         {"name": "TripletMarginLoss", "distance": {"name": "LpDistance", "normalize_embeddings": False}},
         {"name": "TripletMarginMiner", "type_of_triplets": "semihard"},
     ),
+    mv.Auto(),
+    mv.Auto(candidates=["prior", "gaussian"], folds=2),
     mv.KDE(),
     mv.KDE(bandwidth=0.5),
     mv.KDE(bandwidths=[0.1, 1.0], folds=3),
