@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from multimodal_vae.modalities.base import Modality
+from multimodal_vae.modalities.base import Modality, within_range
 
 RANK = 32
 """Number of factors, at most; the rest of the noise is independent."""
@@ -56,7 +56,12 @@ class NoiseDependence(nn.Module):
         self.factors.copy_(_factors(scores).reshape(self.factors.shape))
 
     def draw(self, modality: Modality, decoded: Tensor) -> Tensor:
-        """Draw samples (N, *shape) given the decoder's output, with torch's default generator."""
+        """Draw samples (N, *shape), within the range of valid ones, with torch's default generator.
+
+        Args:
+            modality: the modality.
+            decoded: its decoder's output.
+        """
         likelihood = modality.likelihood(decoded)
         if likelihood is None or not self.factors.any():
             return modality.draw(decoded)
@@ -64,7 +69,7 @@ class NoiseDependence(nn.Module):
         own = torch.randn(len(decoded), *modality.shape).to(decoded)
         independent = (1 - self.factors.square().sum(0)).clamp_min(0).sqrt()
         scores = torch.einsum("nk,k...->n...", common, self.factors) + independent * own
-        return likelihood.icdf(torch.special.ndtr(scores.clamp(-_FAR, _FAR)))
+        return within_range(modality, likelihood.icdf(torch.special.ndtr(scores.clamp(-_FAR, _FAR))))
 
 
 def _normal_scores(likelihood: Distribution, samples: Tensor) -> Tensor:

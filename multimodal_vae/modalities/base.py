@@ -146,8 +146,7 @@ class Modality(Part, ABC):
         unknown, and the result is that of :meth:`observe`.
         """
         likelihood = self.likelihood(decoded)
-        drawn = self.observe(decoded) if likelihood is None else likelihood.sample()
-        return drawn if likelihood is None or self.range is None else drawn.clamp(*self.range)
+        return self.observe(decoded) if likelihood is None else within_range(self, likelihood.sample())
 
     def augment(self, x: Tensor) -> Tensor:
         """Augment a batch at random; the result, valid samples, is both input and target."""
@@ -269,6 +268,11 @@ def require_size(name: str, modality: Modality) -> None:
         ConfigurationError: if they cannot.
     """
     require_memory(64 * modality.elements, f"modality {name!r}: samples of {modality.shape} are too large")
+
+
+def within_range(modality: Modality, drawn: Tensor) -> Tensor:
+    """Return draws with each value beyond the range of valid samples replaced by the nearest one in it."""
+    return drawn if modality.range is None else drawn.clamp(*modality.range)
 
 
 def check_samples(name: str, modality: Modality, samples: Tensor) -> None:

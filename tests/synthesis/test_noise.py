@@ -5,9 +5,11 @@ import json
 
 import pytest
 import torch
+from torch import nn
 from torch.distributions import Normal, OneHotCategorical
 
 import multimodal_vae as mv
+from multimodal_vae.dependence import NoiseDependence
 from multimodal_vae.observation import observe
 from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis import conditional, generation
@@ -121,7 +123,7 @@ def test_noise_depends_on_the_seed_and_the_number_of_a_sample_only(vae):
         torch.testing.assert_close(other, whole[name] - mean[name])
         assert not torch.equal(vae.generate(latents, noise="draw", seed=4)[name], whole[name])
     decoded = torch.zeros(7, 4, 2)
-    one, again, renamed = (observe(name, PARTS["noisy"], decoded, "draw", 3) for name in ("a", "a", "b"))
+    one, again, renamed = (observe(name, PARTS["noisy"], decoded, nn.Identity(), "draw", 3) for name in ("a", "a", "b"))
     assert torch.equal(one, again)
     assert not torch.equal(one, renamed)
 
@@ -141,10 +143,14 @@ def test_without_a_seed_noise_follows_torchs_random_state_and_leaves_it_alone_wi
     assert vae.generate(torch.zeros(0, 3), noise="draw")["noisy"].shape == (0, 2)
 
 
-def test_a_draw_is_a_valid_sample():
+@pytest.mark.parametrize("share", [None, 0.0, 0.8])
+def test_a_draw_is_a_valid_sample(share):
     part = Bounded(size=2)
     decoded = torch.zeros(500, 4, 2)
-    drawn = observe("x", part, decoded, "draw", 0)
+    dependence = nn.Identity() if share is None else NoiseDependence(part)
+    if share is not None:
+        dependence.factors[0] = share**0.5
+    drawn = observe("x", part, decoded, dependence, "draw", 0)
     part.check(drawn)
     assert 0.5 < float((drawn.abs() == 0.1).double().mean()) < 1  # P(|x| > 0.1) = 0.84
 

@@ -47,19 +47,25 @@ def test_an_unknown_precision_is_named(make_data, make_model):
 
 
 class Watched(mv.Vector):
-    """A modality that notes what its networks and its loss see."""
+    """A modality that notes what its networks, in training and in use, and its loss see."""
 
     seen: dict = {}  # noqa: RUF012
 
     def encoder(self):
         network = super().encoder()
-        network[-1].register_forward_hook(lambda *hooked: self.seen.update(encoded=hooked[-1].dtype))
+        network[-1].register_forward_hook(self.noting("encoded"))
         return network
 
     def decoder(self, latent_dim):
         layer = nn.Linear(latent_dim, self.size)
-        layer.register_forward_hook(lambda *hooked: self.seen.update(decoded=hooked[-1].dtype))
+        layer.register_forward_hook(self.noting("decoded"))
         return layer
+
+    def noting(self, what):
+        def note(layer, _, y):
+            self.seen.setdefault(what if layer.training else f"{what} in use", set()).add(y.dtype)
+
+        return note
 
     def likelihood(self, decoded):
         return None
@@ -87,8 +93,10 @@ def test_networks_alone_are_reduced_and_in_training_alone():
     Watched.seen.clear()
     mv.fit(vae, data, **(QUICK | {"precision": "bfloat16"}))
     assert Watched.seen == {
-        "encoded": torch.bfloat16,
-        "decoded": torch.bfloat16,
+        "encoded": {torch.bfloat16},
+        "decoded": {torch.bfloat16},
+        "encoded in use": {torch.float32},  # to measure the noise after the training
+        "decoded in use": {torch.float32},  # to calibrate the temperature before it
         "features": torch.float32,
         "fusion": False,
         "loss": torch.float32,
@@ -96,11 +104,13 @@ def test_networks_alone_are_reduced_and_in_training_alone():
         "autocast": False,
     }
     assert all(p.dtype == torch.float32 for p in vae.parameters())
-    vae.reconstruct(data)
-    assert Watched.seen["encoded"] == Watched.seen["decoded"] == Watched.seen["observed"] == torch.float32
-    with train_precision(vae, "bfloat16"):  # as when a training validates
-        vae.reconstruct(data)
-        assert Watched.seen["encoded"] == torch.float32
+    in_use = {"encoded in use": {torch.float32}, "decoded in use": {torch.float32}, "observed": torch.float32}
+    for precision in ("float32", "bfloat16"):  # as when a training validates
+        Watched.seen.clear()
+        with train_precision(vae, precision):
+            vae.reconstruct(data)
+        assert Watched.seen | in_use == Watched.seen
+        assert not {"encoded", "decoded"} & {*Watched.seen}
 
 
 def test_generation_within_autocast_gives_float32(make_data, make_model):
