@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
 import multimodal_vae as mv
+from multimodal_vae.dependence import NoiseDependence
 from multimodal_vae.distances import nearest
 from multimodal_vae.distributions import product
 from multimodal_vae.privacy.membership import Attack
@@ -136,12 +137,38 @@ def privacy() -> Figure:
     return figure
 
 
+def defaults() -> Figure:
+    """Draw samples of two elements, of which one has a limit, and draws with independent and with dependent noise."""
+    torch.manual_seed(0)
+    vector, count = mv.Vector(size=2), 400
+    common = torch.randn(count, 1)
+    samples = torch.tensor([1.0, 0.5]) + 0.9 * common + 0.4 * torch.randn(count, 2)
+    samples[:, 1].clamp_(min=0.0)
+    limits = torch.tensor([[-torch.inf, 0.0], [torch.inf, torch.inf]])
+    decoded = torch.cat([torch.tensor([[1.0, 0.5], [1.0, 1.0]]), limits]).expand(count, 4, 2)
+    dependence = NoiseDependence(vector)
+    independent = dependence.draw(vector, decoded)
+    dependence.measure(vector.likelihood(decoded), samples, torch.zeros(count))
+    panels = {
+        "samples": samples,
+        "draws, independent noise": independent,
+        "draws, noise as of residuals": dependence.draw(vector, decoded),
+    }
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    for ax, (name, points) in zip(figure.subplots(1, 3, sharex=True, sharey=True), panels.items(), strict=True):
+        ax.plot(*points.T, ".", color=BLUE if name == "samples" else GREEN, ms=3)
+        ax.set(title=name, xlabel="one element")
+    figure.axes[0].set_ylabel("another, with a limit at 0")
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "one-latent": one_latent,
     "fusion": fusion,
     "metric-loss": metric_loss,
     "densities": densities,
     "privacy": privacy,
+    "defaults": defaults,
 }
 
 
