@@ -32,7 +32,7 @@ class Temperature(nn.Module):
     decoders* (2021), section 3.2, for squared errors: with E half the number of :func:`independent_measurements`, a
     mean squared error is the negative log-likelihood of a Gaussian.
 
-    L is the loss above :meth:`Modality.least_loss <multimodal_vae.Modality.least_loss>`. If its mean is negative, the
+    L is the loss above :meth:`~multimodal_vae.Modality.least_loss`. If its mean is negative, the
     loss must be a negative log-likelihood, and counts as such: summed over the elements.
 
     Args:
