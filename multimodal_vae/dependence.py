@@ -83,11 +83,12 @@ def _normal_scores(likelihood: Distribution, samples: Tensor) -> Tensor:
 def _factors(scores: Tensor) -> Tensor:
     """Return factors (RANK, E) whose products are the shrunk correlation of standardized scores (N, E)."""
     count, elements = scores.shape
-    products = scores @ scores.T / count  # its eigenvalues are those of the correlation
+    few = count < elements  # the products of samples and those of elements have the same eigenvalues
+    products = (scores @ scores.T if few else scores.T @ scores) / count
     values, vectors = torch.linalg.eigh(products)
-    kept = min(RANK, count)
+    kept = min(RANK, len(values))
     values, vectors = values[-kept:].clamp_min(0), vectors[:, -kept:]
-    directions = scores.T @ vectors / (count * values).clamp_min(1e-12).sqrt()
+    directions = scores.T @ vectors / (count * values).clamp_min(1e-12).sqrt() if few else vectors
     factors = scores.new_zeros(RANK, elements)
     factors[:kept] = (directions * ((1 - _shrinkage(scores, products)) * values).sqrt()).T
     # An element cannot vary by more than one, which rounding and unequal samples might give.
@@ -95,7 +96,7 @@ def _factors(scores: Tensor) -> Tensor:
 
 
 def _shrinkage(scores: Tensor, products: Tensor) -> float:
-    """Return the weight of the identity, from the products of samples instead of the larger ones of elements.
+    """Return the weight of the identity, from the products of samples or of elements.
 
     Source: Ledoit and Wolf, *A well-conditioned estimator for large-dimensional covariance matrices* (2004), section 3.
     """
