@@ -6,6 +6,7 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.dependence import NoiseDependence
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import evaluating, seeded
+from multimodal_vae.temperature import evenly_spaced
 
 ROWS = 2000
 """Number of training samples whose residuals are used, at most."""
@@ -19,8 +20,7 @@ def measure_noise(vae: MultimodalVAE, data: MultimodalDataset, seed: int) -> Non
         data: training samples; if there are more than :data:`ROWS`, evenly spaced ones are used.
         seed: seed of the draws.
     """
-    count = min(ROWS, len(data))
-    data = data.subset((torch.arange(count) * len(data) // max(1, count)).tolist())
+    data = data.subset(evenly_spaced(torch.arange(len(data)), ROWS).tolist())
     labels = torch.as_tensor(data.labels)
     with seeded(seed), evaluating(vae):
         latents = vae.encode(data).sample(1)[:, 0]
