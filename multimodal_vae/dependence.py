@@ -17,8 +17,8 @@ class NoiseDependence(nn.Module):
     r"""A Gaussian copula of the noise: elements of a draw keep their likelihood, and depend on others as residuals do.
 
     A likelihood takes the elements of a sample as independent given the latent. What the model has not learned, because
-    samples are few or training was short, remains dependent in the residuals, and draws with independent noise can be
-    told from real samples by that. So the correlation R of the residuals' normal scores is measured after training, and
+    samples are few or training was short, remains dependent in the residuals, which distinguishes real samples from
+    draws with independent noise. So the correlation R of the residuals' normal scores is measured after training, and
 
     .. math:: x_i = F_i^{-1}(\Phi(u_i)), \quad u \sim N(0, R)
 

@@ -69,7 +69,7 @@ def test_a_sampler_that_memorizes_is_not_chosen(normal):
     assert chosen.ranking[1]["memorizes"]
     # Of n latents, a share of 1 - 1/e is among n copies; of the others, the attack knows nothing.
     assert chosen.ranking[1]["membership"] == pytest.approx(1 - 0.5 / math.e, abs=0.05)
-    # Its draws cannot be told from latents: two sets of copies from one distribution.
+    # Its draws cannot be distinguished from latents: two sets of copies from one distribution.
     assert abs(chosen.ranking[1]["two_sample"] - 0.5) < 4 * chosen.ranking[1]["standard_error"]
     assert choose([COPIES, {"name": "kde", "bandwidth": 0.3}], 3 * normal).bandwidth == 0.3  # both do
 
