@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 _POLL_SECONDS = 0.02
 
@@ -28,7 +29,7 @@ def write_states(folder: Path, parts: Sequence[tuple[str, str]], timeout: float)
     if forked:
         with suppress(Exception):  # each part then meets the fault by itself
             importlib.import_module("multimodal_vae.model")
-    context = multiprocessing.get_context("fork" if forked else "spawn")
+    context: Any = multiprocessing.get_context("fork" if forked else "spawn")
     waiting = [(folder / str(number), kind, name) for number, (kind, name) in enumerate(parts)]
     running: dict[Path, tuple[BaseProcess, float]] = {}
     while waiting or running:
