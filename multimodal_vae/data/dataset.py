@@ -1,4 +1,4 @@
-"""Multimodal data sets from a manifest, an ``.npz`` file, tensors or another torch data set."""
+"""Multimodal data sets from a manifest, an ``.npz`` file, tensors, a DataFrame or another torch data set."""
 
 import hashlib
 import tempfile
@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
-from multimodal_vae.checks import checked, real_numbers, real_samples
+from multimodal_vae.checks import checked, frame_advice, real_numbers, real_samples
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
+from multimodal_vae.data.frames import DataFrames
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
@@ -33,10 +34,11 @@ MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
-class MultimodalDataset(Dataset[dict[str, Any]]):
+class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
     """Checked samples of several modalities, with labels and patients.
 
-    Create one with :meth:`from_manifest`, :meth:`from_npz`, :meth:`from_tensors` or :meth:`from_dataset`. As a torch
+    Create one with :meth:`from_manifest`, :meth:`from_dataframe`, :meth:`from_npz`, :meth:`from_tensors` or
+    :meth:`from_dataset`. As a torch
     data set it yields ``{"sample_id", "label", <modality>: value}``, without the keys of absent modalities. Subsets
     share their samples with the original. Samples from a manifest or a data set lie in files, all others in memory.
 
@@ -257,6 +259,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         parts, items = _modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and len(items)):
             raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
+        if frame_advice(dataset):
+            raise DataError(f"dataset is a {type(dataset).__name__}; {frame_advice(dataset)}")
         count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
         if not place.is_dir():
             raise DataError(f"there is no folder {place} for temporary files; create it, or give another")
