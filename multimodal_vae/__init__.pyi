@@ -38,6 +38,7 @@ from .modalities.base import Modality as Modality
 from .modalities.categorical import Categorical as Categorical
 from .modalities.image import Image as Image
 from .modalities.signal import Signal as Signal
+from .modalities.table import Table as Table
 from .modalities.vector import Vector as Vector
 from .model import MultimodalVAE as MultimodalVAE
 from .objective import Objective as Objective

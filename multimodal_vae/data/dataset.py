@@ -17,7 +17,7 @@ from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
-from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
+from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED, Manifest, read_manifest
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import (
@@ -53,6 +53,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         given_split: (N,), the manifest's column ``split``; empty strings if it has none.
         notes: counts, by modality, of the changes that reading made to values.
         source: the manifest or file that was read; None for other sources.
+        joined: names of the files that were joined to the manifest.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         given_split: Sequence[str] | None = None,
         notes: Mapping[str, Mapping[str, int]] | None = None,
         source: Path | None = None,
+        joined: Sequence[str] = (),
     ) -> None:
         self.modalities = dict(modalities)
         self.samples = SampleColumns(samples)
@@ -80,6 +82,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         self.given_split = list(given_split) if given_split is not None else [""] * len(self.ids)
         self.notes = {name: dict(counts) for name, counts in (notes or {}).items()}
         self.source = source
+        self.joined = list(joined)
 
     @classmethod
     @checked
@@ -93,13 +96,14 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         cache: str | Path | bool | None = None,
         workers: int | None = None,
         unreadable: Unreadable = "refuse",
+        join: Sequence[str] = (),
     ) -> Self:
         """Read a manifest and the files it names; unchanged files come from the cache.
 
         Args:
             path: a CSV file with the columns ``sample_id``, ``label``, optionally ``patient_id`` and ``split``, and
-                one column per modality that holds a path relative to the manifest, or a value. An empty cell is an
-                absent modality, an empty label an unlabeled sample.
+                one column per modality that holds a path relative to the manifest, or a value; a table has several
+                columns. An empty cell is an absent modality, an empty label an unlabeled sample.
             modalities: by column, a modality, its name or its table.
             classes: the class names in order; by default those in the manifest, sorted.
             progress: whether to show progress; by default only on a terminal.
@@ -109,6 +113,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                 process reads all.
             unreadable: ``"refuse"`` raises an error if a cell cannot be read; ``"skip"`` treats the cell as absent,
                 drops samples without any modality left, and counts both in ``notes``.
+            join: names of CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one,
+                by ``patient_id``.
 
         Raises:
             DataError: if cells cannot be read; the message names manifest, line, sample, column and file.
@@ -117,8 +123,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             MultimodalVAEWarning: if ``cache`` is not given and the default folder cannot be written.
         """
         path = Path(path)
-        parts = _modalities(modalities)
-        rows = read_manifest(path, list(parts))
+        parts, manifest = _settled(modalities, path, list(join))
+        rows = manifest.rows({name: part.columns for name, part in parts.items()})
         names, labels = index_classes(
             [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}"
         )
@@ -131,6 +137,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         alone = sum(not row.patient_id for row in rows)
         if alone:
             notes["patient_id"] = {INDEPENDENT: alone}
+        notes |= {name: {UNMATCHED: count} for name, count in manifest.unmatched.items()}
         return cls(
             parts,
             samples,
@@ -143,6 +150,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             [row.split for row in rows],
             notes,
             path,
+            join,
         )
 
     @classmethod
@@ -367,6 +375,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             [self.given_split[row] for row in numbers],
             self.notes,
             self.source,
+            self.joined,
         )
 
     @checked
@@ -460,13 +469,33 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
 
 def _modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
-    for name in modalities:
-        if name in RESERVED:
-            raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
-    parts = {name: Modality.of(spec) for name, spec in modalities.items()}
+    parts = _parts(modalities)
     for name, part in parts.items():
         require_size(name, part)
     return parts
+
+
+def _parts(modalities: Mapping[str, Any]) -> dict[str, Modality]:
+    for name in modalities:
+        if name in RESERVED:
+            raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
+    return {name: Modality.of(spec) for name, spec in modalities.items()}
+
+
+def _settled(modalities: Mapping[str, Any], path: Path, join: Sequence[str]) -> tuple[dict[str, Modality], Manifest]:
+    """Read a manifest and the files joined to it, and settle the modalities in its columns."""
+    parts = _parts(modalities)
+    owned = {name: list(part.columns) or [name] for name, part in parts.items()}
+    manifest = read_manifest(path, [name for name, part in parts.items() if not part.columns], join)
+    for name, part in parts.items():
+        others = {column for other, columns in owned.items() if other != name for column in columns}
+        free = [column for column in manifest.columns if column not in {*RESERVED, *others}]
+        try:
+            parts[name] = part.settle(manifest.cells(free))
+        except DataError as error:
+            raise DataError(f"{path}, {name}: {error}") from error
+        require_size(name, parts[name])
+    return parts, manifest
 
 
 def _mask(present: Any) -> Tensor:

@@ -3,6 +3,7 @@
 from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
 from multimodal_vae.nn.censored import CensoredNormal, Limits
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
+from multimodal_vae.nn.counts import NegativeBinomial
 from multimodal_vae.nn.losses import (
     PIXEL_LOSSES,
     SMALLEST_SIDE,
@@ -22,6 +23,7 @@ from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, Re
 from multimodal_vae.nn.scale import LearnedScale, PredictedScale
 from multimodal_vae.nn.signals import SignalDecoder, SignalEncoder
 from multimodal_vae.nn.standardize import Calibrated, Standardize, Unstandardize, standardized_mse
+from multimodal_vae.nn.table import MeanAndIndicator
 
 __all__ = [
     "PIXEL_LOSSES",
@@ -34,6 +36,8 @@ __all__ = [
     "LearnedScale",
     "Limits",
     "LinearAndMLP",
+    "MeanAndIndicator",
+    "NegativeBinomial",
     "PixelLoss",
     "PredictedScale",
     "ResidualBlock",
