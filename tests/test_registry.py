@@ -18,7 +18,7 @@ from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.registry import PartEntry
 
 CORE = {
-    "modality": {"image", "signal", "vector", "categorical"},
+    "modality": {"image", "signal", "vector", "categorical", "counts"},
     "fusion": {"concat"},
     "metric_loss": {"triplet", "supcon", "proxy_anchor", "center", "pytorch_metric_learning"},
     "sampler": {"auto", "kde", "gaussian", "gmm", "flow", "prior", "interpolation"},

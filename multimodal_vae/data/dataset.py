@@ -1,4 +1,4 @@
-"""Multimodal data sets from a manifest, an ``.npz`` file, tensors or another torch data set."""
+"""Multimodal data sets from a manifest, an ``.npz`` file, tensors, a DataFrame or another torch data set."""
 
 import hashlib
 import tempfile
@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
-from multimodal_vae.checks import checked, real_numbers, real_samples
+from multimodal_vae.checks import checked, frame_advice, real_numbers, real_samples
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
+from multimodal_vae.data.frames import DataFrames
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
-from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED, Manifest, read_manifest
+from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
+from multimodal_vae.data.settling import modalities_of, settled
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import (
@@ -25,7 +27,6 @@ from multimodal_vae.modalities.base import (
     Modality,
     check_samples,
     load_arrays,
-    require_size,
 )
 from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of
 
@@ -33,10 +34,11 @@ MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
-class MultimodalDataset(Dataset[dict[str, Any]]):
+class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
     """Checked samples of several modalities, with labels and patients.
 
-    Create one with :meth:`from_manifest`, :meth:`from_npz`, :meth:`from_tensors` or :meth:`from_dataset`. As a torch
+    Create one with :meth:`from_manifest`, :meth:`from_dataframe`, :meth:`from_npz`, :meth:`from_tensors` or
+    :meth:`from_dataset`. As a torch
     data set it yields ``{"sample_id", "label", <modality>: value}``, without the keys of absent modalities. Subsets
     share their samples with the original. Samples from a manifest or a data set lie in files, all others in memory.
 
@@ -123,7 +125,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             MultimodalVAEWarning: if ``cache`` is not given and the default folder cannot be written.
         """
         path = Path(path)
-        parts, manifest = _settled(modalities, path, list(join))
+        parts, manifest = settled(modalities, path, list(join))
         rows = manifest.rows({name: part.columns for name, part in parts.items()})
         names, labels = index_classes(
             [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}"
@@ -219,7 +221,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             >>> len(data), data.classes
             (2, ['a', 'b'])
         """
-        parts = _modalities(modalities)
+        parts = modalities_of(modalities)
         label_names = names_of(labels, "labels")
         count = len(label_names)
         names = [str(row) for row in range(count)] if ids is None else names_of(ids, "ids")
@@ -262,9 +264,11 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         Raises:
             DataError: naming the item and its fault.
         """
-        parts, items = _modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
+        parts, items = modalities_of(modalities), cast(Sequence[Mapping[str, Any]], dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and len(items)):
             raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
+        if frame_advice(dataset):
+            raise DataError(f"dataset is a {type(dataset).__name__}; {frame_advice(dataset)}")
         count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
         if not place.is_dir():
             raise DataError(f"there is no folder {place} for temporary files; create it, or give another")
@@ -466,36 +470,6 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         digest.update(self.labels.numpy().tobytes())
         digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
         return digest.hexdigest()
-
-
-def _modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
-    parts = _parts(modalities)
-    for name, part in parts.items():
-        require_size(name, part)
-    return parts
-
-
-def _parts(modalities: Mapping[str, Any]) -> dict[str, Modality]:
-    for name in modalities:
-        if name in RESERVED:
-            raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
-    return {name: Modality.of(spec) for name, spec in modalities.items()}
-
-
-def _settled(modalities: Mapping[str, Any], path: Path, join: Sequence[str]) -> tuple[dict[str, Modality], Manifest]:
-    """Read a manifest and the files joined to it, and settle the modalities in its columns."""
-    parts = _parts(modalities)
-    owned = {name: list(part.columns) or [name] for name, part in parts.items()}
-    manifest = read_manifest(path, [name for name, part in parts.items() if not part.columns], join)
-    for name, part in parts.items():
-        others = {column for other, columns in owned.items() if other != name for column in columns}
-        free = [column for column in manifest.columns if column not in {*RESERVED, *others}]
-        try:
-            parts[name] = part.settle(manifest.cells(free))
-        except DataError as error:
-            raise DataError(f"{path}, {name}: {error}") from error
-        require_size(name, parts[name])
-    return parts, manifest
 
 
 def _mask(present: Any) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from multimodal_vae.errors import DataError, did_you_mean, listing
 from multimodal_vae.names import form, is_missing_word, refuse_forms
-from multimodal_vae.nn.counts import LARGEST_COUNT
+from multimodal_vae.nn.count_distribution import LARGEST_COUNT
 from multimodal_vae.nn.table import ColumnType
 
 WORDED = ("binary", "categorical", "ordinal")

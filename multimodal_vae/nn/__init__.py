@@ -3,7 +3,7 @@
 from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
 from multimodal_vae.nn.censored import CensoredNormal, Limits
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
-from multimodal_vae.nn.counts import NegativeBinomial
+from multimodal_vae.nn.counts import CountDecoder, StandardizeCounts, ZeroInflated, negative_binomial
 from multimodal_vae.nn.losses import (
     PIXEL_LOSSES,
     SMALLEST_SIDE,
@@ -33,11 +33,11 @@ __all__ = [
     "CensoredNormal",
     "CompactDecoder",
     "CompactEncoder",
+    "CountDecoder",
     "LearnedScale",
     "Limits",
     "LinearAndMLP",
     "MeanAndIndicator",
-    "NegativeBinomial",
     "PixelLoss",
     "PredictedScale",
     "ResidualBlock",
@@ -46,7 +46,9 @@ __all__ = [
     "SignalDecoder",
     "SignalEncoder",
     "Standardize",
+    "StandardizeCounts",
     "Unstandardize",
+    "ZeroInflated",
     "bce",
     "bce_minimum",
     "detail",
@@ -55,6 +57,7 @@ __all__ = [
     "mlp",
     "ms_ssim",
     "mse",
+    "negative_binomial",
     "random_erasing",
     "random_flip",
     "random_rotation",

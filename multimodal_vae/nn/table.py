@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from multimodal_vae.nn.censored import CensoredNormal, find_limits
-from multimodal_vae.nn.counts import LARGEST_COUNT, NegativeBinomial
+from multimodal_vae.nn.count_distribution import LARGEST_COUNT, NegativeBinomial
 from multimodal_vae.nn.scale import RATE, LearnedScale
 from multimodal_vae.nn.standardize import Calibrated, moments
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 import multimodal_vae as mv
 from multimodal_vae.modalities.column_types import TableColumn, complete
-from multimodal_vae.nn.counts import NegativeBinomial
+from multimodal_vae.nn.count_distribution import NegativeBinomial
 
 COLUMNS = {
     "age": "count",
