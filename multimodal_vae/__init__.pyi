@@ -41,6 +41,7 @@ from .modalities.image import Image as Image
 from .modalities.signal import Signal as Signal
 from .modalities.table import Table as Table
 from .modalities.vector import Vector as Vector
+from .modalities.volume import Volume as Volume
 from .model import MultimodalVAE as MultimodalVAE
 from .objective import Objective as Objective
 from .part import Part as Part

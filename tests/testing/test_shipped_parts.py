@@ -17,6 +17,8 @@ PARTS = [
     mv.Image(size=(16, 16), channels=3, width=8, network="compact"),
     mv.Image(size=(20, 13), channels=1, width=4, network="compact", loss={"detail": 1.0, "l1": 1.0}),
     mv.Image(size=(8, 8), channels=1, width=4, network="compact", loss="normal"),
+    mv.Volume(size=(8, 8, 8), channels=3, width=4, flip=0.5, rotate=1.0, erase=0.5),
+    mv.Volume(size=(4, 7, 6), channels=1, width=4, network="residual", loss="normal"),
     mv.Signal(length=32, width=4, hidden=16),
     mv.Signal(length=19, channels=3, width=4, hidden=16),
     mv.Signal(length=1500, channels=3, width=4, hidden=8),
