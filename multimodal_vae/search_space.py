@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 SECTIONS = ("modalities", "model", "training", "density")
 """Sections of a recipe whose settings can be tuned."""
-
-Choices = Annotated[list[Any], Field(min_length=1)]
 
 
 class Range(BaseModel):
@@ -59,14 +57,17 @@ def flatten(table: Any) -> Any:
     return flat
 
 
-def _check_names(space: dict[str, Any]) -> dict[str, Any]:
-    for name in space:
+def _read(table: Any) -> Any:
+    space = flatten(table)
+    for name, each in space.items() if isinstance(space, dict) else ():
+        if each == []:
+            raise ValueError(f"{name} has no choices")
         if name.split(".")[0] not in SECTIONS or "." not in name:
             raise ValueError(f"{name!r} is no setting to tune; give one of {', '.join(SECTIONS)}, as model.latent_dim")
     return space
 
 
-Space = Annotated[dict[str, Range | Choices], pydantic.BeforeValidator(flatten), pydantic.AfterValidator(_check_names)]
+Space = Annotated[dict[str, Range | list[Any]], pydantic.BeforeValidator(_read)]
 """Choices or range of each setting."""
 
 DEFAULT: dict[str, Any] = {

@@ -41,10 +41,8 @@ class CrossValidation:
 
     def table(self) -> str:
         """Return a Markdown table with one row per metric."""
-        rows = [
-            "| metric | mean ± spread | lowest to highest fold | real | baseline | folds |",
-            "|---|---|---|---|---|---|",
-        ]
+        head = ["metric", "mean ± spread", "lowest to highest fold", "real", "baseline", "folds"]
+        rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for result in self.results:
             values = [each.value for fold in self.folds for each in fold if each.name == result.name]
             spread = "" if result.spread is None else f" ± {format_number(result.spread)}"

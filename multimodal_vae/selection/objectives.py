@@ -7,6 +7,7 @@ import torch
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.evaluation.result import Number
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.evaluation.two_sample import two_sample
 from multimodal_vae.evaluation.utility import utility
@@ -14,7 +15,7 @@ from multimodal_vae.likelihood.importance import likelihood_metrics
 from multimodal_vae.report.run_evaluation import evaluable_samples, labeled_samples
 from multimodal_vae.run import Run
 
-Measures = dict[str, float]
+Measures = dict[str, Number]
 """A run's measures by name; ``score`` is what is maximized."""
 
 DRAWS = 3
@@ -37,9 +38,8 @@ def generation(run: Run, train: MultimodalDataset, held_out: MultimodalDataset, 
         def generate(counts: dict[int, int], first: int) -> LabeledSamples:
             parts = [synthesizer.sample(classes[c], n, seed=first + c) for c, n in counts.items()]
             labels = torch.cat([torch.full((n,), c) for c, n in counts.items()])
-            return LabeledSamples(
-                {name: torch.cat([part[name] for part in parts]) for name in run.model.modalities}, labels
-            )
+            values = {name: torch.cat([part[name] for part in parts]) for name in run.model.modalities}
+            return LabeledSamples(values, labels)
 
         first = seed + 2 * draw * len(classes)
         like_train, like_held_out = generate(real.counts(), first), generate(unseen.counts(), first + len(classes))
@@ -52,14 +52,13 @@ def generation(run: Run, train: MultimodalDataset, held_out: MultimodalDataset, 
 def likelihood(run: Run, train: MultimodalDataset, held_out: MultimodalDataset, seed: int) -> Measures:
     """Rate the model by the mean log-likelihood of held-out samples, all modalities together, in nats per sample."""
     del train
-    samples = labeled_samples(
-        held_out.subset((held_out.labels >= 0).logical_and(held_out.present.all(1)).nonzero()[:, 0])
-    )
+    complete = (held_out.labels >= 0) & held_out.present.all(1)
+    samples = labeled_samples(held_out.subset(complete.nonzero()[:, 0].tolist()))
     found = {each.name: each.value for each in likelihood_metrics(run.model, samples, resamples=2, seed=seed)}
     names = list(run.model.modalities)
     name = "likelihood/joint" if len(names) > 1 else f"likelihood/{names[0]}"
     if name not in found:
-        raise ConfigurationError('no modality has a likelihood; choose the objective "generation"')
+        raise ConfigurationError('not every modality has a likelihood; choose the objective "generation"')
     return {"score": found[name]}
 
 

@@ -1,5 +1,6 @@
 """The search for better settings of a recipe, judged by validation patients only."""
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from multimodal_vae.errors import (
     TrainingError,
     did_you_mean,
 )
-from multimodal_vae.evaluation.result import format_number
+from multimodal_vae.evaluation.result import format_number, json_values
 from multimodal_vae.files import inside, make_folder, read_json, require_vacant, write_bytes, write_json
 from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.part import explain, plain
@@ -52,7 +53,7 @@ class Trial(TypedDict):
     """
 
     run: str
-    parameters: dict[str, float]
+    parameters: dict[str, int | float]
     settings: dict[str, Any]
     validation: Measures
     failure: str
@@ -110,7 +111,7 @@ class _Tuning:
         """Open the run of a trial with samples that may be used."""
         return open_run(inside(self.folder, name), self.cohort.known)
 
-    def try_settings(self, number: int, parameters: dict[str, float], show: bool) -> Trial:
+    def try_settings(self, number: int, parameters: dict[str, int | float], show: bool) -> Trial:
         """Train or resume a trial, and rate it on validation patients."""
         began = time.monotonic()
         settings = {name: _setting(self.space[name], value) for name, value in parameters.items()}
@@ -122,13 +123,17 @@ class _Tuning:
             vae = recipe.build(cohort.known.classes)
             fit(vae, cohort.train, cohort.validation, out=self.folder / trial["run"], configuration=recipe, show=show)
             rate = OBJECTIVES[self.objective]
-            trial["validation"] = rate(self.run(trial["run"]), cohort.train, cohort.validation, self.seed)
+            measures = rate(self.run(trial["run"]), cohort.train, cohort.validation, self.seed)
+            if math.isfinite(measures["score"]):
+                trial["validation"] = measures
+            else:
+                trial["failure"] = f"the score is {measures['score']}"
         except (TrainingError, SamplerError) as error:  # as of a learning rate that is too high
             trial["failure"] = str(error)
         trial["seconds"] = round(time.monotonic() - began, 1)
         return trial
 
-    def suggest(self, trials: Sequence[Trial]) -> dict[str, float]:
+    def suggest(self, trials: Sequence[Trial]) -> dict[str, int | float]:
         """Return the parameters of the next trial, which depend on the seed and the results so far only."""
         optuna = _optuna()
         distributions = {name: _distribution(optuna, each) for name, each in self.space.items()}
@@ -139,7 +144,7 @@ class _Tuning:
                 state = optuna.trial.TrialState.COMPLETE if trial["validation"] else optuna.trial.TrialState.FAIL
                 done = {"params": trial["parameters"], "distributions": distributions, "state": state}
                 study.add_trial(optuna.trial.create_trial(value=trial["validation"].get("score"), **done))
-        found: dict[str, float] = study.ask(distributions).params
+        found: dict[str, int | float] = study.ask(distributions).params
         return found
 
 
@@ -157,10 +162,9 @@ def tune(
 ) -> Result:
     """Search the settings of a recipe that are best on its validation patients; needs the extra ``tune`` (Optuna).
 
-    The first trial is the recipe itself. Writes one run folder per trial, ``trials.json``, ``best.toml``, the best
-    recipe, and ``tuning.json``. The test patients of the recipe are looked at once, at the end: the measures of the best
-    trial and of the recipe itself stand in ``tuning.json``. Call it again to resume; once it is done, the result is only
-    read.
+    The first trial is the recipe itself. Writes one run folder per trial, ``trials.json``, the best recipe
+    (``best.toml``), and ``tuning.json``. The test patients of the recipe are looked at once, at the end, to measure the
+    best trial and the recipe itself. Call it again to resume; once it is done, the result is only read.
 
     Args:
         configuration: the recipe. Its ``[tune]`` is the search space, by default
@@ -204,7 +208,7 @@ def tune(
             for value in each if isinstance(each, list) else (each.low, each.high):
                 work.recipe({name: value})
         done = _search(work, 60 * minutes, trials, show)
-        return _conclude(work, data, done)
+        return _conclude(work, done)
 
 
 def _search(work: _Tuning, seconds: float, most: int | None, show: bool) -> list[Trial]:
@@ -216,11 +220,11 @@ def _search(work: _Tuning, seconds: float, most: int | None, show: bool) -> list
         if len(done) > 1 and sum(spent) + fmean(spent) > seconds:
             break
         done.append(work.try_settings(len(done), work.suggest(done) if done else {}, show))
-        write_json(path, done)
+        write_json(path, json_values(done))
     return done
 
 
-def _conclude(work: _Tuning, data: MultimodalDataset, trials: list[Trial]) -> Result:
+def _conclude(work: _Tuning, trials: list[Trial]) -> Result:
     """Choose the best trial, look at the test patients for the first time, and write the result."""
     rated = [trial for trial in trials if trial["validation"]]
     if not rated:
@@ -238,7 +242,7 @@ def _conclude(work: _Tuning, data: MultimodalDataset, trials: list[Trial]) -> Re
         recipe = recipe.with_data(manifest=manifest)
     write_bytes(inside(work.folder, BEST), recipe.to_toml().encode())
     result = Result(version=VERSION, objective=work.objective, best=best, defaults=trials[0], test=test, trials=trials)
-    write_json(inside(work.folder, RESULT), result)
+    write_json(inside(work.folder, RESULT), json_values(result))
     return result
 
 
@@ -246,14 +250,11 @@ def summary(result: Result) -> str:
     """Return what a tuning came to, as a Markdown table and a sentence."""
     best, defaults = result["best"], result["defaults"]
     names = list(best["validation"])
-    lines = [
-        f"| | {' | '.join(names)} | {' | '.join(f'test {name}' for name in names)} |",
-        "|---" * (2 * len(names) + 1) + "|",
-    ]
+    head = ["", *(f"validation {name}" for name in names), *(f"test {name}" for name in names)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for key, trial in (("defaults", defaults), ("best", best)):
-        values = [trial["validation"].get(name) for name in names] + [
-            result["test"].get(key, {}).get(name) for name in names
-        ]
+        test = result["test"].get(key, {})
+        values = [trial["validation"].get(name) for name in names] + [test.get(name) for name in names]
         lines.append(f"| {key}, {trial['run']} | {' | '.join(format_number(value) for value in values)} |")
     if best is defaults or best["run"] == defaults["run"]:
         said = f"No other of {len(result['trials'])} trials is better than the recipe itself."
@@ -276,7 +277,7 @@ def _begin(folder: Path, configuration: Configuration, objective: str, seed: int
     write_bytes(path, recipe)
 
 
-def _setting(each: Any, value: float) -> Any:
+def _setting(each: Any, value: int | float) -> Any:
     return each[int(value)] if isinstance(each, list) else value
 
 
