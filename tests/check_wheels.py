@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent / "tools"))
 from fresh import fresh
 
 ROOT = Path(__file__).parent.parent
-PLUGINS = ("otoscopy", "wbt", "ecg", "nifti")
+PLUGINS = ("otoscopy", "wbt", "ecg", "nifti", "dicom")
 RECIPE = """
 [data]
 manifest = "cohort/manifest.csv"
