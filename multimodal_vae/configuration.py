@@ -45,6 +45,8 @@ class DataSettings(_Section):
             ``.mmvae_cache`` beside the manifest.
         workers: number of processes that read files. Default: one per core.
         unreadable: ``"refuse"`` unreadable files, or ``"skip"`` them.
+        join: CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one, by
+            ``patient_id``.
     """
 
     manifest: Path | None = None
@@ -54,6 +56,7 @@ class DataSettings(_Section):
     cache: Path | Literal[False] | None = None
     workers: NonNegativeInt | None = None
     unreadable: Unreadable = "refuse"
+    join: list[str] = []
 
     @pydantic.field_validator("split", mode="before")
     @classmethod
@@ -140,6 +143,10 @@ class Configuration(_Section):
         """Return a copy with other data settings."""
         return self.model_copy(update={"data": self.data.model_copy(update=changes)})
 
+    def settled(self, data: MultimodalDataset) -> Self:
+        """Return a copy with the modalities of the data that were read, whose columns are known."""
+        return self.model_copy(update={"modalities": data.modalities})
+
     def with_training(self, **changes: Any) -> Self:
         """Return a copy with other training settings."""
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
@@ -161,6 +168,7 @@ class Configuration(_Section):
             cache=data.cache,
             workers=data.workers,
             unreadable=data.unreadable,
+            join=data.join,
         )
 
     def split(self, data: MultimodalDataset) -> Splits:

@@ -48,9 +48,12 @@ class NoiseDependence(nn.Module):
             return
         if scores.shape != samples.shape:
             return
-        scores = scores.flatten(1).double()
+        scores, missing = scores.flatten(1).double(), samples.flatten(1).isnan()
         for label in {*labels.tolist()}:
-            scores[labels == label] -= scores[labels == label].mean(0)
+            rows = labels == label
+            known = (~missing[rows]).sum(0).clamp_min(1) / rows.sum()
+            scores[rows] -= scores[rows].mean(0) / known  # missing ones are 0
+        scores[missing] = 0
         deviation = scores.square().mean(0).sqrt()
         scores = torch.where(deviation > 1e-6, scores / deviation.clamp_min(1e-6), 0.0)
         self.factors.copy_(_factors(scores).reshape(self.factors.shape))
@@ -74,8 +77,11 @@ class NoiseDependence(nn.Module):
 
 def _normal_scores(likelihood: Distribution, samples: Tensor) -> Tensor:
     """Return the normal quantiles of the samples' probabilities, in the middle of the mass of a value that has some."""
-    below = torch.nextafter(samples, torch.full_like(samples, -torch.inf))
-    middle = (likelihood.cdf(samples) + likelihood.cdf(below)) / 2
+    if hasattr(likelihood, "cdf_below"):
+        below = likelihood.cdf_below(samples)
+    else:
+        below = likelihood.cdf(torch.nextafter(samples, torch.full_like(samples, -torch.inf)))
+    middle = (likelihood.cdf(samples) + below) / 2
     scores: Tensor = torch.special.ndtri(middle.double()).clamp(-_FAR, _FAR)
     return scores.nan_to_num(0.0)  # 0 for missing elements
 

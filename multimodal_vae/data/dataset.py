@@ -18,7 +18,8 @@ from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.frames import DataFrames
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
-from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
+from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
+from multimodal_vae.data.settling import modalities_of, settled
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import (
@@ -26,7 +27,6 @@ from multimodal_vae.modalities.base import (
     Modality,
     check_samples,
     load_arrays,
-    require_size,
 )
 from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of
 
@@ -55,6 +55,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         given_split: (N,), the manifest's column ``split``; empty strings if it has none.
         notes: counts, by modality, of the changes that reading made to values.
         source: the manifest or file that was read; None for other sources.
+        joined: names of the files that were joined to the manifest.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         given_split: Sequence[str] | None = None,
         notes: Mapping[str, Mapping[str, int]] | None = None,
         source: Path | None = None,
+        joined: Sequence[str] = (),
     ) -> None:
         self.modalities = dict(modalities)
         self.samples = SampleColumns(samples)
@@ -82,6 +84,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         self.given_split = list(given_split) if given_split is not None else [""] * len(self.ids)
         self.notes = {name: dict(counts) for name, counts in (notes or {}).items()}
         self.source = source
+        self.joined = list(joined)
 
     @classmethod
     @checked
@@ -95,13 +98,14 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         cache: str | Path | bool | None = None,
         workers: int | None = None,
         unreadable: Unreadable = "refuse",
+        join: Sequence[str] = (),
     ) -> Self:
         """Read a manifest and the files it names; unchanged files come from the cache.
 
         Args:
             path: a CSV file with the columns ``sample_id``, ``label``, optionally ``patient_id`` and ``split``, and
-                one column per modality that holds a path relative to the manifest, or a value. An empty cell is an
-                absent modality, an empty label an unlabeled sample.
+                one column per modality that holds a path relative to the manifest, or a value; a table has several
+                columns. An empty cell is an absent modality, an empty label an unlabeled sample.
             modalities: by column, a modality, its name or its table.
             classes: the class names in order; by default those in the manifest, sorted.
             progress: whether to show progress; by default only on a terminal.
@@ -111,6 +115,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
                 process reads all.
             unreadable: ``"refuse"`` raises an error if a cell cannot be read; ``"skip"`` treats the cell as absent,
                 drops samples without any modality left, and counts both in ``notes``.
+            join: names of CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one,
+                by ``patient_id``.
 
         Raises:
             DataError: if cells cannot be read; the message names manifest, line, sample, column and file.
@@ -119,8 +125,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             MultimodalVAEWarning: if ``cache`` is not given and the default folder cannot be written.
         """
         path = Path(path)
-        parts = _modalities(modalities)
-        rows = read_manifest(path, list(parts))
+        parts, manifest = settled(modalities, path, list(join))
+        rows = manifest.rows({name: part.columns for name, part in parts.items()})
         names, labels = index_classes(
             [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}"
         )
@@ -133,6 +139,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         alone = sum(not row.patient_id for row in rows)
         if alone:
             notes["patient_id"] = {INDEPENDENT: alone}
+        notes |= {name: {UNMATCHED: count} for name, count in manifest.unmatched.items()}
         return cls(
             parts,
             samples,
@@ -145,6 +152,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             [row.split for row in rows],
             notes,
             path,
+            join,
         )
 
     @classmethod
@@ -213,7 +221,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             >>> len(data), data.classes
             (2, ['a', 'b'])
         """
-        parts = _modalities(modalities)
+        parts = modalities_of(modalities)
         label_names = names_of(labels, "labels")
         count = len(label_names)
         names = [str(row) for row in range(count)] if ids is None else names_of(ids, "ids")
@@ -256,7 +264,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         Raises:
             DataError: naming the item and its fault.
         """
-        parts, items = _modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
+        parts, items = modalities_of(modalities), cast(Sequence[Mapping[str, Any]], dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and len(items)):
             raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
         if frame_advice(dataset):
@@ -371,6 +379,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             [self.given_split[row] for row in numbers],
             self.notes,
             self.source,
+            self.joined,
         )
 
     @checked
@@ -461,16 +470,6 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         digest.update(self.labels.numpy().tobytes())
         digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
         return digest.hexdigest()
-
-
-def _modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
-    for name in modalities:
-        if name in RESERVED:
-            raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
-    parts = {name: Modality.of(spec) for name, spec in modalities.items()}
-    for name, part in parts.items():
-        require_size(name, part)
-    return parts
 
 
 def _mask(present: Any) -> Tensor:

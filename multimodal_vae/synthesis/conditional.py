@@ -61,7 +61,8 @@ def write_completion(
     vae.check(data)
     if data.source is None:
         raise DataError("data in memory has no manifest to complete; read it with MultimodalDataset.from_manifest")
-    rows = read_manifest(data.source, list(vae.modalities))
+    columns = {name: modality.columns for name, modality in vae.modalities.items()}
+    rows = read_manifest(data.source, [name for name in columns if not columns[name]], data.joined).rows(columns)
     if [row.sample_id for row in rows] != data.ids:
         raise DataError(f"{data.source} has changed since it was read; read it again")
     sources = _Sources.of(vae, seed is not None, noise, seed)

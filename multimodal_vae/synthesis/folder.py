@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.files import csv_text, is_reserved_name, new_folder, write_bytes, write_json
+from multimodal_vae.files import csv_text, is_reserved_name, new_folder, split_csv_row, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 
 NOTICE = "synthetic, not for diagnosis"
@@ -73,7 +73,8 @@ def write_folder(
             (folder / name).mkdir()
         header, table, used = list[str](), list[list[str]](), set[str]()
         for row in rows:
-            header = [*row.metadata, *modalities, notice_column([*row.metadata, *modalities])]
+            columns = [*row.metadata, *columns_of(modalities)]
+            header = [*columns, notice_column(columns)]
             table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, values, used)])
         if not table:
             raise DataError("there are no samples to write")
@@ -96,8 +97,20 @@ def _write_cells(
         if isinstance(cell, Tensor):
             synthetic.append(f"{name} ({values[name]})")
             cell = write_cell(folder, modality, subfolders.get(name, ""), stem, cell)
-        cells.append(cell)
+        cells += cells_of(modality, cell)
     return [*cells, f"{NOTICE}: {', '.join(synthetic)}" if synthetic else ""]
+
+
+def columns_of(modalities: Mapping[str, Modality]) -> list[str]:
+    """Return the columns of a manifest that hold the modalities, in order."""
+    return [column for name, modality in modalities.items() for column in modality.columns or [name]]
+
+
+def cells_of(modality: Modality, text: str) -> list[str]:
+    """Return the cells of one sample, of which the text is one or, for a modality of several columns, their CSV row."""
+    if not modality.columns:
+        return [text]
+    return split_csv_row(text) if text else [""] * len(modality.columns)
 
 
 def write_cell(folder: Path, modality: Modality, subfolder: str, stem: str, sample: Tensor) -> str:

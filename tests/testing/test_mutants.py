@@ -217,6 +217,33 @@ class missing_elements_count_nothing(Numbers):
         return super().reconstruction_loss(decoded, target.nan_to_num())
 
 
+class Gaps(mv.Table):
+    """A modality with missing elements that keeps every law."""
+
+    def __init__(self, hidden: int = 8) -> None:
+        super().__init__({"a": "real", "b": "count"}, hidden)
+
+
+class DisturbedByGaps(nn.Module):
+    """Shifts all samples of a batch in which one misses something."""
+
+    def forward(self, x):
+        return x + 0.1 * x[:, x.shape[1] // 2 :].any()
+
+
+@mutant()
+class gaps_affect_their_own_elements(Gaps):
+    def encoder(self):
+        encoder = super().encoder()
+        return nn.Sequential(encoder[:3], DisturbedByGaps(), encoder[3:])
+
+
+@mutant()
+class samples_are_compared_by_finite_features(Numbers):
+    def features(self, samples, reference=None):
+        return samples - samples.mean(0)
+
+
 class Good(mv.Concat):
     """A fusion that keeps every law."""
 
@@ -714,3 +741,17 @@ def test_a_mutant_breaks_its_law_and_no_other(kind, law):
 
 def test_every_law_has_its_mutant():
     assert set(MUTANTS) == {(kind, law.name) for kind in KINDS for law in laws(kind)}
+
+
+class RowsForChannels(mv.Volume):
+    """A volume whose augmentation flips channels where it means rows: right in two dimensions, silent in three."""
+
+    def augment(self, x):
+        return torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(-1), x)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_mask_of_rows_that_meets_another_axis_is_found(channels):
+    (law,) = [each for each in laws("modality") if each.name == "augmentation_keeps_samples_valid"]
+    with pytest.raises(LawBroken):
+        law(RowsForChannels(size=(4, 4, 4), channels=channels, width=4))
