@@ -14,7 +14,7 @@ from multimodal_vae.errors import DataError, did_you_mean
 def to_anndata(data: MultimodalDataset, modality: str) -> Any:
     """Return a modality's samples as an AnnData, one observation per sample that has it.
 
-    Features have the names of the modality's ``features`` or ``columns``, and numbers without any. ``obs`` holds the
+    Features have the names of the modality's ``variables`` or ``columns``, and numbers without any. ``obs`` holds the
     label, the patient and the metadata. Make a data set of generated samples with ``from_tensors``.
     """
     from anndata import AnnData
@@ -27,7 +27,7 @@ def to_anndata(data: MultimodalDataset, modality: str) -> Any:
         raise DataError(f"modality {modality!r} has samples of shape {part.shape}; only vectors fit AnnData")
     rows = data.present[:, list(data.modalities).index(modality)].nonzero()[:, 0]
     values = data.batch(rows).samples[modality].numpy()
-    names = getattr(part, "features", None) or getattr(part, "columns", None) or map(str, range(values.shape[1]))
+    names = getattr(part, "variables", None) or getattr(part, "columns", None) or map(str, range(values.shape[1]))
     obs = _observations(data).iloc[rows.numpy()]
     mostly_zero = 2 * np.count_nonzero(values) < values.size
     return AnnData(csr_matrix(values) if mostly_zero else values, obs, pandas.DataFrame(index=list(names)))

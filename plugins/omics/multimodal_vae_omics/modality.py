@@ -29,7 +29,7 @@ class Omics(Counts):
     A manifest's cell is ``file.h5ad#observation``, or a ``.npy`` file of (features,), as of generated samples.
 
     Args:
-        features: names of the features, in the order of a sample's elements; ``mmvae-omics prepare`` chooses them.
+        variables: names of the features, in the order of a sample's elements; ``mmvae-omics prepare`` chooses them.
         assay: modality within ``.h5mu`` files. Default: their only one.
         layer: layer that holds raw counts. Default: ``X``.
         distribution: as of :class:`~multimodal_vae.Counts`; with ``"presence"``, any count above 0 is present.
@@ -38,16 +38,16 @@ class Omics(Counts):
 
     def __init__(
         self,
-        features: Annotated[Sequence[str], Field(min_length=1)],
+        variables: Annotated[Sequence[str], Field(min_length=1)],
         assay: str | None = None,
         layer: str | None = None,
         distribution: CountDistribution = "negative_binomial",
         hidden: PositiveInt = 256,
     ) -> None:
-        if len({*features}) < len(features):
-            raise ConfigurationError(f"{self.name!r}: the features are not unique; name each once")
-        super().__init__(len(features), distribution, hidden, "path")
-        self.features = list(features)
+        if len({*variables}) < len(variables):
+            raise ConfigurationError(f"{self.name!r}: the variables are not unique; name each once")
+        super().__init__(len(variables), distribution, hidden, "path")
+        self.variables = list(variables)
         self.assay = assay
         self.layer = layer
 
@@ -61,7 +61,7 @@ class Omics(Counts):
             if name not in matrix.rows or (match[2] is None and len(matrix.rows) > 1):
                 advice = did_you_mean(match[2] or "", list(matrix.rows)[:1000])
                 raise DataError(f"has no observation {match[2] or ''!r}; write file.h5ad#observation; {advice}")
-            counts = matrix.row(name)[matrix.places(self.features)]
+            counts = matrix.row(name)[matrix.places(self.variables)]
         wrong = counts[(counts != counts.round()) | (counts < 0)]
         if len(wrong):
             raise DataError(f"holds {wrong[0]:g}, which is no raw count; name the layer of raw counts in 'layer'")
@@ -75,4 +75,4 @@ class Omics(Counts):
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot the highest counts with the names of their features."""
         highest = sample.argsort(descending=True)[:_BARS].flip(0)
-        ax.barh([self.features[place] for place in highest.tolist()], sample[highest].numpy())
+        ax.barh([self.variables[place] for place in highest.tolist()], sample[highest].numpy())

@@ -65,7 +65,7 @@ def prepare(
             with open_matrix(path, assay, layer) as matrix:
                 training = (matrix.row(name) for name in matrix.rows if split_of.get(name) == "train")
                 places, columns = most_variable(training, features, by), list(matrix.columns)
-                settings = {"name": "omics", "assay": assay, "layer": layer, "features": [columns[n] for n in places]}
+                settings = {"name": "omics", "assay": assay, "layer": layer, "variables": [columns[n] for n in places]}
                 modalities[assay or "counts"] = {key: value for key, value in settings.items() if value is not None}
                 cells.append([f"{path.name}#{name}" if name in matrix.rows else "" for name in ids])
     except FileNotFoundError:

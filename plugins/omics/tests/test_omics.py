@@ -16,7 +16,7 @@ from multimodal_vae.testing import parametrize_with_checks
 from multimodal_vae_omics import Omics, most_variable, prepare, to_anndata, to_mudata
 from multimodal_vae_omics.cli import app
 
-PARTS = [Omics(features=["a", "b", "c"], hidden=16), Omics(features=["a"], distribution="presence", hidden=16)]
+PARTS = [Omics(variables=["a", "b", "c"], hidden=16), Omics(variables=["a"], distribution="presence", hidden=16)]
 
 
 @parametrize_with_checks(PARTS)
@@ -46,11 +46,11 @@ def place(tmp_path):
 
 @pytest.mark.parametrize("layer", [None, "counts"], ids=["sparse", "dense layer"])
 def test_rows_are_those_that_anndata_reads(place, layer):
-    part = Omics(features=["g7", "g0", "g3"], layer=layer)
+    part = Omics(variables=["g7", "g0", "g3"], layer=layer)
     expected = anndata.read_h5ad(place / "cells.h5ad")[:, ["g7", "g0", "g3"]].X.toarray()
     for row, name in enumerate(cells().obs_names):
         np.testing.assert_array_equal(part.read(place / f"cells.h5ad#{name}"), expected[row])
-    presence = Omics(features=["g7"], layer=layer, distribution="presence")
+    presence = Omics(variables=["g7"], layer=layer, distribution="presence")
     assert presence.read(place / "cells.h5ad#cell/0 x") == (expected[0, 0] > 0)
 
 
@@ -60,14 +60,14 @@ def test_a_file_becomes_a_run_and_its_samples_anndata(place):
     )
     assert result.exit_code == 0, result.output
     recipe = mv.Configuration.read(place / "cells.toml")
-    assert recipe.modalities["counts"].features == ["g0", "g1", "g6", "g7"]  # those whose means differ
+    assert recipe.modalities["counts"].variables == ["g0", "g1", "g6", "g7"]  # those whose means differ
     data = mv.MultimodalDataset.from_manifest(place / "cells.csv", recipe.modalities)
     assert data.classes == ["B", "T"]
     assert len({*data.patients}) == 12
     train, _, _ = data.split_as_given()
     whole = anndata.read_h5ad(place / "cells.h5ad")
     np.testing.assert_array_equal(
-        train.samples["counts"], whole[train.ids, recipe.modalities["counts"].features].X.toarray()
+        train.samples["counts"], whole[train.ids, recipe.modalities["counts"].variables].X.toarray()
     )
     back = to_anndata(data, "counts")
     assert back.obs["label"].tolist() == whole.obs["cell type"].tolist()
@@ -83,7 +83,7 @@ def test_two_assays_become_two_modalities_and_come_back(tmp_path):
     recipe = mv.Configuration.read(prepare(tmp_path / "both.h5mu", "cell type", features=5))
     data = mv.MultimodalDataset.from_manifest(tmp_path / "both.csv", recipe.modalities)
     assert dict(zip(data.modalities, data.present.sum(0).tolist(), strict=True)) == {"rna": 24, "protein": 20}
-    assert data.modalities["protein"].features == ["p0", "p1", "p2"]
+    assert data.modalities["protein"].variables == ["p0", "p1", "p2"]
     back = to_mudata(data)
     assert back["protein"].n_obs == 20
     np.testing.assert_array_equal(np.asarray(back["protein"].X), protein.X.toarray())
@@ -100,7 +100,7 @@ def test_generated_samples_are_exported(place):
     assert result.exit_code == 0, result.output
     new = anndata.read_h5ad(place / "new.h5ad")
     assert new.obs["label"].tolist() == ["B"] * 3 + ["T"] * 2
-    assert new.var_names.tolist() == recipe.modalities["counts"].features
+    assert new.var_names.tolist() == recipe.modalities["counts"].variables
     assert (np.asarray(new.X) % 1 == 0).all()
 
 
@@ -159,16 +159,16 @@ MISTAKES = {
 def test_mistakes_in_cells_are_one_line(place, mistake):
     make, message = mistake
     with pytest.raises(mv.DataError, match=message):
-        Omics(features=["g0", "g1"]).read(make(place))
+        Omics(variables=["g0", "g1"]).read(make(place))
 
 
 def test_other_mistakes_are_one_line(place, tmp_path):
     with pytest.raises(mv.DataError, match="lacks 1 of 2 features, such as 'G1'"):
-        Omics(features=["g0", "G1"]).read(place / "cells.h5ad#cell/0 x")
+        Omics(variables=["g0", "G1"]).read(place / "cells.h5ad#cell/0 x")
     with pytest.raises(mv.DataError, match="has no layer 'raw'"):
-        Omics(features=["g0"], layer="raw").read(place / "cells.h5ad#cell/0 x")
+        Omics(variables=["g0"], layer="raw").read(place / "cells.h5ad#cell/0 x")
     with pytest.raises(mv.ConfigurationError, match="not unique"):
-        Omics(features=["g0", "g0"])
+        Omics(variables=["g0", "g0"])
     (tmp_path / "text.h5ad").write_text("no HDF5")
     with pytest.raises(mv.DataError, match=r"text.h5ad is no readable .h5ad or .h5mu file"):
         prepare(tmp_path / "text.h5ad", "cell type")
