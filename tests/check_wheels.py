@@ -37,7 +37,11 @@ def main(dist: Path, constraints: Path, core: Path) -> None:
         hold, run, place = env.hold, env.run, env.place
         heavy = {wheel for name in HEAVY for wheel in dist.glob(f"multimodal_vae_{name}-*.whl")}
         wheels = sorted({*dist.glob("*.whl")} - heavy)
-        hold("a wheel of each distribution is there", (len(wheels), len(heavy)) == (1 + len(PLUGINS), len(HEAVY)), str(wheels))
+        hold(
+            "a wheel of each distribution is there",
+            len(wheels) == 1 + len(PLUGINS) and len(heavy) == len(HEAVY),
+            str(wheels),
+        )
         env.pip("install", *wheels)
         checked = run(env.python, "-m", "pip", "check")
         hold("pip check finds no fault", checked.returncode == 0, checked.stdout)
