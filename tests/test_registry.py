@@ -101,6 +101,7 @@ PLUGINS = [
     ("modality", "ecg"),
     ("modality", "nifti"),
     ("modality", "dicom"),
+    ("modality", "omics"),
     ("logger", "mlflow"),
 ]
 
