@@ -146,6 +146,12 @@ class Configuration(_Section):
         """Return a copy with other data settings."""
         return self.model_copy(update={"data": self.data.model_copy(update=changes)})
 
+    def with_manifest(self, manifest: Path, classes: list[str]) -> Self:
+        """Return a copy that reads another manifest, with those files to join that lie beside it as well."""
+        path = manifest.resolve()
+        join = [name for name in self.data.join if (path.parent / name).exists()]
+        return self.with_data(manifest=path, classes=classes, join=join)
+
     def settled(self, data: MultimodalDataset) -> Self:
         """Return a copy with the modalities of the data that were read, whose columns are known."""
         return self.model_copy(update={"modalities": data.modalities})

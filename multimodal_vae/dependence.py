@@ -9,6 +9,9 @@ from multimodal_vae.modalities.base import Modality, within_range
 RANK = 32
 """Number of factors, at most; the rest of the noise is independent."""
 
+_LEAST_OWN = 0.01
+"""Least variance of an element that the others do not determine."""
+
 _FAR = 4.5
 """Largest normal score; beyond it, float32 does not tell the probability from 1."""
 
@@ -73,6 +76,38 @@ class NoiseDependence(nn.Module):
         independent = (1 - self.factors.square().sum(0)).clamp_min(0).sqrt()
         scores = torch.einsum("nk,k...->n...", common, self.factors) + independent * own
         return within_range(modality, likelihood.icdf(torch.special.ndtr(scores.clamp(-_FAR, _FAR))))
+
+    def complete(self, modality: Modality, decoded: Tensor, samples: Tensor, drawn: bool = True) -> Tensor:
+        """Return samples whose missing elements, NaN, follow from the decoder's output and the known elements.
+
+        Given the scores of known elements, the common factors are normal (Bishop, *Pattern Recognition and Machine
+        Learning*, 2006, section 12.2): so a missing element takes part of what its neighbors have left unexplained.
+
+        Args:
+            modality: the modality, whose likelihood has a distribution function per element.
+            decoded: the decoder's output for N latents.
+            samples: (N, *shape).
+            drawn: whether to draw, with torch's default generator, or to take the middle of what an element may be.
+        """
+        likelihood = modality.likelihood(decoded)
+        if likelihood is None:
+            return torch.where(samples.isnan(), modality.observe(decoded), samples)
+        factors, missing = self.factors.flatten(1).to(decoded), samples.flatten(1).isnan()
+        own = (1 - factors.square().sum(0)).clamp_min(_LEAST_OWN)
+        weights = (~missing).to(decoded) / own
+        known = (_normal_scores(likelihood, samples).flatten(1).to(decoded) * weights) @ factors.T
+        precision = torch.eye(len(factors)).to(decoded) + torch.einsum("ke,ne,le->nkl", factors, weights, factors)
+        root = torch.linalg.cholesky(precision)
+        common = torch.cholesky_solve(known[..., None], root)
+        if drawn:
+            noise = torch.randn(*known.shape, 1).to(decoded)
+            common = common + torch.linalg.solve_triangular(root.mT, noise, upper=True)
+        scores = common[..., 0] @ factors
+        if drawn:
+            scores = scores + own.sqrt() * torch.randn(*scores.shape).to(decoded)
+        levels = torch.special.ndtr(scores.clamp(-_FAR, _FAR)).reshape(samples.shape)
+        find = likelihood.icdf if drawn or not hasattr(likelihood, "center") else likelihood.center
+        return torch.where(samples.isnan(), within_range(modality, find(levels)), samples)
 
 
 def _normal_scores(likelihood: Distribution, samples: Tensor) -> Tensor:

@@ -260,10 +260,8 @@ class Run:
         Raises:
             DataError: naming manifest, line, sample, column and file of the fault.
         """
-        settings = self.configuration.with_data(
-            manifest=Path(manifest).resolve(), classes=self.model.classes, unreadable="refuse"
-        )
-        return self._read(settings)
+        settings = self.configuration.with_manifest(Path(manifest), self.model.classes)
+        return self._read(settings.with_data(unreadable="refuse"))
 
     def _read(self, settings: Configuration) -> MultimodalDataset:
         """Read samples; a run, which may be a stranger's, chooses no place for a new cache."""

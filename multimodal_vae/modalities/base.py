@@ -246,6 +246,10 @@ class Modality(Part, ABC):
         low, high = self.range
         return low + (high - low) * torch.rand(count, *self.shape)
 
+    def against(self, cohort: Tensor) -> Self:
+        """Return the modality that plots samples beside a cohort (N, *shape), such as a class; by default itself."""
+        return self
+
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot one sample (*shape) on a matplotlib axis."""
         ax.plot(sample.reshape(-1, sample.shape[-1]).T.numpy())

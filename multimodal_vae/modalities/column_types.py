@@ -107,9 +107,9 @@ class TableColumn(BaseModel):
         if math.isnan(value):
             return ""
         if self.words is not None:
-            return self.words[int(value)]
+            return self.words[min(max(round(value), 0), len(self.words) - 1)]
         if self.type == "count" or self.decimals == 0:
-            return str(int(value))
+            return str(round(value))
         return f"{value:.9g}" if self.decimals is None else f"{value:.{self.decimals}f}"
 
     def fault(self, values: NDArray[np.float32]) -> str:

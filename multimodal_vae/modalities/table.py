@@ -18,6 +18,7 @@ from multimodal_vae.measurements import CODES
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.modalities.column_types import WORDED, TableColumn, complete, is_empty
 from multimodal_vae.nn import LinearAndMLP
+from multimodal_vae.nn.standardize import moments
 from multimodal_vae.nn.table import MeanAndIndicator, TableDistribution, TableInput, TableLayout, TableOutput
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _BOUND = 5.0
 
 _HIDDEN = 0.2
 """Share of elements that a training hides from the encoder, as if they were missing."""
+
+_SHOWN = 24
+"""Most columns of a plot."""
 
 _PATTERN = "*?["
 
@@ -62,6 +66,7 @@ class Table(Modality):
         if repeated:
             raise ConfigurationError(f"{self.name!r}: the column {repeated[0]!r} is given twice; name it once")
         self.hidden = hidden
+        self._cohort: Tensor | None = None
         given = columns if isinstance(columns, dict) else {}
         self.types = {name: TableColumn.model_validate(column) for name, column in given.items()}
 
@@ -204,14 +209,45 @@ class Table(Modality):
             values[:, index] = number if column.decimals is None else number.round(decimals=column.decimals)
         return values
 
+    def against(self, cohort: Tensor) -> "Table":
+        """Return the table that plots samples as points over the ranges of a cohort (N, C)."""
+        table = self.clone()
+        table._cohort = cohort
+        return table
+
     def plot(self, sample: Tensor, ax: "Axes") -> None:
-        """Plot one point per column, named with its value and unit; missing entries have none."""
-        rows = zip(self.columns, self._settled(), sample.tolist(), strict=True)
-        names = [f"{name} {column.write(value)} {column.unit or ''}".strip() for name, column, value in rows]
-        ax.scatter(sample.numpy(), range(len(names)), s=9)
-        ax.set_xscale("symlog")
-        ax.set_yticks(range(len(names)), names)
-        ax.set_ylim(len(names) - 0.5, -0.5)
+        """Plot one point per column, named with its value and unit, over the range of the cohort of :meth:`against`.
+
+        The axis is in standard deviations of the cohort, on each column's scale: a thin line from the 5 % to the 95 %
+        quantile, a thick one over the middle half. Of many columns, those farthest from the median are shown. Without a
+        cohort the axis has the values themselves. Missing entries have no point.
+        """
+        texts = [column.write(value) for column, value in zip(self._settled(), sample.tolist(), strict=True)]
+        names = [
+            f"{name} {text} {column.unit or ''}".strip()
+            for name, text, column in zip(self.columns, texts, self._settled(), strict=True)
+        ]
+        shown, places = list(range(len(names))), sample
+        if self._cohort is not None:
+            scaled = self.layout.on_scales(torch.cat([sample[None], self._cohort]))
+            mean, deviation = moments(scaled[1:], [0])
+            standard = (scaled - mean) / deviation
+            ranges = standard[1:].nanquantile(torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95]), 0)
+            places = standard[0]
+            unusual = (places - ranges[2]).abs().nan_to_num(-1.0).argsort(descending=True)[:_SHOWN]
+            shown = sorted(unusual.tolist())
+            rows = range(len(shown))
+            low, lower, median, upper, high = ranges[:, shown].numpy()
+            ax.hlines(rows, low, high, colors="0.75", linewidth=1.5)
+            ax.hlines(rows, lower, upper, colors="0.75", linewidth=4)
+            ax.scatter(median, rows, s=14, c="white", edgecolors="0.5", linewidths=0.8)
+            ax.set_xlabel("deviations from the mean of the cohort")
+        else:
+            shown = shown[:_SHOWN]
+            ax.set_xscale("symlog")
+        ax.scatter(places[shown].numpy(), range(len(shown)), s=14, c="C0", zorder=3)
+        ax.set_yticks(range(len(shown)), [names[column] for column in shown])
+        ax.set_ylim(len(shown) - 0.5, -0.5)
 
 
 def expand(name: str, columns: Sequence[str] | Mapping[str, Sequence[str]]) -> list[str]:

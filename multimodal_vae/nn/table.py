@@ -85,6 +85,11 @@ class TableLayout:
         inverse = sorted(range(len(order)), key=order.__getitem__)
         return torch.cat(list(parts), -1)[..., inverse]
 
+    def on_scales(self, x: Tensor) -> Tensor:
+        """Return samples (N, C) on the columns' scales, words as their index."""
+        numbers = self.to_scale(x[:, self.numbers], self.floors(x))
+        return self.join([numbers, x[:, self.counts].log1p(), x[:, self.worded]])
+
     def to_scale(self, x: Tensor, floor: Tensor) -> Tensor:
         """Return columns of numbers, (N, A), on their scales: logarithms of positive ones, logits of shares.
 
@@ -262,6 +267,11 @@ class TableDistribution(Distribution):
     def icdf(self, value: Tensor) -> Tensor:
         """Return the values that are not exceeded with a probability, (N, C), each of its column's type."""
         return self._of_each("icdf", value)
+
+    def center(self, value: Tensor) -> Tensor:
+        """Return :meth:`icdf`, but of a categorical column the most probable word."""
+        unordered = torch.tensor([kind == "categorical" for kind in self.layout.types], device=value.device)
+        return torch.where(unordered, self.mode, self.icdf(value))
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw samples with torch's default generator."""

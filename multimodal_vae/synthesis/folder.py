@@ -9,7 +9,7 @@ import os
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,12 @@ class ManifestRow:
     Attributes:
         metadata: columns other than modalities; ``sample_id`` is required.
         cells: by modality, the text of an original cell, or a synthetic sample (*shape) to write.
+        filled: by modality whose cells are original but for some, what of them is synthetic, such as "2 entries".
     """
 
     metadata: Mapping[str, str]
     cells: Mapping[str, str | Tensor]
+    filled: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_folder(
@@ -47,6 +49,7 @@ def write_folder(
     provenance: Mapping[str, Any],
     values: Mapping[str, str],
     original: Path | None = None,
+    tables: Mapping[str, Sequence[Sequence[str]]] | None = None,
 ) -> None:
     """Write a manifest, the files it names, and ``provenance.json``; on failure, nothing remains.
 
@@ -59,6 +62,7 @@ def write_folder(
         provenance: where the samples came from, for ``provenance.json``.
         values: what synthetic samples are, by modality: :data:`EXPECTED` or :data:`DRAWN`.
         original: folder that original cells refer to; the new folder links to it as ``original``.
+        tables: rows of further CSV files by name, read once the manifest is written.
 
     Raises:
         DataError: if there is no row.
@@ -79,6 +83,8 @@ def write_folder(
         if not table:
             raise DataError("there are no samples to write")
         write_bytes(folder / TABLE, csv_text([header, *table]).encode())
+        for name, lines in (tables or {}).items():
+            write_bytes(folder / name, csv_text(lines).encode())
         write_provenance(folder, provenance)
 
 
@@ -97,6 +103,8 @@ def _write_cells(
         if isinstance(cell, Tensor):
             synthetic.append(f"{name} ({values[name]})")
             cell = write_cell(folder, modality, subfolders.get(name, ""), stem, cell)
+        elif name in row.filled:
+            synthetic.append(f"{row.filled[name]} of {name} ({values[name]})")
         cells += cells_of(modality, cell)
     return [*cells, f"{NOTICE}: {', '.join(synthetic)}" if synthetic else ""]
 
