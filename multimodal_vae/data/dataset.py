@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
-from multimodal_vae.checks import checked, real_numbers, real_samples
+from multimodal_vae.checks import checked, real_samples
+from multimodal_vae.data.arguments import check_length, checked_modalities, mask_of
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
+from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
@@ -25,7 +27,6 @@ from multimodal_vae.modalities.base import (
     Modality,
     check_samples,
     load_arrays,
-    require_size,
 )
 from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of
 
@@ -53,6 +54,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         given_split: (N,), the manifest's column ``split``; empty strings if it has none.
         notes: counts, by modality, of the changes that reading made to values.
         source: the manifest or file that was read; None for other sources.
+        covariate_types: name and type of each covariate, sorted by name.
+        covariates: (N, C) of float32, one column per covariate: a number, or the index of a word; NaN where missing.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         given_split: Sequence[str] | None = None,
         notes: Mapping[str, Mapping[str, int]] | None = None,
         source: Path | None = None,
+        covariate_types: Sequence[Covariate] = (),
+        covariates: Tensor | None = None,
     ) -> None:
         self.modalities = dict(modalities)
         self.samples = SampleColumns(samples)
@@ -80,6 +85,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         self.given_split = list(given_split) if given_split is not None else [""] * len(self.ids)
         self.notes = {name: dict(counts) for name, counts in (notes or {}).items()}
         self.source = source
+        self.covariate_types = list(covariate_types)
+        self.covariates = torch.zeros(len(self.ids), 0) if covariates is None else covariates
 
     @classmethod
     @checked
@@ -93,6 +100,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         cache: str | Path | bool | None = None,
         workers: int | None = None,
         unreadable: Unreadable = "refuse",
+        covariates: Sequence[Any] = (),
     ) -> Self:
         """Read a manifest and the files it names; unchanged files come from the cache.
 
@@ -109,6 +117,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                 process reads all.
             unreadable: ``"refuse"`` raises an error if a cell cannot be read; ``"skip"`` treats the cell as absent,
                 drops samples without any modality left, and counts both in ``notes``.
+            covariates: columns that the model takes beside the modalities, such as the site: names, or tables as
+                :class:`~multimodal_vae.data.covariates.Covariate` takes them. An empty cell is a missing value.
 
         Raises:
             DataError: if cells cannot be read; the message names manifest, line, sample, column and file.
@@ -117,7 +127,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             MultimodalVAEWarning: if ``cache`` is not given and the default folder cannot be written.
         """
         path = Path(path)
-        parts = _modalities(modalities)
+        parts = checked_modalities(modalities)
         rows = read_manifest(path, list(parts))
         names, labels = index_classes(
             [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}"
@@ -131,6 +141,11 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         alone = sum(not row.patient_id for row in rows)
         if alone:
             notes["patient_id"] = {INDEPENDENT: alone}
+        metadata = {column: [row.metadata[column] for row in rows] for column in rows[0].metadata}
+        try:
+            types, values = read_columns(covariates, metadata, lambda row: f"line {rows[row].line}", len(rows))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         return cls(
             parts,
             samples,
@@ -139,16 +154,30 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             names,
             [row.sample_id for row in rows],
             [row.patient_id or row.sample_id for row in rows],
-            {column: [row.metadata[column] for row in rows] for column in rows[0].metadata},
+            metadata,
             [row.split for row in rows],
             notes,
             path,
+            types,
+            values,
         )
 
     @classmethod
     @checked
-    def from_npz(cls, path: str | Path, modalities: Mapping[str, Any], classes: Sequence[str] | None = None) -> Self:
+    def from_npz(
+        cls,
+        path: str | Path,
+        modalities: Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+        covariates: Sequence[Any] = (),
+    ) -> Self:
         """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
+
+        Args:
+            path: the file.
+            modalities: by array, a modality, its name or its table.
+            classes: the class names in order; by default those among the labels, sorted.
+            covariates: arrays (N,) that are covariates; as in :meth:`from_manifest`.
 
         Raises:
             DataError: naming the file and the array; also if it unpacks to more than memory, or to more than
@@ -158,7 +187,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         try:
             limit = max(LARGEST_FILE, MOST_UNPACKED * path.stat().st_size)
             arrays = load_arrays(path, int(min(limit, memory())))
-            for name in ("label", *modalities):
+            types = covariates_of(covariates)
+            for name in ("label", *modalities, *(each.name for each in types)):
                 if name not in arrays:
                     raise DataError(f"there is no array {name!r}; {did_you_mean(name, arrays)}")
             refuse_near_columns("array", arrays, [*RESERVED, *modalities])
@@ -169,6 +199,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
                 classes,
                 ids=arrays.get("sample_id"),
                 patients=arrays.get("patient_id"),
+                covariates={each.name: arrays[each.name] for each in types},
+                covariate_types=types,
             )
         except FileNotFoundError:
             raise DataError(f"there is no file {path}") from None
@@ -190,6 +222,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         ids: Iterable[Any] | None = None,
         patients: Iterable[Any] | None = None,
         present: Any = None,
+        covariates: Mapping[str, Any] | None = None,
+        covariate_types: Sequence[Any] | None = None,
     ) -> Self:
         """Check tensors or arrays and copy them into a data set.
 
@@ -201,6 +235,9 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             ids: (N,), the sample names; by default "0", "1", ...
             patients: (N,), the patient of each sample; by default, and where one is missing, the sample's own.
             present: (N, M) of bool; by default all True.
+            covariates: (N,) by name, what the model takes beside the modalities, such as the site; None or NaN where
+                it is missing.
+            covariate_types: their types, such as those of another data set; by default as the values are.
 
         Raises:
             DataError: if lengths, shapes, values or labels do not match.
@@ -211,12 +248,12 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             >>> len(data), data.classes
             (2, ['a', 'b'])
         """
-        parts = _modalities(modalities)
+        parts = checked_modalities(modalities)
         label_names = names_of(labels, "labels")
         count = len(label_names)
         names = [str(row) for row in range(count)] if ids is None else names_of(ids, "ids")
         owners = [""] * count if patients is None else names_of(patients, "patients")
-        mask = torch.ones(count, len(parts), dtype=torch.bool) if present is None else _mask(present)
+        mask = torch.ones(count, len(parts), dtype=torch.bool) if present is None else mask_of(present)
         if mask.shape != (count, len(parts)):
             raise DataError(
                 f"'present' has shape {tuple(mask.shape)}; {count} labels and {len(parts)} modalities need "
@@ -227,10 +264,15 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             if name not in samples:
                 raise DataError(f"there are no samples of modality {name!r}; {did_you_mean(name, samples)}")
             tensor = real_samples(name, samples[name])
-            _check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 0, count)
+            check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 0, count)
             check_samples(name, part, tensor[mask[:, column]])
             tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
-        return cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
+        data = cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
+        given = {name: names_of(each, f"values of {name!r}") for name, each in (covariates or {}).items()}
+        data.covariate_types, data.covariates = read_columns(
+            given if covariate_types is None else covariate_types, given, lambda row: f"row {row}", count
+        )
+        return data
 
     @classmethod
     def from_dataset(
@@ -254,7 +296,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         Raises:
             DataError: naming the item and its fault.
         """
-        parts, items = _modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
+        parts, items = checked_modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and len(items)):
             raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
         count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
@@ -302,8 +344,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         owners: Sequence[str],
     ) -> Self:
         """Check the names and create a data set; an owner is empty if the patient is missing."""
-        _check_length("ids", len(names), len(labels))
-        _check_length("patients", len(owners), len(labels))
+        check_length("ids", len(names), len(labels))
+        check_length("patients", len(owners), len(labels))
         if "" in names:
             raise DataError(f"row {names.index('')} has no id; give one per sample")
         repeated = [name for name, times in Counter(names).items() if times > 1]
@@ -330,6 +372,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         item: dict[str, Any] = {"sample_id": self.ids[row], "label": int(self.labels[row])}
+        values = self.covariates[row].tolist()
+        item |= {each.name: each.text(value) for each, value in zip(self.covariate_types, values, strict=True)}
         for column, name in enumerate(self.modalities):
             if self.present[row, column]:
                 item[name] = self.samples.columns[name][torch.tensor([row])][0]
@@ -342,6 +386,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             self.present[rows],
             self.labels[rows],
             [self.ids[row] for row in rows.tolist()],
+            self.covariates[rows],
         )
 
     @checked
@@ -367,6 +412,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             [self.given_split[row] for row in numbers],
             self.notes,
             self.source,
+            self.covariate_types,
+            self.covariates[index],
         )
 
     @checked
@@ -456,30 +503,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         digest.update(self.present.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
+        for each in self.covariate_types:
+            digest.update(each.model_dump_json().encode())
+        digest.update(self.covariates.numpy().tobytes())
         return digest.hexdigest()
-
-
-def _modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
-    for name in modalities:
-        if name in RESERVED:
-            raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
-    parts = {name: Modality.of(spec) for name, spec in modalities.items()}
-    for name, part in parts.items():
-        require_size(name, part)
-    return parts
-
-
-def _mask(present: Any) -> Tensor:
-    """Return which samples are present as (N, M) of bool."""
-    try:
-        mask = torch.from_numpy(real_numbers(present.cpu() if isinstance(present, Tensor) else present))
-    except DataError as error:
-        raise DataError(f"'present' {error}") from error
-    if not bool(((mask == 0) | (mask == 1)).all()):
-        raise DataError("'present' has values other than True and False; give one truth value per sample and modality")
-    return mask.bool()
-
-
-def _check_length(what: str, length: int, count: int) -> None:
-    if length != count:
-        raise DataError(f"there are {length} {what} and {count} labels; give one per sample")
