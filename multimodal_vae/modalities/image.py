@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import ConfigurationError
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.modalities.pictures import read_picture
+from multimodal_vae.modalities.pictures import Resize, read_picture, resize_picture
 from multimodal_vae.nn import (
     SMALLEST_SIDE,
     CensoredNormal,
@@ -46,6 +46,8 @@ class Image(Modality):
         loss: weights of the reconstruction losses, by name in :data:`multimodal_vae.nn.PIXEL_LOSSES`; or ``"normal"``,
             a likelihood: normal noise with a deviation that is learned per element, and values beyond 0 and 1 recorded
             there.
+        resize: how files of another size get this one: ``"crop"`` cuts off what is too long on both sides, ``"pad"``
+            keeps all of it between black margins, ``"stretch"`` changes the proportions. Default: they are refused.
 
     Example:
         >>> Image(size=(8, 8), channels=1, width=8).shape
@@ -63,6 +65,7 @@ class Image(Modality):
         width: Annotated[int, Field(ge=4)] = 16,
         network: Network = "compact",
         loss: Losses | Literal["normal"] = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
+        resize: Resize | None = None,
     ) -> None:
         for name in () if loss == "normal" else loss:
             if min(size) < SMALLEST_SIDE.get(name, 1):
@@ -75,6 +78,7 @@ class Image(Modality):
         self.width = width
         self.network = network
         self.loss = loss
+        self.resize = resize
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -112,10 +116,16 @@ class Image(Modality):
         return super().observe(decoded) if self.loss == "normal" else torch.sigmoid(decoded)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
-        """Read an image file of exactly this size, or a ``.npy`` file."""
+        """Read an image file, of exactly this size unless ``resize`` is set, or a ``.npy`` file of this shape."""
         if Path(cell).suffix.lower() == ".npy":
             return super().read(cell)
-        return read_picture(cell, "L" if self.channels == 1 else "RGB", self.notes, self.size).transpose(2, 0, 1)
+        mode: Literal["L", "RGB"] = "L" if self.channels == 1 else "RGB"
+        pixels = read_picture(cell, mode, self.notes, None if self.resize else self.size)
+        if self.resize:
+            if any(actual < wanted for actual, wanted in zip(pixels.shape, self.size, strict=False)):
+                self.notes["image smaller than the size of samples, enlarged"] += 1
+            pixels = resize_picture(pixels, self.size, self.resize)
+        return pixels.transpose(2, 0, 1)
 
     def write(self, sample: Tensor, path: Path) -> None:
         """Write a PNG file with 8 bits per channel."""

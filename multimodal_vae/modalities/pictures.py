@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,12 @@ such as EPS, would start programs."""
 
 MOST_PIXELS = 24_000_000
 """Images with more pixels are refused before decoding, since a small file can decode to more than memory holds."""
+
+LONGEST_SIDE = 2**16
+"""Pixels of a side above which a picture is not resampled, since the filter takes memory in proportion."""
+
+Resize: TypeAlias = Literal["crop", "pad", "stretch"]
+"""How a picture of any size gets the size of samples; see :func:`resize_picture`."""
 
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 """Pillow's names of pixel types with 8 bits per channel, or fewer, that convert to gray and RGB."""
@@ -92,7 +98,10 @@ def read_picture(
                 raise DataError(f"has {picture.width} x {picture.height} pixels; the limit is {MOST_PIXELS:,} in all")
             if size and sorted(picture.size) != sorted(size):  # it may still be turned
                 shape = (len(mode), picture.height, picture.width)
-                raise DataError(f"has shape {shape}, but {(len(mode), *size)} is expected; resize it")
+                raise DataError(
+                    f'has shape {shape}, but {(len(mode), *size)} is expected; resize it, or set resize = "crop", '
+                    '"pad" or "stretch"'
+                )
             if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:  # MPO: a photograph and its preview
                 raise DataError(f"has {picture.n_frames} frames; save one of them as a file")  # type: ignore[attr-defined]
             facts = _facts(picture)
@@ -118,6 +127,65 @@ def read_picture(
     if 0 < pixels.max(initial=0) <= 1 / DARK:
         notes[f"image that uses less than 1/{DARK} of its range"] += 1
     return pixels
+
+
+def resize_picture(pixels: NDArray[np.float32], size: tuple[int, int], how: Resize) -> NDArray[np.float32]:
+    """Resize a picture (height, width, channels) in [0, 1] to (height, width) pixels.
+
+    A picture of this size already is returned unchanged.
+
+    Args:
+        pixels: the picture.
+        size: (height, width) that is wanted.
+        how: ``"crop"`` cuts off what is too long on both sides, ``"pad"`` keeps all of it between black margins, and
+            ``"stretch"`` changes the proportions.
+
+    Raises:
+        DataError: if a side has more than :data:`LONGEST_SIDE` pixels.
+
+    Example:
+        >>> white = np.ones((4, 8, 1), np.float32)
+        >>> [float(resize_picture(white, (4, 4), how).mean()) for how in ("crop", "pad", "stretch")]
+        [1.0, 0.5, 1.0]
+    """
+    height, width = pixels.shape[:2]
+    if (height, width) == size:
+        return pixels
+    if max(height, width) > LONGEST_SIDE:
+        raise DataError(f"has {width} x {height} pixels; sides of at most {LONGEST_SIDE:,} are resized; crop it first")
+    scales = size[0] / height, size[1] / width
+    if how == "stretch":
+        return resample(pixels, size)
+    if how == "crop":
+        tall, wide = (wanted / max(scales) for wanted in size)
+        top, left = max(0.0, (height - tall) / 2), max(0.0, (width - wide) / 2)
+        return resample(pixels, size, (left, top, min(left + wide, width), min(top + tall, height)))
+    inner = max(1, round(height * min(scales))), max(1, round(width * min(scales)))
+    top, left = ((wanted - kept) // 2 for wanted, kept in zip(size, inner, strict=True))
+    padded = np.zeros((*size, pixels.shape[2]), np.float32)
+    padded[top : top + inner[0], left : left + inner[1]] = resample(pixels, inner)
+    return padded
+
+
+def resample(
+    pixels: NDArray[np.floating], size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> NDArray[np.float32]:
+    """Resample a picture (height, width, channels) in [0, 1] by an antialiasing Lanczos filter, without overshoot.
+
+    Args:
+        pixels: the picture.
+        size: (height, width) of the result.
+        box: left, top, right and bottom of the part that is resampled. Default: all of it.
+    """
+    from PIL import Image as Pillow
+
+    planes = [
+        Pillow.fromarray(np.ascontiguousarray(plane, dtype=np.float32)).resize(
+            size[::-1], Pillow.Resampling.LANCZOS, box
+        )
+        for plane in np.moveaxis(pixels, 2, 0)
+    ]
+    return np.stack([np.asarray(plane, dtype=np.float32) for plane in planes], 2).clip(0, 1)
 
 
 def _require_canvas(head: bytes) -> None:

@@ -123,3 +123,42 @@ def test_a_size_of_161_has_the_multi_scale_loss():
     assert loss.shape == (2,)
     loss.sum().backward()
     assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("how", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("shape", [(12, 10), (3, 7), (40, 9), (1, 30), (6, 5)])
+def test_a_picture_of_any_size_is_resized(tmp_path, how, shape):
+    part = mv.Image(size=(6, 5), width=8, resize=how)
+    flat = np.full((*shape, 3), 204, np.uint8)
+    read = part.read(save(tmp_path / "a.png", flat))
+    assert read.shape == part.shape
+    inside = read[read > 0]  # the margins of "pad" are black
+    np.testing.assert_allclose(inside, 0.8, atol=1e-6)
+    if how != "pad":
+        assert inside.size == read.size
+    assert ("image smaller than the size of samples, enlarged" in part.notes) == (min(shape) < 5)
+
+
+def test_each_way_of_resizing_keeps_what_it_says():
+    halves = np.zeros((8, 16, 1), np.float32)
+    halves[:, 8:] = 1
+    halves[:, [0, 1, 14, 15]] = 0.5  # beyond the central square
+    crop, pad, stretch = (module.resize_picture(halves, (8, 8), how)[..., 0] for how in ("crop", "pad", "stretch"))
+    np.testing.assert_array_equal(crop, halves[:, 4:12, 0])
+    np.testing.assert_allclose(stretch[4], resized_by_pillow(halves)[4], atol=1e-6)
+    assert not pad[[0, 1, 6, 7]].any()
+    np.testing.assert_allclose(pad[3], stretch[3], atol=1e-6)
+
+
+def resized_by_pillow(pixels):
+    return np.asarray(Pillow.fromarray(pixels[..., 0]).resize((8, 8), Pillow.Resampling.LANCZOS)).clip(0, 1)
+
+
+def test_the_error_about_a_wrong_size_names_the_setting(tmp_path, pixels):
+    with pytest.raises(mv.DataError, match='resize it, or set resize = "crop", "pad" or "stretch"'):
+        mv.Image(size=(6, 8), width=8).read(save(tmp_path / "a.png", pixels))
+
+
+def test_a_long_strip_is_refused_before_resampling():
+    with pytest.raises(mv.DataError, match="70000 x 1 pixels; sides of at most 65,536 are resized"):
+        module.resize_picture(np.zeros((1, 70_000, 1), np.float32), (4, 4), "stretch")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multimodal_vae import DataError, Image
 from multimodal_vae.modalities.image import Losses, Network
-from multimodal_vae.modalities.pictures import read_picture
+from multimodal_vae.modalities.pictures import read_picture, resample
 from multimodal_vae.nn import random_erasing, random_flip, random_rotation
 from multimodal_vae_otoscopy.crop import MIN_CONTRAST, crop_square, find_square
 
@@ -82,7 +82,7 @@ class Otoscopy(Image):
         square = find_square(frame)
         if not square.has_surround:
             self.notes["cropped to the center, without a dark surround"] += 1
-        return _resample(crop_square(frame, square), self.size[0])
+        return resample(crop_square(frame, square), self.size).transpose(2, 0, 1)
 
     @torch.no_grad()
     def augment(self, x: Tensor) -> Tensor:
@@ -99,16 +99,3 @@ class Otoscopy(Image):
 
     def _erase(self, x: Tensor) -> Tensor:
         return random_erasing(x, self.erase) if self.erase else x
-
-
-def _resample(image: NDArray[np.floating], size: int) -> NDArray[np.float32]:
-    """Resample (side, side, 3) to (3, size, size), and clip the filter's overshoot."""
-    from PIL import Image as Pillow
-
-    planes = [
-        Pillow.fromarray(np.ascontiguousarray(image[..., channel], dtype=np.float32)).resize(
-            (size, size), Pillow.Resampling.LANCZOS
-        )
-        for channel in range(3)
-    ]
-    return np.stack([np.asarray(plane, dtype=np.float32) for plane in planes]).clip(0, 1)
