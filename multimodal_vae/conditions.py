@@ -108,18 +108,6 @@ def nearer_end(values: Tensor, steps: int) -> Tensor:
     return values[(torch.linspace(0, 1, steps) > 0.5).long()]
 
 
-def differing_covariates(data: Sequence[Covariate], model: Sequence[Covariate]) -> str:
-    """Return the message about data whose covariates are not those of the model."""
-    names, expected = [each.name for each in data], [each.name for each in model]
-    if names != expected:
-        return f"the data has the covariates {names}, the model {expected}; read the data with covariates={expected}"
-    name = next(name for name, one, other in zip(names, data, model, strict=True) if one != other)
-    return (
-        f"the covariate {name!r} has another kind or other words in the data than in the model; read the data with the "
-        "types of the training data, covariate_types"
-    )
-
-
 def values_of_samples(
     covariates: Sequence[Covariate], samples: Mapping[str, Tensor] | MultimodalDataset, given: Any
 ) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from multimodal_vae.bounds import require_memory
 from multimodal_vae.calibration import calibrate_modality
 from multimodal_vae.checks import checked, require_finite, require_whole
-from multimodal_vae.conditions import Conditions, differing_covariates, nearer_end, values_of_samples
+from multimodal_vae.conditions import Conditions, nearer_end, values_of_samples
 from multimodal_vae.data.batch import Batch, batches_of
 from multimodal_vae.data.covariates import covariates_of, values_of_covariates
 from multimodal_vae.data.dataset import MultimodalDataset
@@ -20,11 +20,14 @@ from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
+from multimodal_vae.independence import dependence_over_subsets
+from multimodal_vae.masking import masked_apply, transform_present
 from multimodal_vae.metric_losses.base import MetricLoss, loss_over_subsets
-from multimodal_vae.modalities.base import Modality, Noise
+from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model_checks import (
     FUSION,
     METRIC_LOSS,
+    check_data,
     check_latents,
     check_weights,
     classes_of,
@@ -32,12 +35,11 @@ from multimodal_vae.model_checks import (
     decoder_of,
     encoder_of,
     explain_failure,
-    masked_apply,
     modalities_of,
     require_modality,
     samples_of,
 )
-from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
+from multimodal_vae.objective import DEPENDENCE, KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.part import plain
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -139,7 +141,7 @@ class MultimodalVAE(nn.Module):
     @property
     def metric_names(self) -> list[str]:
         """Names of a batch's metrics: ``loss``, then the terms of :meth:`forward` in order."""
-        return ["loss", *map(reconstruction, self.modalities), KL, METRIC]
+        return ["loss", *map(reconstruction, self.modalities), KL, METRIC, *([DEPENDENCE] if self.covariates else [])]
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -168,7 +170,8 @@ class MultimodalVAE(nn.Module):
             gather: concatenates rows over all processes that share a batch, for the metric loss.
 
         Returns:
-            ``reconstruction.<modality>`` and ``kl``, (N,) each, and ``metric``, a scalar.
+            ``reconstruction.<modality>`` and ``kl``, (N,) each, and the scalars ``metric`` and, with covariates,
+            ``dependence``.
         """
         batch.require_modalities()
         features = self.features(inputs or batch.samples, batch.present, batch.covariates)
@@ -185,6 +188,12 @@ class MultimodalVAE(nn.Module):
         divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, present)
         terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
         terms[METRIC] = self._metric_term(posterior.mean, subsets, batch.labels, gather)
+        if self.conditions.size:
+            means, given = (
+                subsets.scatter(posterior.mean),
+                self.conditions.append(latents.new_zeros(len(batch), 0), batch.covariates),
+            )
+            terms[DEPENDENCE] = dependence_over_subsets(means, subsets.weight.T, given, batch.labels, gather)
         return terms
 
     def _reconstruction_term(
@@ -288,24 +297,11 @@ class MultimodalVAE(nn.Module):
 
     def augment(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
         """Augment samples that serve as input and target; absent rows, if ``present`` is given, become zero."""
-        return self._transform(samples, present, lambda modality: modality.augment)
+        return transform_present(samples, present, self.modalities, lambda modality: modality.augment)
 
     def corrupt(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
         """Corrupt the input of a training step, not its target; rows absent by ``present`` (N, M) become zero."""
-        return self._transform(samples, present, lambda modality: modality.corrupt)
-
-    def _transform(
-        self,
-        samples: Mapping[str, Tensor],
-        present: Tensor | None,
-        method: Callable[[Modality], Callable[[Tensor], Tensor]],
-    ) -> dict[str, Tensor]:
-        if present is None:
-            return {name: method(modality)(samples[name]) for name, modality in self.modalities.items()}
-        return {
-            name: masked_apply(method(modality), present[:, column], modality.shape, samples[name])
-            for column, (name, modality) in enumerate(self.modalities.items())
-        }
+        return transform_present(samples, present, self.modalities, lambda modality: modality.corrupt)
 
     @checked
     def calibrate(self, data: MultimodalDataset) -> None:
@@ -356,8 +352,8 @@ class MultimodalVAE(nn.Module):
         parts: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
         with evaluating(self):
             for part, given in zip(torch.split(latents, batch_size), torch.split(values, batch_size), strict=True):
-                decoded_parts = self.decode(part.to(next(self.parameters())), covariates=given.to(self.device))
-                for name, decoded in decoded_parts.items():
+                latents = part.to(next(self.parameters()))
+                for name, decoded in self.decode(latents, covariates=given.to(self.device)).items():
                     dependence = self.dependences[list(self.modalities).index(name)]
                     samples = observe(name, self.modalities[name], decoded, dependence, noise, seed, first)
                     parts[name].append(require_finite(samples, decoder_of(name)))
@@ -504,10 +500,5 @@ class MultimodalVAE(nn.Module):
         check_weights(networks)
 
     def check(self, data: MultimodalDataset) -> None:
-        """Raise DataError if the data has other modalities or classes than the model."""
-        if list(data.modalities) != list(self.modalities):
-            raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
-        if data.classes != self.classes:
-            raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
-        if data.covariate_types != self.covariates:
-            raise DataError(differing_covariates(data.covariate_types, self.covariates))
+        """Raise DataError if the data has other modalities, classes or covariates than the model."""
+        check_data(data, self.modalities, self.classes, self.covariates)

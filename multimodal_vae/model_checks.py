@@ -1,6 +1,6 @@
 """Checks of a model's networks, weights and latents."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
 from multimodal_vae.checks import real_numbers, real_samples
+from multimodal_vae.data.covariates import Covariate, check_same
+from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, did_you_mean, one_line
 from multimodal_vae.modalities.base import Modality, check_samples, require_size
 from multimodal_vae.names import name_of
@@ -168,14 +170,12 @@ def check_latents(latents: Any, latent_dim: int) -> Tensor:
     return found
 
 
-def masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:
-    """Apply a function to the rows where the mask is true; the other rows of the result, (N, *shape), are zero.
-
-    Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them.
-    """
-    if bool(mask.all()):
-        return function(*tensors)
-    result = tensors[0].new_zeros(len(mask), *shape)
-    if bool(mask.any()):
-        result[mask] = function(*(x[mask] for x in tensors))
-    return result
+def check_data(
+    data: MultimodalDataset, modalities: Iterable[str], classes: Sequence[str], covariates: Sequence[Covariate]
+) -> None:
+    """Raise DataError if the data has other modalities, classes or covariates than a model."""
+    if list(data.modalities) != list(modalities):
+        raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(modalities)}")
+    if data.classes != classes:
+        raise DataError(f"the data has the classes {data.classes}, the model {classes}")
+    check_same(data.covariate_types, covariates)

@@ -12,6 +12,7 @@ from multimodal_vae.part import explain_settings
 
 KL = "kl"
 METRIC = "metric"
+DEPENDENCE = "dependence"
 _RECONSTRUCTION = "reconstruction."  # a prefix, since a modality may be named "kl"
 
 
@@ -32,6 +33,9 @@ class Objective(BaseModel):
         kl_weight: weight of the KL divergence; above 1, latents keep less of a sample, and densities of few samples
             describe them better.
         metric_weight: weight of the metric loss.
+        dependence_weight: weight of the dependence of latents on covariates within classes, a number up to 1 as
+            :func:`~multimodal_vae.independence.distance_correlation` gives; without covariates it has no effect.
+            Default: 300, or 1 if ``reduction`` is ``"mean"``.
         metric_dimensions: number of leading latent dimensions that the metric loss takes; the others stay free to
             encode differences within a class. Default: all shared dimensions.
         reduction: how the losses of a sample's elements become a term. ``"calibrated"``, the default, sums a negative
@@ -47,6 +51,7 @@ class Objective(BaseModel):
     weights: dict[str, NonNegativeFloat] = {}
     kl_weight: NonNegativeFloat = 1.0
     metric_weight: NonNegativeFloat = 1.0
+    dependence_weight: NonNegativeFloat | None = None
     metric_dimensions: PositiveInt | None = None
     reduction: Literal["mean", "sum", "balanced", "calibrated"] = "calibrated"
 
@@ -97,7 +102,10 @@ class Objective(BaseModel):
         return max(sizes.values()) if self.reduction == "balanced" else sizes[modality]
 
     def weight(self, term: str) -> float:
-        """Return the weight of a term: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""
+        """Return the weight of a term: :data:`KL`, :data:`METRIC`, :data:`DEPENDENCE`, or a :func:`reconstruction`."""
+        if term == DEPENDENCE:
+            default = 1.0 if self.reduction == "mean" else 300.0
+            return default if self.dependence_weight is None else self.dependence_weight
         if term == KL:
             return self.kl_weight
         if term == METRIC:

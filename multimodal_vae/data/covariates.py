@@ -216,3 +216,44 @@ def check_given(covariates: Sequence[Covariate], given: Any) -> dict[str, list[s
         name: names_of(each, f"values of the covariate {name!r}") if several[name] else [name_of(each)]
         for name, each in given.items()
     }
+
+
+def texts_of(covariates: Sequence[Covariate], values: Tensor) -> list[dict[str, str]]:
+    """Return the texts of each sample's values (N, C) by name, as a manifest has them; empty where they are missing."""
+    return [
+        {each.name: each.text(value) for each, value in zip(covariates, row, strict=True)} for row in values.tolist()
+    ]
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, str]:
+    """Return values by name from texts such as ``site=B``.
+
+    Raises:
+        DataError: if a text is none, or a name is given twice.
+
+    Example:
+        >>> read_settings(["site=B", "age="])
+        {'site': 'B', 'age': ''}
+    """
+    values: dict[str, str] = {}
+    for setting in settings:
+        name, mark, value = setting.partition("=")
+        if not mark or name.strip() in values:
+            raise DataError(f"{setting!r} sets no covariate; give each once, such as site=B")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def check_same(data: Sequence[Covariate], model: Sequence[Covariate]) -> None:
+    """Raise DataError if data has other covariates than a model, or of other types."""
+    names, expected = [each.name for each in data], [each.name for each in model]
+    if names != expected:
+        raise DataError(
+            f"the data has the covariates {names}, the model {expected}; read the data with covariates={expected}"
+        )
+    for one, other in zip(data, model, strict=True):
+        if one != other:
+            raise DataError(
+                f"the covariate {one.name!r} has another kind or other words in the data than in the model; give "
+                "covariate_types, those of the training data"
+            )

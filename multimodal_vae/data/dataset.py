@@ -16,7 +16,7 @@ from multimodal_vae.checks import checked, real_samples
 from multimodal_vae.data.arguments import check_length, checked_modalities, mask_of
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
-from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns
+from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns, texts_of
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
@@ -372,8 +372,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         item: dict[str, Any] = {"sample_id": self.ids[row], "label": int(self.labels[row])}
-        values = self.covariates[row].tolist()
-        item |= {each.name: each.text(value) for each, value in zip(self.covariate_types, values, strict=True)}
+        item |= texts_of(self.covariate_types, self.covariates[[row]])[0]
         for column, name in enumerate(self.modalities):
             if self.present[row, column]:
                 item[name] = self.samples.columns[name][torch.tensor([row])][0]

@@ -23,6 +23,7 @@ class LabeledSamples:
         labels: (N,), class index of each sample.
         groups: (N,), patient of each sample; None: each sample is its own group, as generated ones are.
         causes: (N,) by name, known generating factors, such as a simulator's.
+        covariates: (N, C), as a model takes them; None without covariates.
 
     Raises:
         DataError: if lengths differ, a value is not finite, or a label is negative.
@@ -37,6 +38,7 @@ class LabeledSamples:
     labels: Tensor
     groups: Sequence[str] | None = None
     causes: Mapping[str, Tensor] = field(default_factory=dict)
+    covariates: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -68,6 +70,7 @@ class LabeledSamples:
             self.labels[index],
             None if self.groups is None else [self.groups[int(row)] for row in index],
             {name: x[index] for name, x in self.causes.items()},
+            None if self.covariates is None else self.covariates[index],
         )
 
     @checked

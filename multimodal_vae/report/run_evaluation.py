@@ -19,6 +19,7 @@ from multimodal_vae.bounds import require_memory, require_seed
 from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
+from multimodal_vae.evaluation.covariates import covariate_metrics
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
@@ -141,10 +142,11 @@ def measure(
         torch.tensor(labels).repeat_interleave(count),
     )
     embeddings = model.embed(data)
-    reconstructions = model.generate(embeddings)
+    reconstructions = model.generate(embeddings, covariates=data.covariates)
     compute = partial(_results, training, generated, loaded, resamples, seed)
     results = compute(held_out, reconstructions, embeddings, _translations(model, held_out))
     results += likelihood_metrics(model, held_out, resamples, seed)
+    results += covariate_metrics(embeddings, held_out, model.covariates, resamples, seed)
     judged = loaded[0].predict(reconstructions).labels
     evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
     evaluated = EvaluatedRecord(
@@ -213,7 +215,8 @@ def evaluable_samples(
 
 def labeled_samples(data: MultimodalDataset) -> LabeledSamples:
     """Return complete samples as the metrics take them."""
-    return LabeledSamples({name: data.samples[name] for name in data.modalities}, data.labels, data.patients)
+    values = {name: data.samples[name] for name in data.modalities}
+    return LabeledSamples(values, data.labels, data.patients, covariates=data.covariates)
 
 
 def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]:
@@ -281,7 +284,9 @@ def _translations(model: MultimodalVAE, held_out: LabeledSamples) -> dict[str, T
     names = list(model.modalities)
     try:
         return {
-            to: model.translate({name: held_out.values[name] for name in names if name != to}, to)
+            to: model.translate(
+                {name: held_out.values[name] for name in names if name != to}, to, covariates=held_out.covariates
+            )
             for to in (names if len(names) > 1 else [])
         }
     except DataError:
