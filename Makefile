@@ -24,16 +24,18 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 
 # One rule makes every environment: from this project's packages and from the lists in requirements/ that it depends on.
-ENVIRONMENTS = .venv .venv-browser .venv-floors .venv-mlflow .venv-multivae
+ENVIRONMENTS = .venv .venv-browser .venv-core .venv-floors .venv-mlflow .venv-multivae
 .venv/.installed: requirements/dev.txt requirements/tests.txt
 .venv-browser/.installed: requirements/browser.txt
+.venv-core/.installed: PACKAGES = .
 .venv-floors/.installed: requirements/floors.txt requirements/tests.txt
 .venv-floors/.installed: CONSTRAINTS =
 .venv-mlflow/.installed: requirements/mlflow.txt requirements/tests.txt
 .venv-multivae/.installed: requirements/multivae.txt
 $(ENVIRONMENTS:%=%/.installed): constraints.txt $(METADATA)
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install -q $(CONSTRAINTS) $(PACKAGES) $(patsubst %,-r %,$(filter requirements/%,$^))
+	$(@D)/bin/python -m pip install -q $(CONSTRAINTS) hatchling editables
+	$(@D)/bin/python -m pip install -q --no-build-isolation $(CONSTRAINTS) $(PACKAGES) $(patsubst %,-r %,$(filter requirements/%,$^))
 	touch $@
 
 demo: $(DEV)  ## simulate a cohort, train, generate 1,500 pairs
@@ -70,16 +72,16 @@ benchmark-real: .venv-multivae/.installed  ## compare with MultiVae on real data
 
 wheels: $(DEV)  ## build every distribution in dist/
 	rm -rf dist
-	for each in . $(PLUGINS:%=plugins/%) $(HEAVY_PLUGINS:%=plugins/%); do $(BIN)/python -m build -q -o dist $$each || exit 1; done
+	for each in . $(PLUGINS:%=plugins/%) $(HEAVY_PLUGINS:%=plugins/%); do $(BIN)/python -m build -q --no-isolation -o dist $$each || exit 1; done
 
-test-wheels: wheels  ## use the wheels in a new environment
-	$(BIN)/python tests/check_wheels.py dist constraints.txt
+test-wheels: wheels .venv-core/.installed  ## use the wheels in a new environment
+	$(BIN)/python tests/check_wheels.py dist constraints.txt .venv-core
 
-test-plugins: wheels  ## install broken and hostile plugins beside good ones
-	$(BIN)/python tests/check_plugins.py dist constraints.txt
+test-plugins: wheels .venv-core/.installed  ## install broken and hostile plugins beside good ones
+	$(BIN)/python tests/check_plugins.py dist constraints.txt .venv-core
 
-test-authors: wheels  ## run the tutorial in a new environment
-	$(BIN)/python tests/check_authors.py dist constraints.txt
+test-authors: wheels .venv-core/.installed  ## run the tutorial in a new environment
+	$(BIN)/python tests/check_authors.py dist constraints.txt .venv-core
 
 test-interruptions: $(DEV)  ## kill commands, fill their disk, rerun them
 	$(BIN)/python tests/check_interruptions.py

@@ -36,9 +36,11 @@ from .metric_losses.supcon import SupCon as SupCon
 from .metric_losses.triplet import Triplet as Triplet
 from .modalities.base import Modality as Modality
 from .modalities.categorical import Categorical as Categorical
+from .modalities.counts import Counts as Counts
 from .modalities.image import Image as Image
 from .modalities.signal import Signal as Signal
 from .modalities.vector import Vector as Vector
+from .modalities.volume import Volume as Volume
 from .model import MultimodalVAE as MultimodalVAE
 from .objective import Objective as Objective
 from .part import Part as Part

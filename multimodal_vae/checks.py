@@ -48,7 +48,7 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
             if wrong:
                 place = function.__qualname__.removesuffix(".__init__")
                 error = ConfigurationError if all(map(_is_setting, _options(hint))) else DataError
-                raise error(f"{place}: {name} is {_show(wrong[0])}; give {_words(hint)}")
+                raise error(f"{place}: {name} is {_show(wrong[0])}; {frame_advice(wrong[0]) or f'give {_words(hint)}'}")
             if isinstance(value, str | os.PathLike) and Path in _options(hint):
                 bound.arguments[name] = Path(value)
         return function(*bound.args, **bound.kwargs)
@@ -114,6 +114,12 @@ def _show(value: Any) -> str:
     return shorten(repr(value)) if plain else f"a {type(value).__name__}"
 
 
+def frame_advice(value: Any) -> str:
+    """Return what to do with a DataFrame that is no valid argument; empty for other values."""
+    frame = type(value).__name__ == "DataFrame"
+    return "make a data set of it with MultimodalDataset.from_dataframe" if frame else ""
+
+
 def require_finite(x: Tensor, part: str, error: type[MultimodalVAEError] = TrainingError) -> Tensor:
     """Return a part's output; NaN and infinity are never a result.
 
@@ -156,7 +162,8 @@ def real_numbers(values: Any) -> NDArray[np.float32]:
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise DataError(f"is no array of numbers ({one_line(error)})") from error
     if array.dtype.kind not in "biuf":
-        raise DataError(f"holds values of type {array.dtype}; real numbers are expected")
+        advice = frame_advice(values) or "real numbers are expected"
+        raise DataError(f"holds values of type {array.dtype}; {advice}")
     # Values beyond float32 become infinite, which a check refuses.
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(array, np.ma.MaskedArray):

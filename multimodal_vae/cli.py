@@ -11,7 +11,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
@@ -364,8 +363,7 @@ def plugins(
     rows += [[entry.kind, entry.name, entry.distribution, entry.version] for entry in entries]
     broken = False
     if check:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            states = list(pool.map(registry.state_of, entries))
+        states = registry.states_of(entries)
         rows = [[*row, state] for row, state in zip(rows, ["state", *states], strict=True)]
         unreadable = registry.unreadable_distributions()
         rows += [["-", "-", each.distribution, each.version, each.fault] for each in unreadable]

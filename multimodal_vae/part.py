@@ -11,7 +11,6 @@ import typing
 from abc import ABCMeta
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import pydantic
@@ -133,19 +132,18 @@ def parts_within(value: Any) -> Iterator[Part]:
             yield from parts_within(item)
 
 
-def write_state(kind: str, name: str, path: str) -> None:
-    """Load a part, construct it if all settings have defaults, and write what is wrong, or ``works``, to a file."""
+def state_of_part(kind: str, name: str) -> str:
+    """Load a part, construct it if all settings have defaults, and return what is wrong, or ``works``."""
     try:
         part: Any = registry.load(kind, name)
         _, defaults = _schema(part)
         if inspect.Parameter.empty not in defaults.values():
             part.of(name)
-        state = registry.WORKS
     except MultimodalVAEError as error:
-        state = " ".join(str(error).split())
+        return " ".join(str(error).split())
     except Exception as error:  # noqa: BLE001  (any exception says what is wrong with the part)
-        state = one_line(error)
-    Path(path).write_text(state, "utf-8")
+        return one_line(error)
+    return registry.WORKS
 
 
 def _check_signatures(part: type[Part]) -> None:

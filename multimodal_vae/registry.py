@@ -5,11 +5,13 @@ Listing parts reads package metadata only; :func:`load` imports one part. This m
 
 import importlib
 import importlib.metadata
+import json
 import operator
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,13 +44,20 @@ __all__ = [
     "prefer",
     "refresh",
     "register",
-    "state_of",
+    "states_of",
     "unreadable_distributions",
 ]
 
 WORKS = "works"
 RESTRICTED = "not allowed: MMVAE_PLUGINS does not name its distribution"
-_TIMEOUT = 120  # seconds for the import of one part in :func:`state_of`
+_TIMEOUT = 120  # seconds for the import of one part in :func:`states_of`
+_TRY = """
+import json, pathlib, sys
+from multimodal_vae.discovery import shield
+shield()
+from multimodal_vae.isolation import write_states
+write_states(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]), float(sys.argv[3]))
+"""
 
 C = TypeVar("C", bound=Any)
 
@@ -159,35 +168,26 @@ def prefer(kind: str, name: str, distribution: str) -> None:
         _preferred[kind, name] = distribution
 
 
-def state_of(entry: PartEntry) -> str:
-    """Import one part in a separate process and construct it if all its settings have defaults.
+def states_of(entries: Sequence[PartEntry]) -> list[str]:
+    """Import each part in a separate process and construct it if all its settings have defaults.
 
     Returns:
-        :data:`WORKS`, :data:`RESTRICTED`, or what is wrong.
+        For each part :data:`WORKS`, :data:`RESTRICTED`, or what is wrong.
     """
-    if not _allowed(entry.distribution):
-        return RESTRICTED
-    if entry.fault:
-        return entry.fault
-    program = (
-        "import sys; from multimodal_vae.discovery import shield; shield()\n"
-        "from multimodal_vae.part import write_state; write_state(*sys.argv[1:])"
-    )
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        # Files, not pipes: a plugin may print anything, and a process that it starts would keep a pipe open.
-        state, errors = Path(folder, "state"), Path(folder, "errors")
-        command = [sys.executable, "-P", "-c", program, entry.kind, f"{entry.distribution}:{entry.name}", str(state)]
-        with open(errors, "wb") as file:
-            quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": file}
-            try:
-                finished = subprocess.run(command, timeout=_TIMEOUT, **quiet)
-            except subprocess.TimeoutExpired:
-                return f"has not finished importing after {_TIMEOUT} s"
-        if state.is_file():
-            return state.read_text("utf-8")
-        lines = errors.read_text("utf-8", "replace").split("\n")
-        last = next((f": {line.strip()}" for line in reversed(lines) if line.strip()), "")
-        return f"ended the process ({finished.returncode}){last}"
+    states = [entry.fault if _allowed(entry.distribution) else RESTRICTED for entry in entries]
+    tried = [row for row, state in enumerate(states) if not state]
+    parts = [(entries[row].kind, f"{entries[row].distribution}:{entries[row].name}") for row in tried]
+    if parts:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            # A file, not a pipe, which a process that a plugin starts would keep open.
+            with open(Path(folder, "errors"), "wb") as errors:
+                quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
+                command = [sys.executable, "-P", "-c", _TRY, folder, json.dumps(parts), str(_TIMEOUT)]
+                code = subprocess.run(command, **quiet).returncode
+            for number, row in enumerate(tried):
+                path = Path(folder, str(number))
+                states[row] = path.read_text("utf-8") if path.is_file() else f"ended the check ({code})"
+    return states
 
 
 def unreadable_distributions() -> list[UnreadableDistribution]:

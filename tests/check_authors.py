@@ -2,7 +2,7 @@
 
 All of it uses the core's wheel in a new environment, outside the checkout.
 
-Run: ``python tests/check_authors.py DIST CONSTRAINTS``; it prints each check and their number.
+Run: ``python tests/check_authors.py DIST CONSTRAINTS CORE``; it prints each check and their number.
 """
 
 import ast
@@ -18,11 +18,11 @@ MOST_LINES = 40
 NETWORKS = ("encoder", "decoder")
 
 
-def main(dist: Path, constraints: Path) -> None:
+def main(dist: Path, constraints: Path, core: Path) -> None:
     """Run all checks; exit at the first that fails."""
-    (core,) = dist.glob("multimodal_vae-*.whl")
-    with fresh(constraints) as env:
-        env.pip("install", core, "pytest", "hatchling", "editables", "mypy")
+    (wheel,) = dist.glob("multimodal_vae-*.whl")
+    with fresh(constraints, core) as env:
+        env.pip("install", wheel, "pytest", "hatchling", "editables", "mypy")
         tutorial(env)
         for kind, name in (
             ("modality", "eeg"),
@@ -82,4 +82,4 @@ def author_lines(source: str) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    main(*(Path(word).resolve() for word in sys.argv[1:4]))

@@ -1,6 +1,6 @@
 """Install the wheels into a new environment and use them outside the checkout.
 
-Run: ``python tests/check_wheels.py DIST CONSTRAINTS``; it prints each check and their number.
+Run: ``python tests/check_wheels.py DIST CONSTRAINTS CORE``; it prints each check and their number.
 """
 
 import shutil
@@ -31,9 +31,9 @@ per_class = 4
 """
 
 
-def main(dist: Path, constraints: Path) -> None:
+def main(dist: Path, constraints: Path, core: Path) -> None:
     """Run all checks; exit at the first that fails."""
-    with fresh(constraints) as env:
+    with fresh(constraints, core) as env:
         hold, run, place = env.hold, env.run, env.place
         heavy = set(dist.glob("multimodal_vae_mlflow-*.whl"))
         wheels = sorted({*dist.glob("*.whl")} - heavy)
@@ -78,4 +78,4 @@ def main(dist: Path, constraints: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
+    main(*(Path(word).resolve() for word in sys.argv[1:4]))

@@ -40,7 +40,8 @@ def test_plugins_lists_kind_name_distribution_and_version_of_every_part(mmvae):
 
 
 def test_plugins_check_says_how_each_part_is(mmvae, monkeypatch):
-    monkeypatch.setattr(registry, "state_of", lambda entry: "no license" if entry.name == "kde" else "works")
+    said = {"kde": "no license"}
+    monkeypatch.setattr(registry, "states_of", lambda entries: [said.get(each.name, "works") for each in entries])
     monkeypatch.setattr(registry, "unreadable_distributions", lambda: [])
     status, out, err = mmvae("plugins", "--check")
     assert (status, err) == (1, "")
@@ -52,7 +53,7 @@ def test_plugins_check_says_how_each_part_is(mmvae, monkeypatch):
 
 def test_plugins_check_ends_well_where_only_strangers_or_what_may_not_load_are_broken(mmvae, monkeypatch):
     states = {"kde": registry.RESTRICTED}
-    monkeypatch.setattr(registry, "state_of", lambda entry: states.get(entry.name, registry.WORKS))
+    monkeypatch.setattr(registry, "states_of", lambda entries: [states.get(each.name, "works") for each in entries])
     for ours in (False, True):
         stranger = registry.UnreadableDistribution("stranger", "0.1", "its entry points cannot be read: why", ours)
         monkeypatch.setattr(registry, "unreadable_distributions", lambda stranger=stranger: [stranger])

@@ -23,6 +23,7 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("modality", "signal"): {"length": 20, "channels": 2, "width": 8},
     ("modality", "vector"): {"size": 3, "hidden": 5, "cell": "path"},
+    ("modality", "counts"): {"size": 3, "distribution": "presence", "hidden": 5, "cell": "path"},
     ("modality", "categorical"): {"categories": ["left", "right"], "hidden": 7},
     ("fusion", "concat"): {"dropout": 0.25},
     ("fusion", "poe"): {"random_subsets": 2},
@@ -107,7 +108,9 @@ def test_configuration_makes_the_same_part_anew(kind, name):
 
 @each_part
 def test_configuration_holds_every_default(kind, name):
-    required = {"image": {"size": [8, 8]}, "signal": {"length": 8}, "vector": {"size": 2}}.get(name, {})
+    required = {"image": {"size": [8, 8]}, "signal": {"length": 8}, "vector": {"size": 2}, "counts": {"size": 2}}.get(
+        name, {}
+    )
     if name == "categorical":
         required = {"categories": ["a", "b"]}
     if name == "pytorch_metric_learning":

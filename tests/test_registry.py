@@ -18,7 +18,7 @@ from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.registry import PartEntry
 
 CORE = {
-    "modality": {"image", "signal", "vector", "categorical"},
+    "modality": {"image", "signal", "vector", "categorical", "counts"},
     "fusion": {"concat"},
     "metric_loss": {"triplet", "supcon", "proxy_anchor", "center", "pytorch_metric_learning"},
     "sampler": {"auto", "kde", "gaussian", "gmm", "flow", "prior", "interpolation"},
@@ -277,24 +277,6 @@ def test_what_is_no_part_of_its_kind_is_refused_by_name(install):
         registry.load("sampler", "odd")
 
 
-@pytest.mark.parametrize(
-    ("text", "state"),
-    [
-        ("from multimodal_vae import Triplet as Thing", "^works$"),
-        ("raise RuntimeError('no license')", "RuntimeError: no license"),
-        ("import os\nos._exit(3)", r"ended the process \(3\)"),
-        ("Thing = 3", "is no metric_loss"),
-    ],
-)
-def test_each_part_is_checked_in_a_process_of_its_own(install, tmp_path, monkeypatch, text, state):
-    install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": text})
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
-    (entry,) = [each for each in registry.entries("metric_loss") if each.name == "thing"]
-    found = registry.state_of(entry)
-    assert re.search(state, found), found
-    assert "a_thing" not in sys.modules
-
-
 def entry_of(kind: str, name: str) -> PartEntry:
     (entry,) = [each for each in registry.entries(kind) if each.name == name]
     return entry
@@ -353,7 +335,7 @@ def test_an_entry_point_that_cannot_be_read_is_listed_with_what_is_wrong(install
     fine, odd = [entry for entry in registry.entries("sampler") if entry.distribution == "odd-dist"]
     assert (fine.name, fine.fault) == ("fine", "")
     assert fault in odd.fault
-    assert registry.state_of(odd) == odd.fault
+    assert registry.states_of([odd]) == [odd.fault]
     assert list(discovery._by_entrypoints())  # no fallback was needed
     assert registry.unreadable_distributions() == []
     if ":" not in odd.name:
@@ -605,27 +587,38 @@ atexit.register(lambda: 1 / 0)
 """
 
 
-@pytest.mark.parametrize(
-    ("text", "state"),
-    [
-        (LOSS.replace("float = 1.0", "float"), "^works$"),  # its setting has no default, so it is not constructed
-        (NOISY + LOSS, "^works$"),
-        ("import os\nos._exit(0)", r"^ended the process \(0\)$"),
-        ("import os, sys\nprint('no license', file=sys.stderr, flush=True)\nos._exit(4)", r"\(4\): no license$"),
-        ("import sys\nsys.exit()", "SystemExit"),
-        ("raise RuntimeError('one\\ntwo Error: three')", "a_thing: RuntimeError: one two Error: three$"),
-        (
-            LOSS.replace("super().__init__()", "raise OSError('no license')"),
-            "could not be constructed by a_thing:Thing: OSErr",
-        ),
-        (LOSS.replace("float = 1.0", "'Unheard'"), "^NameError: .*Unheard"),
-    ],
-)
-def test_a_check_hears_what_a_part_says_and_nothing_else(install, tmp_path, monkeypatch, typed, text, state):
-    install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": text})
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
-    found = registry.state_of(entry_of("metric_loss", "thing"))
-    assert re.search(state, found), found
+# What a module holds, and what is said of it.
+TRIED = [
+    (LOSS.replace("float = 1.0", "float"), "^works$"),  # its setting has no default, so it is not constructed
+    (NOISY + LOSS, "^works$"),
+    ("from multimodal_vae import Triplet as Thing", "^works$"),
+    ("import multimodal_vae as mv\nmv.MetricLoss.of = None\n" + LOSS, "TypeError"),  # of this part, and no other
+    ("import os\nos._exit(0)", r"^ended the process \(0\)$"),
+    ("import os, sys\nprint('no license', file=sys.stderr, flush=True)\nos._exit(4)", r"\(4\): no license$"),
+    ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", r"^ended the process \(-9\)$"),
+    ("import sys\nsys.exit()", "SystemExit"),
+    ("Thing = 3", "is no metric_loss"),
+    ("raise RuntimeError('one\\ntwo Error: three')", "thing_9: RuntimeError: one two Error: three$"),
+    (
+        LOSS.replace("super().__init__()", "raise OSError('no license')"),
+        "could not be constructed by thing_10:Thing: OSErr",
+    ),
+    (LOSS.replace("float = 1.0", "'Unheard'"), "^NameError: .*Unheard"),
+    (LOSS, "^works$"),
+]
+
+
+@pytest.mark.usefixtures("typed")
+def test_a_check_hears_what_each_part_says_and_nothing_else(install, tmp_path, monkeypatch):
+    for number, (text, _) in enumerate(TRIED):
+        points = f"[multimodal_vae.metric_losses]\nthing-{number} = thing_{number}:Thing\n"
+        install(f"dist-{number}", points, {f"thing_{number}": text})
+    folders = [str(tmp_path / f"dist-{number}") for number in range(len(TRIED))]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    found = registry.states_of([entry_of("metric_loss", f"thing-{number}") for number in range(len(TRIED))])
+    for said, (_, state) in zip(found, TRIED, strict=True):
+        assert re.search(state, said), said
+    assert not [name for name in sys.modules if name.startswith("thing_")]
 
 
 def test_a_check_does_not_wait_for_what_a_part_leaves_running(install, tmp_path, monkeypatch):
@@ -637,25 +630,26 @@ def test_a_check_does_not_wait_for_what_a_part_leaves_running(install, tmp_path,
     )
     install("a-dist", "[multimodal_vae.metric_losses]\nthing = a_thing:Thing\n", {"a_thing": left + LOSS})
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "a-dist"))
-    assert registry.state_of(entry_of("metric_loss", "thing")) == registry.WORKS
+    assert registry.states_of([entry_of("metric_loss", "thing")]) == [registry.WORKS]
     os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)  # still running
 
 
 def test_a_check_does_not_see_the_modules_of_the_folder_it_is_called_in(tmp_path, monkeypatch):
     (tmp_path / "torch.py").write_text("raise RuntimeError('not that one')")
     monkeypatch.chdir(tmp_path)
-    assert registry.state_of(registry.find("metric_loss", "triplet")) == registry.WORKS
+    assert registry.states_of([registry.find("metric_loss", "triplet")]) == [registry.WORKS]
 
 
 def test_a_check_gives_up_after_a_while(monkeypatch):
     monkeypatch.setattr(registry, "_TIMEOUT", 0.01)
-    assert registry.state_of(registry.find("metric_loss", "triplet")) == "has not finished importing after 0.01 s"
+    found = registry.states_of([registry.find("metric_loss", "triplet"), registry.find("metric_loss", "supcon")])
+    assert found == ["has not finished importing after 0.01 s"] * 2
 
 
 def test_what_may_not_load_is_not_checked(twins, monkeypatch):
     monkeypatch.setenv("MMVAE_PLUGINS", "one-dist")
     monkeypatch.setattr(registry.subprocess, "run", None)
-    assert registry.state_of(registry.find("metric_loss", "other-dist:twin")) == registry.RESTRICTED
+    assert registry.states_of([registry.find("metric_loss", "other-dist:twin")]) == [registry.RESTRICTED]
 
 
 def test_listing_is_done_in_one_thread_or_in_many(install):

@@ -1,4 +1,4 @@
-"""Multimodal data sets from a manifest, an ``.npz`` file, tensors or another torch data set."""
+"""Multimodal data sets from a manifest, an ``.npz`` file, tensors, a DataFrame or another torch data set."""
 
 import hashlib
 import tempfile
@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
-from multimodal_vae.checks import checked, real_samples
+from multimodal_vae.checks import checked, frame_advice, real_samples
 from multimodal_vae.data.arguments import check_length, checked_modalities, mask_of
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns, texts_of
+from multimodal_vae.data.frames import DataFrames
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
@@ -34,10 +35,11 @@ MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
-class MultimodalDataset(Dataset[dict[str, Any]]):
+class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
     """Checked samples of several modalities, with labels and patients.
 
-    Create one with :meth:`from_manifest`, :meth:`from_npz`, :meth:`from_tensors` or :meth:`from_dataset`. As a torch
+    Create one with :meth:`from_manifest`, :meth:`from_dataframe`, :meth:`from_npz`, :meth:`from_tensors` or
+    :meth:`from_dataset`. As a torch
     data set it yields ``{"sample_id", "label", <modality>: value}``, without the keys of absent modalities. Subsets
     share their samples with the original. Samples from a manifest or a data set lie in files, all others in memory.
 
@@ -235,8 +237,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             ids: (N,), the sample names; by default "0", "1", ...
             patients: (N,), the patient of each sample; by default, and where one is missing, the sample's own.
             present: (N, M) of bool; by default all True.
-            covariates: (N,) by name, what the model takes beside the modalities, such as the site; None or NaN where
-                it is missing.
+            covariates: (N,) by name, what the model takes beside modalities, such as the site; None or NaN if missing.
             covariate_types: their types, such as those of another data set; by default as the values are.
 
         Raises:
@@ -269,6 +270,7 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
             tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
         data = cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
         given = {name: names_of(each, f"values of {name!r}") for name, each in (covariates or {}).items()}
+        data.metadata |= given
         data.covariate_types, data.covariates = read_columns(
             given if covariate_types is None else covariate_types, given, lambda row: f"row {row}", count
         )
@@ -299,6 +301,8 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         parts, items = checked_modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and len(items)):
             raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
+        if frame_advice(dataset):
+            raise DataError(f"dataset is a {type(dataset).__name__}; {frame_advice(dataset)}")
         count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
         if not place.is_dir():
             raise DataError(f"there is no folder {place} for temporary files; create it, or give another")
@@ -502,7 +506,6 @@ class MultimodalDataset(Dataset[dict[str, Any]]):
         digest.update(self.present.numpy().tobytes())
         digest.update(self.labels.numpy().tobytes())
         digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
-        for each in self.covariate_types:
-            digest.update(each.model_dump_json().encode())
+        digest.update("".join(each.model_dump_json() for each in self.covariate_types).encode())
         digest.update(self.covariates.numpy().tobytes())
         return digest.hexdigest()

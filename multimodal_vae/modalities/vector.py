@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
@@ -17,10 +18,10 @@ from multimodal_vae.nn import CensoredNormal, LearnedScale, Limits, LinearAndMLP
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BOUND = 5.0
+BOUND = 5.0
 """Largest input of the encoder, in standard deviations; the linear map would follow outliers to any distance."""
 
-_DROPOUT = 0.2
+DROPOUT = 0.2
 """Share of elements that a training hides from the encoder, so that it does not memorize few samples."""
 
 
@@ -57,8 +58,8 @@ class Vector(Modality):
         """Return standardization, a bound of outliers, dropout, and a linear map plus a perceptron."""
         return nn.Sequential(
             Standardize(self.shape),
-            nn.Hardtanh(-_BOUND, _BOUND),
-            nn.Dropout(_DROPOUT),
+            nn.Hardtanh(-BOUND, BOUND),
+            nn.Dropout(DROPOUT),
             LinearAndMLP([self.size, *[self.hidden] * 3]),
         )
 
@@ -71,7 +72,7 @@ class Vector(Modality):
             Limits(self.shape),
         )
 
-    def likelihood(self, decoded: Tensor) -> CensoredNormal:
+    def likelihood(self, decoded: Tensor) -> Distribution:
         """Return a normal distribution per element, censored at the limits of the training data."""
         return CensoredNormal(*decoded.unbind(1))
 

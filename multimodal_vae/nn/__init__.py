@@ -3,6 +3,7 @@
 from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
 from multimodal_vae.nn.censored import CensoredNormal, Limits
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
+from multimodal_vae.nn.counts import CountDecoder, StandardizeCounts, ZeroInflated, negative_binomial
 from multimodal_vae.nn.losses import (
     PIXEL_LOSSES,
     SMALLEST_SIDE,
@@ -31,6 +32,7 @@ __all__ = [
     "CensoredNormal",
     "CompactDecoder",
     "CompactEncoder",
+    "CountDecoder",
     "LearnedScale",
     "Limits",
     "LinearAndMLP",
@@ -42,7 +44,9 @@ __all__ = [
     "SignalDecoder",
     "SignalEncoder",
     "Standardize",
+    "StandardizeCounts",
     "Unstandardize",
+    "ZeroInflated",
     "bce",
     "bce_minimum",
     "detail",
@@ -51,6 +55,7 @@ __all__ = [
     "mlp",
     "ms_ssim",
     "mse",
+    "negative_binomial",
     "random_erasing",
     "random_flip",
     "random_rotation",

@@ -1,4 +1,7 @@
-"""Reconstruction losses of values in [0, 1]: each maps logits and targets, (N, ...), to a mean per sample, (N,)."""
+"""Reconstruction losses of values in [0, 1]: each maps logits and targets, (N, ...), to a mean per sample, (N,).
+
+Those that compare windows take images (N, C, H, W) or volumes (N, C, D, H, W), whose windows are cubes.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -7,6 +10,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from multimodal_vae.nn.dimensions import AVERAGE_POOL, INTERPOLATION
 
 PixelLoss = Literal["bce", "detail", "l1", "ms_ssim", "mse", "ssim"]
 """Names of the losses in :data:`PIXEL_LOSSES`."""
@@ -55,26 +60,27 @@ def detail(logits: Tensor, target: Tensor) -> Tensor:
     levels = zip(laplacian_pyramid(torch.sigmoid(logits))[:-1], laplacian_pyramid(target)[:-1], strict=True)
     for x, y in levels:
         maps = torch.stack([(x * y).mean(1), (x.square() + y.square()).mean(1)], 1)
-        window = [min(_WINDOW_OF_DETAIL, n) for n in maps.shape[-2:]]
-        product, squares = F.avg_pool2d(maps, window, _STEP, ceil_mode=True).unbind(1)
+        window = [min(_WINDOW_OF_DETAIL, n) for n in maps.shape[2:]]
+        product, squares = AVERAGE_POOL[len(window)](maps, window, _STEP, ceil_mode=True).unbind(1)
         losses.append((1 - (2 * product + _C) / (squares + _C)).flatten(1).mean(1))
     return torch.stack(losses).sum(0) / max(1, len(losses) - 1)
 
 
 def laplacian_pyramid(x: Tensor) -> list[Tensor]:
-    """Return the Laplacian pyramid of maps (N, C, H, W): at most four levels of detail, then the coarsest map.
+    """Return the Laplacian pyramid of images or volumes: at most four levels of detail, then the coarsest map.
 
     As in Burt and Adelson, *The Laplacian pyramid as a compact image code* (1983), but with means of 2 x 2 pixels and
-    bilinear upsampling in place of their Gaussian filter.
+    linear upsampling in place of their Gaussian filter.
 
     Example:
         >>> [tuple(level.shape[2:]) for level in laplacian_pyramid(torch.zeros(1, 1, 64, 36))]
         [(64, 36), (32, 18), (16, 9), (8, 5), (4, 3)]
     """
     levels: list[Tensor] = []
-    while len(levels) < _LEVELS and min(x.shape[-2:]) > 1:
-        coarse = F.avg_pool2d(x, 2, ceil_mode=True)
-        levels.append(x - F.interpolate(coarse, x.shape[-2:], mode="bilinear"))
+    axes = x.dim() - 2
+    while len(levels) < _LEVELS and min(x.shape[2:]) > 1:
+        coarse = AVERAGE_POOL[axes](x, 2, ceil_mode=True)
+        levels.append(x - F.interpolate(coarse, x.shape[2:], mode=INTERPOLATION[axes]))
         x = coarse
     return [*levels, x]
 
@@ -84,9 +90,9 @@ _WINDOW_OF_DETAIL, _STEP, _C = 8, 4, 1e-4
 
 
 def ssim(logits: Tensor, target: Tensor) -> Tensor:
-    """Return 1 minus the structural similarity of (N, C, H, W), with a Gaussian window of 11 pixels and sigma 1.5.
+    """Return 1 minus the structural similarity, with a Gaussian window of 11 pixels and sigma 1.5 along each axis.
 
-    Wang et al. 2004, equation 13, over windows that lie inside the image; each side needs at least 11 pixels. The
+    Wang et al. 2004, equation 13, over windows that lie inside the sample; each side needs at least 11 pixels. The
     Gaussian is separable, so smoothing is one matrix product per axis, at least twice as fast as convolutions.
 
     Raises:
@@ -96,7 +102,10 @@ def ssim(logits: Tensor, target: Tensor) -> Tensor:
     x = torch.sigmoid(logits)
     vertical, horizontal = (_smoothing(x.shape[axis], x.dtype, x.device) for axis in (-2, -1))
     maps = torch.stack([x, target, x.square() + target.square(), x * target])
-    mean_x, mean_y, squares, product = vertical @ (maps @ horizontal.T)
+    maps = vertical @ (maps @ horizontal.T)
+    if x.dim() == 5:
+        maps = torch.einsum("ij,...jhw->...ihw", _smoothing(x.shape[2], x.dtype, x.device), maps)
+    mean_x, mean_y, squares, product = maps
     product_of_means, squares_of_means = mean_x * mean_y, mean_x.square() + mean_y.square()
     luminance = (2 * product_of_means + _C1) / (squares_of_means + _C1)
     structure = (2 * (product - product_of_means) + _C2) / (squares - squares_of_means + _C2)
@@ -105,7 +114,7 @@ def ssim(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def ms_ssim(logits: Tensor, target: Tensor) -> Tensor:
-    """Return 1 minus the multi-scale structural similarity of (N, C, H, W), by pytorch-msssim.
+    """Return 1 minus the multi-scale structural similarity, by pytorch-msssim.
 
     The product over five scales of contrast and structure, and of luminance at the coarsest, each raised to its weight;
     negative values count as 0. Each side needs at least 161 pixels, so that the window fits the coarsest scale.
@@ -123,11 +132,9 @@ def ms_ssim(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _check_side(loss: str, x: Tensor) -> None:
-    if min(x.shape[-2:]) < SMALLEST_SIDE[loss]:
-        height, width = x.shape[-2:]
-        raise ValueError(
-            f"{loss} needs at least {SMALLEST_SIDE[loss]} pixels per side; the image has {height} x {width}"
-        )
+    if min(x.shape[2:]) < SMALLEST_SIDE[loss]:
+        size = " x ".join(map(str, x.shape[2:]))
+        raise ValueError(f"{loss} needs at least {SMALLEST_SIDE[loss]} pixels per side; the image has {size}")
 
 
 _WINDOW, _SIGMA = 11, 1.5

@@ -6,7 +6,7 @@ these choices.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,15 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from multimodal_vae.nn.dimensions import AVERAGE_POOL, BATCH_NORM, CONVOLUTION
 from multimodal_vae.nn.fast import LEAST_PIXELS, apply_layers, convolve, fold_batch_norm, upsample_and_convolve
 
 SLOPE = (1 / 8 + 1 / 3) / 2
 """Slope of the leaky ReLU, 0.2292, as that of torch's ``rrelu`` in evaluation mode."""
-
-# By the number of spatial dimensions, so that signals, images and volumes share one implementation.
-_CONVOLUTION: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_BATCH_NORM: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 
 
 class ResidualBlock(nn.Module):
@@ -46,7 +42,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, factors: Sequence[int], down: bool) -> None:
         super().__init__()
-        convolution, batch_norm = _CONVOLUTION[len(factors)], _BATCH_NORM[len(factors)]
+        convolution, batch_norm = CONVOLUTION[len(factors)], BATCH_NORM[len(factors)]
         self.factors = tuple(factors)
         self.down = down
         self.conv1 = convolution(inputs, outputs // 2, 3, padding=1)
@@ -66,7 +62,7 @@ class ResidualBlock(nn.Module):
 
     def _resample_and_convolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         if self.down:
-            return convolve(_AVERAGE_POOL[len(self.factors)](x, self.factors), weight, bias)
+            return convolve(AVERAGE_POOL[len(self.factors)](x, self.factors), weight, bias)
         return upsample_and_convolve(x, weight, bias, self.factors)
 
     def _merging_pays(self, x: Tensor) -> bool:
@@ -142,7 +138,7 @@ class ResidualDecoder(nn.Module):
         self.blocks = nn.Sequential(
             *(ResidualBlock(a, b, f, down=False) for (a, b), f in zip(pairwise(widths), factors, strict=True))
         )
-        self.head = _CONVOLUTION[len(self.size)](widths[-1], channels, 3, padding=1)
+        self.head = CONVOLUTION[len(self.size)](widths[-1], channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map latents (N, latent_dim) to (N, *shape), unbounded; the modality applies a sigmoid, if any."""

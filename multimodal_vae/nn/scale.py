@@ -17,7 +17,7 @@ LEAST_FACTOR = 0.05
 
 _HIDDEN = 64
 
-_RATE = 10.0
+RATE = 10.0
 """Factor on the logarithm of a scale; Adam learns it that much faster than other weights."""
 
 
@@ -44,7 +44,7 @@ class LearnedScale(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map values and deviations, (N, 2, ...), to values and deviations of the noise."""
         value, deviation = x.unbind(1)
-        return torch.stack([value, deviation * (LEAST + (1 - LEAST) * (_RATE * self.log).exp())], 1)
+        return torch.stack([value, deviation * (LEAST + (1 - LEAST) * (RATE * self.log).exp())], 1)
 
 
 class PredictedScale(nn.Module):

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimodal_vae.nn.compact import resampling
+from multimodal_vae.nn.compact import doubling, halving
 from multimodal_vae.nn.mlp import LinearAndMLP
 from multimodal_vae.nn.residual import SLOPE
 
@@ -52,7 +52,7 @@ class SignalEncoder(nn.Module):
             nn.LeakyReLU(SLOPE),
         )
         for inputs, outputs in pairwise(widths):
-            self.convolutions.extend(resampling(nn.Conv1d, inputs, outputs))
+            self.convolutions.extend(halving(1, inputs, outputs))
         self.perceptron = LinearAndMLP([channels * math.ceil(length / self.step), *[hidden] * 3])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class SignalDecoder(nn.Module):
             nn.Linear(latent_dim, widths[0] * coarsest), nn.Unflatten(1, (widths[0], coarsest)), nn.LeakyReLU(SLOPE)
         )
         for inputs, outputs in pairwise(widths):
-            self.convolutions.extend(resampling(nn.ConvTranspose1d, inputs, outputs))
+            self.convolutions.extend(doubling(1, inputs, outputs))
         self.convolutions.append(nn.Conv1d(widths[-1], 2 * self.channels, 3, padding=1))
         points = math.ceil(self.length / self.step)
         self.perceptron = nn.Sequential(

@@ -121,3 +121,14 @@ def test_settings_of_the_command_line_are_read():
     for wrong in (["site"], ["site=A", "site=B"]):
         with pytest.raises(mv.DataError, match="sets no covariate; give each once"):
             read_settings(wrong)
+
+
+def test_a_dataframes_columns_are_covariates():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"label": list("aabb"), "x": [1.0, 2, 3, 4], "site": list("BAAB"), "age": [1.5, None, 3, 4]}
+    )
+    data = mv.MultimodalDataset.from_dataframe(frame, {"x": mv.Vector(size=1)}, covariates=["site", "age"])
+    assert data.covariates[:, 1].tolist() == [1, 0, 0, 1]
+    assert data.covariates[:, 0].isnan().tolist() == [False, True, False, False]
+    assert list(data.to_dataframe()["site"]) == list("BAAB")

@@ -27,6 +27,9 @@ MODALITIES = {
     "odd signal": {"name": "signal", "length": 19, "channels": 3, "width": 8},
     "vector": {"name": "vector", "size": 5, "hidden": 16},
     "one number": {"name": "vector", "size": 1, "hidden": 16, "cell": "path"},
+    "counts": {"name": "counts", "size": 4, "hidden": 16},
+    "inflated counts": {"name": "counts", "size": 4, "hidden": 16, "distribution": "zero_inflated"},
+    "presences": {"name": "counts", "size": 4, "hidden": 16, "distribution": "presence", "cell": "path"},
     "categorical": {"name": "categorical", "categories": ["left", "right", "both"], "hidden": 16},
 }
 LATENT = 6
@@ -48,6 +51,9 @@ def draw(modality, count, seed=0):
     rng = torch.Generator().manual_seed(seed)
     if isinstance(modality, mv.Categorical):
         return torch.eye(modality.shape[0])[torch.randint(modality.shape[0], (count,), generator=rng)]
+    if isinstance(modality, mv.Counts):
+        chance = torch.rand(count, modality.size, generator=rng)
+        return (chance < 0.5).float() if modality.distribution == "presence" else (40 * chance).round()
     if modality.range:
         return torch.rand(count, *modality.shape, generator=rng)
     return 40 + 7 * torch.randn(count, *modality.shape, generator=rng)

@@ -1,11 +1,14 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from kornia.geometry.transform import rotate
+from scipy.ndimage import affine_transform
+from scipy.spatial.transform import Rotation
 
 from multimodal_vae.nn import random_erasing, random_flip, random_rotation
-from multimodal_vae.nn.augmentation import ERASED_AREA
+from multimodal_vae.nn.augmentation import ERASED_AREA, rotate_volume
 from multimodal_vae.nn.augmentation import rotate as rotate_rows
 
 CHANGES = {
@@ -108,3 +111,56 @@ def test_erased_rectangles_lie_anywhere():
     share = (random_erasing(torch.ones(4000, 1, 16, 16), 1) == 0).float().mean((0, 1))
     assert (share > 0.005).all()  # also at corners, which few rectangles cover
     torch.testing.assert_close(share, share.flip(0, 1), rtol=0, atol=0.05)
+
+
+VOLUME = torch.rand(40, 3, 5, 6, 7, generator=torch.Generator().manual_seed(0)) + 0.1
+
+
+@each_change
+@pytest.mark.parametrize("axes", [1, 3])
+def test_other_dimensions_keep_their_shape_and_draw_per_row(change, axes):
+    if change is CHANGES["rotation"] and axes == 1:
+        with pytest.raises(ValueError, match="images or volumes can be rotated"):
+            change(VOLUME[..., 0, 0, :], 1)
+        return
+    x = VOLUME if axes == 3 else VOLUME[:, :, 0, 0]
+    torch.manual_seed(0)
+    for count in (1, 3, 40):  # 3 is the number of channels too
+        assert change(x[:count], 0.5).shape == x[:count].shape
+    assert torch.equal(change(x, 0), x)
+    assert changed(change(x, 1), x).all()
+    moved = changed(change(x, 0.5), x)
+    assert 0 < moved.sum() < 40
+
+
+def test_a_volume_is_flipped_along_its_width():
+    assert torch.equal(random_flip(VOLUME, 1), VOLUME.flip(4))
+
+
+def test_rotation_of_a_volume_is_scipys():
+    # Rodrigues' rotation in millimeters, and linear interpolation; scipy takes indices along depth, height and width.
+    spacing, axis, angle = (2.0, 1.0, 0.5), torch.tensor([1.0, -2.0, 3.0]).double(), 35.0
+    volume = VOLUME[0].double()
+    turn = Rotation.from_rotvec(np.deg2rad(angle) * axis.numpy() / np.linalg.norm(axis.numpy())).as_matrix()
+    matrix = np.diag(1 / np.array(spacing)) @ turn[::-1, ::-1].T @ np.diag(spacing)
+    center = (np.array(volume.shape[1:]) - 1) / 2
+    expected = [affine_transform(x, matrix, center - matrix @ center, order=1, mode="grid-constant") for x in volume]
+    rotated = rotate_volume(volume[None], torch.tensor([angle]).double(), axis[None], spacing)[0]
+    np.testing.assert_allclose(rotated, np.stack(expected), atol=1e-9)
+
+
+def test_a_turn_about_the_depth_is_that_of_each_slice():
+    turned = rotate_volume(VOLUME, torch.full((40,), 20.0), torch.tensor([[0.0, 0.0, 1.0]]).expand(40, 3))
+    slices = rotate_rows(VOLUME.transpose(1, 2).flatten(0, 1), torch.full((200,), -20.0))  # rows run downward
+    torch.testing.assert_close(turned.transpose(1, 2).flatten(0, 1), slices, rtol=0, atol=1e-5)
+
+
+def test_an_erased_box_has_the_share_of_the_paper():
+    torch.manual_seed(0)
+    erased = random_erasing(torch.ones(200, 1, 12, 13, 14), 1)[:, 0] == 0
+    sides = [erased.any(3).any(2), erased.any(3).any(1), erased.any(2).any(1)]
+    counts = [mask.sum(1) for mask in sides]
+    assert torch.equal(erased.sum((1, 2, 3)), counts[0] * counts[1] * counts[2])
+    share = erased.float().mean((1, 2, 3))
+    assert share.max() < ERASED_AREA[1] * 1.3  # sides are rounded
+    assert 0.15 < share.mean() < 0.25  # the mean of the uniform share is 0.21; sides that are clipped take from it

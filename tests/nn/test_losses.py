@@ -279,3 +279,14 @@ def test_the_losses_are_those_that_settings_and_the_reference_name():
     table = page.partition("## Image losses")[2].partition("## ")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert sorted(named) == sorted(PIXEL_LOSSES) == sorted(get_args(PixelLoss))
+
+
+def test_losses_of_windows_take_volumes():
+    logits, target = torch.randn(2, 3, 12, 11, 14), torch.rand(2, 3, 12, 11, 14)
+    reference = 1 - pytorch_msssim.ssim(torch.sigmoid(logits), target, data_range=1.0, size_average=False)
+    torch.testing.assert_close(ssim(logits, target), reference, rtol=0, atol=1e-5)
+    constant = target.mean(2, keepdim=True).expand(-1, -1, 12, -1, -1)  # slices that are alike have an image's detail
+    same = torch.logit(torch.sigmoid(logits).mean(2, keepdim=True)).expand(-1, -1, 12, -1, -1)
+    torch.testing.assert_close(detail(same, constant), detail(same[:, :, 0], constant[:, :, 0]), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="ssim needs at least 11 pixels per side; the image has 10 x 11 x 14"):
+        ssim(logits[:, :, :10], target[:, :, :10])

@@ -36,14 +36,25 @@ def test_its_entry_point_names_the_class_that_is_there(kind, written):
     assert project["dependencies"] == ["multimodal-vae>=0.1,<0.2"]
 
 
-def test_its_part_keeps_every_law(kind, written):
+def load(kind, written):
     plain = NAMES[kind].replace("-", "_")
     path = written / f"multimodal_vae_{plain}" / f"{plain}.py"
     spec = importlib.util.spec_from_file_location(f"written_{plain}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return getattr(module, CLASSES[kind])
+
+
+def test_its_part_keeps_every_law(kind, written):
     for law in laws(kind):
-        law(getattr(module, CLASSES[kind])())
+        law(load(kind, written)())
+
+
+def test_a_modality_keeps_every_law_as_a_volume(tmp_path):
+    written = new_distribution("modality", "eeg", tmp_path / "out")
+    part = load("modality", written)(channels=2, size=[4, 5, 6], width=4)
+    for law in laws("modality"):
+        law(part)
 
 
 def test_it_is_in_good_style(written):

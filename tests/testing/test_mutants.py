@@ -714,3 +714,17 @@ def test_a_mutant_breaks_its_law_and_no_other(kind, law):
 
 def test_every_law_has_its_mutant():
     assert set(MUTANTS) == {(kind, law.name) for kind in KINDS for law in laws(kind)}
+
+
+class RowsForChannels(mv.Volume):
+    """A volume whose augmentation flips channels where it means rows: right in two dimensions, silent in three."""
+
+    def augment(self, x):
+        return torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(-1), x)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_mask_of_rows_that_meets_another_axis_is_found(channels):
+    (law,) = [each for each in laws("modality") if each.name == "augmentation_keeps_samples_valid"]
+    with pytest.raises(LawBroken):
+        law(RowsForChannels(size=(4, 4, 4), channels=channels, width=4))

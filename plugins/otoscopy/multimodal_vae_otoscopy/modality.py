@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from multimodal_vae import DataError, Image
-from multimodal_vae.modalities.image import Losses, Network
+from multimodal_vae.modalities.grid import Losses, Network
 from multimodal_vae.modalities.pictures import read_picture, resample
 from multimodal_vae.nn import random_erasing, random_flip, random_rotation
 from multimodal_vae_otoscopy.crop import MIN_CONTRAST, crop_square, find_square

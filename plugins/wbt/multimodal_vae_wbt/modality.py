@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from multimodal_vae import ConfigurationError, Image
-from multimodal_vae.modalities.image import Losses, Network
+from multimodal_vae.modalities.grid import Losses, Network
 from multimodal_vae.nn import random_erasing
 from multimodal_vae_wbt.grid import FrequencyAxis, Grid
 from multimodal_vae_wbt.sweep import Sweep, read_sweep, write_sweep

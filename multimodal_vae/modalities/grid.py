@@ -1,0 +1,104 @@
+"""Values in [0, 1] on a regular grid: what images and volumes share."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+
+from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.modalities.base import Modality
+from multimodal_vae.nn import (
+    SMALLEST_SIDE,
+    CensoredNormal,
+    CompactDecoder,
+    CompactEncoder,
+    LearnedScale,
+    PixelLoss,
+    ResidualDecoder,
+    ResidualEncoder,
+    Unstandardize,
+    bce_minimum,
+    weighted_loss,
+)
+from multimodal_vae.nn.dimensions import INTERPOLATION
+
+Network: TypeAlias = Literal["residual", "compact"]
+Losses: TypeAlias = Annotated[dict[PixelLoss, PositiveFloat], Field(min_length=1)]
+
+
+class Grid(Modality):
+    """Values in [0, 1] on a grid of two or three dimensions, (channels, *size); a subclass reads and plots them.
+
+    Args:
+        size: elements along each axis.
+        channels: number of channels.
+        width: number of feature maps of the first block; more take more time and memory.
+        network: ``"compact"`` or ``"residual"``.
+        loss: weights of the reconstruction losses, by name in :data:`multimodal_vae.nn.PIXEL_LOSSES`; or ``"normal"``,
+            a likelihood: normal noise with a deviation that is learned per element, and values beyond 0 and 1 recorded
+            there.
+
+    Raises:
+        ConfigurationError: if the size is too small for a loss.
+    """
+
+    range = (0.0, 1.0)
+    noise = "mean"
+
+    def __init__(
+        self, size: Sequence[int], channels: int, width: int, network: Network, loss: Losses | Literal["normal"]
+    ) -> None:
+        for name in () if loss == "normal" else loss:
+            if min(size) < SMALLEST_SIDE.get(name, 1):
+                raise ConfigurationError(
+                    f"{self.name!r}: the loss {name!r} needs at least {SMALLEST_SIDE[name]} pixels per side, but the "
+                    f"size is {' x '.join(map(str, size))}; increase 'size' or choose another loss"
+                )
+        self.size = tuple(size)
+        self.channels = channels
+        self.width = width
+        self.network = network
+        self.loss = loss
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, *size)."""
+        return (self.channels, *self.size)
+
+    def encoder(self) -> nn.Module:
+        """Return a :class:`~multimodal_vae.nn.ResidualEncoder` or :class:`~multimodal_vae.nn.CompactEncoder`."""
+        return (ResidualEncoder if self.network == "residual" else CompactEncoder)(self.shape, self.width)
+
+    def decoder(self, latent_dim: int) -> nn.Module:
+        """Return the matching decoder, to logits; for a likelihood to values and deviations of the noise."""
+        kind = ResidualDecoder if self.network == "residual" else CompactDecoder
+        network = kind(latent_dim, self.shape, self.width)
+        if self.loss != "normal":
+            return network
+        return nn.Sequential(network, Unstandardize(self.shape), LearnedScale(self.shape))
+
+    def likelihood(self, decoded: Tensor) -> CensoredNormal | None:
+        """Return a normal distribution, censored at 0 and 1, if ``loss`` is ``"normal"``."""
+        return CensoredNormal(decoded[:, 0], decoded[:, 1], *self.range) if self.loss == "normal" else None
+
+    def reconstruction_loss(self, decoded: Tensor, target: Tensor) -> Tensor:
+        """Return the weighted sum of the losses, or the negative log-likelihood over the elements, (N,)."""
+        if self.loss == "normal":
+            return super().reconstruction_loss(decoded, target)
+        return weighted_loss(self.loss, decoded, target)
+
+    def least_loss(self, target: Tensor) -> Tensor:
+        """Return the loss of a perfect reconstruction, (N,): above zero for binary cross entropy only."""
+        return (0.0 if self.loss == "normal" else self.loss.get("bce", 0.0)) * bce_minimum(target)
+
+    def observe(self, decoded: Tensor) -> Tensor:
+        """Convert logits to values in [0, 1]; return the mean of the likelihood, if there is one."""
+        return super().observe(decoded) if self.loss == "normal" else torch.sigmoid(decoded)
+
+    def examples(self, count: int) -> Tensor:
+        """Return smooth patches of random brightness, which resemble pictures more than noise does."""
+        patches = torch.rand(count, self.channels, *(max(2, n // 8) for n in self.size))
+        return F.interpolate(patches, self.size, mode=INTERPOLATION[len(self.size)], align_corners=True)
