@@ -193,7 +193,8 @@ class MultimodalVAE(nn.Module):
                 subsets.scatter(posterior.mean),
                 self.conditions.append(latents.new_zeros(len(batch), 0), batch.covariates),
             )
-            terms[DEPENDENCE] = dependence_over_subsets(means, subsets.weight.T, given, batch.labels, gather)
+            dependence = dependence_over_subsets(means, subsets.weight.T, given, batch.labels, gather)
+            terms[DEPENDENCE] = self._measurements() * dependence
         return terms
 
     def _reconstruction_term(
@@ -218,6 +219,15 @@ class MultimodalVAE(nn.Module):
         weights = subsets.weighted_sum(weight * subsets.expand(here))
         least = masked_apply(modality.least_loss, here, (), batch.samples[name])
         return temperature.forward(term - weights * least, weights, gather)
+
+    def _measurements(self) -> Tensor | float:
+        """Return how many measurements a sample counts as in the loss; 1 if losses are means."""
+        elements = {name: modality.elements for name, modality in self.modalities.items()}
+        counts = [self.objective.elements(name, elements) for name in elements]
+        if self.objective.reduction == "mean":
+            return 1.0
+        temperatures = zip(self.temperatures, counts, strict=True)
+        return sum((each.measurements if isinstance(each, Temperature) else count) for each, count in temperatures)
 
     def _metric_term(
         self, means: Tensor, subsets: SubsetBatch, labels: Tensor, gather: Callable[[Tensor], Tensor]

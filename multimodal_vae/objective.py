@@ -33,9 +33,9 @@ class Objective(BaseModel):
         kl_weight: weight of the KL divergence; above 1, latents keep less of a sample, and densities of few samples
             describe them better.
         metric_weight: weight of the metric loss.
-        dependence_weight: weight of the dependence of latents on covariates within classes, a number up to 1 as
-            :func:`~multimodal_vae.independence.distance_correlation` gives; without covariates it has no effect.
-            Default: 300, or 1 if ``reduction`` is ``"mean"``.
+        dependence_weight: weight of the dependence of latents on covariates within classes: of
+            :func:`~multimodal_vae.independence.distance_correlation`, times the number of measurements of a sample in
+            all modalities (1 if ``reduction`` is ``"mean"``). Default: 1; without covariates there is no such term.
         metric_dimensions: number of leading latent dimensions that the metric loss takes; the others stay free to
             encode differences within a class. Default: all shared dimensions.
         reduction: how the losses of a sample's elements become a term. ``"calibrated"``, the default, sums a negative
@@ -104,8 +104,7 @@ class Objective(BaseModel):
     def weight(self, term: str) -> float:
         """Return the weight of a term: :data:`KL`, :data:`METRIC`, :data:`DEPENDENCE`, or a :func:`reconstruction`."""
         if term == DEPENDENCE:
-            default = 1.0 if self.reduction == "mean" else 300.0
-            return default if self.dependence_weight is None else self.dependence_weight
+            return 1.0 if self.dependence_weight is None else self.dependence_weight
         if term == KL:
             return self.kl_weight
         if term == METRIC:
