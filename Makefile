@@ -4,9 +4,9 @@ SEED ?= 10
 REPORT ?= runs/demo/run/report.html
 # Version of torch for test-floors. On Linux, the lowest declared one comes with CUDA only, which is several gigabytes.
 TORCH ?=
-PLUGINS = otoscopy wbt ecg
+PLUGINS = otoscopy wbt ecg nifti
 # Its dependencies are too many for every environment.
-HEAVY_PLUGINS = mlflow
+HEAVY_PLUGINS = mlflow omics
 METADATA = pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 PACKAGES = -e . $(PLUGINS:%=-e plugins/%)
 CONSTRAINTS = -c constraints.txt
@@ -16,7 +16,7 @@ BIN = .venv/bin
 PYTEST_ARGS = -m pytest -n 2 --dist worksteal -q
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
-SLOW = wheels plugins authors interruptions strangers mlflow combinations multivae
+SLOW = wheels plugins authors interruptions strangers mlflow omics combinations multivae
 
 .PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report
 
@@ -24,7 +24,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 
 # One rule makes every environment: from this project's packages and from the lists in requirements/ that it depends on.
-ENVIRONMENTS = .venv .venv-browser .venv-core .venv-floors .venv-mlflow .venv-multivae
+ENVIRONMENTS = .venv .venv-browser .venv-core .venv-floors .venv-mlflow .venv-multivae .venv-omics
 .venv/.installed: requirements/dev.txt requirements/tests.txt
 .venv-browser/.installed: requirements/browser.txt
 .venv-core/.installed: PACKAGES = .
@@ -32,6 +32,12 @@ ENVIRONMENTS = .venv .venv-browser .venv-core .venv-floors .venv-mlflow .venv-mu
 .venv-floors/.installed: CONSTRAINTS =
 .venv-mlflow/.installed: requirements/mlflow.txt requirements/tests.txt
 .venv-multivae/.installed: requirements/multivae.txt
+# anndata 0.12 needs pandas 2.
+.venv-omics/.installed: requirements/omics.txt requirements/tests.txt build/constraints-omics.txt
+.venv-omics/.installed: CONSTRAINTS = -c build/constraints-omics.txt
+build/constraints-omics.txt: constraints.txt
+	mkdir -p $(@D)
+	sed 's/^pandas==.*/pandas==2.3.3/' $< > $@
 $(ENVIRONMENTS:%=%/.installed): constraints.txt $(METADATA)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q $(CONSTRAINTS) hatchling editables
@@ -91,6 +97,9 @@ test-strangers: $(DEV)  ## read damaged files of every kind
 
 test-mlflow: .venv-mlflow/.installed  ## test the plugin mlflow
 	OMP_NUM_THREADS=1 .venv-mlflow/bin/python $(PYTEST_ARGS) plugins/mlflow
+
+test-omics: .venv-omics/.installed  ## test the plugin omics
+	OMP_NUM_THREADS=1 .venv-omics/bin/python $(PYTEST_ARGS) plugins/omics
 
 test-combinations: $(DEV)  ## train every fusion with every loss and sampler
 	$(PYTEST) tests/test_combinations.py -m combinations

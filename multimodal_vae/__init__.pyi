@@ -39,6 +39,7 @@ from .modalities.categorical import Categorical as Categorical
 from .modalities.counts import Counts as Counts
 from .modalities.image import Image as Image
 from .modalities.signal import Signal as Signal
+from .modalities.table import Table as Table
 from .modalities.vector import Vector as Vector
 from .modalities.volume import Volume as Volume
 from .model import MultimodalVAE as MultimodalVAE
@@ -56,6 +57,7 @@ from .samplers.gmm import GMM as GMM
 from .samplers.interpolation import Interpolation as Interpolation
 from .samplers.kde import KDE as KDE
 from .samplers.prior import Prior as Prior
+from .synthesis.completion import complete as complete
 from .synthesis.generation import write_samples as write_samples
 from .synthesis.synthesizer import Synthesizer as Synthesizer
 

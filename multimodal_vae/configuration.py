@@ -47,6 +47,8 @@ class DataSettings(_Section):
             ``.mmvae_cache`` beside the manifest.
         workers: number of processes that read files. Default: one per core.
         unreadable: ``"refuse"`` unreadable files, or ``"skip"`` them.
+        join: CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one, by
+            ``patient_id``.
         covariates: columns that the model takes beside the modalities, such as the site or the age: names, or tables
             with ``name``, ``kind`` (``"number"`` or ``"word"``) and ``values``. Default: none.
     """
@@ -58,6 +60,7 @@ class DataSettings(_Section):
     cache: Path | Literal[False] | None = None
     workers: NonNegativeInt | None = None
     unreadable: Unreadable = "refuse"
+    join: list[str] = []
     covariates: list[Covariate] | None = None
 
     @pydantic.field_validator("split", mode="before")
@@ -145,6 +148,16 @@ class Configuration(_Section):
         """Return a copy with other data settings."""
         return self.model_copy(update={"data": self.data.model_copy(update=changes)})
 
+    def with_manifest(self, manifest: Path, classes: list[str]) -> Self:
+        """Return a copy that reads another manifest, with those files to join that lie beside it as well."""
+        path = manifest.resolve()
+        join = [name for name in self.data.join if (path.parent / name).exists()]
+        return self.with_data(manifest=path, classes=classes, join=join)
+
+    def settled(self, data: MultimodalDataset) -> Self:
+        """Return a copy with the modalities of the data that were read, whose columns are known."""
+        return self.model_copy(update={"modalities": data.modalities})
+
     def with_training(self, **changes: Any) -> Self:
         """Return a copy with other training settings."""
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
@@ -166,6 +179,7 @@ class Configuration(_Section):
             cache=data.cache,
             workers=data.workers,
             unreadable=data.unreadable,
+            join=data.join,
             covariates=data.covariates or (),
         )
 

@@ -9,6 +9,9 @@ from multimodal_vae.modalities.base import Modality, within_range
 RANK = 32
 """Number of factors, at most; the rest of the noise is independent."""
 
+_LEAST_OWN = 0.01
+"""Least variance of an element that the others do not determine."""
+
 _FAR = 4.5
 """Largest normal score; beyond it, float32 does not tell the probability from 1."""
 
@@ -48,9 +51,12 @@ class NoiseDependence(nn.Module):
             return
         if scores.shape != samples.shape:
             return
-        scores = scores.flatten(1).double()
+        scores, missing = scores.flatten(1).double(), samples.flatten(1).isnan()
         for label in {*labels.tolist()}:
-            scores[labels == label] -= scores[labels == label].mean(0)
+            rows = labels == label
+            known = (~missing[rows]).sum(0).clamp_min(1) / rows.sum()
+            scores[rows] -= scores[rows].mean(0) / known  # missing ones are 0
+        scores[missing] = 0
         deviation = scores.square().mean(0).sqrt()
         scores = torch.where(deviation > 1e-6, scores / deviation.clamp_min(1e-6), 0.0)
         self.factors.copy_(_factors(scores).reshape(self.factors.shape))
@@ -71,11 +77,46 @@ class NoiseDependence(nn.Module):
         scores = torch.einsum("nk,k...->n...", common, self.factors) + independent * own
         return within_range(modality, likelihood.icdf(torch.special.ndtr(scores.clamp(-_FAR, _FAR))))
 
+    def complete(self, modality: Modality, decoded: Tensor, samples: Tensor, drawn: bool = True) -> Tensor:
+        """Return samples whose missing elements, NaN, follow from the decoder's output and the known elements.
+
+        Given the scores of known elements, the common factors are normal (Bishop, *Pattern Recognition and Machine
+        Learning*, 2006, section 12.2): so a missing element takes part of what its neighbors have left unexplained.
+
+        Args:
+            modality: the modality, whose likelihood has a distribution function per element.
+            decoded: the decoder's output for N latents.
+            samples: (N, *shape).
+            drawn: whether to draw, with torch's default generator, or to take the middle of what an element may be.
+        """
+        likelihood = modality.likelihood(decoded)
+        if likelihood is None:
+            return torch.where(samples.isnan(), modality.observe(decoded), samples)
+        factors, missing = self.factors.flatten(1).to(decoded), samples.flatten(1).isnan()
+        own = (1 - factors.square().sum(0)).clamp_min(_LEAST_OWN)
+        weights = (~missing).to(decoded) / own
+        known = (_normal_scores(likelihood, samples).flatten(1).to(decoded) * weights) @ factors.T
+        precision = torch.eye(len(factors)).to(decoded) + torch.einsum("ke,ne,le->nkl", factors, weights, factors)
+        root = torch.linalg.cholesky(precision)
+        common = torch.cholesky_solve(known[..., None], root)
+        if drawn:
+            noise = torch.randn(*known.shape, 1).to(decoded)
+            common = common + torch.linalg.solve_triangular(root.mT, noise, upper=True)
+        scores = common[..., 0] @ factors
+        if drawn:
+            scores = scores + own.sqrt() * torch.randn(*scores.shape).to(decoded)
+        levels = torch.special.ndtr(scores.clamp(-_FAR, _FAR)).reshape(samples.shape)
+        find = likelihood.icdf if drawn or not hasattr(likelihood, "center") else likelihood.center
+        return torch.where(samples.isnan(), within_range(modality, find(levels)), samples)
+
 
 def _normal_scores(likelihood: Distribution, samples: Tensor) -> Tensor:
     """Return the normal quantiles of the samples' probabilities, in the middle of the mass of a value that has some."""
-    below = torch.nextafter(samples, torch.full_like(samples, -torch.inf))
-    middle = (likelihood.cdf(samples) + likelihood.cdf(below)) / 2
+    if hasattr(likelihood, "cdf_below"):
+        below = likelihood.cdf_below(samples)
+    else:
+        below = likelihood.cdf(torch.nextafter(samples, torch.full_like(samples, -torch.inf)))
+    middle = (likelihood.cdf(samples) + below) / 2
     scores: Tensor = torch.special.ndtri(middle.double()).clamp(-_FAR, _FAR)
     return scores.nan_to_num(0.0)  # 0 for missing elements
 

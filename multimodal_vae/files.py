@@ -288,6 +288,28 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
+def csv_row(cells: Sequence[str]) -> str:
+    """Return cells as one CSV row, without the end of the line; empty if all of them are.
+
+    Example:
+        >>> csv_row(["1.5", "a, b", ""]), csv_row(["", ""])
+        ('1.5,"a, b",', '')
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue() if any(cells) else ""
+
+
+def split_csv_row(row: str) -> list[str]:
+    """Return the cells that :func:`csv_row` was given; an empty row has one.
+
+    Example:
+        >>> split_csv_row('1.5,"a, b",')
+        ['1.5', 'a, b', '']
+    """
+    return next(csv.reader(io.StringIO(row, newline="")), [""])
+
+
 _FORMULA = re.compile(r"[\s']*[=+\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\uFF0D\uFF20]|[\t\r\n]")
 _NUMBERS = re.compile(r"(?:\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?:\s|$))+")
 

@@ -189,10 +189,8 @@ class MultimodalVAE(nn.Module):
         terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
         terms[METRIC] = self._metric_term(posterior.mean, subsets, batch.labels, gather)
         if self.conditions.size:
-            means, given = (
-                subsets.scatter(posterior.mean),
-                self.conditions.append(latents.new_zeros(len(batch), 0), batch.covariates),
-            )
+            means, none = subsets.scatter(posterior.mean), latents.new_zeros(len(batch), 0)
+            given = self.conditions.append(none, batch.covariates)
             dependence = dependence_over_subsets(means, subsets.weight.T, given, batch.labels, gather)
             terms[DEPENDENCE] = self._measurements() * dependence
         return terms
@@ -221,13 +219,11 @@ class MultimodalVAE(nn.Module):
         return temperature.forward(term - weights * least, weights, gather)
 
     def _measurements(self) -> Tensor | float:
-        """Return how many measurements a sample counts as in the loss; 1 if losses are means."""
-        elements = {name: modality.elements for name, modality in self.modalities.items()}
-        counts = [self.objective.elements(name, elements) for name in elements]
-        if self.objective.reduction == "mean":
-            return 1.0
-        temperatures = zip(self.temperatures, counts, strict=True)
-        return sum((each.measurements if isinstance(each, Temperature) else count) for each, count in temperatures)
+        """Return as how many measurements a sample counts in the loss."""
+        parts = zip(self.modalities.items(), self.temperatures, strict=True)
+        return self.objective.measurements(
+            {name: (part.elements, getattr(each, "measurements", None)) for (name, part), each in parts}
+        )
 
     def _metric_term(
         self, means: Tensor, subsets: SubsetBatch, labels: Tensor, gather: Callable[[Tensor], Tensor]

@@ -101,6 +101,18 @@ class Objective(BaseModel):
             return 1
         return max(sizes.values()) if self.reduction == "balanced" else sizes[modality]
 
+    def measurements(self, modalities: Mapping[str, tuple[int, Tensor | None]]) -> Tensor | float:
+        """Return as how many measurements a sample counts in the loss, over all modalities; 1 if losses are means.
+
+        Args:
+            modalities: by name, the number of elements, and of independent ones if a temperature counts them.
+        """
+        if self.reduction == "mean":
+            return 1.0
+        sizes = {name: elements for name, (elements, _) in modalities.items()}
+        counts = (self.elements(name, sizes) if own is None else own for name, (_, own) in modalities.items())
+        return sum(counts, 0.0)
+
     def weight(self, term: str) -> float:
         """Return the weight of a term: :data:`KL`, :data:`METRIC`, :data:`DEPENDENCE`, or a :func:`reconstruction`."""
         if term == DEPENDENCE:

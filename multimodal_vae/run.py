@@ -92,7 +92,10 @@ def fit(
             raise ConfigurationError(explain_settings(error, Training)) from error
         configuration = Configuration(
             data=DataSettings(
-                manifest=data.source.resolve() if data.source else None, classes=data.classes, split="passed"
+                manifest=data.source.resolve() if data.source else None,
+                classes=data.classes,
+                split="passed",
+                join=data.joined,
             ),
             modalities=vae.modalities,
             model=ModelSettings(
@@ -259,10 +262,8 @@ class Run:
         Raises:
             DataError: naming manifest, line, sample, column and file of the fault.
         """
-        settings = self.configuration.with_data(
-            manifest=Path(manifest).resolve(), classes=self.model.classes, unreadable="refuse"
-        )
-        return self._read(settings)
+        settings = self.configuration.with_manifest(Path(manifest), self.model.classes)
+        return self._read(settings.with_data(unreadable="refuse"))
 
     def _read(self, settings: Configuration) -> MultimodalDataset:
         """Read samples; a run, which may be a stranger's, chooses no place for a new cache."""
@@ -386,6 +387,7 @@ def _train_run(configuration: Configuration, out: Path, show: bool) -> Run:
     if not is_begun(out):
         require_new(out)  # before reading the data, which may take long
     data = configuration.read_data(progress=None if show else False)
+    configuration = configuration.settled(data)
     training, validation, test = configuration.split(data)
     vae = configuration.build(data.classes, data.covariate_types)
     fit(vae, training, validation if len(validation) else None, test, out=out, configuration=configuration, show=show)

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import edfio
+import nibabel
 import numpy as np
 import scipy.io
 import torch
@@ -259,6 +260,10 @@ def sample_targets(place: Path) -> dict[str, Target]:
     header = place / "record.hea"
     for name in ("record.hea", "record.dat"):
         found[name] = Target(place / name, ecg.read, 3, header)
+    scan = nibabel.Nifti1Image(np.arange(210, dtype=np.int16).reshape(5, 6, 7), np.diag([2.0, 2.0, 2.0, 1.0]))
+    for name in ("scan.nii", "scan.nii.gz"):
+        nibabel.save(scan, place / name)
+        found[name] = Target(place / name, mv.Modality.of({"name": "nifti", "size": [4, 4, 4], "width": 4}).read, 10)
     otoscopy = mv.Modality.of({"name": "otoscopy", "size": 32})
     found["otoscopy.png"] = Target(place / "image.png", otoscopy.read, 2, whole=False)
     return found
@@ -278,7 +283,7 @@ def table_targets(place: Path) -> dict[str, Target]:
 
     manifest, recipe = place / "manifest.csv", place / "recipe.toml"
     return {
-        "manifest": Target(manifest, lambda path: read_manifest(path, ["blood"]), 60),
+        "manifest": Target(manifest, lambda path: read_manifest(path, ["blood"]).rows({"blood": ()}), 60),
         "data set": Target(manifest, lambda path: mv.MultimodalDataset.from_manifest(path, blood, progress=False), 2),
         "TOML": Target(recipe, parse, 60),
         "recipe": Target(recipe, mv.Configuration.read, 40),

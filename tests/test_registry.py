@@ -95,7 +95,14 @@ def test_an_unknown_name_is_answered_with_the_near_one():
         mv.MetricLoss.of("tripelt")
 
 
-PLUGINS = [("modality", "otoscopy"), ("modality", "wbt"), ("modality", "ecg"), ("logger", "mlflow")]
+PLUGINS = [
+    ("modality", "otoscopy"),
+    ("modality", "wbt"),
+    ("modality", "ecg"),
+    ("modality", "nifti"),
+    ("modality", "omics"),
+    ("logger", "mlflow"),
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)

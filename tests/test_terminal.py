@@ -70,7 +70,7 @@ def test_the_progress_of_reading_takes_no_markup_from_names(tmp_path, capsys):
     name = f"[/]{RED}"
     with open(tmp_path / "manifest.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["sample_id", "label", name], ["s", "a", "1"]])
-    rows = read_manifest(tmp_path / "manifest.csv", [name])
+    rows = read_manifest(tmp_path / "manifest.csv", [name]).rows({name: ()})
     parts = {name: mv.Vector(size=1)}
     load_columns(tmp_path / "manifest.csv", rows, parts, False, 0, "refuse", True)
     assert RED not in capsys.readouterr().err

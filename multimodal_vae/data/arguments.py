@@ -1,30 +1,12 @@
 """Checks of the arguments of which data sets are made."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from multimodal_vae.checks import real_numbers
-from multimodal_vae.data.manifest import RESERVED
 from multimodal_vae.errors import DataError
-from multimodal_vae.modalities.base import Modality, require_size
-
-
-def checked_modalities(modalities: Mapping[str, Any]) -> dict[str, Modality]:
-    """Return modalities by name, from instances, names or tables.
-
-    Raises:
-        DataError: if one has the name of a column of all manifests.
-    """
-    for name in modalities:
-        if name in RESERVED:
-            raise DataError(f"a modality cannot be called {name!r}, which is a reserved column of manifests; rename it")
-    parts = {name: Modality.of(spec) for name, spec in modalities.items()}
-    for name, part in parts.items():
-        require_size(name, part)
-    return parts
 
 
 def mask_of(present: Any) -> Tensor:

@@ -6,6 +6,7 @@ value is the number itself or the index of its word, so that one float32 tensor 
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
@@ -133,7 +134,11 @@ def covariates_of(given: Iterable[Any]) -> list[Covariate]:
 
 
 def read_columns(
-    given: Iterable[Any], columns: Mapping[str, Sequence[str]], place: Callable[[int], str], count: int
+    given: Iterable[Any],
+    columns: Mapping[str, Sequence[str]],
+    place: Callable[[int], str],
+    count: int,
+    source: Path | None = None,
 ) -> tuple[list[Covariate], Tensor]:
     """Return the typed covariates, and the values (N, C) of their columns.
 
@@ -142,11 +147,20 @@ def read_columns(
         columns: (N,), texts by name of the column; empty if missing.
         place: describes where a row's value was found, for errors.
         count: number of rows.
+        source: file of the columns, for errors.
 
     Raises:
         DataError: naming covariate and place; also if there is no such column, or another number of texts.
     """
-    covariates = covariates_of(given)
+    try:
+        return _read_columns(covariates_of(given), columns, place, count)
+    except DataError as error:
+        raise DataError(f"{source}: {error}" if source else str(error)) from error
+
+
+def _read_columns(
+    covariates: Sequence[Covariate], columns: Mapping[str, Sequence[str]], place: Callable[[int], str], count: int
+) -> tuple[list[Covariate], Tensor]:
     typed, values = list[Covariate](), torch.zeros(count, len(covariates))
     for number, each in enumerate(covariates):
         if each.name not in columns:

@@ -1,6 +1,5 @@
 """Multimodal data sets from a manifest, an ``.npz`` file, tensors, a DataFrame or another torch data set."""
 
-import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +12,16 @@ from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
 from multimodal_vae.checks import checked, frame_advice, real_samples
-from multimodal_vae.data.arguments import check_length, checked_modalities, mask_of
+from multimodal_vae.data.arguments import check_length, mask_of
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns, texts_of
+from multimodal_vae.data.fingerprint import fingerprint_of
 from multimodal_vae.data.frames import DataFrames
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
-from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, read_manifest
+from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
+from multimodal_vae.data.settling import modalities_of, settled
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import (
@@ -56,6 +57,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         given_split: (N,), the manifest's column ``split``; empty strings if it has none.
         notes: counts, by modality, of the changes that reading made to values.
         source: the manifest or file that was read; None for other sources.
+        joined: names of the files that were joined to the manifest.
         covariate_types: name and type of each covariate, sorted by name.
         covariates: (N, C) of float32, one column per covariate: a number, or the index of a word; NaN where missing.
     """
@@ -73,6 +75,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         given_split: Sequence[str] | None = None,
         notes: Mapping[str, Mapping[str, int]] | None = None,
         source: Path | None = None,
+        joined: Sequence[str] = (),
         covariate_types: Sequence[Covariate] = (),
         covariates: Tensor | None = None,
     ) -> None:
@@ -87,6 +90,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         self.given_split = list(given_split) if given_split is not None else [""] * len(self.ids)
         self.notes = {name: dict(counts) for name, counts in (notes or {}).items()}
         self.source = source
+        self.joined = list(joined)
         self.covariate_types = list(covariate_types)
         self.covariates = torch.zeros(len(self.ids), 0) if covariates is None else covariates
 
@@ -102,14 +106,15 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         cache: str | Path | bool | None = None,
         workers: int | None = None,
         unreadable: Unreadable = "refuse",
+        join: Sequence[str] = (),
         covariates: Sequence[Any] = (),
     ) -> Self:
         """Read a manifest and the files it names; unchanged files come from the cache.
 
         Args:
             path: a CSV file with the columns ``sample_id``, ``label``, optionally ``patient_id`` and ``split``, and
-                one column per modality that holds a path relative to the manifest, or a value. An empty cell is an
-                absent modality, an empty label an unlabeled sample.
+                one column per modality that holds a path relative to the manifest, or a value; a table has several
+                columns. An empty cell is an absent modality, an empty label an unlabeled sample.
             modalities: by column, a modality, its name or its table.
             classes: the class names in order; by default those in the manifest, sorted.
             progress: whether to show progress; by default only on a terminal.
@@ -119,6 +124,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
                 process reads all.
             unreadable: ``"refuse"`` raises an error if a cell cannot be read; ``"skip"`` treats the cell as absent,
                 drops samples without any modality left, and counts both in ``notes``.
+            join: names of CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one,
+                by ``patient_id``.
             covariates: columns that the model takes beside the modalities, such as the site: names, or tables as
                 :class:`~multimodal_vae.data.covariates.Covariate` takes them. An empty cell is a missing value.
 
@@ -129,8 +136,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             MultimodalVAEWarning: if ``cache`` is not given and the default folder cannot be written.
         """
         path = Path(path)
-        parts = checked_modalities(modalities)
-        rows = read_manifest(path, list(parts))
+        parts, manifest = settled(modalities, path, list(join))
+        rows = manifest.rows({name: part.columns for name, part in parts.items()})
         names, labels = index_classes(
             [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}"
         )
@@ -143,11 +150,9 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         alone = sum(not row.patient_id for row in rows)
         if alone:
             notes["patient_id"] = {INDEPENDENT: alone}
+        notes |= {name: {UNMATCHED: count} for name, count in manifest.unmatched.items()}
         metadata = {column: [row.metadata[column] for row in rows] for column in rows[0].metadata}
-        try:
-            types, values = read_columns(covariates, metadata, lambda row: f"line {rows[row].line}", len(rows))
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+        types, values = read_columns(covariates, metadata, lambda row: f"line {rows[row].line}", len(rows), path)
         return cls(
             parts,
             samples,
@@ -160,6 +165,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             [row.split for row in rows],
             notes,
             path,
+            join,
             types,
             values,
         )
@@ -249,7 +255,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             >>> len(data), data.classes
             (2, ['a', 'b'])
         """
-        parts = checked_modalities(modalities)
+        parts = modalities_of(modalities)
         label_names = names_of(labels, "labels")
         count = len(label_names)
         names = [str(row) for row in range(count)] if ids is None else names_of(ids, "ids")
@@ -298,7 +304,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         Raises:
             DataError: naming the item and its fault.
         """
-        parts, items = checked_modalities(modalities), cast(Sequence[Mapping[str, Any]], dataset)
+        parts, items = modalities_of(modalities), cast(Sequence[Mapping[str, Any]], dataset)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and len(items)):
             raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
         if frame_advice(dataset):
@@ -415,6 +421,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             [self.given_split[row] for row in numbers],
             self.notes,
             self.source,
+            self.joined,
             self.covariate_types,
             self.covariates[index],
         )
@@ -498,14 +505,4 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all samples, labels and names."""
-        digest = hashlib.sha256()
-        for name, column in self.samples.columns.items():
-            digest.update(f"{name} {column.shape}".encode())
-            for chunk in column.chunks():
-                digest.update(chunk.contiguous().numpy().tobytes())
-        digest.update(self.present.numpy().tobytes())
-        digest.update(self.labels.numpy().tobytes())
-        digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
-        digest.update("".join(each.model_dump_json() for each in self.covariate_types).encode())
-        digest.update(self.covariates.numpy().tobytes())
-        return digest.hexdigest()
+        return fingerprint_of(self)

@@ -1,18 +1,19 @@
-"""Reading ``manifest.csv``: one row per sample, one column per modality."""
+"""Reading ``manifest.csv``: one row per sample, one or more columns per modality, and files joined to it."""
 
 import csv
 import ntpath
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.files import unquote_formula
-from multimodal_vae.names import check_names, clean, refuse_near_columns
+from multimodal_vae.files import csv_row, unquote_formula
+from multimodal_vae.names import check_names, clean, form, refuse_near_columns, spelled
 from multimodal_vae.tables import parse_text, read_opening
 
 SplitName = Literal["train", "validation", "test"]
@@ -22,6 +23,9 @@ RESERVED = ("sample_id", "patient_id", "label", "split")
 
 INDEPENDENT = "rows without a patient_id, taken as independent"
 """Note of a data set that names no patients, or not all."""
+
+UNMATCHED = "rows without a sample in the manifest, left out"
+"""Note of a joined file."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Row:
         patient_id: name of the patient; empty if it is missing.
         label: name of the class; empty if unlabeled.
         split: ``train``, ``validation`` or ``test``; empty if the manifest has no such column.
-        cells: the cell of each modality's column; empty if the modality is absent.
+        cells: the cell of each modality, or the CSV row of its cells; empty if the modality is absent.
         metadata: the other columns.
     """
 
@@ -47,20 +51,96 @@ class Row:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-def read_manifest(path: Path, columns: Sequence[str]) -> list[Row]:
+class Manifest(NamedTuple):
+    """The cells of a manifest and of the files joined to it.
+
+    Attributes:
+        path: the manifest.
+        columns: names of all columns.
+        lines: line number of each row; the header is line 1.
+        records: cells by column, of each row.
+        unmatched: number of rows without a sample, by joined file.
+    """
+
+    path: Path
+    columns: list[str]
+    lines: list[int]
+    records: list[dict[str, str]]
+    unmatched: dict[str, int]
+
+    def cells(self, columns: Iterable[str]) -> dict[str, list[str]]:
+        """Return the cells of some columns."""
+        return {column: [record[column] for record in self.records] for column in columns}
+
+    def rows(self, modalities: Mapping[str, Sequence[str]]) -> list[Row]:
+        """Return the samples.
+
+        Args:
+            modalities: names of the columns by modality; none for one column that is called like the modality.
+
+        Raises:
+            DataError: naming file, line and column.
+        """
+        columns = {name: list(each) or [name] for name, each in modalities.items()}
+        owners: dict[str, str] = {}
+        for name, each in columns.items():
+            for column in each:
+                if column not in self.columns:
+                    raise DataError(f"{self.path} has no column {column!r}; {did_you_mean(column, self.columns)}")
+                if column in owners:
+                    raise DataError(
+                        f"{self.path}: the column {column!r} belongs to {owners[column]!r} and to {name!r}; choose one"
+                    )
+                owners[column] = name
+        others = [column for column in self.columns if column not in {*RESERVED, *owners}]
+        rows = []
+        for line, record in zip(self.lines, self.records, strict=True):
+            cells = {
+                name: csv_row([record[column] for column in columns[name]]) if modalities[name] else record[name]
+                for name in modalities
+            }
+            if not any(cells.values()):
+                raise DataError(
+                    f"{self.path}, line {line}: sample {record['sample_id']!r} has no modality; fill a cell, or remove "
+                    "the line"
+                )
+            metadata = {column: record[column] for column in others}
+            patient, split = record.get("patient_id", ""), record.get("split", "")
+            rows.append(Row(line, record["sample_id"], patient, record["label"], split, cells, metadata))
+        return rows
+
+
+def read_manifest(path: Path, columns: Sequence[str], join: Sequence[str] = ()) -> Manifest:
     """Read a manifest.
 
     Args:
         path: the file, with a header row.
-        columns: names of the modalities' columns.
+        columns: names of columns that must be there.
+        join: CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without such a column, by
+            ``patient_id``; cells of samples that a file lacks are empty.
 
     Raises:
         DataError: naming file, line and column.
     """
+    required = ["sample_id", "label", *([] if join else columns)]
+    manifest = _read(path, lambda lines: _samples(path, lines, columns, required), "manifest")
+    for name in join:
+        if leads_out(name):
+            raise DataError(f"the file {name} to join {OUTSIDE}")
+        file = path.parent / path_in(name)
+        manifest = joined(manifest, _read(file, partial(_table, file), "file"), name)
+    for column in columns:
+        if column not in manifest.columns:
+            files = " or ".join(map(str, [path, *join]))
+            raise DataError(f"{files} has no column {column!r}; {did_you_mean(column, manifest.columns)}")
+    return manifest
+
+
+def _read(path: Path, parse: Callable[[Iterator[str]], Manifest], kind: str) -> Manifest:
     try:
-        return parse_text(path, lambda lines: _rows(path, lines, columns))
+        return parse_text(path, parse)
     except FileNotFoundError:
-        raise DataError(f"there is no manifest {path}") from None
+        raise DataError(f"there is no {kind} {path}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except csv.Error as error:
@@ -83,14 +163,67 @@ def path_in(cell: str) -> str:
     return cell.replace("\\", "/")
 
 
-def _rows(path: Path, lines: Iterator[str], columns: Sequence[str]) -> list[Row]:
+def joined(manifest: Manifest, table: Manifest, name: str) -> Manifest:
+    """Return a manifest with the columns of another table.
+
+    Args:
+        manifest: the manifest.
+        table: the table, with a column ``sample_id`` or ``patient_id``.
+        name: name of the table.
+
+    Raises:
+        DataError: if the table has no such column, repeats or lacks a key, fits no sample, or has other columns of the
+            manifest.
+    """
+    key = next((key for key in ("sample_id", "patient_id") if key in table.columns), "")
+    if not key:
+        raise DataError(f"{table.path} has neither sample_id nor patient_id to join it by; add one of these columns")
+    row_of: dict[str, int] = {}
+    for row, (line, record) in enumerate(zip(table.lines, table.records, strict=True)):
+        if not record[key]:
+            raise DataError(f"{table.path}, line {line} has no {key}")
+        if record[key] in row_of:
+            first = table.lines[row_of[record[key]]]
+            raise DataError(
+                f"{table.path}, line {line} repeats the {key} {record[key]!r} of line {first}; keep one row of each"
+            )
+        row_of[record[key]] = row
+    columns = [column for column in table.columns if column not in ("sample_id", "patient_id")]
+    both = [column for column in columns if column in manifest.columns]
+    if both:
+        raise DataError(
+            f"{table.path} and {manifest.path} both have a column {both[0]!r}; rename or remove one of them"
+        )
+    keys = [record.get(key) or record["sample_id"] for record in manifest.records]
+    known = {*keys} & row_of.keys()
+    forms = {form(each): each for each in {*keys} - known}
+    twin = next(((each, forms[form(each)]) for each in row_of if each not in known and form(each) in forms), None)
+    if twin:
+        raise DataError(
+            f"{table.path} has the {key} {spelled(twin[0])}, but {manifest.path} has {spelled(twin[1])}; write both in "
+            "the same way"
+        )
+    if not known:
+        raise DataError(
+            f"{table.path} has no {key} of {manifest.path}: one has {spelled(next(iter(row_of), ''))}, the other "
+            f"{spelled(keys[0])}; write both in the same way"
+        )
+    empty = dict.fromkeys(columns, "")
+    records = [
+        record | ({column: table.records[row_of[each]][column] for column in columns} if each in row_of else empty)
+        for record, each in zip(manifest.records, keys, strict=True)
+    ]
+    unmatched = {**manifest.unmatched, **({name: len(row_of) - len(known)} if len(known) < len(row_of) else {})}
+    return Manifest(manifest.path, [*manifest.columns, *columns], manifest.lines, records, unmatched)
+
+
+def _table(path: Path, lines: Iterator[str], columns: Sequence[str] = (), required: Sequence[str] = ()) -> Manifest:
+    """Read the cells of a CSV file with a header row."""
     separator, skipped, opening = _separator(lines)
     reader = csv.reader(chain(opening, lines), delimiter=separator, strict=True)
-    header = _header(path, next((row for row in reader if any(map(str.strip, row))), []), columns)
-    known = {*RESERVED, *columns}
-    others = [column for column in header if column not in known]
-    rows: list[Row] = []
-    line_of: dict[str, int] = {}
+    header = _header(path, next((row for row in reader if any(map(str.strip, row))), []), columns, required)
+    numbers: list[int] = []
+    records: list[dict[str, str]] = []
     for row in reader:
         line, cells = reader.line_num + skipped, [cell.strip() for cell in row]
         cells = [unquote_formula(cell) if cell[:1] == "'" else cell for cell in cells]
@@ -98,7 +231,16 @@ def _rows(path: Path, lines: Iterator[str], columns: Sequence[str]) -> list[Row]
             continue
         if len(cells) < len(header) or any(cells[len(header) :]):
             raise DataError(f"{path}, line {line} has {len(cells)} cells, but the header has {len(header)}")
-        record = dict(zip(header, cells, strict=False))
+        numbers.append(line)
+        records.append(dict(zip(header, cells, strict=False)))
+    return Manifest(path, header, numbers, records, {})
+
+
+def _samples(path: Path, lines: Iterator[str], columns: Sequence[str], required: Sequence[str]) -> Manifest:
+    """Read a manifest, and check names and splits."""
+    manifest = _table(path, lines, columns, required)
+    line_of: dict[str, int] = {}
+    for line, record in zip(manifest.lines, manifest.records, strict=True):
         sample_id, split = record["sample_id"], record.get("split", "")
         if not sample_id:
             raise DataError(f"{path}, line {line} has no sample_id")
@@ -106,18 +248,11 @@ def _rows(path: Path, lines: Iterator[str], columns: Sequence[str]) -> list[Row]
             raise DataError(f"{path}, line {line} repeats the sample_id {sample_id!r} of line {line_of[sample_id]}")
         if split and split not in SPLITS:
             raise DataError(f"{path}, line {line}: split {split!r} is not one of {', '.join(SPLITS)}")
-        modalities = {column: record[column] for column in columns}
-        if not any(modalities.values()):
-            raise DataError(
-                f"{path}, line {line}: sample {sample_id!r} has no modality; fill a cell, or remove the line"
-            )
         line_of[sample_id] = line
-        metadata = {column: record[column] for column in others}
-        rows.append(Row(line, sample_id, record.get("patient_id", ""), record["label"], split, modalities, metadata))
-    if not rows:
+    if not manifest.records:
         raise DataError(f"{path} has a header but no samples")
-    _check_names(path, rows)
-    return rows
+    _check_names(manifest)
+    return manifest
 
 
 def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
@@ -126,7 +261,8 @@ def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
     if stated:
         return stated, 1, []
     header = opening[-1] if opening else ""
-    mark = next((mark for mark in ",;\t" if "sample_id" in map(clean, _cells(header, mark))), ",")
+    keys = {"sample_id", "patient_id"}
+    mark = next((mark for mark in ",;\t" if keys & {*map(clean, _cells(header, mark))}), ",")
     return mark, 0, opening
 
 
@@ -138,7 +274,7 @@ def _cells(line: str, mark: str) -> list[str]:
         return []
 
 
-def _header(path: Path, cells: Sequence[str], columns: Sequence[str]) -> list[str]:
+def _header(path: Path, cells: Sequence[str], columns: Sequence[str], required: Sequence[str]) -> list[str]:
     """Return the names of the columns, without nameless ones at the right edge; check them."""
     known = {clean(column): column for column in columns}
     header = [known.get(name, name) for name in (clean(unquote_formula(cell.strip())) for cell in cells)]
@@ -148,22 +284,20 @@ def _header(path: Path, cells: Sequence[str], columns: Sequence[str]) -> list[st
     if repeated:
         raise DataError(f"{path} has two columns called {repeated[0]!r}")
     try:
-        refuse_near_columns("column", header, [*RESERVED, *columns])
+        refuse_near_columns("column", header, [*(RESERVED if required else ("sample_id",)), *columns])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    for column in ("sample_id", "label", *columns):
+    for column in required:
         if column not in header:
             raise DataError(f"{path} has no column {column!r}; {did_you_mean(column, header)}")
     return header
 
 
-def _check_names(path: Path, rows: Sequence[Row]) -> None:
+def _check_names(manifest: Manifest) -> None:
     """Refuse names of samples and patients that are doubtful."""
     try:
-        for what, names in (
-            ("sample_id", [row.sample_id for row in rows]),
-            ("patient_id", [row.patient_id for row in rows]),
-        ):
-            check_names(what, names, lambda row: f"line {rows[row].line}")
+        for what in ("sample_id", "patient_id"):
+            names = [record.get(what, "") for record in manifest.records]
+            check_names(what, names, lambda row: f"line {manifest.lines[row]}")
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{manifest.path}: {error}") from error

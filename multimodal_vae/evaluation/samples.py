@@ -19,10 +19,11 @@ class LabeledSamples:
     """Complete samples: row i of every modality belongs to sample i.
 
     Args:
-        values: (N, *shape) per modality, finite.
+        values: (N, *shape) per modality, finite; with ``gaps``, NaN is a missing element.
         labels: (N,), class index of each sample.
         groups: (N,), patient of each sample; None: each sample is its own group, as generated ones are.
         causes: (N,) by name, known generating factors, such as a simulator's.
+        gaps: whether elements may be missing; metrics take :func:`~multimodal_vae.evaluation.features.comparable` ones.
         covariates: (N, C), as a model takes them; None without covariates.
 
     Raises:
@@ -38,6 +39,7 @@ class LabeledSamples:
     labels: Tensor
     groups: Sequence[str] | None = None
     causes: Mapping[str, Tensor] = field(default_factory=dict)
+    gaps: bool = False
     covariates: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -50,7 +52,8 @@ class LabeledSamples:
             if rows is not None and len(rows) != len(self.labels):
                 raise DataError(f"{name!r} has {len(rows)} rows, but there are {len(self.labels)} labels")
         for name, x in [*self.values.items(), *self.causes.items()]:
-            if not bool(torch.isfinite(x).all()):
+            finite = torch.isfinite(x) | (x.isnan() if self.gaps else False)
+            if not bool(finite.all()):
                 raise DataError(f"{name!r} holds a value that is not finite; leave out incomplete samples")
         labels: Any = self.labels
         if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.is_floating_point():
@@ -70,6 +73,7 @@ class LabeledSamples:
             self.labels[index],
             None if self.groups is None else [self.groups[int(row)] for row in index],
             {name: x[index] for name, x in self.causes.items()},
+            self.gaps,
             None if self.covariates is None else self.covariates[index],
         )
 

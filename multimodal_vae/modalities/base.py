@@ -8,10 +8,10 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -55,6 +55,13 @@ class Modality(Part, ABC):
 
     range: ClassVar[tuple[float, float] | None] = None
     """Lowest and highest value of a valid sample; None for any finite value."""
+
+    gaps: ClassVar[bool] = False
+    """Whether NaN in a sample is a missing element, which the encoder copes with; otherwise it is refused."""
+
+    columns: Sequence[str] = ()
+    """The manifest's columns that hold a sample; their cells, as one CSV row, are what :meth:`read` gets. None, the
+    default, for one column that is called like the modality."""
 
     noise: ClassVar[Noise] = "draw"
     """Default of generation: ``"draw"`` with the noise that real samples have, or ``"mean"``, the expected samples."""
@@ -167,6 +174,20 @@ class Modality(Part, ABC):
             if isinstance(layer, Calibrated):
                 layer.measure(samples)
 
+    def settle(self, columns: Mapping[str, Sequence[str]]) -> Self:
+        """Return the modality as the columns of a manifest determine it, before any sample is read; by default itself.
+
+        Override it if settings may be left to be found in the data. The result is what the run's configuration holds,
+        and settling it again changes nothing.
+
+        Args:
+            columns: cells by column, without ``sample_id`` and the like and without columns of other modalities.
+
+        Raises:
+            DataError: one sentence; the caller adds manifest and modality.
+        """
+        return self
+
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read one sample from a manifest's cell; by default from a ``.npy`` file.
 
@@ -203,6 +224,17 @@ class Modality(Part, ABC):
         """Return one sample as the text of a manifest's cell, for :attr:`cell` ``"value"``."""
         return " ".join(f"{float(value):.9g}" for value in sample.flatten())  # 9 digits identify a float32
 
+    def features(self, samples: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Return finite numbers in which samples (N, *shape) are compared, (N, F); by default their elements.
+
+        Override it if elements have different scales, stand for words, or may be missing.
+
+        Args:
+            samples: the samples.
+            reference: samples that give means and scales. Default: ``samples``.
+        """
+        return samples.flatten(1)
+
     def examples(self, count: int) -> Tensor:
         """Return random valid samples (count, *shape) from torch's default generator, for the conformance tests.
 
@@ -214,6 +246,10 @@ class Modality(Part, ABC):
         low, high = self.range
         return low + (high - low) * torch.rand(count, *self.shape)
 
+    def against(self, cohort: Tensor) -> Self:
+        """Return the modality that plots samples beside a cohort (N, *shape), such as a class; by default itself."""
+        return self
+
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot one sample (*shape) on a matplotlib axis."""
         ax.plot(sample.reshape(-1, sample.shape[-1]).T.numpy())
@@ -224,7 +260,7 @@ class Modality(Part, ABC):
         return Counter()
 
     def check(self, samples: Tensor) -> None:
-        """Check shape, finiteness and range of samples (N, *shape).
+        """Check shape, finiteness and range of samples (N, *shape); NaN is valid if the modality has :attr:`gaps`.
 
         Raises:
             DataError: with the actual and the expected value.
@@ -236,6 +272,8 @@ class Modality(Part, ABC):
             advice = f"; reshape it to {expected}" if same else ""
             raise DataError(f"has shape {actual}, but {self.name!r} expects {expected}{advice}")
         finite = torch.isfinite(samples)
+        if self.gaps:
+            finite |= samples.isnan()
         if not finite.all():
             where = tuple((~finite).nonzero()[0].tolist()[1:])
             count = int((~finite).sum())

@@ -104,6 +104,10 @@ class Counts(Vector):
                 + ("counts of 0 or more" if highest > 1 else "1 for present and 0 for absent")
             )
 
+    def features(self, samples: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Return ``log(1 + count)``, so that abundant elements do not outweigh all others."""
+        return samples.log1p()
+
     def examples(self, count: int) -> Tensor:
         """Return random counts whose totals differ, or random presences."""
         if self.distribution == "presence":

@@ -13,7 +13,15 @@ from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import CODES
 from multimodal_vae.modalities.base import Modality
-from multimodal_vae.nn import CensoredNormal, LearnedScale, Limits, LinearAndMLP, Standardize, Unstandardize
+from multimodal_vae.nn import (
+    CensoredNormal,
+    LearnedScale,
+    Limits,
+    LinearAndMLP,
+    PredictedScale,
+    Standardize,
+    Unstandardize,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +36,9 @@ DROPOUT = 0.2
 class Vector(Modality):
     """A vector of numbers in any units; each element is standardized by the training data.
 
-    Elements are normal around the decoded values, with a deviation that is learned per element. Where values of the
-    training data pile up at the lowest or highest one, as results below a limit of detection do, draws do too.
+    Elements are normal around the decoded values, with a deviation that is learned per element and multiplied by a
+    factor that is predicted per sample. Where values of the training data pile up at the lowest or highest one, as
+    results below a limit of detection do, draws do too.
 
     Args:
         size: number of elements.
@@ -42,7 +51,7 @@ class Vector(Modality):
         array([ 1.5,  0. , -2. ], dtype=float32)
     """
 
-    behavior_version = 2
+    behavior_version = 3
 
     def __init__(self, size: PositiveInt, hidden: PositiveInt = 256, cell: Literal["value", "path"] = "value") -> None:
         self.size = size
@@ -65,12 +74,12 @@ class Vector(Modality):
 
     def decoder(self, latent_dim: int) -> nn.Module:
         """Return the inverse, to values, deviations of the noise, and limits, (N, 4, size)."""
-        return nn.Sequential(
+        values = nn.Sequential(
             LinearAndMLP([latent_dim, *[self.hidden] * 2, self.size]),
             Unstandardize(self.shape),
             LearnedScale(self.shape),
-            Limits(self.shape),
         )
+        return nn.Sequential(PredictedScale(values, latent_dim, (1,)), Limits(self.shape))
 
     def likelihood(self, decoded: Tensor) -> Distribution:
         """Return a normal distribution per element, censored at the limits of the training data."""

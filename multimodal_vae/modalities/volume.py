@@ -1,7 +1,7 @@
 """Volumes, such as brain scans: values in [0, 1] on a regular three-dimensional grid."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class Volume(Grid):
         (1, 8, 8, 8)
     """
 
-    spacing: ClassVar[tuple[float, float, float]] = (1.0, 1.0, 1.0)
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Distances between neighboring voxels along depth, height and width, which rotations keep."""
 
     def __init__(

@@ -23,6 +23,7 @@ from multimodal_vae.nn.residual import SLOPE, ResidualBlock, ResidualDecoder, Re
 from multimodal_vae.nn.scale import LearnedScale, PredictedScale
 from multimodal_vae.nn.signals import SignalDecoder, SignalEncoder
 from multimodal_vae.nn.standardize import Calibrated, Standardize, Unstandardize, standardized_mse
+from multimodal_vae.nn.table import MeanAndIndicator
 
 __all__ = [
     "PIXEL_LOSSES",
@@ -36,6 +37,7 @@ __all__ = [
     "LearnedScale",
     "Limits",
     "LinearAndMLP",
+    "MeanAndIndicator",
     "PixelLoss",
     "PredictedScale",
     "ResidualBlock",

@@ -43,19 +43,26 @@ class Limits(Calibrated):
 
     def measure(self, samples: Tensor) -> None:
         """Find the limits of training samples (N, ...)."""
-        axes = self.reduced_axes(self.low, samples)
-        for limit, extreme, absent in (
-            (self.low, samples.amin(axes, keepdim=True), -torch.inf),
-            (self.high, samples.amax(axes, keepdim=True), torch.inf),
-        ):
-            equal = samples == extreme
-            reached = (equal.sum(axes) >= _COUNT) & (equal.float().mean(axes) >= _SHARE)
-            limit.copy_(torch.where(reached.reshape(limit.shape), extreme[0], absent))
+        low, high = find_limits(samples, self.reduced_axes(self.low, samples))
+        self.low.copy_(low.reshape(self.low.shape))
+        self.high.copy_(high.reshape(self.high.shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map values and deviations, (N, 2, ...), to values, deviations, and lower and upper limits, (N, 4, ...)."""
         value, deviation = x.unbind(1)
         return torch.stack([value, deviation, self.low.expand_as(value), self.high.expand_as(value)], 1)
+
+
+def find_limits(samples: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return lowest and highest values at which samples (N, ...) pile up, over axes that are dropped; else infinity."""
+    axes, limits = list(axes), []
+    for sign in (-1.0, 1.0):
+        x = (sign * samples).nan_to_num(-torch.inf, torch.inf, -torch.inf) if samples.isnan().any() else sign * samples
+        extreme = x.amax(axes, keepdim=True)
+        equal = (x == extreme) & extreme.isfinite()
+        reached = (equal.sum(axes) >= _COUNT) & (equal.float().mean(axes) >= _SHARE)
+        limits.append(sign * torch.where(reached, extreme.squeeze(axes), torch.inf))
+    return limits[0], limits[1]
 
 
 class CensoredNormal(Distribution):

@@ -20,6 +20,22 @@ class Calibrated(nn.Module, ABC):
         return [0] + [axis + 1 for axis, n in enumerate(statistic.shape) if n == 1 and samples.shape[axis + 1] > 1]
 
 
+def moments(samples: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation over axes, which are kept; missing elements, NaN, count nothing.
+
+    Constant elements get deviation 1, those that are always missing mean 0 as well.
+    """
+    axes = list(axes)
+    if samples.isnan().any() or not samples.numel():
+        mean = samples.nanmean(axes, keepdim=True)
+        deviation = (samples - mean).square().nanmean(axes, keepdim=True).sqrt()
+        mean = mean.nan_to_num(0.0)
+    else:
+        mean = samples.mean(axes, keepdim=True)
+        deviation = samples.std(axes, correction=0, keepdim=True)
+    return mean, torch.where(deviation > 1e-6 * mean.abs() + 1e-12, deviation, torch.ones_like(deviation))
+
+
 class Standardize(Calibrated):
     """Subtract the mean of the training data and divide by its standard deviation.
 
@@ -36,12 +52,10 @@ class Standardize(Calibrated):
         self.register_buffer("deviation", torch.ones(tuple(shape)))
 
     def measure(self, samples: Tensor) -> None:
-        """Compute mean and deviation from training samples (N, ...); constant elements get deviation 1."""
-        axes = self.reduced_axes(self.mean, samples)
-        mean = samples.mean(axes, keepdim=True)[0]
-        deviation = samples.std(axes, correction=0, keepdim=True)[0]
-        self.mean.copy_(mean)
-        self.deviation.copy_(torch.where(deviation > 1e-6 * mean.abs() + 1e-12, deviation, torch.ones_like(deviation)))
+        """Compute mean and deviation from training samples (N, ...); see :func:`moments`."""
+        mean, deviation = moments(samples, self.reduced_axes(self.mean, samples))
+        self.mean.copy_(mean[0])
+        self.deviation.copy_(deviation[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardize a batch."""

@@ -12,6 +12,7 @@ from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import RunError, printable
+from multimodal_vae.evaluation.features import comparable, compared, with_gaps_of
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import inside, write_json
@@ -54,13 +55,13 @@ def audit_run(
         model, splits = run.model, run.splits
         fit_on = fit_on or run.configuration.density.fit_on
         synthesizer = run.synthesizer(sampler, fit_on)
-        train = _records(model, [splits["train"]])
+        train = _records(model, [splits["train"]], real := _complete(splits["train"]))
         counts = {model.classes[label]: count for label, count in train.samples.counts().items()}
         result = audit(
             train,
-            None if fit_on == "train" else _records(model, [splits[fit_on]]),
-            _records(model, _holdout(run, fit_on, holdout)),
-            _generated(synthesizer, counts, seed),
+            None if fit_on == "train" else _records(model, [splits[fit_on]], real),
+            _records(model, _holdout(run, fit_on, holdout), real),
+            _generated(synthesizer, counts, seed, real),
             seed=seed,
         )
         settings = {
@@ -89,7 +90,7 @@ def print_audit(result: Audit) -> None:
 
 def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDataset]:
     if manifest is not None:
-        return [run.configuration.with_data(manifest=manifest.resolve(), classes=run.model.classes).read_data()]
+        return [run.configuration.with_manifest(manifest, run.model.classes).read_data()]
     parts = [run.splits[name] for name in SPLITS if name not in ("train", fit_on) and len(run.splits[name])]
     if not parts:
         raise RunError(
@@ -99,7 +100,13 @@ def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDat
     return parts
 
 
-def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int) -> Records:
+def _complete(data: MultimodalDataset) -> LabeledSamples:
+    """Return the labeled samples that have every modality."""
+    data = data.subset((data.present.all(1) & (data.labels >= 0)).nonzero()[:, 0].tolist())
+    return LabeledSamples({name: data.samples[name] for name in data.modalities}, data.labels, data.patients, gaps=True)
+
+
+def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int, real: LabeledSamples) -> Records:
     """Return samples of each class, as ``mmvae sample`` gives them, with their latents."""
     vae = synthesizer.vae
     latents, samples = list[Tensor](), list[dict[str, Tensor]]()
@@ -110,13 +117,14 @@ def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int) -> R
         samples.append(vae.generate(latents[-1], noise=None, seed=of_class, covariates=given))
     labels = torch.cat([torch.full((count,), vae.classes.index(name)) for name, count in counts.items()])
     values = {name: torch.cat([each[name] for each in samples]) for name in vae.modalities}
-    return Records(LabeledSamples(values, labels), torch.cat(latents))
+    gapped = with_gaps_of(LabeledSamples(values, labels), real, vae.modalities, seed)
+    return Records(compared(gapped, vae.modalities, real.values), torch.cat(latents))
 
 
-def _records(model: MultimodalVAE, parts: list[MultimodalDataset]) -> Records:
+def _records(model: MultimodalVAE, parts: list[MultimodalDataset], real: LabeledSamples) -> Records:
     """Return the complete, labeled samples of some parts of the data, with embeddings and scores."""
     records = [
-        _records_of(model, part.subset((part.present.all(1) & (part.labels >= 0)).nonzero()[:, 0].tolist()))
+        _records_of(model, part.subset((part.present.all(1) & (part.labels >= 0)).nonzero()[:, 0].tolist()), real)
         for part in parts
     ]
     first = records[0]
@@ -131,7 +139,7 @@ def _records(model: MultimodalVAE, parts: list[MultimodalDataset]) -> Records:
     )
 
 
-def _records_of(model: MultimodalVAE, data: MultimodalDataset) -> Records:
+def _records_of(model: MultimodalVAE, data: MultimodalDataset, real: LabeledSamples) -> Records:
     latents = model.embed(data)
     losses: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in model.modalities}
     with evaluating(model):
@@ -143,7 +151,7 @@ def _records_of(model: MultimodalVAE, data: MultimodalDataset) -> Records:
     scores = {f"reconstruction/{name}": -torch.cat(parts).double() for name, parts in losses.items()}
     weights = {name: model.objective.weights.get(name, 1.0) for name in model.modalities}
     total = torch.stack([weights[name] * scores[f"reconstruction/{name}"] for name in model.modalities]).sum(0)
-    values = {name: data.samples[name] for name in data.modalities}
+    values = comparable(model.modalities, {name: data.samples[name] for name in data.modalities}, real.values)
     return Records(
         LabeledSamples(values, data.labels, list(data.patients)), latents, {"reconstruction": total, **scores}
     )

@@ -150,7 +150,8 @@ def _galleries(
             for source, (values, of) in sources.items():
                 members = (of == label).nonzero()[:, 0]
                 chosen = members[evenly(len(members), most)]
-                tiles = [tile(part, x, _TILE) for x in values[name][chosen]]
+                cohort = evidence.held_out.values[name][evidence.held_out.labels == label]
+                tiles = [tile(part.against(cohort), x, _TILE) for x in values[name][chosen]]
                 text = f"{len(tiles)} {source} of {name}, class {evidence.classes[label]}"
                 pictures.append(Picture(data_uri(sheet(tiles, min(_ACROSS, len(tiles)), _GAP)), text, source))
             rows.append((evidence.classes[label], pictures))
@@ -169,6 +170,11 @@ def _maps(
             for kind, samples in (("real", evidence.held_out), ("generated", evidence.generated)):
                 x = samples.values[name][samples.labels == label]
                 of = f"of {len(x)} {kind} samples of {name}, class {evidence.classes[label]}"
+                if part.gaps:
+                    cohort = evidence.held_out.values[name][evidence.held_out.labels == label]
+                    median = with_axes(part.against(cohort), x.nanmedian(0).values, 460, 420)
+                    pictures["mean"].append(Picture(data_uri(median), f"Median {of}", f"median, {kind}, against real"))
+                    continue
                 mean, deviation = with_axes(part, x.mean(0)), x.std(0) if len(x) > 1 else torch.zeros_like(x[0])
                 spread, largest = spread_picture(part, deviation)
                 pictures["mean"].append(Picture(data_uri(mean), f"Mean {of}", f"mean, {kind}"))

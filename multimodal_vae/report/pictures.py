@@ -288,7 +288,7 @@ def _principal_plane(embeddings: Tensor) -> tuple[NDArray[np.float64], tuple[flo
 def _facts(evidence: Evidence, row: int) -> dict[str, str]:
     label, judged = int(evidence.held_out.labels[row]), int(evidence.judged[row])
     differences = {
-        f"mean difference, {name}": f"{float((x[row] - evidence.held_out.values[name][row]).abs().mean()):.3g}"
+        f"mean difference, {name}": f"{float((x[row] - evidence.held_out.values[name][row]).abs().nanmean()):.3g}"
         for name, x in evidence.reconstructions.items()
     }
     return {

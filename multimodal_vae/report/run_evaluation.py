@@ -5,6 +5,7 @@ import importlib.metadata
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.covariates import covariate_metrics
+from multimodal_vae.evaluation.features import comparable, compared, with_gaps_of
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.result import MetricResult
@@ -132,7 +134,9 @@ def measure(
     train, data, left_out = evaluable_samples(run.splits["train"], run.splits[split])
     labels = sorted({*data.labels.tolist()})
     require_memory(model.bytes_per_sample * count * len(labels), f"{count} samples per class are too many")
-    held_out, training = labeled_samples(data), labeled_samples(train)
+    held_out, reference = labeled_samples(data), labeled_samples(train)
+    numbers = partial(comparable, model.modalities, reference=reference.values)
+    training = replace(reference, values=numbers(reference.values), gaps=False)
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
     synthesizer = run.synthesizer()
@@ -143,11 +147,15 @@ def measure(
     )
     embeddings = model.embed(data)
     reconstructions = model.generate(embeddings, covariates=data.covariates)
-    compute = partial(_results, training, generated, loaded, resamples, seed)
+    gapped = with_gaps_of(generated, held_out, model.modalities, seed)
+    compute = partial(
+        _results, numbers, training, compared(gapped, model.modalities, reference.values), loaded, resamples, seed
+    )
     results = compute(held_out, reconstructions, embeddings, _translations(model, held_out))
     results += likelihood_metrics(model, held_out, resamples, seed)
-    results += covariate_metrics(embeddings, held_out, model.covariates, resamples, seed)
-    judged = loaded[0].predict(reconstructions).labels
+    comparable_samples = compared(held_out, model.modalities, reference.values)
+    results += covariate_metrics(embeddings, comparable_samples, model.covariates, resamples, seed)
+    judged = loaded[0].predict(numbers(reconstructions)).labels
     evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
     evaluated = EvaluatedRecord(
         split="validation" if split == "validation" else "test",
@@ -215,8 +223,9 @@ def evaluable_samples(
 
 def labeled_samples(data: MultimodalDataset) -> LabeledSamples:
     """Return complete samples as the metrics take them."""
+    gaps = any(modality.gaps for modality in data.modalities.values())
     values = {name: data.samples[name] for name in data.modalities}
-    return LabeledSamples(values, data.labels, data.patients, covariates=data.covariates)
+    return LabeledSamples(values, data.labels, data.patients, gaps=gaps, covariates=data.covariates)
 
 
 def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]:
@@ -252,6 +261,7 @@ def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]
 
 
 def _results(
+    numbers: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
     train: LabeledSamples,
     generated: LabeledSamples,
     judges: Sequence[Judge],
@@ -262,6 +272,14 @@ def _results(
     embeddings: Tensor,
     translations: Mapping[str, Tensor] | None = None,
 ) -> list[MetricResult]:
+    """Compute the metrics of held-out samples; ``numbers`` maps values to those that are compared."""
+    missing = {name: x.isnan() for name, x in held_out.values.items() if x.isnan().any()}
+    known = (
+        {name: _masked(x, missing.get(name)) for name, x in each.items()}
+        for each in (reconstructions, translations or {})
+    )
+    reconstructions, translations = map(numbers, known)  # compared where the original is known
+    held_out = replace(held_out, values=numbers(held_out.values), gaps=False)
     labels = set(held_out.counts())
     train, generated = (_of_classes(each, labels) for each in (train, generated))
     smallest = sum(min(each.counts()[label] for each in (train, held_out, generated)) for label in labels)
@@ -291,6 +309,10 @@ def _translations(model: MultimodalVAE, held_out: LabeledSamples) -> dict[str, T
         }
     except DataError:
         return {}
+
+
+def _masked(x: Tensor, missing: Tensor | None) -> Tensor:
+    return x if missing is None else x.masked_fill(missing, torch.nan)
 
 
 def _of_classes(samples: LabeledSamples, labels: set[int]) -> LabeledSamples:

@@ -3,7 +3,7 @@
 Each folder is a data set that marks its synthetic samples.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -16,12 +16,16 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import Row, path_in, read_manifest
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
-from multimodal_vae.files import require_vacant
+from multimodal_vae.files import csv_row, require_vacant, split_csv_row
 from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import seeded
+from multimodal_vae.synthesis.completion import Completion, complete
 from multimodal_vae.synthesis.folder import CHUNK_SIZE, DRAWN, EXPECTED, ORIGINAL, ManifestRow, write_folder
 from multimodal_vae.synthesis.tables import label_names
+
+INTERVALS = "intervals.csv"
+"""File of the intervals of filled cells of tables, beside the new manifest."""
 
 
 @checked
@@ -35,8 +39,10 @@ def write_completion(
 ) -> dict[str, int]:
     """Write a copy of a manifest whose empty cells are generated from the other cells of their row.
 
-    The new manifest has all columns of the old one. Its original cells point to the original files, through a link
-    named ``original`` in the folder; its last column names the synthetic modalities of each row.
+    The new manifest has all columns of the old one, and of the files that were joined to it. Its original cells point
+    to the original files, through a link named ``original`` in the folder; its last column names the synthetic
+    modalities of each row. For each filled cell of a table, :data:`INTERVALS` has the interval in which 90 % of draws
+    lie; see :func:`~multimodal_vae.synthesis.completion.complete`.
 
     Args:
         out: folder to create; it must be empty or not exist.
@@ -62,7 +68,8 @@ def write_completion(
     vae.check(data)
     if data.source is None:
         raise DataError("data in memory has no manifest to complete; read it with MultimodalDataset.from_manifest")
-    rows = read_manifest(data.source, list(vae.modalities))
+    columns = {name: modality.columns for name, modality in vae.modalities.items()}
+    rows = read_manifest(data.source, [name for name in columns if not columns[name]], data.joined).rows(columns)
     if [row.sample_id for row in rows] != data.ids:
         raise DataError(f"{data.source} has changed since it was read; read it again")
     sources = _Sources.of(vae, seed is not None, noise, seed)
@@ -74,20 +81,26 @@ def write_completion(
         except DataError as error:
             raise DataError(f"{data.source}, line {rows[incomplete[0]].line}: {error}") from error
         generated = _decode(vae, _draw(posterior, None if seed is None else 1, seed)[:, 0], sources, given)
-    counts = {name: sum(not row.cells[name] for row in rows) for name in vae.modalities}
+    tables = _FilledTables.of(vae, data, drawn=seed is not None, seed=seed or 0)
+    counts = {name: sum(not row.cells[name] for row in rows) for name in vae.modalities} | tables.counts
     filled = {name: count for name, count in counts.items() if count}
 
     def completed_rows() -> Iterator[ManifestRow]:
         splits = any(row.split for row in rows)
-        for row in rows:
+        for number, row in enumerate(rows):
             sample = {} if all(row.cells.values()) else next(generated)
+            sample |= tables.samples(number)
             cells = {
                 name: _original_cell(vae, name, cell) if cell else sample[name] for name, cell in row.cells.items()
             }
-            yield ManifestRow(_metadata(row, splits), cells)
+            entries = tables.entries(number)
+            cells |= {name: tables.cells(number, name, cells[name]) for name in entries if row.cells[name]}
+            some = {name: f"{len(each)} entries" for name, each in entries.items() if row.cells[name]}
+            yield ManifestRow(_metadata(row, splits), cells, some)
 
     provenance = {**origin, "manifest": str(data.source), "filled": filled, "seed": seed, **sources.provenance}
-    write_folder(out, vae.modalities, completed_rows(), provenance, sources.values, data.source.parent)
+    intervals = {INTERVALS: tables.intervals} if tables.counts else {}
+    write_folder(out, vae.modalities, completed_rows(), provenance, sources.values, data.source.parent, intervals)
     return filled
 
 
@@ -170,6 +183,62 @@ def write_interpolation(
     provenance = {**origin, "manifest": str(pair.source), "between": pair.ids, "steps": steps}
     sources = _Sources.of(vae, drawn=False, noise=None, seed=None)
     write_folder(out, vae.modalities, rows, {**provenance, **sources.provenance}, sources.values)
+
+
+class _FilledTables(NamedTuple):
+    """Tables whose missing entries are filled, by modality, and which entries these are, (N, C)."""
+
+    vae: MultimodalVAE
+    ids: Sequence[str]
+    filled: Mapping[str, Completion]
+    missing: Mapping[str, Tensor]
+    drawn: bool
+
+    @classmethod
+    def of(cls, vae: MultimodalVAE, data: MultimodalDataset, drawn: bool, seed: int) -> Self:
+        """Fill the tables that miss entries."""
+        missing: dict[str, Tensor] = {}
+        for column, (name, modality) in enumerate(vae.modalities.items()):
+            if modality.gaps and modality.columns:
+                absent = data.samples[name].isnan() | ~data.present[:, column, None]
+                missing |= {name: absent} if absent.any() else {}
+        filled = complete(vae, data, list(missing), seed=seed) if missing else {}
+        return cls(vae, data.ids, filled, missing, drawn)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of filled cells by modality."""
+        return {name: int(missing.sum()) for name, missing in self.missing.items()}
+
+    def entries(self, row: int) -> dict[str, list[int]]:
+        """Return the columns that were missing in a row, by modality."""
+        found = {name: missing[row].nonzero()[:, 0].tolist() for name, missing in self.missing.items()}
+        return {name: columns for name, columns in found.items() if columns}
+
+    def samples(self, row: int) -> dict[str, Tensor]:
+        """Return the completed samples of a row, by modality."""
+        return {name: (each.drawn if self.drawn else each.samples)[row] for name, each in self.filled.items()}
+
+    def cells(self, row: int, name: str, original: str | Tensor) -> str:
+        """Return the original cells of a row as its CSV row, with those that were missing filled."""
+        modality = self.vae.modalities[name]
+        new = split_csv_row(modality.format(self.samples(row)[name]))
+        old = split_csv_row(original) if isinstance(original, str) else new
+        columns = self.missing[name][row].tolist()
+        return csv_row([text if missing else cell for text, cell, missing in zip(new, old, columns, strict=True)])
+
+    @property
+    def intervals(self) -> list[list[str]]:
+        """A table with one row per filled cell: sample, column, value, and the interval."""
+        lines = [["sample_id", "column", "value", "low", "high"]]
+        for row, sample_id in enumerate(self.ids):
+            for name, columns in self.entries(row).items():
+                modality, each = self.vae.modalities[name], self.filled[name]
+                bounds = self.samples(row)[name], each.low[row], each.high[row]
+                texts = [split_csv_row(modality.format(x)) for x in bounds]
+                names = list(modality.columns)
+                lines += [[sample_id, names[i], *(text[i] for text in texts)] for i in columns]
+        return lines
 
 
 class _Sources(NamedTuple):

@@ -9,14 +9,14 @@ import os
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from multimodal_vae.errors import DataError
-from multimodal_vae.files import csv_text, is_reserved_name, new_folder, write_bytes, write_json
+from multimodal_vae.files import csv_text, is_reserved_name, new_folder, split_csv_row, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
 
 NOTICE = "synthetic, not for diagnosis"
@@ -34,10 +34,12 @@ class ManifestRow:
     Attributes:
         metadata: columns other than modalities; ``sample_id`` is required.
         cells: by modality, the text of an original cell, or a synthetic sample (*shape) to write.
+        filled: by modality whose cells are original but for some, what of them is synthetic, such as "2 entries".
     """
 
     metadata: Mapping[str, str]
     cells: Mapping[str, str | Tensor]
+    filled: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_folder(
@@ -47,6 +49,7 @@ def write_folder(
     provenance: Mapping[str, Any],
     values: Mapping[str, str],
     original: Path | None = None,
+    tables: Mapping[str, Sequence[Sequence[str]]] | None = None,
 ) -> None:
     """Write a manifest, the files it names, and ``provenance.json``; on failure, nothing remains.
 
@@ -59,6 +62,7 @@ def write_folder(
         provenance: where the samples came from, for ``provenance.json``.
         values: what synthetic samples are, by modality: :data:`EXPECTED` or :data:`DRAWN`.
         original: folder that original cells refer to; the new folder links to it as ``original``.
+        tables: rows of further CSV files by name, read once the manifest is written.
 
     Raises:
         DataError: if there is no row.
@@ -73,11 +77,14 @@ def write_folder(
             (folder / name).mkdir()
         header, table, used = list[str](), list[list[str]](), set[str]()
         for row in rows:
-            header = [*row.metadata, *modalities, notice_column([*row.metadata, *modalities])]
+            columns = [*row.metadata, *columns_of(modalities)]
+            header = [*columns, notice_column(columns)]
             table.append([*row.metadata.values(), *_write_cells(folder, modalities, subfolders, row, values, used)])
         if not table:
             raise DataError("there are no samples to write")
         write_bytes(folder / TABLE, csv_text([header, *table]).encode())
+        for name, lines in (tables or {}).items():
+            write_bytes(folder / name, csv_text(lines).encode())
         write_provenance(folder, provenance)
 
 
@@ -96,8 +103,22 @@ def _write_cells(
         if isinstance(cell, Tensor):
             synthetic.append(f"{name} ({values[name]})")
             cell = write_cell(folder, modality, subfolders.get(name, ""), stem, cell)
-        cells.append(cell)
+        elif name in row.filled:
+            synthetic.append(f"{row.filled[name]} of {name} ({values[name]})")
+        cells += cells_of(modality, cell)
     return [*cells, f"{NOTICE}: {', '.join(synthetic)}" if synthetic else ""]
+
+
+def columns_of(modalities: Mapping[str, Modality]) -> list[str]:
+    """Return the columns of a manifest that hold the modalities, in order."""
+    return [column for name, modality in modalities.items() for column in modality.columns or [name]]
+
+
+def cells_of(modality: Modality, text: str) -> list[str]:
+    """Return the cells of one sample, of which the text is one or, for a modality of several columns, their CSV row."""
+    if not modality.columns:
+        return [text]
+    return split_csv_row(text) if text else [""] * len(modality.columns)
 
 
 def write_cell(folder: Path, modality: Modality, subfolder: str, stem: str, sample: Tensor) -> str:

@@ -38,6 +38,8 @@ from multimodal_vae.synthesis.folder import (
     LONGEST,
     NOTICE,
     TABLE,
+    cells_of,
+    columns_of,
     modality_folders,
     notice_column,
     unique_file_names,
@@ -262,8 +264,11 @@ def _write_files(
     for row in range(min(CHUNK_SIZE, chunk.total - chunk.start)):
         number = f"{chunk.start + row + 1:0{len(str(chunk.total))}d}"
         cells = [
-            write_cell(folder, modality, subfolders.get(name, ""), f"{stem}-{number}", samples[name][row])
+            cell
             for name, modality in modalities.items()
+            for cell in cells_of(
+                modality, write_cell(folder, modality, subfolders.get(name, ""), f"{stem}-{number}", samples[name][row])
+            )
         ]
         yield [f"{chunk.label}-{number}", chunk.label, *covariates[row].values(), *cells, NOTICE]
 
@@ -272,7 +277,8 @@ def _write_manifest(
     partial: _PartialFolder, synthesizer: Synthesizer, chunks: int, provenance: Mapping[str, Any]
 ) -> None:
     """Concatenate the rows of all chunks into the manifest, and write ``provenance.json``."""
-    header = ["sample_id", "label", *(each.name for each in synthesizer.vae.covariates), *synthesizer.vae.modalities]
+    covariates = [each.name for each in synthesizer.vae.covariates]
+    header = ["sample_id", "label", *covariates, *columns_of(synthesizer.vae.modalities)]
     with open(partial.result / TABLE, "wb") as manifest:
         manifest.write(csv_text([[*header, notice_column(header)]]).encode())
         for number in range(chunks):

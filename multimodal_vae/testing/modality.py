@@ -49,11 +49,14 @@ def examples_are_valid_samples(part: Modality) -> None:
 
 @law("modality")
 def check_refuses_invalid_samples(part: Modality) -> None:
-    """`check` raises a DataError for another shape and for values that are not finite."""
+    """`check` raises a DataError for another shape and values that are not finite; NaN is valid with `gaps`."""
     samples = part.examples(2)
-    with_nan = samples.clone()
-    with_nan.view(2, -1)[1, -1] = float("nan")
-    for what, invalid in (("another shape", samples[..., None]), ("NaN", with_nan)):
+    with_nan, infinite = samples.clone(), samples.clone()
+    with_nan.view(2, -1)[1, -1], infinite.view(2, -1)[1, -1] = torch.nan, torch.inf
+    if part.gaps:
+        _valid(part, with_nan, "with gaps")
+    refused = {"another shape": samples[..., None], "infinity": infinite, **({} if part.gaps else {"NaN": with_nan})}
+    for what, invalid in refused.items():
         try:
             part.check(invalid)
         except DataError:
@@ -263,6 +266,46 @@ def missing_elements_count_nothing(part: Modality) -> None:
     (gradient,) = torch.autograd.grad(loss.sum(), decoded)
     clean = bool(gradient.isfinite().all()) and not gradient[0].any()
     expect(clean, f"a gradient from {gradient.min():.3g} to {gradient.max():.3g}", "finite, and 0 for a missing sample")
+
+
+@law("modality")
+def gaps_affect_their_own_elements(part: Modality) -> None:
+    """With `gaps`, missing elements change nothing of other samples, and statistics are those of known elements."""
+    if not part.gaps:
+        return
+    encoder, decoder = part.encoder(), part.decoder(LATENT)
+    samples = part.examples(20)
+    known = samples[:10]
+    missing = torch.full_like(samples[10:], torch.nan)
+    part.calibrate(encoder, decoder, known)
+    networks = nn.ModuleList([encoder, decoder])
+    whole = copy.deepcopy(dict(networks.named_buffers()))
+    part.calibrate(encoder, decoder, torch.cat([known, missing]))
+    for name, buffer in networks.named_buffers():
+        equal = same(buffer, whole[name], 1e-5)
+        expect(equal, f"{name!r} changed by samples of which all is missing", "statistics of known elements")
+    gapped = samples.clone()
+    gapped[10:] = torch.where(torch.rand_like(gapped[10:]) < 0.5, torch.nan, gapped[10:])
+    with evaluating(encoder):
+        before, after = encoder(samples), encoder(gapped)
+        expect(
+            same(before[:10], after[:10]), f"{difference(before[:10], after[:10])}", "no bit changed by others' gaps"
+        )
+        finite = bool(after.isfinite().all() and encoder(missing).isfinite().all())
+        expect(finite, "features that are not finite", "finite features of samples with missing elements")
+    compared = part.features(torch.cat([gapped, missing]), samples)
+    expect(bool(compared.isfinite().all()), "`features` that are not finite", "finite numbers")
+
+
+@law("modality")
+def samples_are_compared_by_finite_features(part: Modality) -> None:
+    """`features` are finite numbers, one row per sample, and a row depends on its sample and the reference only."""
+    samples, reference = part.examples(4), part.examples(20)
+    features = part.features(samples, reference)
+    valid = features.dim() == 2 and len(features) == 4 and bool(features.isfinite().all())
+    expect(valid, f"features of shape {tuple(features.shape)}", "finite numbers, (N, F)")
+    alone = torch.cat([part.features(samples[i : i + 1], reference) for i in range(4)])
+    expect(same(features, alone), f"{difference(features, alone)} of samples by themselves", "the same features")
 
 
 @law("modality")

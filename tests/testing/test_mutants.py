@@ -217,6 +217,33 @@ class missing_elements_count_nothing(Numbers):
         return super().reconstruction_loss(decoded, target.nan_to_num())
 
 
+class Gaps(mv.Table):
+    """A modality with missing elements that keeps every law."""
+
+    def __init__(self, hidden: int = 8) -> None:
+        super().__init__({"a": "real", "b": "count"}, hidden)
+
+
+class DisturbedByGaps(nn.Module):
+    """Shifts all samples of a batch in which one misses something."""
+
+    def forward(self, x):
+        return x + 0.1 * x[:, x.shape[1] // 2 :].any()
+
+
+@mutant()
+class gaps_affect_their_own_elements(Gaps):
+    def encoder(self):
+        encoder = super().encoder()
+        return nn.Sequential(encoder[:3], DisturbedByGaps(), encoder[3:])
+
+
+@mutant()
+class samples_are_compared_by_finite_features(Numbers):
+    def features(self, samples, reference=None):
+        return samples - samples.mean(0)
+
+
 class Good(mv.Concat):
     """A fusion that keeps every law."""
 
