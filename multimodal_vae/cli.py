@@ -31,6 +31,7 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
+from multimodal_vae.selection.commands import COMMANDS
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -420,6 +421,10 @@ def new(
 
     folder = new_distribution(kind, name, out)
     _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
+
+
+for command, example in COMMANDS.items():
+    app.command(epilog=example)(command)
 
 
 def _say(*lines: str, err: bool = False) -> None:

@@ -23,6 +23,7 @@ from multimodal_vae.objective import Objective
 from multimodal_vae.part import explain_settings, plain
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.scopes import Seed
+from multimodal_vae.search_space import Space
 from multimodal_vae.toml import TOMLError, read_toml
 from multimodal_vae.training.settings import Training
 
@@ -98,6 +99,7 @@ class Configuration(_Section):
         model: fusion, metric loss, latent and objective.
         training: settings of the training.
         density: sampler, and the split it is fitted on.
+        tune: choices or ranges of settings that ``mmvae tune`` searches; a training does not use them.
     """
 
     license: str | None = None
@@ -106,6 +108,7 @@ class Configuration(_Section):
     model: ModelSettings = Field(default_factory=ModelSettings)
     training: Training = Training()
     density: DensitySettings = Field(default_factory=DensitySettings)
+    tune: Space | None = None
 
     def __init__(self, **table: Any) -> None:
         try:

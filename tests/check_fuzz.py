@@ -29,6 +29,7 @@ from typing import Any
 import edfio
 import nibabel
 import numpy as np
+import pydicom
 import scipy.io
 import torch
 from PIL import Image as Pillow
@@ -264,6 +265,10 @@ def sample_targets(place: Path) -> dict[str, Target]:
     for name in ("scan.nii", "scan.nii.gz"):
         nibabel.save(scan, place / name)
         found[name] = Target(place / name, mv.Modality.of({"name": "nifti", "size": [4, 4, 4], "width": 4}).read, 10)
+    dicom = mv.Modality.of({"name": "dicom", "size": [8, 8], "width": 4})
+    for name in ("CT_small", "MR_small_RLE", "MR_small_jp2klossless", "JPEG2000"):
+        shutil.copy(Path(pydicom.__file__).parent / "data" / "test_files" / f"{name}.dcm", place)
+        found[f"{name}.dcm"] = Target(place / f"{name}.dcm", dicom.read, 5)
     otoscopy = mv.Modality.of({"name": "otoscopy", "size": 32})
     found["otoscopy.png"] = Target(place / "image.png", otoscopy.read, 2, whole=False)
     return found

@@ -100,6 +100,7 @@ PLUGINS = [
     ("modality", "wbt"),
     ("modality", "ecg"),
     ("modality", "nifti"),
+    ("modality", "dicom"),
     ("modality", "omics"),
     ("logger", "mlflow"),
 ]

@@ -2,10 +2,10 @@
 
 import math
 import numbers
+import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 from multimodal_vae.checks import checked, real_samples
 from multimodal_vae.data.covariates import covariates_of
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean, shorten
+from multimodal_vae.files import csv_row, split_csv_row
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.names import clean, name_of, refuse_near_columns, scalar
 
@@ -75,7 +76,7 @@ class DataFrames(ABC):
             modalities: by name, a modality, its name or its table.
             classes: the class names in order; by default those among the labels, sorted.
             columns: by modality, the column of each element of a sample, or one column of arrays, or of text as in a
-                manifest's cells. Default: one column called like the modality.
+                manifest's cells. Default: the columns that the modality names, as a table does, or one of its name.
             label: column of the labels.
             sample_id: column of the sample names; without one, the index of a pandas frame, or the row's number.
             patient_id: column of the patients; without one, each sample is a patient of its own.
@@ -95,8 +96,12 @@ class DataFrames(ABC):
         """
         table, parts = _Frame(frame), {name: Modality.of(spec) for name, spec in modalities.items()}
         types = covariates_of(covariates)
+        reserved = {label, sample_id, patient_id, "split"}
+        for name, part in parts.items():
+            others = reserved.union(*(own for other, own in _columns(parts, columns).items() if other != name))
+            parts[name] = part.settle(table.cells(others) if part.columns else {})
         names = _columns(parts, columns)
-        known = {label, sample_id, patient_id, "split", *chain(*names.values())}
+        known = reserved.union(*names.values())
         refuse_near_columns("column", table.columns, known, [sample_id, patient_id, "split"])
         loaded = {name: table.samples(name, part, names[name]) for name, part in parts.items()}
         present = np.stack([rows for _, rows in loaded.values()], 1)
@@ -136,7 +141,7 @@ class DataFrames(ABC):
 
         Args:
             columns: by modality, a name for each element of a sample, or for one column of arrays or categories.
-                Default: one column called like the modality.
+                Default: the columns that the modality names, or one of its name.
             label: name of the column of the classes.
             sample_id: name of the index or column of the sample names.
             patient_id: name of the column of the patients, which is left out if each sample is a patient of its own.
@@ -213,6 +218,10 @@ class _Frame:
                 raise DataError(f"column {column!r}, row {row}: {error}") from error
         return names
 
+    def cells(self, others: Container[str]) -> dict[str, list[str]]:
+        """Return the cells of all but some columns as text."""
+        return {column: self.names(column) for column in self.columns if column not in others}
+
     def index(self) -> list[str] | None:
         """Return the row names of a pandas frame; None for other frames."""
         import narwhals as nw
@@ -226,6 +235,8 @@ class _Frame:
         self, name: str, part: Modality, columns: Sequence[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return a modality's samples (N, *shape), zero where absent, and which are present, (N,)."""
+        if part.columns:
+            return self._rows(part, columns)
         if len(columns) > 1:
             return self._elements(name, part, columns)
         cells = self.column(columns[0]).to_list()
@@ -238,6 +249,18 @@ class _Frame:
                     raise DataError(f"column {columns[0]!r}, row {row}: {error}") from error
         return samples, present
 
+    def _rows(self, part: Modality, columns: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read a modality that has several columns of a manifest."""
+        rows = list(zip(*(self.names(column) for column in columns), strict=True))
+        samples, present = np.zeros((len(rows), *part.shape), np.float32), np.array([any(row) for row in rows])
+        for number, row in enumerate(rows):
+            if any(row):
+                try:
+                    samples[number] = part.read(csv_row(row))
+                except DataError as error:
+                    raise DataError(f"row {number} {error}") from error
+        return samples, present
+
     def _elements(
         self, name: str, part: Modality, columns: Sequence[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -247,11 +270,11 @@ class _Frame:
         missing = np.isnan(values)
         present: NDArray[np.bool_] = np.logical_not(missing.all(1))
         partly = np.argwhere(missing & present[:, None])
-        if len(partly) and not getattr(part, "gaps", False):
+        if len(partly) and not part.gaps:
             row, place = partly[0]
             raise DataError(
                 f"column {columns[place]!r}, row {row} is missing, but {part.name!r} needs all elements of a sample; "
-                "fill the cell, or leave the row out"
+                "fill the cell, leave the row out, or make the modality a 'table'"
             )
         values[~present] = 0
         return values.reshape(len(values), *part.shape), present
@@ -281,7 +304,7 @@ def _columns(parts: Mapping[str, Modality], given: Mapping[str, Any] | None) -> 
         if name not in parts:
             raise DataError(f"'columns' names {name!r}, which is no modality; {did_you_mean(name, parts)}")
     for name, part in parts.items():
-        cells = given.get(name, getattr(part, "columns", None) or name)
+        cells = given.get(name, list(part.columns) or name)
         columns[name] = [cells] if isinstance(cells, str) else [str(column) for column in cells]
         if not columns[name]:
             raise DataError(f"'columns' names no column of modality {name!r}; name one per element")
@@ -319,14 +342,31 @@ def _sample(name: str, part: Modality, cell: Any) -> NDArray[np.float32]:
 
 
 def _cells(name: str, part: Modality, columns: Sequence[str], samples: Tensor, present: Tensor) -> dict[str, Any]:
-    """Return the cells of a modality by column: numbers, NaN where missing; names of categories; or arrays."""
+    """Return the cells of a modality by column: numbers, NaN where missing; words; or arrays."""
+    if part.columns:
+        rows = [
+            split_csv_row(part.format(sample)) if here else [""] * len(columns)
+            for sample, here in zip(samples, present.tolist(), strict=True)
+        ]
+        return {column: _values(cells) for column, cells in zip(columns, zip(*rows, strict=True), strict=True)}
     if len(columns) > 1 or part.shape == (1,):
         _require_columns(name, part, columns)
-        rows = torch.where(present[:, None], samples.reshape(len(samples), -1), torch.nan).numpy()
-        return {column: rows[:, place] for place, column in enumerate(columns)}
+        values = torch.where(present[:, None], samples.reshape(len(samples), -1), torch.nan).numpy()
+        return {column: values[:, place] for place, column in enumerate(columns)}
     word = part.cell == "value" and part.elements == 1
     cells = [part.format(sample) if word else sample.numpy() for sample in samples]
     return {columns[0]: [cell if here else None for cell, here in zip(cells, present.tolist(), strict=True)]}
+
+
+def _values(cells: Sequence[str]) -> list[Any]:
+    """Return the numbers that cells hold, whole ones if all are, or else their words; None where missing."""
+    pairs: list[tuple[re.Pattern[str], Callable[[str], Any]]] = [(_WHOLE, int), (_REAL, float)]
+    form = next((kind for form, kind in pairs if all(not cell or form.fullmatch(cell) for cell in cells)), str)
+    return [form(cell) if cell else None for cell in cells]
+
+
+_WHOLE = re.compile(r"-?\d{1,18}")
+_REAL = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 
 
 def _of_type(series: "nw.Series[Any]", model: "nw.Series[Any]") -> "nw.Series[Any]":

@@ -80,6 +80,30 @@ def test_a_type_that_would_change_a_value_is_not_taken():
     assert back["label"].tolist() == ["a"]
 
 
+@pytest.mark.parametrize("build", [pandas.DataFrame, polars.DataFrame])
+def test_tables_keep_the_types_and_the_gaps_of_their_columns(build):
+    content = {
+        "label": ["ill", "well"] * 4,
+        "visits": [3, 7, None, 12, 40, 5, 900, 8],
+        "crp": [1.25, None, 80.5, 3.0, 2.0, 1.0, 7.5, 0.125],
+        "sex": ["f", "m", "f", None, "f", "m", "m", "f"],
+        "ward": ["a"] * 8,
+    }
+    frame = build(content)
+    data = MultimodalDataset.from_dataframe(
+        frame, {"blood": mv.Table(columns=["crp", "visits"]), "who": mv.Table(["s*"])}
+    )
+    assert data.modalities["blood"].types["visits"].type == "count"
+    assert data.modalities["who"].types["sex"].words == ("f", "m")
+    assert data.present[:, 1].tolist() == [True] * 3 + [False] + [True] * 4
+    assert data.samples["blood"].isnan().tolist() == [[False] * 2, [True, False], [False, True], *[[False] * 2] * 5]
+    assert list(data.metadata) == ["ward"]
+    back = data.to_dataframe(like=frame)
+    for column in frame.columns:
+        assert back[column].dtype == frame[column].dtype
+    assert MultimodalDataset.from_dataframe(back, data.modalities).fingerprint() == data.fingerprint()
+
+
 def test_arrays_lie_in_one_column():
     signals = [np.ones((1, 8)), None]
     frame = pandas.DataFrame(
@@ -120,6 +144,16 @@ MISTAKES = {
     "a shape": (
         lambda: make(ROWS.assign(x=[[1.0], [2.0]]), {"x": mv.Signal(length=8)}, columns=None),
         r"column 'x', row 0: an array of shape \(1,\) is no sample of 'signal', which has \(1, 8\)",
+    ),
+    "a table": (
+        lambda: make(
+            ROWS.assign(sex=["f", "x"]), {"t": mv.Table({"sex": {"type": "binary", "words": ["f", "m"]}})}, columns=None
+        ),
+        "row 1 has in column 'sex'",
+    ),
+    "no column of a table": (
+        lambda: make(ROWS, {"t": mv.Table(["x*"])}, columns=None),
+        "no column matches the pattern 'x",
     ),
     "two levels": (lambda: make(ROWS.set_index(["side", "hb"], drop=False)), "several levels"),
     "same names": (lambda: make(pandas.concat([ROWS, ROWS], axis=1)), "columns with the same name"),
