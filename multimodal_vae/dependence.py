@@ -1,5 +1,7 @@
 """Dependence between the elements of a sample that the decoded values leave unexplained."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -11,6 +13,9 @@ RANK = 32
 
 _LEAST_OWN = 0.01
 """Least variance of an element that the others do not determine."""
+
+_LEAST_KEPT = 0.2
+"""Least share of variance that a score is taken to keep; those of rare words keep less, and tell hardly anything."""
 
 _FAR = 4.5
 """Largest normal score; beyond it, float32 does not tell the probability from 1."""
@@ -59,7 +64,12 @@ class NoiseDependence(nn.Module):
         scores[missing] = 0
         deviation = scores.square().mean(0).sqrt()
         scores = torch.where(deviation > 1e-6, scores / deviation.clamp_min(1e-6), 0.0)
-        self.factors.copy_(_factors(scores).reshape(self.factors.shape))
+        lost = _lost_variance(likelihood, samples).flatten(1).double()
+        if bool(missing.any() or lost.any()):
+            factors = _factors_of_incomplete(scores, missing, lost)
+        else:
+            factors = _factors(scores)
+        self.factors.copy_(factors.reshape(self.factors.shape))
 
     def draw(self, modality: Modality, decoded: Tensor) -> Tensor:
         """Draw samples (N, *shape), within the range of valid ones, with torch's default generator.
@@ -94,7 +104,8 @@ class NoiseDependence(nn.Module):
             return torch.where(samples.isnan(), modality.observe(decoded), samples)
         factors, missing = self.factors.flatten(1).to(decoded), samples.flatten(1).isnan()
         own = (1 - factors.square().sum(0)).clamp_min(_LEAST_OWN)
-        weights = (~missing).to(decoded) / own
+        lost = _lost_variance(likelihood, samples).flatten(1).to(decoded)
+        weights = (~missing).to(decoded) / (own + lost)
         known = (_normal_scores(likelihood, samples).flatten(1).to(decoded) * weights) @ factors.T
         precision = torch.eye(len(factors)).to(decoded) + torch.einsum("ke,ne,le->nkl", factors, weights, factors)
         root = torch.linalg.cholesky(precision)
@@ -119,6 +130,44 @@ def _normal_scores(likelihood: Distribution, samples: Tensor) -> Tensor:
     middle = (likelihood.cdf(samples) + below) / 2
     scores: Tensor = torch.special.ndtri(middle.double()).clamp(-_FAR, _FAR)
     return scores.nan_to_num(0.0)  # 0 for missing elements
+
+
+def _lost_variance(likelihood: Distribution, samples: Tensor) -> Tensor:
+    """Return the variance of the normal score that a value leaves open, (N, *shape): 0 for one without a mass.
+
+    It is that of a standard normal value between the scores of the probabilities of less than the value and of at most
+    the value. Only distributions with ``cdf_below`` are asked, which have words, counts and limits.
+    """
+    if not hasattr(likelihood, "cdf_below"):
+        return torch.zeros_like(samples)
+    low, high = likelihood.cdf_below(samples).double(), likelihood.cdf(samples).double()
+    mass = high - low
+    a, b = (torch.special.ndtri(x.clamp(1e-12, 1 - 1e-12)) for x in (low, high))
+    at_a, at_b = (torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi) for x in (a, b))
+    middle = (at_a - at_b) / mass
+    variance = 1 + (a * at_a - b * at_b) / mass - middle.square()
+    return torch.where(mass > 1e-6, variance.clamp(0, 1), 0.0)
+
+
+def _factors_of_incomplete(scores: Tensor, missing: Tensor, lost: Tensor) -> Tensor:
+    """Return factors as :func:`_factors` does, from standardized scores of which some are missing or known in part.
+
+    The correlation of two elements is that over samples which have both, divided by the share of variance that each
+    score keeps: otherwise words and counts would depend less in draws than they do in samples.
+    """
+    known = (~missing).double()
+    together = (known.T @ known).clamp_min(1.0) / len(scores)
+    kept = (1 - (lost * known).sum(0) / known.sum(0).clamp_min(1.0)).clamp_min(_LEAST_KEPT).sqrt()
+    products = scores.T @ scores / len(scores)
+    share = known.mean(0).clamp_min(1e-12).sqrt()
+    correlation = (products * torch.outer(share, share) / together / torch.outer(kept, kept)).clamp(-1, 1)
+    correlation.fill_diagonal_(1.0)
+    values, vectors = torch.linalg.eigh(correlation)
+    number = min(RANK, len(values))
+    values, vectors = values[-number:].clamp_min(0), vectors[:, -number:]
+    factors = scores.new_zeros(RANK, scores.shape[1])
+    factors[:number] = (vectors * ((1 - _shrinkage(scores, products)) * values).sqrt()).T
+    return factors / factors.square().sum(0).sqrt().clamp_min(1.0)
 
 
 def _factors(scores: Tensor) -> Tensor:

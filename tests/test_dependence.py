@@ -111,3 +111,34 @@ def test_a_training_measures_it_and_a_saved_model_keeps_it(tmp_path):
     assert torch.equal(again.dependences[0].factors, vae.dependences[0].factors)
     assert isinstance(mv.MultimodalVAE({"i": mv.Image(size=(8, 8))}, ["a"]).dependences[0], nn.Identity)
     assert _FAR < 5  # beyond, the probabilities of float32 are 1
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_words_and_counts_of_which_some_are_missing_depend_in_draws_as_in_samples(missing):
+    words = {"b": {"type": "binary", "words": ["f", "m"]}, "o": {"type": "ordinal", "words": ["low", "mid", "high"]}}
+    table = mv.Table(columns={"x": "real", "y": "positive", "n": "count", **words}, hidden=4)
+    normal = correlated(3000, 5, 0.7)
+    samples = torch.stack(
+        [
+            normal[:, 0],
+            normal[:, 1].exp(),
+            (4 * normal[:, 2].exp()).floor(),
+            (normal[:, 3] > 0.3).float(),
+            (normal[:, 4] > -0.5).float() + (normal[:, 4] > 0.8).float(),
+        ],
+        1,
+    )
+    seen = samples.masked_fill(torch.rand(samples.shape) < missing, torch.nan)
+    decoder = table.decoder(2)
+    table.calibrate(table.encoder(), decoder, seen)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        table.reconstruction_loss(decoder(torch.zeros(3000, 2)), seen).mean().backward()
+        optimizer.step()
+    rows = decoder(torch.zeros(3000, 2)).detach()
+    dependence = NoiseDependence(table)
+    dependence.measure(table.likelihood(rows), seen, NONE[:3000])
+    drawn = dependence.draw(table, rows)
+    one, other = (torch.corrcoef(table.layout.on_scales(x).T) for x in (samples, drawn))
+    assert float((one - other).abs().max()) < 0.07  # four standard errors of both

@@ -68,7 +68,8 @@ class NegativeBinomial(Distribution):
 
         found = special.nbdtrik(probability.numpy(), r.numpy(), success.numpy())
         count = torch.from_numpy(found).nan_to_num(float(LARGEST_COUNT)).ceil().clamp(0, LARGEST_COUNT).to(value)
-        return torch.where((count > 0) & (self.cdf(count - 1) >= value), count - 1, count)
+        count = torch.where((count > 0) & (self.cdf(count - 1) >= value), count - 1, count)
+        return count.masked_fill(self.cdf(torch.zeros_like(count)) >= value, 0)  # SciPy's is NaN for tiny means
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draw counts with torch's default generator: Poisson ones around means that are gamma distributed."""

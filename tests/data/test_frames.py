@@ -147,7 +147,7 @@ MISTAKES = {
     ),
     "a table": (
         lambda: make(
-            ROWS.assign(sex=["f", "?"]), {"t": mv.Table({"sex": {"type": "binary", "words": ["f", "m"]}})}, columns=None
+            ROWS.assign(sex=["f", "x"]), {"t": mv.Table({"sex": {"type": "binary", "words": ["f", "m"]}})}, columns=None
         ),
         "row 1 has in column 'sex'",
     ),
