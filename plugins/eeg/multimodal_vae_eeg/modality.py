@@ -144,9 +144,9 @@ class EEG(Signal):
         return [parse_cell(cell).path]
 
     def examples(self, count: int) -> Tensor:
-        """Return noise with the spectrum of an EEG, falling with the frequency, of 10 to 40 microvolts."""
-        frequency = torch.fft.rfftfreq(self.length, 1 / self.rate).clamp_min(1.0)
-        noise = torch.fft.irfft(torch.fft.rfft(torch.randn(count, *self.shape)) / frequency, self.length)
+        """Return noise that falls with the frequency, as an EEG does, of 10 to 40 microvolts."""
+        noise = torch.randn(count, *self.shape).cumsum(-1)
+        noise = noise - noise.mean(-1, keepdim=True)
         noise = noise / noise.std(-1, correction=0, keepdim=True).clamp_min(1e-6)
         epochs: Tensor = noise * (10 + 30 * torch.rand(count, self.channels, 1))
         return epochs
