@@ -147,7 +147,7 @@ class EEG(Signal):
         """Return noise that falls with the frequency, as an EEG does, of 10 to 40 microvolts."""
         noise = torch.randn(count, *self.shape).cumsum(-1)
         noise = noise - noise.mean(-1, keepdim=True)
-        noise = noise / noise.std(-1, correction=0, keepdim=True).clamp_min(1e-6)
+        noise = noise / noise.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-6)
         epochs: Tensor = noise * (10 + 30 * torch.rand(count, self.channels, 1))
         return epochs
 
