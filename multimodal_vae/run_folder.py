@@ -193,7 +193,8 @@ class RunFolder:
             for key in ("cache", "workers"):
                 if isinstance(table.get("data"), dict):
                     table["data"].pop(key, None)
-            table.pop("license", None)
+            for key in ("license", "tune"):
+                table.pop(key, None)
         changed = _difference(before, now)
         if changed:
             *section, key = changed[0]

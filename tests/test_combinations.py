@@ -13,8 +13,11 @@ import multimodal_vae as mv
 from multimodal_vae import registry
 
 KINDS = {"fusion": mv.Fusion, "metric_loss": mv.MetricLoss, "sampler": mv.DensitySampler}
-NEEDED = {("metric_loss", "pytorch_metric_learning"): {"loss": "ProxyAnchorLoss"}}
-"""Settings without a default."""
+NEEDED = {
+    ("metric_loss", "pytorch_metric_learning"): {"loss": "ProxyAnchorLoss"},
+    ("sampler", "flow"): {"epochs": 5},
+}
+"""Settings without a default, and those that make a part fast."""
 
 LATENT = 40  # enough for fusions with private dimensions per modality
 

@@ -100,7 +100,7 @@ def test_a_command_may_fail_where_the_page_shows_its_error(tmp_path):
 def test_the_recipes_reference_lists_every_key_with_its_default():
     page = (DOCS / "reference" / "recipe.md").read_text("utf-8")
     sections = {"data": DataSettings, "model": ModelSettings, "density": DensitySettings}
-    assert set(Configuration.model_fields) == {*sections, "modalities", "training", "license"}
+    assert set(Configuration.model_fields) == {*sections, "modalities", "training", "tune", "license"}
     for name, section in sections.items():
         table = re.search(rf"^## \[{name}\]\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)[1]
         rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))

@@ -106,6 +106,7 @@ def results(root: Path) -> dict[tuple[Any, str], Any]:
     metrics, evidence = run_evaluation.measure(run, count=10, resamples=2)
     return {
         (run_evaluation, "evaluate"): metrics["results"],
+        (run_evaluation, "likelihood_metrics"): [],
         (run_audit, "audit"): run_audit.audit_run(run)[0],
         (page, "latent_map"): page.latent_map(run.model.modalities, evidence, 2),
         (page, "_galleries"): {},

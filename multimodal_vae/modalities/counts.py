@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Poisson
+from torch.distributions import Distribution
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.modalities.vector import BOUND, DROPOUT, Vector
-from multimodal_vae.nn import CountDecoder, LinearAndMLP, StandardizeCounts, ZeroInflated, negative_binomial
+from multimodal_vae.nn import (
+    CountDecoder,
+    LinearAndMLP,
+    NegativeBinomial,
+    Poisson,
+    Presence,
+    StandardizeCounts,
+    ZeroInflated,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,10 +82,10 @@ class Counts(Vector):
         """Return the distribution of each count."""
         first, *others = decoded.unbind(1)
         if self.distribution == "presence":
-            return Bernoulli(logits=first, validate_args=False)
+            return Presence(first)
         if self.distribution == "poisson":
-            return Poisson(first.exp(), validate_args=False)
-        counts = negative_binomial(first, others[0])
+            return Poisson(first.exp())
+        counts = NegativeBinomial(first.exp(), others[0].exp())
         return ZeroInflated(counts, others[1]) if self.distribution == "zero_inflated" else counts
 
     def calibrate(self, encoder: nn.Module, decoder: nn.Module, samples: Tensor) -> None:

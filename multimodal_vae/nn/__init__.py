@@ -3,7 +3,8 @@
 from multimodal_vae.nn.augmentation import random_erasing, random_flip, random_rotation
 from multimodal_vae.nn.censored import CensoredNormal, Limits
 from multimodal_vae.nn.compact import CompactDecoder, CompactEncoder
-from multimodal_vae.nn.counts import CountDecoder, StandardizeCounts, ZeroInflated, negative_binomial
+from multimodal_vae.nn.count_distribution import NegativeBinomial
+from multimodal_vae.nn.counts import CountDecoder, Poisson, Presence, StandardizeCounts, ZeroInflated
 from multimodal_vae.nn.losses import (
     PIXEL_LOSSES,
     SMALLEST_SIDE,
@@ -38,8 +39,11 @@ __all__ = [
     "Limits",
     "LinearAndMLP",
     "MeanAndIndicator",
+    "NegativeBinomial",
     "PixelLoss",
+    "Poisson",
     "PredictedScale",
+    "Presence",
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",
@@ -57,7 +61,6 @@ __all__ = [
     "mlp",
     "ms_ssim",
     "mse",
-    "negative_binomial",
     "random_erasing",
     "random_flip",
     "random_rotation",

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.distributions import Distribution, NegativeBinomial, constraints
+from scipy import special
+from torch import Tensor, distributions, nn
+from torch.distributions import Bernoulli, Distribution, constraints
 
 from multimodal_vae.nn.mlp import LinearAndMLP
 from multimodal_vae.nn.scale import RATE
@@ -22,21 +23,49 @@ _DISPERSIONS = (-4.0, 8.0)
 """Least and greatest logarithm of a dispersion before training."""
 
 
-def negative_binomial(log_mean: Tensor, log_dispersion: Tensor) -> NegativeBinomial:
-    r"""Return the negative binomial distribution with a mean and a dispersion.
-
-    .. math:: \operatorname{Var}(x) = \mu + \mu^2 / \theta
-
-    Args:
-        log_mean: :math:`\log \mu`, of any shape.
-        log_dispersion: :math:`\log \theta`; the larger, the nearer to a Poisson distribution.
+class Poisson(distributions.Poisson):
+    """The Poisson distribution with a distribution function and its inverse, which torch lacks and SciPy has.
 
     Example:
-        >>> counts = negative_binomial(torch.tensor(5.0).log(), torch.tensor(2.0).log())
-        >>> round(counts.mean.item(), 3), round(counts.variance.item(), 3)
-        (5.0, 17.5)
+        >>> Poisson(torch.tensor([3.0])).icdf(torch.tensor([0.5]))
+        tensor([3.])
     """
-    return NegativeBinomial(log_dispersion.exp(), logits=log_mean - log_dispersion, validate_args=False)
+
+    def __init__(self, rate: Tensor) -> None:
+        super().__init__(rate, validate_args=False)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of at most a count; 0 below 0."""
+        count = value.detach().cpu().double().floor()
+        found = special.pdtr(count.clamp_min(0).numpy(), self.rate.detach().cpu().double().numpy())
+        return torch.where(count < 0, 0.0, torch.from_numpy(found)).to(value)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the least count that is not exceeded with a probability."""
+        probability = value.detach().cpu().double().clamp(1e-9, 1 - 1e-9)
+        found = special.pdtrik(probability.numpy(), self.rate.detach().cpu().double().numpy())
+        count = torch.from_numpy(found).nan_to_num(0.0).ceil().clamp_min(0).to(value)
+        return torch.where((count > 0) & (self.cdf(count - 1) >= value), count - 1, count)
+
+
+class Presence(Bernoulli):
+    """1 for present and 0 for absent, with a distribution function and its inverse.
+
+    Example:
+        >>> Presence(torch.tensor([0.0])).icdf(torch.tensor([0.6]))
+        tensor([1.])
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__(logits=logits, validate_args=False)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of at most a value."""
+        return torch.where(value < 0, 0.0, torch.where(value < 1, 1 - self.probs, 1.0))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return 1 for probabilities above that of absence."""
+        return (value > 1 - self.probs).to(value)
 
 
 class ZeroInflated(Distribution):
@@ -51,8 +80,7 @@ class ZeroInflated(Distribution):
         logits: logits of :math:`\pi`, of the shape of the elements.
 
     Example:
-        >>> base = torch.distributions.Poisson(torch.tensor([3.0]), validate_args=False)
-        >>> ZeroInflated(base, torch.tensor([0.0])).mean
+        >>> ZeroInflated(Poisson(torch.tensor([3.0])), torch.tensor([0.0])).mean
         tensor([1.5000])
     """
 
@@ -67,6 +95,16 @@ class ZeroInflated(Distribution):
         """Return the log-probability of each count."""
         captured: Tensor = F.logsigmoid(-self.logits) + self.base.log_prob(value)
         return torch.where(value == 0, torch.logaddexp(F.logsigmoid(self.logits), captured), captured)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return the probability of at most a count; 0 below 0."""
+        zero = self.logits.sigmoid()
+        return torch.where(value < 0, 0.0, zero + (1 - zero) * self.base.cdf(value))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the least count that is not exceeded with a probability."""
+        zero = self.logits.sigmoid()
+        return self.base.icdf(((value - zero) / (1 - zero).clamp_min(1e-12)).clamp(0, 1)).masked_fill(value <= zero, 0)
 
     @property
     def mean(self) -> Tensor:
@@ -134,7 +172,7 @@ class CountDecoder(Calibrated):
         latent_dim: length of the latent.
         size: number of elements of a sample.
         hidden: width of the perceptron's two hidden layers.
-        dispersed: whether to append dispersions, for :func:`negative_binomial`.
+        dispersed: whether to append dispersions, for a negative binomial distribution.
         inflated: whether to append logits of further zeros, for :class:`ZeroInflated`.
 
     Example:

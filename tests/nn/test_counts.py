@@ -6,11 +6,11 @@ import torch
 from scipy import stats
 
 import multimodal_vae as mv
-from multimodal_vae.nn import CountDecoder, StandardizeCounts, ZeroInflated, negative_binomial
+from multimodal_vae.nn import CountDecoder, NegativeBinomial, Poisson, Presence, StandardizeCounts, ZeroInflated
 
 MEANS, DISPERSIONS, ZEROS = (torch.tensor(x).double() for x in ([0.1, 4.0, 300.0], [0.3, 2.0, 50.0], [-2.0, 0.0, 3.0]))
 VALUES = torch.tensor([[0.0], [1.0], [7.0], [400.0]]).double()
-COUNTS = negative_binomial(MEANS.log(), DISPERSIONS.log())
+COUNTS = NegativeBinomial(MEANS, DISPERSIONS)
 
 
 def test_the_negative_binomial_distribution_is_that_of_scipy():
@@ -20,9 +20,7 @@ def test_the_negative_binomial_distribution_is_that_of_scipy():
     np.testing.assert_allclose(COUNTS.variance, theirs.var())
 
 
-@pytest.mark.parametrize(
-    "base", [COUNTS, torch.distributions.Poisson(MEANS, validate_args=False)], ids=["nb", "poisson"]
-)
+@pytest.mark.parametrize("base", [COUNTS, Poisson(MEANS)], ids=["nb", "poisson"])
 def test_zero_inflation_is_the_mixture_with_zero(base):
     inflated = ZeroInflated(base, ZEROS)
     share = torch.sigmoid(ZEROS)
@@ -33,6 +31,31 @@ def test_zero_inflation_is_the_mixture_with_zero(base):
     torch.testing.assert_close(mass.sum(0), torch.ones(3).double())
     torch.testing.assert_close((mass * support).sum(0), inflated.mean)
     torch.testing.assert_close((mass * (support - inflated.mean).square()).sum(0), inflated.variance)
+
+
+def test_the_distribution_functions_sum_the_masses_and_their_inverses_are_quantiles():
+    tiny = NegativeBinomial(torch.tensor([1e-11, 1e-3, 30.0]).double(), torch.tensor([1e5, 0.1, 9.0]).double())
+    for counts in (
+        COUNTS,
+        tiny,
+        Poisson(MEANS),
+        ZeroInflated(COUNTS, ZEROS),
+        ZeroInflated(Poisson(MEANS), ZEROS),
+        Presence(ZEROS),
+    ):
+        support = (
+            torch.arange(3000.0).double()[:, None]
+            if not isinstance(counts, Presence)
+            else torch.tensor([[0.0], [1.0]]).double()
+        )
+        torch.testing.assert_close(
+            counts.cdf(support), counts.log_prob(support.double()).exp().cumsum(0).to(support), atol=1e-6, rtol=0
+        )
+        assert (counts.cdf(-torch.ones(1)) == 0).all()
+        for probability in (0.01, 0.4, 0.9, 0.999):
+            count = counts.icdf(torch.full((3,), probability).double())
+            assert (counts.cdf(count) >= probability - 1e-9).all()
+            assert ((count == 0) | (counts.cdf(count - 1) < probability)).all()
 
 
 def test_draws_are_whole_and_have_the_moments():
@@ -49,7 +72,7 @@ def test_a_decoder_learns_the_parameters_of_simulated_counts():
     torch.manual_seed(0)
     share, dispersion = torch.tensor([0.6, 0.3, 0.1]), torch.tensor([5.0, 2.0, 1.0])
     truth = ZeroInflated(
-        negative_binomial((50 * share).log().expand(2000, 3), dispersion.log()), torch.tensor([-9.0, -1.0, -9.0])
+        NegativeBinomial((50 * share).expand(2000, 3), dispersion.expand(2000, 3)), torch.tensor([-9.0, -1.0, -9.0])
     )
     samples = truth.sample()
     part = mv.Counts(size=3, distribution="zero_inflated", hidden=4)
@@ -63,7 +86,7 @@ def test_a_decoder_learns_the_parameters_of_simulated_counts():
     learned = part.likelihood(decoder(latents[:1]).detach())
     # Estimates from 2000 counts are off by several percent.
     torch.testing.assert_close(learned.base.mean[0], 50 * share, rtol=0.08, atol=0)
-    torch.testing.assert_close(learned.base.total_count[0], dispersion, rtol=0.15, atol=0)
+    torch.testing.assert_close(learned.base.concentration[0], dispersion, rtol=0.15, atol=0)
     assert learned.logits[0, 1].sigmoid().item() == pytest.approx(torch.tensor(-1.0).sigmoid().item(), abs=0.03)
     assert learned.logits[0, [0, 2]].sigmoid().max() < 0.05
 
@@ -79,7 +102,7 @@ def test_depth_alone_changes_only_the_feature_of_the_total():
 
 def test_untrained_decoders_start_at_the_training_data():
     torch.manual_seed(0)
-    samples = negative_binomial(torch.tensor([5.0, 50.0, 500.0]).log(), torch.ones(3).log()).sample((500,))
+    samples = NegativeBinomial(torch.tensor([5.0, 50.0, 500.0]), torch.ones(3)).sample((500,))
     decoder = CountDecoder(2, 3, 4, dispersed=True, inflated=False)
     for parameter in decoder.network.parameters():
         torch.nn.init.zeros_(parameter)

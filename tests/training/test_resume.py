@@ -272,7 +272,7 @@ def command(toml, out):
 def long(toml):
     text = toml.read_text("utf-8")
     toml.write_text(
-        text.replace("epochs = 2", "epochs = 400\nearly_stopping = false\ncheckpoint_seconds = 0.0"), "utf-8"
+        text.replace("epochs = 2", "epochs = 120\nearly_stopping = false\ncheckpoint_seconds = 0.0"), "utf-8"
     )
     return toml
 
@@ -293,10 +293,10 @@ def run_to_the_end(toml, out):
 def test_killed_at_random_moments_it_comes_to_the_same_end(long, tmp_path):
     run_to_the_end(long, tmp_path / "whole")
     rng, killed = random.Random(0), 0
-    for _ in range(4):
+    for _ in range(3):
         process = start(long, tmp_path / "run")
         try:
-            for _ in range(rng.randint(2, 60)):  # lines of its progress, so that it is well under way
+            for _ in range(rng.randint(2, 30)):  # lines of its progress, so that it is well under way
                 if not process.stderr.readline():
                     break
             time.sleep(rng.uniform(0, 0.02))
@@ -304,7 +304,7 @@ def test_killed_at_random_moments_it_comes_to_the_same_end(long, tmp_path):
             killed += process.poll() is None
             process.kill()
             process.communicate()
-    assert killed >= 3
+    assert killed == 3
     run_to_the_end(long, tmp_path / "run")
     assert left(tmp_path / "run") == left(tmp_path / "whole")
 
