@@ -4,7 +4,7 @@ SEED ?= 10
 REPORT ?= runs/demo/run/report.html
 # Version of torch for test-floors. On Linux, the lowest declared one comes with CUDA only, which is several gigabytes.
 TORCH ?=
-PLUGINS = otoscopy wbt ecg nifti dicom
+PLUGINS = otoscopy wbt ecg eeg nifti dicom
 # Its dependencies are too many for every environment.
 HEAVY_PLUGINS = mlflow omics
 METADATA = pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)

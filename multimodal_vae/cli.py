@@ -100,6 +100,10 @@ def sample(
         float, typer.Option(help="Share of the least likely latents to leave out, from 0 to below 1.")
     ] = 0.0,
     noise: _Noise = None,
+    covariates: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Covariate to fix; repeat. Default: as trained on."),
+    ] = None,
 ) -> None:
     """Generate samples of some classes, as files and a manifest.
 
@@ -108,18 +112,19 @@ def sample(
     import torch
 
     from multimodal_vae import distributed
+    from multimodal_vae.data.covariates import read_settings
     from multimodal_vae.files import claimed
     from multimodal_vae.synthesis.generation import write_samples
 
     with claimed(out):
-        opened = _open(run)
+        given, opened = read_settings(covariates or []), _open(run)
         with distributed.join_processes(torch.device("cpu"), timeout=_WEEK):  # machines may differ much in speed
             # torchrun sends SIGTERM when a process is lost. Set here, since Python cannot answer while processes join.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with distributed.main_process_first():  # it fits the densities that are missing
                 synthesizer = opened.synthesizer(sampler)
             counts = dict.fromkeys(label or synthesizer.densities, count)
-            write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile, noise)
+            write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile, noise, given)
     if distributed.rank() == 0:
         _say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 

@@ -1,6 +1,7 @@
 """The configuration of a run, as in a TOML file."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +10,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from multimodal_vae.checks import checked
+from multimodal_vae.data.covariates import Covariate
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.loading import Unreadable
 from multimodal_vae.data.manifest import SplitName
@@ -48,6 +50,8 @@ class DataSettings(_Section):
         unreadable: ``"refuse"`` unreadable files, or ``"skip"`` them.
         join: CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one, by
             ``patient_id``.
+        covariates: columns that the model takes beside the modalities, such as the site or the age: names, or tables
+            with ``name``, ``kind`` (``"number"`` or ``"word"``) and ``values``. Default: none.
     """
 
     manifest: Path | None = None
@@ -58,6 +62,7 @@ class DataSettings(_Section):
     workers: NonNegativeInt | None = None
     unreadable: Unreadable = "refuse"
     join: list[str] = []
+    covariates: list[Covariate] | None = None
 
     @pydantic.field_validator("split", mode="before")
     @classmethod
@@ -178,6 +183,7 @@ class Configuration(_Section):
             workers=data.workers,
             unreadable=data.unreadable,
             join=data.join,
+            covariates=data.covariates or (),
         )
 
     def split(self, data: MultimodalDataset) -> Splits:
@@ -190,9 +196,21 @@ class Configuration(_Section):
             return data.split_as_given()
         return data.split(*self.data.split, seed=self.data.seed)
 
-    def build(self, classes: list[str]) -> MultimodalVAE:
-        """Build the model, with initial weights."""
+    def build(self, classes: list[str], covariates: Sequence[Covariate] | None = None) -> MultimodalVAE:
+        """Build the model, with initial weights.
+
+        Args:
+            classes: names of the classes.
+            covariates: typed covariates, as a data set has them. Default: those of ``[data]``.
+        """
         model = self.model
         return MultimodalVAE(
-            self.modalities, classes, model.fusion, model.metric_loss, model.latent_dim, model.objective, model.seed
+            self.modalities,
+            classes,
+            model.fusion,
+            model.metric_loss,
+            model.latent_dim,
+            model.objective,
+            model.seed,
+            (self.data.covariates or ()) if covariates is None else covariates,
         )

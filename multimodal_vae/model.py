@@ -1,6 +1,5 @@
 """The multi-modal variational autoencoder."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -10,38 +9,45 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
-from multimodal_vae.checks import checked, real_samples, require_finite, require_whole
+from multimodal_vae.calibration import calibrate_modality
+from multimodal_vae.checks import checked, require_finite, require_whole
+from multimodal_vae.conditions import Conditions, nearer_end, values_of_samples
 from multimodal_vae.data.batch import Batch, batches_of
+from multimodal_vae.data.covariates import covariates_of, values_of_covariates
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.dependence import NoiseDependence
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
+from multimodal_vae.errors import ConfigurationError, DataError
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
-from multimodal_vae.metric_losses.base import MetricLoss
-from multimodal_vae.modalities.base import Modality, Noise, check_samples, needs_calibration, require_size
+from multimodal_vae.independence import dependence_over_subsets
+from multimodal_vae.masking import masked_apply, transform_present
+from multimodal_vae.metric_losses.base import MetricLoss, loss_over_subsets
+from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model_checks import (
     FUSION,
     METRIC_LOSS,
+    check_data,
     check_latents,
     check_weights,
+    classes_of,
     count_features,
     decoder_of,
     encoder_of,
     explain_failure,
+    modalities_of,
+    require_modality,
+    samples_of,
 )
-from multimodal_vae.names import name_of
-from multimodal_vae.objective import KL, METRIC, Objective, reconstruction
+from multimodal_vae.objective import DEPENDENCE, KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
+from multimodal_vae.part import plain
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
-from multimodal_vae.temperature import ROWS, Temperature, evenly_spaced
+from multimodal_vae.temperature import Temperature
 
 Precision = Literal["float32", "bfloat16"]
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
 """Samples to encode: tensors by modality, or a data set."""
-
-CALIBRATION_BYTES = 1 << 28
-"""Maximum bytes of training samples that calibrate a modality (256 MiB)."""
 
 
 class MultimodalVAE(nn.Module):
@@ -57,6 +63,8 @@ class MultimodalVAE(nn.Module):
         latent_dim: number of latent dimensions; the paper uses 128. What a model does not need stays at the prior.
         objective: weights of the terms, an :class:`~multimodal_vae.objective.Objective` or a table.
         seed: seed of the initial weights. Default: torch's current random state.
+        covariates: typed covariates, as a data set has them. Every encoder's features and every decoder's input get
+            them, so that the latent need not carry them. Default: none.
 
     Attributes:
         shared_dim: number of leading latent dimensions that all modalities share; all of them with most fusions.
@@ -82,21 +90,14 @@ class MultimodalVAE(nn.Module):
         latent_dim: int = 32,
         objective: Objective | Mapping[str, Any] | None = None,
         seed: int | None = None,
+        covariates: Sequence[Any] = (),
     ) -> None:
         super().__init__()
-        if not modalities:
-            raise ConfigurationError("modalities is empty; a model needs at least one")
-        names: list[Any] = list(modalities)
-        if not all(isinstance(name, str) for name in names):
-            raise ConfigurationError(f"the modalities are called {names}; name them by text")
         require_whole("latent_dim", latent_dim, 1)
-        self.modalities = {name: Modality.of(spec) for name, spec in modalities.items()}
-        given: list[Any] = list(classes)
-        self.classes = [name if isinstance(name, str) else name_of(name) for name in given]
-        if len({*self.classes}) < len(self.classes):
-            raise ConfigurationError(f"the classes {self.classes} are not distinct; name each class once")
-        for name, modality in self.modalities.items():
-            require_size(name, modality)
+        self.modalities = modalities_of(modalities)
+        self.classes = classes_of(classes)
+        self.covariates = covariates_of(covariates)
+        self.conditions = Conditions(self.covariates)
         self.latent_dim = latent_dim
         self.seed = seed
         self.precision: Precision = "float32"
@@ -112,7 +113,7 @@ class MultimodalVAE(nn.Module):
         with seeded(seed), explain_failure(), BoundedWeights():
             # Lists, not dictionaries of modules: a modality may have any name, also one that torch forbids.
             self.encoders = nn.ModuleList(modality.encoder() for modality in self.modalities.values())
-            decoder_dim = self.shared_dim + self.fusion.private
+            decoder_dim = self.shared_dim + self.fusion.private + self.conditions.size
             self.decoders = nn.ModuleList(modality.decoder(decoder_dim) for modality in self.modalities.values())
             self.sizes, likelihoods = count_features(self.modalities, self.encoders, self.decoders, decoder_dim)
             calibrated = {*self.modalities} - likelihoods if self.objective.reduction == "calibrated" else ()
@@ -124,7 +125,7 @@ class MultimodalVAE(nn.Module):
                 NoiseDependence(modality) if name in likelihoods else nn.Identity()
                 for name, modality in self.modalities.items()
             )
-            self.fusion.build(self.sizes, latent_dim)
+            self.fusion.build({name: size + self.conditions.size for name, size in self.sizes.items()}, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
 
     @property
@@ -140,7 +141,7 @@ class MultimodalVAE(nn.Module):
     @property
     def metric_names(self) -> list[str]:
         """Names of a batch's metrics: ``loss``, then the terms of :meth:`forward` in order."""
-        return ["loss", *map(reconstruction, self.modalities), KL, METRIC]
+        return ["loss", *map(reconstruction, self.modalities), KL, METRIC, *([DEPENDENCE] if self.covariates else [])]
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -152,6 +153,7 @@ class MultimodalVAE(nn.Module):
             "metric_loss": self.metric_loss.configuration,
             "latent_dim": self.latent_dim,
             "objective": self.objective.model_dump(exclude_none=True),
+            **({"covariates": plain(self.covariates)} if self.covariates else {}),
         }
 
     def forward(
@@ -168,46 +170,60 @@ class MultimodalVAE(nn.Module):
             gather: concatenates rows over all processes that share a batch, for the metric loss.
 
         Returns:
-            ``reconstruction.<modality>`` and ``kl``, (N,) each, and ``metric``, a scalar.
+            ``reconstruction.<modality>`` and ``kl``, (N,) each, and the scalars ``metric`` and, with covariates,
+            ``dependence``.
         """
         batch.require_modalities()
-        features = self.features(inputs or batch.samples, batch.present)
+        features = self.features(inputs or batch.samples, batch.present, batch.covariates)
         subsets = SubsetBatch(self.fusion.subsets(batch.present))
         features = {name: subsets.expand(x) for name, x in features.items()}
         posterior: Gaussian = self.fusion(features, subsets.mask)
         latents = posterior.rsample()
+        given = self.conditions.append(latents, batch.covariates, subsets.rows)
         terms = {
-            reconstruction(name): self._reconstruction_term(column, latents, subsets, batch, gather)
+            reconstruction(name): self._reconstruction_term(column, given, subsets, batch, gather)
             for column, name in enumerate(self.modalities)
         }
         present = subsets.expand(batch.present)
         divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, present)
         terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
         terms[METRIC] = self._metric_term(posterior.mean, subsets, batch.labels, gather)
+        if self.conditions.size:
+            means, none = subsets.scatter(posterior.mean), latents.new_zeros(len(batch), 0)
+            given = self.conditions.append(none, batch.covariates)
+            dependence = dependence_over_subsets(means, subsets.weight.T, given, batch.labels, gather)
+            terms[DEPENDENCE] = self._measurements() * dependence
         return terms
 
     def _reconstruction_term(
-        self, column: int, latents: Tensor, subsets: SubsetBatch, batch: Batch, gather: Callable[[Tensor], Tensor]
+        self, column: int, given: Tensor, subsets: SubsetBatch, batch: Batch, gather: Callable[[Tensor], Tensor]
     ) -> Tensor:
         """Return one modality's reconstruction term, (N,), weighted over subsets; zero where it is absent."""
         name, modality = list(self.modalities.items())[column]
         decoder, weight = self.decoders[column], subsets.reconstruction_weight[:, column]
         temperature, here = self.temperatures[column], batch.present[:, column]
 
-        def loss(latents: Tensor, rows: Tensor) -> Tensor:
-            decoded = self._run(decoder, latents)
+        def loss(given: Tensor, rows: Tensor) -> Tensor:
+            decoded = self._run(decoder, given)
             target, present = (subsets.take(x, rows) for x in (batch.samples[name], here))
             # Decode absent rows too: batch norm needs more than one row.
-            return _masked_apply(modality.reconstruction_loss, present, (), decoded, target)
+            return masked_apply(modality.reconstruction_loss, present, (), decoded, target)
 
-        losses = _masked_apply(loss, weight > 0, (), self._decoder_input(latents, column), subsets.rows)
+        losses = masked_apply(loss, weight > 0, (), self._decoder_input(given, column), subsets.rows)
         term = subsets.weighted_sum(losses * weight)
         if not isinstance(temperature, Temperature):
             # Authors write a mean over elements; the objective may rescale it to a sum.
             return term * self.objective.elements(name, {name: part.elements for name, part in self.modalities.items()})
         weights = subsets.weighted_sum(weight * subsets.expand(here))
-        least = _masked_apply(modality.least_loss, here, (), batch.samples[name])
+        least = masked_apply(modality.least_loss, here, (), batch.samples[name])
         return temperature.forward(term - weights * least, weights, gather)
+
+    def _measurements(self) -> Tensor | float:
+        """Return as how many measurements a sample counts in the loss."""
+        parts = zip(self.modalities.items(), self.temperatures, strict=True)
+        return self.objective.measurements(
+            {name: (part.elements, getattr(each, "measurements", None)) for (name, part), each in parts}
+        )
 
     def _metric_term(
         self, means: Tensor, subsets: SubsetBatch, labels: Tensor, gather: Callable[[Tensor], Tensor]
@@ -215,27 +231,25 @@ class MultimodalVAE(nn.Module):
         """Return the metric loss of the shared latent, averaged over subsets by their weights."""
         by_subset = subsets.scatter(means[:, : self.objective.metric_dimensions or self.shared_dim])
         means, weights, labels = gather(by_subset), gather(subsets.weight.T), gather(labels)
-        total, whole = means.new_zeros(()), weights.sum()
-        for number in range(means.shape[1]):
-            known = (labels >= 0) & (weights[:, number] > 0)
-            share = weights[:, number].sum() / whole
-            total = total + share * self.metric_loss(means[known, number], labels[known])
-        return total
+        return loss_over_subsets(self.metric_loss, means, weights, labels)
 
-    def posterior(self, samples: Mapping[str, Tensor], present: Tensor) -> Gaussian:
+    def posterior(self, samples: Mapping[str, Tensor], present: Tensor, covariates: Tensor | None = None) -> Gaussian:
         """Return the posterior given the present modalities.
 
         Args:
             samples: (N, *shape) by modality.
             present: (N, M) of bool; each encoder runs on its present rows only.
+            covariates: (N, C), as in a batch. Default: all are missing.
         """
-        posterior: Gaussian = self.fusion(self.features(samples, present), present)
+        posterior: Gaussian = self.fusion(self.features(samples, present, covariates), present)
         return posterior
 
-    def features(self, samples: Mapping[str, Tensor], present: Tensor) -> dict[str, Tensor]:
-        """Return each encoder's features, (N, size) by modality; zero where the modality is absent."""
+    def features(
+        self, samples: Mapping[str, Tensor], present: Tensor, covariates: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return each encoder's features with the covariates, (N, F) by modality; zero where the modality is absent."""
         features = {
-            name: _masked_apply(
+            name: masked_apply(
                 partial(self._run, nn.Sequential(encoder, nn.Flatten())),
                 present[:, column],
                 (self.sizes[name],),
@@ -243,25 +257,36 @@ class MultimodalVAE(nn.Module):
             )
             for column, (name, encoder) in enumerate(zip(self.modalities, self.encoders, strict=True))
         }
+        features = self.conditions.append_to_each(features, present, covariates)
         if not self.training:  # a training checks its loss
             for name, x in features.items():
                 require_finite(x, encoder_of(name))
         return features
 
-    def decode(self, latents: Tensor, names: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Return the raw output of each decoder, or of those of some modalities, for latents (N, latent_dim)."""
+    def decode(
+        self, latents: Tensor, names: Iterable[str] | None = None, covariates: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the raw output of each decoder, or of those of some modalities.
+
+        Args:
+            latents: (N, latent_dim).
+            names: the modalities. Default: all.
+            covariates: (N, C), as in a batch. Default: all are missing.
+        """
+        given = self.conditions.append(latents, covariates)
         return {
-            name: self._run(decoder, self._decoder_input(latents, column))
+            name: self._run(decoder, self._decoder_input(given, column))
             for column, (name, decoder) in enumerate(zip(self.modalities, self.decoders, strict=True))
             if names is None or name in names
         }
 
-    def _decoder_input(self, latents: Tensor, column: int) -> Tensor:
-        """Return the shared dimensions and the private ones of one modality."""
+    def _decoder_input(self, given: Tensor, column: int) -> Tensor:
+        """Return the shared dimensions, the private ones of one modality, and the covariates."""
         if not self.fusion.private:
-            return latents
+            return given
         start = self.shared_dim + column * self.fusion.private
-        return torch.cat([latents[:, : self.shared_dim], latents[:, start : start + self.fusion.private]], 1)
+        shared, private = given[:, : self.shared_dim], given[:, start : start + self.fusion.private]
+        return torch.cat([shared, private, given[:, self.latent_dim :]], 1)
 
     def _run(self, network: nn.Module, x: Tensor) -> Any:
         """Apply an encoder or decoder: in training in :attr:`precision`, otherwise in float32.
@@ -278,40 +303,20 @@ class MultimodalVAE(nn.Module):
 
     def augment(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
         """Augment samples that serve as input and target; absent rows, if ``present`` is given, become zero."""
-        return self._transform(samples, present, lambda modality: modality.augment)
+        return transform_present(samples, present, self.modalities, lambda modality: modality.augment)
 
     def corrupt(self, samples: Mapping[str, Tensor], present: Tensor | None = None) -> dict[str, Tensor]:
         """Corrupt the input of a training step, not its target; rows absent by ``present`` (N, M) become zero."""
-        return self._transform(samples, present, lambda modality: modality.corrupt)
-
-    def _transform(
-        self,
-        samples: Mapping[str, Tensor],
-        present: Tensor | None,
-        method: Callable[[Modality], Callable[[Tensor], Tensor]],
-    ) -> dict[str, Tensor]:
-        if present is None:
-            return {name: method(modality)(samples[name]) for name, modality in self.modalities.items()}
-        return {
-            name: _masked_apply(method(modality), present[:, column], modality.shape, samples[name])
-            for column, (name, modality) in enumerate(self.modalities.items())
-        }
+        return transform_present(samples, present, self.modalities, lambda modality: modality.corrupt)
 
     @checked
     def calibrate(self, data: MultimodalDataset) -> None:
-        """Calibrate each modality on its training samples, or on evenly spaced ones up to :data:`CALIBRATION_BYTES`."""
-        for (name, modality), encoder, decoder, temperature in zip(
-            self.modalities.items(), self.encoders, self.decoders, self.temperatures, strict=True
-        ):
-            rows = data.present[:, list(data.modalities).index(name)].nonzero()[:, 0]
-            needed = needs_calibration(modality, encoder, decoder)
-            most = max(1, min(len(rows) if needed else ROWS, CALIBRATION_BYTES // (4 * math.prod(modality.shape))))
-            if len(rows) and (needed or isinstance(temperature, Temperature)):
-                samples = data.samples.columns[name][evenly_spaced(rows, most)]
-                with torch.no_grad():
-                    modality.calibrate(encoder, decoder, samples)
-                if isinstance(temperature, Temperature):
-                    temperature.calibrate(modality, decoder, self.shared_dim + self.fusion.private, samples)
+        """Calibrate each modality on its training samples, and standardize the covariates by them."""
+        self.conditions.measure(data.covariates)
+        decoder_dim = self.shared_dim + self.fusion.private + self.conditions.size
+        parts = zip(self.modalities, self.encoders, self.decoders, self.temperatures, strict=True)
+        for name, encoder, decoder, temperature in parts:
+            calibrate_modality(self.modalities[name], name, data, encoder, decoder, temperature, decoder_dim)
 
     @checked
     def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
@@ -327,6 +332,7 @@ class MultimodalVAE(nn.Module):
         noise: Noise | None = "mean",
         seed: int | None = None,
         first: int = 0,
+        covariates: Any = None,
     ) -> dict[str, Tensor]:
         """Decode latents (N, latent_dim) into samples, (N, *shape) by modality, on the CPU.
 
@@ -336,20 +342,24 @@ class MultimodalVAE(nn.Module):
             noise: ``"mean"``, expected samples; ``"draw"``, draws, with a likelihood; None, as each modality says.
             seed: seed of the noise. Default: torch's current random state.
             first: number of the first latent, to generate in parts: the noise of a sample depends on seed and number.
+            covariates: by name, one value for all samples or one per sample, such as ``{"site": "B"}``; None where it
+                is not known. Or as in a batch, (N, C).
 
         Raises:
-            DataError: if the latents have another shape, or are not finite.
+            DataError: if the latents have another shape or are not finite, or a covariate is missing or unknown.
             TrainingError: naming the decoder that gives values that are not finite.
         """
         latents = check_latents(latents, self.latent_dim)
         require_whole("batch_size", batch_size, 1)
         require_memory(self.bytes_per_sample * len(latents), f"{len(latents)} samples are too many at once")
+        values = values_of_covariates(self.covariates, covariates, len(latents))
         if seed is None and noise != "mean":
             seed = int(torch.randint(2**63 - 1, ()))
         parts: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
         with evaluating(self):
-            for part in torch.split(latents, batch_size):
-                for name, decoded in self.decode(part.to(next(self.parameters()))).items():
+            for part, given in zip(torch.split(latents, batch_size), torch.split(values, batch_size), strict=True):
+                latents = part.to(next(self.parameters()))
+                for name, decoded in self.decode(latents, covariates=given.to(self.device)).items():
                     dependence = self.dependences[list(self.modalities).index(name)]
                     samples = observe(name, self.modalities[name], decoded, dependence, noise, seed, first)
                     parts[name].append(require_finite(samples, decoder_of(name)))
@@ -363,13 +373,17 @@ class MultimodalVAE(nn.Module):
         return {name: noise_of(modality, decoded[name], noise) for name, modality in self.modalities.items()}
 
     @checked
-    def reconstruct(self, samples: Encodable) -> dict[str, Tensor]:
+    def reconstruct(self, samples: Encodable, covariates: Any = None) -> dict[str, Tensor]:
         """Decode the posterior means of samples: (N, *shape) by modality, absent modalities included.
 
         Args:
             samples: as for :meth:`encode`.
+            covariates: as for :meth:`encode`.
         """
-        return self.generate(self.encode(samples).mean)
+        return self.generate(
+            self.encode(samples, covariates=covariates).mean,
+            covariates=values_of_samples(self.covariates, samples, covariates),
+        )
 
     @checked
     def translate(
@@ -381,6 +395,7 @@ class MultimodalVAE(nn.Module):
         draws: int | None = None,
         seed: int | None = None,
         noise: Noise | None = None,
+        covariates: Any = None,
     ) -> Tensor:
         """Predict one modality from the given ones.
 
@@ -391,6 +406,7 @@ class MultimodalVAE(nn.Module):
             draws: number of latents to draw from each posterior. Default: decode the posterior mean.
             seed: seed of the draws. Default: torch's current random state.
             noise: as for :meth:`generate`. Default: with ``draws``, as the modality says; without, ``"mean"``.
+            covariates: as for :meth:`encode`.
 
         Returns:
             The predicted modality on the CPU, (N, *shape), or (N, draws, *shape) with ``draws``.
@@ -399,24 +415,29 @@ class MultimodalVAE(nn.Module):
             ConfigurationError: if ``draws`` is below 1.
             DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
-        self._require_modality(to)
+        require_modality(to, self.modalities)
         if draws is not None:
             require_whole("draws", draws, 1)
-        posterior = self.encode(samples, batch_size)
+        posterior, given = (
+            self.encode(samples, batch_size, covariates),
+            values_of_samples(self.covariates, samples, covariates),
+        )
         if draws is None:
-            return self.generate(posterior.mean, batch_size, noise=noise or "mean", seed=seed)[to]
+            return self.generate(posterior.mean, batch_size, noise=noise or "mean", seed=seed, covariates=given)[to]
         with seeded(seed):
             latents = posterior.sample(draws)
-        predicted = self.generate(latents.flatten(0, 1), batch_size, noise=noise, seed=seed)[to]
+        given = given.repeat_interleave(draws, 0)
+        predicted = self.generate(latents.flatten(0, 1), batch_size, noise=noise, seed=seed, covariates=given)[to]
         return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
     @checked
-    def interpolate(self, pair: Encodable, steps: int = 8) -> dict[str, Tensor]:
+    def interpolate(self, pair: Encodable, steps: int = 8, covariates: Any = None) -> dict[str, Tensor]:
         """Decode equal steps on the line between the posterior means of two samples.
 
         Args:
             pair: two samples, as for :meth:`encode`; their modalities may differ.
             steps: number of steps, both ends included.
+            covariates: as for :meth:`encode`. Between the samples, each step has those of the nearer one.
 
         Returns:
             (steps, *shape) by modality; the first and last are the reconstructions of the two samples.
@@ -427,19 +448,23 @@ class MultimodalVAE(nn.Module):
         """
         require_whole("steps", steps, 2)  # both ends count
         require_memory(4 * self.latent_dim * steps, f"steps is {steps}, which is too many")
-        means = self.encode(pair).mean
+        means = self.encode(pair, covariates=covariates).mean
         if len(means) != 2:
             raise DataError(f"interpolate takes 2 samples, not {len(means)}")
-        return self.generate(torch.lerp(means[0], means[1], torch.linspace(0, 1, steps)[:, None]))
+        latents = torch.lerp(means[0], means[1], torch.linspace(0, 1, steps)[:, None])
+        return self.generate(
+            latents, covariates=nearer_end(values_of_samples(self.covariates, pair, covariates), steps)
+        )
 
     @checked
-    def encode(self, samples: Encodable, batch_size: int = 256) -> Gaussian:
+    def encode(self, samples: Encodable, batch_size: int = 256, covariates: Any = None) -> Gaussian:
         """Return the posterior given some or all modalities: mean and log-variance of the latent.
 
         Args:
             samples: (N, *shape) by modality, one or several; or a data set, whose samples may lack modalities.
                 :meth:`~multimodal_vae.data.dataset.MultimodalDataset.only` selects modalities of a data set.
             batch_size: number of samples per batch.
+            covariates: covariates of samples that are tensors, as for :meth:`generate`; a data set has its own.
 
         Returns:
             Mean and log-variance, (N, latent_dim) each, on the CPU.
@@ -450,22 +475,15 @@ class MultimodalVAE(nn.Module):
         require_whole("batch_size", batch_size, 1)
         if not isinstance(samples, Mapping):
             self.check(samples)
+            values_of_samples(self.covariates, samples, covariates)  # none may be given
             return self._encode_batches(
                 samples.batch(rows) for rows in torch.split(torch.arange(len(samples)), batch_size)
             )
-        for name in samples:
-            self._require_modality(name)
-        if not samples:
-            raise DataError(f"there are no samples to encode; give samples of one or more of {list(self.modalities)}")
-        samples = {name: real_samples(name, x) for name, x in samples.items()}
-        for name, x in samples.items():
-            check_samples(name, self.modalities[name], x)
+        samples = samples_of(samples, self.modalities)
         shapes = {name: modality.shape for name, modality in self.modalities.items()}
-        return self._encode_batches(batches_of(samples, shapes, batch_size))
-
-    def _require_modality(self, name: str) -> None:
-        if name not in self.modalities:
-            raise DataError(f"there is no modality {name!r}; {did_you_mean(name, self.modalities)}")
+        return self._encode_batches(
+            batches_of(samples, shapes, batch_size, values_of_samples(self.covariates, samples, covariates))
+        )
 
     def _encode_batches(self, batches: Iterable[Batch]) -> Gaussian:
         """Return the posteriors of all batches, (N, latent_dim), on the CPU."""
@@ -474,7 +492,7 @@ class MultimodalVAE(nn.Module):
             for batch in batches:
                 batch.require_modalities()
                 moved = batch.to(self.device)
-                posterior = self.posterior(moved.samples, moved.present)
+                posterior = self.posterior(moved.samples, moved.present, moved.covariates)
                 means.append(posterior.mean.cpu())
                 logvars.append(posterior.logvar.cpu())
         mean, logvar = (require_finite(torch.cat(parts), FUSION) for parts in (means, logvars))
@@ -488,21 +506,5 @@ class MultimodalVAE(nn.Module):
         check_weights(networks)
 
     def check(self, data: MultimodalDataset) -> None:
-        """Raise DataError if the data has other modalities or classes than the model."""
-        if list(data.modalities) != list(self.modalities):
-            raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(self.modalities)}")
-        if data.classes != self.classes:
-            raise DataError(f"the data has the classes {data.classes}, the model {self.classes}")
-
-
-def _masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:
-    """Apply a function to the rows where the mask is true; the other rows of the result, (N, *shape), are zero.
-
-    Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them.
-    """
-    if bool(mask.all()):
-        return function(*tensors)
-    result = tensors[0].new_zeros(len(mask), *shape)
-    if bool(mask.any()):
-        result[mask] = function(*(x[mask] for x in tensors))
-    return result
+        """Raise DataError if the data has other modalities, classes or covariates than the model."""
+        check_data(data, self.modalities, self.classes, self.covariates)

@@ -1,6 +1,6 @@
 """Checks of a model's networks, weights and latents."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae.bounds import require_memory
-from multimodal_vae.checks import real_numbers
-from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, one_line
-from multimodal_vae.modalities.base import Modality
+from multimodal_vae.checks import real_numbers, real_samples
+from multimodal_vae.data.covariates import Covariate, check_same
+from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, did_you_mean, one_line
+from multimodal_vae.modalities.base import Modality, check_samples, require_size
+from multimodal_vae.names import name_of
 from multimodal_vae.scopes import evaluating
 
 FUSION, METRIC_LOSS = "the fusion", "the metric loss"
@@ -39,6 +42,57 @@ def explain_failure() -> Iterator[None]:
 
 
 _CANNOT_BUILD = (RuntimeError, MemoryError, ValueError, TypeError, ArithmeticError)
+
+
+def modalities_of(given: Mapping[str, Any]) -> dict[str, Modality]:
+    """Return modalities by name, from instances, names or tables.
+
+    Raises:
+        ConfigurationError: if there are none, or one has a name that is no text or a size that is none.
+    """
+    if not given:
+        raise ConfigurationError("modalities is empty; a model needs at least one")
+    names: list[Any] = list(given)
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(f"the modalities are called {names}; name them by text")
+    modalities = {name: Modality.of(spec) for name, spec in given.items()}
+    for name, modality in modalities.items():
+        require_size(name, modality)
+    return modalities
+
+
+def classes_of(given: Iterable[Any]) -> list[str]:
+    """Return the names of classes as text.
+
+    Raises:
+        ConfigurationError: if two are the same.
+    """
+    classes = [name if isinstance(name, str) else name_of(name) for name in given]
+    if len({*classes}) < len(classes):
+        raise ConfigurationError(f"the classes {classes} are not distinct; name each class once")
+    return classes
+
+
+def require_modality(name: str, modalities: Mapping[str, Modality]) -> None:
+    """Raise DataError if there is no such modality."""
+    if name not in modalities:
+        raise DataError(f"there is no modality {name!r}; {did_you_mean(name, modalities)}")
+
+
+def samples_of(given: Mapping[str, Any], modalities: Mapping[str, Modality]) -> dict[str, Tensor]:
+    """Return samples of some modalities as float32 tensors, (N, *shape) each.
+
+    Raises:
+        DataError: if there are none, or they do not fit.
+    """
+    for name in given:
+        require_modality(name, modalities)
+    if not given:
+        raise DataError(f"there are no samples to encode; give samples of one or more of {list(modalities)}")
+    samples = {name: real_samples(name, x) for name, x in given.items()}
+    for name, x in samples.items():
+        check_samples(name, modalities[name], x)
+    return samples
 
 
 def count_features(
@@ -114,3 +168,14 @@ def check_latents(latents: Any, latent_dim: int) -> Tensor:
     if not bool(finite.all()):
         raise DataError(f"{shape}; row {int((~finite).nonzero()[0])} has a value that is not finite")
     return found
+
+
+def check_data(
+    data: MultimodalDataset, modalities: Iterable[str], classes: Sequence[str], covariates: Sequence[Covariate]
+) -> None:
+    """Raise DataError if the data has other modalities, classes or covariates than a model."""
+    if list(data.modalities) != list(modalities):
+        raise DataError(f"the data has the modalities {list(data.modalities)}, the model {list(modalities)}")
+    if data.classes != classes:
+        raise DataError(f"the data has the classes {data.classes}, the model {classes}")
+    check_same(data.covariate_types, covariates)

@@ -12,6 +12,7 @@ from multimodal_vae.part import explain_settings
 
 KL = "kl"
 METRIC = "metric"
+DEPENDENCE = "dependence"
 _RECONSTRUCTION = "reconstruction."  # a prefix, since a modality may be named "kl"
 
 
@@ -32,6 +33,9 @@ class Objective(BaseModel):
         kl_weight: weight of the KL divergence; above 1, latents keep less of a sample, and densities of few samples
             describe them better.
         metric_weight: weight of the metric loss.
+        dependence_weight: weight of the dependence of latents on covariates within classes: of
+            :func:`~multimodal_vae.independence.distance_correlation`, times the number of measurements of a sample in
+            all modalities (1 if ``reduction`` is ``"mean"``). Default: 1; without covariates there is no such term.
         metric_dimensions: number of leading latent dimensions that the metric loss takes; the others stay free to
             encode differences within a class. Default: all shared dimensions.
         reduction: how the losses of a sample's elements become a term. ``"calibrated"``, the default, sums a negative
@@ -47,6 +51,7 @@ class Objective(BaseModel):
     weights: dict[str, NonNegativeFloat] = {}
     kl_weight: NonNegativeFloat = 1.0
     metric_weight: NonNegativeFloat = 1.0
+    dependence_weight: NonNegativeFloat | None = None
     metric_dimensions: PositiveInt | None = None
     reduction: Literal["mean", "sum", "balanced", "calibrated"] = "calibrated"
 
@@ -96,8 +101,22 @@ class Objective(BaseModel):
             return 1
         return max(sizes.values()) if self.reduction == "balanced" else sizes[modality]
 
+    def measurements(self, modalities: Mapping[str, tuple[int, Tensor | None]]) -> Tensor | float:
+        """Return as how many measurements a sample counts in the loss, over all modalities; 1 if losses are means.
+
+        Args:
+            modalities: by name, the number of elements, and of independent ones if a temperature counts them.
+        """
+        if self.reduction == "mean":
+            return 1.0
+        sizes = {name: elements for name, (elements, _) in modalities.items()}
+        counts = (self.elements(name, sizes) if own is None else own for name, (_, own) in modalities.items())
+        return sum(counts, 0.0)
+
     def weight(self, term: str) -> float:
-        """Return the weight of a term: :data:`KL`, :data:`METRIC`, or :func:`reconstruction` of a modality."""
+        """Return the weight of a term: :data:`KL`, :data:`METRIC`, :data:`DEPENDENCE`, or a :func:`reconstruction`."""
+        if term == DEPENDENCE:
+            return 1.0 if self.dependence_weight is None else self.dependence_weight
         if term == KL:
             return self.kl_weight
         if term == METRIC:

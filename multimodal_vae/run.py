@@ -116,7 +116,9 @@ def fit(
     training = training.resolved(len(data.classes), len(data), validation is not None)
     precision = resolve_precision(training.precision, training.device)
     training = training.model_copy(update={"precision": precision})
-    configuration = configuration.with_data(classes=data.classes).model_copy(update={"training": training})
+    configuration = configuration.with_data(classes=data.classes, covariates=data.covariate_types or None).model_copy(
+        update={"training": training}
+    )
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
     for part in (validation, test):
         if part is not None:
@@ -387,7 +389,7 @@ def _train_run(configuration: Configuration, out: Path, show: bool) -> Run:
     data = configuration.read_data(progress=None if show else False)
     configuration = configuration.settled(data)
     training, validation, test = configuration.split(data)
-    vae = configuration.build(data.classes)
+    vae = configuration.build(data.classes, data.covariate_types)
     fit(vae, training, validation if len(validation) else None, test, out=out, configuration=configuration, show=show)
     run = open_run(out, data)
     if distributed.rank() == 0:

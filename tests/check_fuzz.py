@@ -265,6 +265,9 @@ def sample_targets(place: Path) -> dict[str, Target]:
     for name in ("scan.nii", "scan.nii.gz"):
         nibabel.save(scan, place / name)
         found[name] = Target(place / name, mv.Modality.of({"name": "nifti", "size": [4, 4, 4], "width": 4}).read, 10)
+    eeg = mv.Modality.of({"name": "eeg", "channels": ["C3"], "reference": "file", "seconds": 1.0, "width": 4})
+    edfio.Bdf([edfio.BdfSignal(beats, 100, label="C3", physical_dimension="uV")]).write(place / "eeg.bdf")
+    found["eeg.bdf"] = Target(place / "eeg.bdf", eeg.read, 10)
     dicom = mv.Modality.of({"name": "dicom", "size": [8, 8], "width": 4})
     for name in ("CT_small", "MR_small_RLE", "MR_small_jp2klossless", "JPEG2000"):
         shutil.copy(Path(pydicom.__file__).parent / "data" / "test_files" / f"{name}.dcm", place)

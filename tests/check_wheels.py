@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent / "tools"))
 from fresh import fresh
 
 ROOT = Path(__file__).parent.parent
-PLUGINS, HEAVY = ("otoscopy", "wbt", "ecg", "nifti", "dicom"), ("mlflow", "omics")
+PLUGINS, HEAVY = ("otoscopy", "wbt", "ecg", "eeg", "nifti", "dicom"), ("mlflow", "omics")
 RECIPE = """
 [data]
 manifest = "cohort/manifest.csv"

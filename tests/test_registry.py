@@ -99,6 +99,7 @@ PLUGINS = [
     ("modality", "otoscopy"),
     ("modality", "wbt"),
     ("modality", "ecg"),
+    ("modality", "eeg"),
     ("modality", "nifti"),
     ("modality", "dicom"),
     ("modality", "omics"),

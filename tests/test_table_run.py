@@ -1,7 +1,10 @@
 """A run with tables that miss entries: trained, sampled, completed, evaluated and audited."""
 
 import csv
+import importlib
+import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,3 +183,13 @@ def test_a_plot_names_columns_with_units_and_shows_the_cohort():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["hb 13.5 g/dl", "sex m"]
     assert ax.get_xlabel() == "deviations from the mean of the cohort"
     assert table._cohort is None
+
+
+def test_the_benchmark_of_tables_runs(run, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    monkeypatch.setattr(sys, "argv", ["tables", str(run.path), "--table", "person", "--shares", "0.3", "--count", "9"])
+    importlib.import_module("tables").main()
+    del sys.modules["tables"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "## person: errors of hidden entries"
+    assert [len(line.split("|")) for line in lines if line.startswith("| ")] == [8, 8, 5, 5]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from multimodal_vae import DataError
 from multimodal_vae.cli import run_command
+from multimodal_vae.modalities.recordings import ratio_of_rates
 from multimodal_vae_ecg import open_record, resample
-from multimodal_vae_ecg.filters import ratio_of_rates
 from multimodal_vae_ecg.wfdb_records import import_wfdb
 
 RECORDS = ("100", "102", "104", "105", "106", "108", "114", "116", "119", "121", "123", "200")

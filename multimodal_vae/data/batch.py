@@ -21,12 +21,15 @@ class Batch:
         present: (N, M) of bool, one column per modality.
         labels: (N,) of int64, class indices; :data:`UNLABELED` for unlabeled samples.
         ids: (N,), the sample names.
+        covariates: (N, C) of float32, one column per covariate: a number, or the index of a word; NaN where it is
+            missing. None: all are missing.
     """
 
     samples: dict[str, Tensor]
     present: Tensor
     labels: Tensor
     ids: Sequence[str]
+    covariates: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,6 +41,7 @@ class Batch:
             self.present.to(device),
             self.labels.to(device),
             self.ids,
+            None if self.covariates is None else self.covariates.to(device),
         )
 
     def with_samples(self, samples: dict[str, Tensor]) -> "Batch":
@@ -53,7 +57,7 @@ class Batch:
 
 
 def batches_of(
-    samples: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], batch_size: int
+    samples: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], batch_size: int, covariates: Tensor
 ) -> Iterator[Batch]:
     """Return batches of unlabeled samples of some modalities; the others are absent.
 
@@ -61,6 +65,7 @@ def batches_of(
         samples: (N, *shape) by modality; at least one.
         shapes: shape of a sample by modality, in the model's order.
         batch_size: number of samples per batch.
+        covariates: (N, C) of the samples.
 
     Raises:
         DataError: if the modalities have different numbers of samples.
@@ -79,6 +84,7 @@ def batches_of(
             present.expand(len(rows), -1),
             torch.full((len(rows),), UNLABELED),
             [str(row) for row in rows.tolist()],
+            covariates[rows],
         )
 
     return map(batch, torch.split(torch.arange(next(iter(counts.values()))), batch_size))

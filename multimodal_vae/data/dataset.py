@@ -1,6 +1,5 @@
 """Multimodal data sets from a manifest, an ``.npz`` file, tensors, a DataFrame or another torch data set."""
 
-import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from multimodal_vae.bounds import memory
-from multimodal_vae.checks import checked, frame_advice, real_numbers, real_samples
+from multimodal_vae.checks import checked, frame_advice, real_samples
+from multimodal_vae.data.arguments import check_length, mask_of
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.columns import Column, SampleColumns, Scratch
+from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns, texts_of
+from multimodal_vae.data.fingerprint import fingerprint_of
 from multimodal_vae.data.frames import DataFrames
 from multimodal_vae.data.labels import class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
@@ -56,6 +58,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         notes: counts, by modality, of the changes that reading made to values.
         source: the manifest or file that was read; None for other sources.
         joined: names of the files that were joined to the manifest.
+        covariate_types: name and type of each covariate, sorted by name.
+        covariates: (N, C) of float32, one column per covariate: a number, or the index of a word; NaN where missing.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         notes: Mapping[str, Mapping[str, int]] | None = None,
         source: Path | None = None,
         joined: Sequence[str] = (),
+        covariate_types: Sequence[Covariate] = (),
+        covariates: Tensor | None = None,
     ) -> None:
         self.modalities = dict(modalities)
         self.samples = SampleColumns(samples)
@@ -85,6 +91,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         self.notes = {name: dict(counts) for name, counts in (notes or {}).items()}
         self.source = source
         self.joined = list(joined)
+        self.covariate_types = list(covariate_types)
+        self.covariates = torch.zeros(len(self.ids), 0) if covariates is None else covariates
 
     @classmethod
     @checked
@@ -99,6 +107,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         workers: int | None = None,
         unreadable: Unreadable = "refuse",
         join: Sequence[str] = (),
+        covariates: Sequence[Any] = (),
     ) -> Self:
         """Read a manifest and the files it names; unchanged files come from the cache.
 
@@ -117,6 +126,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
                 drops samples without any modality left, and counts both in ``notes``.
             join: names of CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one,
                 by ``patient_id``.
+            covariates: columns that the model takes beside the modalities, such as the site: names, or tables as
+                :class:`~multimodal_vae.data.covariates.Covariate` takes them. An empty cell is a missing value.
 
         Raises:
             DataError: if cells cannot be read; the message names manifest, line, sample, column and file.
@@ -140,6 +151,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         if alone:
             notes["patient_id"] = {INDEPENDENT: alone}
         notes |= {name: {UNMATCHED: count} for name, count in manifest.unmatched.items()}
+        metadata = {column: [row.metadata[column] for row in rows] for column in rows[0].metadata}
+        types, values = read_columns(covariates, metadata, lambda row: f"line {rows[row].line}", len(rows), path)
         return cls(
             parts,
             samples,
@@ -148,17 +161,31 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             names,
             [row.sample_id for row in rows],
             [row.patient_id or row.sample_id for row in rows],
-            {column: [row.metadata[column] for row in rows] for column in rows[0].metadata},
+            metadata,
             [row.split for row in rows],
             notes,
             path,
             join,
+            types,
+            values,
         )
 
     @classmethod
     @checked
-    def from_npz(cls, path: str | Path, modalities: Mapping[str, Any], classes: Sequence[str] | None = None) -> Self:
+    def from_npz(
+        cls,
+        path: str | Path,
+        modalities: Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+        covariates: Sequence[Any] = (),
+    ) -> Self:
         """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
+
+        Args:
+            path: the file.
+            modalities: by array, a modality, its name or its table.
+            classes: the class names in order; by default those among the labels, sorted.
+            covariates: arrays (N,) that are covariates; as in :meth:`from_manifest`.
 
         Raises:
             DataError: naming the file and the array; also if it unpacks to more than memory, or to more than
@@ -168,7 +195,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         try:
             limit = max(LARGEST_FILE, MOST_UNPACKED * path.stat().st_size)
             arrays = load_arrays(path, int(min(limit, memory())))
-            for name in ("label", *modalities):
+            types = covariates_of(covariates)
+            for name in ("label", *modalities, *(each.name for each in types)):
                 if name not in arrays:
                     raise DataError(f"there is no array {name!r}; {did_you_mean(name, arrays)}")
             refuse_near_columns("array", arrays, [*RESERVED, *modalities])
@@ -179,6 +207,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
                 classes,
                 ids=arrays.get("sample_id"),
                 patients=arrays.get("patient_id"),
+                covariates={each.name: arrays[each.name] for each in types},
+                covariate_types=types,
             )
         except FileNotFoundError:
             raise DataError(f"there is no file {path}") from None
@@ -200,6 +230,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         ids: Iterable[Any] | None = None,
         patients: Iterable[Any] | None = None,
         present: Any = None,
+        covariates: Mapping[str, Any] | None = None,
+        covariate_types: Sequence[Any] | None = None,
     ) -> Self:
         """Check tensors or arrays and copy them into a data set.
 
@@ -211,6 +243,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             ids: (N,), the sample names; by default "0", "1", ...
             patients: (N,), the patient of each sample; by default, and where one is missing, the sample's own.
             present: (N, M) of bool; by default all True.
+            covariates: (N,) by name, what the model takes beside modalities, such as the site; None or NaN if missing.
+            covariate_types: their types, such as those of another data set; by default as the values are.
 
         Raises:
             DataError: if lengths, shapes, values or labels do not match.
@@ -226,7 +260,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         count = len(label_names)
         names = [str(row) for row in range(count)] if ids is None else names_of(ids, "ids")
         owners = [""] * count if patients is None else names_of(patients, "patients")
-        mask = torch.ones(count, len(parts), dtype=torch.bool) if present is None else _mask(present)
+        mask = torch.ones(count, len(parts), dtype=torch.bool) if present is None else mask_of(present)
         if mask.shape != (count, len(parts)):
             raise DataError(
                 f"'present' has shape {tuple(mask.shape)}; {count} labels and {len(parts)} modalities need "
@@ -237,10 +271,16 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             if name not in samples:
                 raise DataError(f"there are no samples of modality {name!r}; {did_you_mean(name, samples)}")
             tensor = real_samples(name, samples[name])
-            _check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 0, count)
+            check_length(f"samples of {name!r}", len(tensor) if tensor.dim() else 0, count)
             check_samples(name, part, tensor[mask[:, column]])
             tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
-        return cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
+        data = cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
+        given = {name: names_of(each, f"values of {name!r}") for name, each in (covariates or {}).items()}
+        data.metadata |= given
+        data.covariate_types, data.covariates = read_columns(
+            given if covariate_types is None else covariate_types, given, lambda row: f"row {row}", count
+        )
+        return data
 
     @classmethod
     def from_dataset(
@@ -314,8 +354,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         owners: Sequence[str],
     ) -> Self:
         """Check the names and create a data set; an owner is empty if the patient is missing."""
-        _check_length("ids", len(names), len(labels))
-        _check_length("patients", len(owners), len(labels))
+        check_length("ids", len(names), len(labels))
+        check_length("patients", len(owners), len(labels))
         if "" in names:
             raise DataError(f"row {names.index('')} has no id; give one per sample")
         repeated = [name for name, times in Counter(names).items() if times > 1]
@@ -342,6 +382,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         item: dict[str, Any] = {"sample_id": self.ids[row], "label": int(self.labels[row])}
+        item |= texts_of(self.covariate_types, self.covariates[[row]])[0]
         for column, name in enumerate(self.modalities):
             if self.present[row, column]:
                 item[name] = self.samples.columns[name][torch.tensor([row])][0]
@@ -354,6 +395,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             self.present[rows],
             self.labels[rows],
             [self.ids[row] for row in rows.tolist()],
+            self.covariates[rows],
         )
 
     @checked
@@ -380,6 +422,8 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             self.notes,
             self.source,
             self.joined,
+            self.covariate_types,
+            self.covariates[index],
         )
 
     @checked
@@ -461,28 +505,4 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all samples, labels and names."""
-        digest = hashlib.sha256()
-        for name, column in self.samples.columns.items():
-            digest.update(f"{name} {column.shape}".encode())
-            for chunk in column.chunks():
-                digest.update(chunk.contiguous().numpy().tobytes())
-        digest.update(self.present.numpy().tobytes())
-        digest.update(self.labels.numpy().tobytes())
-        digest.update("\0".join([*self.classes, *self.ids, *self.patients]).encode())
-        return digest.hexdigest()
-
-
-def _mask(present: Any) -> Tensor:
-    """Return which samples are present as (N, M) of bool."""
-    try:
-        mask = torch.from_numpy(real_numbers(present.cpu() if isinstance(present, Tensor) else present))
-    except DataError as error:
-        raise DataError(f"'present' {error}") from error
-    if not bool(((mask == 0) | (mask == 1)).all()):
-        raise DataError("'present' has values other than True and False; give one truth value per sample and modality")
-    return mask.bool()
-
-
-def _check_length(what: str, length: int, count: int) -> None:
-    if length != count:
-        raise DataError(f"there are {length} {what} and {count} labels; give one per sample")
+        return fingerprint_of(self)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from multimodal_vae.checks import checked, real_samples
+from multimodal_vae.data.covariates import covariates_of
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean, shorten
 from multimodal_vae.files import csv_row, split_csv_row
 from multimodal_vae.modalities.base import Modality
@@ -47,6 +48,8 @@ class DataFrames(ABC):
         ids: Iterable[Any] | None = None,
         patients: Iterable[Any] | None = None,
         present: Any = None,
+        covariates: Mapping[str, Any] | None = None,
+        covariate_types: Sequence[Any] | None = None,
     ) -> Self:
         """Create a data set from tensors."""
 
@@ -62,6 +65,7 @@ class DataFrames(ABC):
         label: str = "label",
         sample_id: str = "sample_id",
         patient_id: str = "patient_id",
+        covariates: Sequence[Any] = (),
     ) -> Self:
         """Read a DataFrame of pandas or polars with one row per sample.
 
@@ -76,6 +80,7 @@ class DataFrames(ABC):
             label: column of the labels.
             sample_id: column of the sample names; without one, the index of a pandas frame, or the row's number.
             patient_id: column of the patients; without one, each sample is a patient of its own.
+            covariates: columns that the model takes beside the modalities; as in a manifest.
 
         Raises:
             DataError: naming column and row of what cannot be read.
@@ -90,6 +95,7 @@ class DataFrames(ABC):
             (['s1', 's2'], tensor([ 9.5000, 80.0000]))
         """
         table, parts = _Frame(frame), {name: Modality.of(spec) for name, spec in modalities.items()}
+        types = covariates_of(covariates)
         reserved = {label, sample_id, patient_id, "split"}
         for name, part in parts.items():
             others = reserved.union(*(own for other, own in _columns(parts, columns).items() if other != name))
@@ -110,6 +116,8 @@ class DataFrames(ABC):
             table.names(sample_id) if sample_id in table.columns else table.index(),
             table.names(patient_id) if patient_id in table.columns else None,
             present,
+            {each.name: table.names(each.name) for each in types},
+            types,
         )
         data.metadata = {clean(column): table.names(column) for column in table.columns if column not in known}
         if "split" in table.columns:

@@ -24,6 +24,7 @@ class LabeledSamples:
         groups: (N,), patient of each sample; None: each sample is its own group, as generated ones are.
         causes: (N,) by name, known generating factors, such as a simulator's.
         gaps: whether elements may be missing; metrics take :func:`~multimodal_vae.evaluation.features.comparable` ones.
+        covariates: (N, C), as a model takes them; None without covariates.
 
     Raises:
         DataError: if lengths differ, a value is not finite, or a label is negative.
@@ -39,6 +40,7 @@ class LabeledSamples:
     groups: Sequence[str] | None = None
     causes: Mapping[str, Tensor] = field(default_factory=dict)
     gaps: bool = False
+    covariates: Tensor | None = None
 
     def __post_init__(self) -> None:
         if not self.values:
@@ -72,6 +74,7 @@ class LabeledSamples:
             None if self.groups is None else [self.groups[int(row)] for row in index],
             {name: x[index] for name, x in self.causes.items()},
             self.gaps,
+            None if self.covariates is None else self.covariates[index],
         )
 
     @checked

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.distributions import Independent, Normal
 
 from multimodal_vae.bounds import require_seed
 from multimodal_vae.checks import checked, real_samples, require_finite, require_whole
+from multimodal_vae.conditions import values_of_samples
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.evaluation.bootstrap import interval, mean_of
@@ -69,6 +70,7 @@ def log_likelihood(
     draws: int = 1000,
     seed: int | None = None,
     proposal: Literal["laplace", "posterior"] = "laplace",
+    covariates: Any = None,
 ) -> LogLikelihood:
     r"""Estimate the log-likelihood of samples under a model, by importance sampling from their posteriors.
 
@@ -88,6 +90,8 @@ def log_likelihood(
         proposal: *q*; ``"laplace"``, the Gaussian at the mode of the exact posterior with its full covariance, found
             from the encoder's; or ``"posterior"``, the Gaussian that the encoder gives (for mixtures of experts the one
             with the mixture's mean and variance), which takes less time and, in many dimensions, far more draws.
+        covariates: covariates of the samples, on which the likelihood is conditional, as for
+            :meth:`~multimodal_vae.model.MultimodalVAE.encode`.
 
     Raises:
         DataError: if none of the modalities has a likelihood or one of ``of`` has none, samples do not fit, or the
@@ -111,7 +115,10 @@ def log_likelihood(
     for name in names:
         if name not in able:
             raise DataError(f"{name!r} has no likelihood, or no samples of it are given; {did_you_mean(name, able)}")
-    posterior = vae.encode(samples)
+    posterior, known = (
+        vae.encode(samples, covariates=covariates),
+        values_of_samples(vae.covariates, samples, covariates),
+    )
     private = vae.fusion.private
     starts = [vae.shared_dim + private * column for column, name in enumerate(vae.modalities) if name in names]
     used = [*range(vae.shared_dim), *(start + number for start in starts for number in range(private))]
@@ -122,7 +129,8 @@ def log_likelihood(
     with evaluating(vae), seeded(seed):
         for rows in (slice(start, start + size) for start in range(0, len(posterior.mean), size)):
             start = Gaussian(posterior.mean[rows][:, used], posterior.logvar[rows][:, used])
-            joint = partial(_log_joint, vae, {name: x[rows].to(vae.device) for name, x in targets.items()}, used)
+            given = known[rows].to(vae.device)
+            joint = partial(_log_joint, vae, {name: x[rows].to(vae.device) for name, x in targets.items()}, given, used)
             own = (
                 laplace(joint, Gaussian(start.mean.to(vae.device), start.logvar.to(vae.device)))
                 if proposal == "laplace"
@@ -142,11 +150,13 @@ def log_likelihood(
     return LogLikelihood(torch.cat(values), torch.cat(effective))
 
 
-def _log_joint(vae: MultimodalVAE, targets: Mapping[str, Tensor], used: Sequence[int], z: Tensor) -> Tensor:
+def _log_joint(
+    vae: MultimodalVAE, targets: Mapping[str, Tensor], covariates: Tensor, used: Sequence[int], z: Tensor
+) -> Tensor:
     """Return log p(x, z) of K draws for each of N samples, (K N,), given the latents that count, (K N, D)."""
     latents = z.new_zeros(len(z), vae.latent_dim)
     latents[:, used] = z
-    decoded = vae.decode(latents, targets)
+    decoded = vae.decode(latents, targets, covariates.repeat(len(z) // len(covariates), 1))
     total = Gaussian.standard_like(z).log_prob(z)
     for name, x in targets.items():
         target = x.to(z).repeat(len(z) // len(x), *[1] * (x.dim() - 1))
@@ -182,7 +192,8 @@ def likelihood_metrics(
             values = sum(vae.modalities[name].elements for name in of)
             draws = min(1000, max(100, VALUES // (values * max(1, len(chosen)))))
             try:
-                found[of] = log_likelihood(vae, {name: chosen.values[name] for name in given}, of, draws, seed)
+                values_given = {name: chosen.values[name] for name in given}
+                found[of] = log_likelihood(vae, values_given, of, draws, seed, covariates=chosen.covariates)
             except DataError:
                 found[of] = None
         return found[of]

@@ -34,3 +34,19 @@ class MetricLoss(Part, nn.Module, ABC):
         Returns:
             A scalar; zero, with a gradient, if the batch has nothing to compare.
         """
+
+
+def loss_over_subsets(loss: MetricLoss, latents: Tensor, weights: Tensor, labels: Tensor) -> Tensor:
+    """Return the metric loss of latents of several subsets of modalities, averaged over the subsets, a scalar.
+
+    Args:
+        loss: the metric loss.
+        latents: (N, K, D), of each sample and subset.
+        weights: (N, K), weight of each; latents of weight zero have no part in the loss.
+        labels: (N,), -1 for unlabeled samples, which have no part either.
+    """
+    total, whole = latents.new_zeros(()), weights.sum()
+    for number in range(latents.shape[1]):
+        known = (labels >= 0) & (weights[:, number] > 0)
+        total = total + weights[:, number].sum() / whole * loss(latents[known, number], labels[known])
+    return total

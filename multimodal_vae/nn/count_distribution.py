@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 import torch
-from scipy import special
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -56,6 +55,8 @@ class NegativeBinomial(Distribution):
         """Return the probability of at most a count; 0 below 0."""
         r, success = self._on_cpu()
         count = value.detach().cpu().double().floor()
+        from scipy import special
+
         found = special.betainc(r.numpy(), count.clamp_min(0).numpy() + 1, success.numpy())
         return torch.where(count < 0, 0.0, torch.from_numpy(found)).to(value)
 
@@ -63,6 +64,8 @@ class NegativeBinomial(Distribution):
         """Return the least count that is not exceeded with a probability, at most :data:`LARGEST_COUNT`."""
         r, success = self._on_cpu()
         probability = value.detach().cpu().double().clamp(1e-9, 1 - 1e-9)
+        from scipy import special
+
         found = special.nbdtrik(probability.numpy(), r.numpy(), success.numpy())
         count = torch.from_numpy(found).nan_to_num(float(LARGEST_COUNT)).ceil().clamp(0, LARGEST_COUNT).to(value)
         count = torch.where((count > 0) & (self.cdf(count - 1) >= value), count - 1, count)

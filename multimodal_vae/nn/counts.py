@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from scipy import special
 from torch import Tensor, distributions, nn
 from torch.distributions import Bernoulli, Distribution, constraints
 
@@ -37,12 +36,16 @@ class Poisson(distributions.Poisson):
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of at most a count; 0 below 0."""
         count = value.detach().cpu().double().floor()
+        from scipy import special
+
         found = special.pdtr(count.clamp_min(0).numpy(), self.rate.detach().cpu().double().numpy())
         return torch.where(count < 0, 0.0, torch.from_numpy(found)).to(value)
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the least count that is not exceeded with a probability."""
         probability = value.detach().cpu().double().clamp(1e-9, 1 - 1e-9)
+        from scipy import special
+
         found = special.pdtrik(probability.numpy(), self.rate.detach().cpu().double().numpy())
         count = torch.from_numpy(found).nan_to_num(0.0).ceil().clamp_min(0).to(value)
         return torch.where((count > 0) & (self.cdf(count - 1) >= value), count - 1, count)

@@ -113,7 +113,8 @@ def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int, real
     for name, count in counts.items():
         of_class = seed + vae.classes.index(name)
         latents.append(synthesizer.latents(name, count, of_class))
-        samples.append(vae.generate(latents[-1], noise=None, seed=of_class))
+        given = synthesizer.draw_covariates(name, count, of_class)
+        samples.append(vae.generate(latents[-1], noise=None, seed=of_class, covariates=given))
     labels = torch.cat([torch.full((count,), vae.classes.index(name)) for name, count in counts.items()])
     values = {name: torch.cat([each[name] for each in samples]) for name in vae.modalities}
     gapped = with_gaps_of(LabeledSamples(values, labels), real, vae.modalities, seed)
@@ -143,9 +144,10 @@ def _records_of(model: MultimodalVAE, data: MultimodalDataset, real: LabeledSamp
     losses: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in model.modalities}
     with evaluating(model):
         for rows in torch.split(torch.arange(len(data)), 256):
-            decoded, samples = model.decode(latents[rows].to(model.device)), data.batch(rows).to(model.device).samples
+            batch = data.batch(rows).to(model.device)
+            decoded = model.decode(latents[rows].to(model.device), covariates=batch.covariates)
             for name, modality in model.modalities.items():
-                losses[name].append(modality.reconstruction_loss(decoded[name], samples[name]).cpu())
+                losses[name].append(modality.reconstruction_loss(decoded[name], batch.samples[name]).cpu())
     scores = {f"reconstruction/{name}": -torch.cat(parts).double() for name, parts in losses.items()}
     weights = {name: model.objective.weights.get(name, 1.0) for name in model.modalities}
     total = torch.stack([weights[name] * scores[f"reconstruction/{name}"] for name in model.modalities]).sum(0)

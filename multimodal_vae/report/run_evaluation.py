@@ -20,6 +20,7 @@ from multimodal_vae.bounds import require_memory, require_seed
 from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError, RunError, did_you_mean
+from multimodal_vae.evaluation.covariates import covariate_metrics
 from multimodal_vae.evaluation.features import comparable, compared, with_gaps_of
 from multimodal_vae.evaluation.judge import Judge, train_judge
 from multimodal_vae.evaluation.protocol import evaluate
@@ -145,13 +146,15 @@ def measure(
         torch.tensor(labels).repeat_interleave(count),
     )
     embeddings = model.embed(data)
-    reconstructions = model.generate(embeddings)
+    reconstructions = model.generate(embeddings, covariates=data.covariates)
     gapped = with_gaps_of(generated, held_out, model.modalities, seed)
     compute = partial(
         _results, numbers, training, compared(gapped, model.modalities, reference.values), loaded, resamples, seed
     )
     results = compute(held_out, reconstructions, embeddings, _translations(model, held_out))
     results += likelihood_metrics(model, held_out, resamples, seed)
+    comparable_samples = compared(held_out, model.modalities, reference.values)
+    results += covariate_metrics(embeddings, comparable_samples, model.covariates, resamples, seed)
     judged = loaded[0].predict(numbers(reconstructions)).labels
     evidence = Evidence(classes, held_out, reconstructions, embeddings, judged, generated, groups)
     evaluated = EvaluatedRecord(
@@ -222,7 +225,7 @@ def labeled_samples(data: MultimodalDataset) -> LabeledSamples:
     """Return complete samples as the metrics take them."""
     gaps = any(modality.gaps for modality in data.modalities.values())
     values = {name: data.samples[name] for name in data.modalities}
-    return LabeledSamples(values, data.labels, data.patients, gaps=gaps)
+    return LabeledSamples(values, data.labels, data.patients, gaps=gaps, covariates=data.covariates)
 
 
 def load_judges(folder: Path, run: Run, training: LabeledSamples) -> list[Judge]:
@@ -299,7 +302,9 @@ def _translations(model: MultimodalVAE, held_out: LabeledSamples) -> dict[str, T
     names = list(model.modalities)
     try:
         return {
-            to: model.translate({name: held_out.values[name] for name in names if name != to}, to)
+            to: model.translate(
+                {name: held_out.values[name] for name in names if name != to}, to, covariates=held_out.covariates
+            )
             for to in (names if len(names) > 1 else [])
         }
     except DataError:

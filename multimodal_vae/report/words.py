@@ -31,6 +31,11 @@ _WORDS = {
     "latent/separability": MetricWords(
         "how well classes are separated in the latent", "classes are mixed up in the latent", ""
     ),
+    "latent/covariate": MetricWords(
+        "how well a covariate is told from the latent within classes: .5 (words) or 0 (numbers) is chance",
+        "",
+        "the latent tells a covariate better than samples do",
+    ),
     "individuality": MetricWords(
         "share of the differences within a class that reconstructions keep", "reconstructions lose individuals", ""
     ),
@@ -185,6 +190,11 @@ def cautions(metrics: Metrics, privacy: Privacy | None) -> list[str]:
             f"The densities were fitted on the {evaluated['split']} samples that generated samples are compared with, "
             "which flatters every metric of generated samples."
         )
+    told = [result.name.removeprefix(_COVARIATE) for result in metrics["results"] if _tells_covariate(result)]
+    if told:
+        sentences.append(
+            f"The latent still tells {', '.join(told)}: samples generated for one value also show others' traits."
+        )
     if evaluated["patients"] < FEW_PATIENTS:
         sentences.append(f"Only {evaluated['patients']} patients were held out, so intervals are wide.")
     left_out = ", ".join(f"{count} {reason}" for reason, count in evaluated["left_out"].items())
@@ -197,6 +207,15 @@ def cautions(metrics: Metrics, privacy: Privacy | None) -> list[str]:
         "This is one training with one seed. Another may differ by more than the intervals, which cover only patients."
     )
     return sentences
+
+
+_COVARIATE = "latent/covariate "
+
+
+def _tells_covariate(result: MetricResult) -> bool:
+    """Return whether a latent tells a covariate better than by chance."""
+    low = (result.interval or (math.nan, math.nan))[0]
+    return result.name.startswith(_COVARIATE) and low > result.context.get("chance", math.inf)
 
 
 def worse_subgroups(metrics: Metrics) -> list[str]:

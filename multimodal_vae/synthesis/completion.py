@@ -92,22 +92,32 @@ def complete(
                 column = list(vae.modalities).index(name)
                 samples = data.samples.columns[name][rows]
                 samples[~data.present[rows, column]] = torch.nan
-                parts[name].append(_fill(vae, name, column, samples, means, latents, level))
+                given = data.covariates[rows].to(vae.device)
+                parts[name].append(_fill(vae, name, column, samples, means, latents, level, given))
     return {name: Completion(*map(torch.cat, zip(*chunks, strict=True))) for name, chunks in parts.items() if chunks}
 
 
 def _fill(
-    vae: MultimodalVAE, name: str, column: int, samples: Tensor, means: Tensor, latents: Tensor, level: float
+    vae: MultimodalVAE,
+    name: str,
+    column: int,
+    samples: Tensor,
+    means: Tensor,
+    latents: Tensor,
+    level: float,
+    covariates: Tensor,
 ) -> Completion:
     """Fill samples (n, *shape) of one modality, given means (n, D) and draws (n, draws, D) of their latents."""
     modality, dependence = vae.modalities[name], vae.dependences[column]
     if not isinstance(dependence, NoiseDependence):
         dependence = NoiseDependence(modality)  # independent noise, or none
+    count = latents.shape[1]
+    many_known, many_given = (x.repeat_interleave(count, 0) for x in (samples, covariates))
     middle, many = (
-        dependence.complete(modality, vae.decode(z.to(vae.device), [name])[name].cpu(), known, drawn)
-        for z, known, drawn in (
-            (means, samples, False),
-            (latents.flatten(0, 1), samples.repeat_interleave(latents.shape[1], 0), True),
+        dependence.complete(modality, vae.decode(z.to(vae.device), [name], given)[name].cpu(), known, drawn)
+        for z, known, given, drawn in (
+            (means, samples, covariates, False),
+            (latents.flatten(0, 1), many_known, many_given, True),
         )
     )
     drawn = many.reshape(*latents.shape[:2], *samples.shape[1:])

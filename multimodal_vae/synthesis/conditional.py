@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-import torch
 from torch import Tensor
 
 from multimodal_vae.checks import checked, require_whole
+from multimodal_vae.conditions import nearer_end
+from multimodal_vae.data.covariates import texts_of
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import Row, path_in, read_manifest
 from multimodal_vae.distributions import Gaussian
@@ -76,10 +77,10 @@ def write_completion(
     generated: Iterator[dict[str, Tensor]] = iter(())
     if incomplete:
         try:
-            posterior = vae.encode(data.subset(incomplete))
+            posterior, given = vae.encode(data.subset(incomplete)), data.covariates[incomplete]
         except DataError as error:
             raise DataError(f"{data.source}, line {rows[incomplete[0]].line}: {error}") from error
-        generated = _decode(vae, _draw(posterior, None if seed is None else 1, seed)[:, 0], sources)
+        generated = _decode(vae, _draw(posterior, None if seed is None else 1, seed)[:, 0], sources, given)
     tables = _FilledTables.of(vae, data, drawn=seed is not None, seed=seed or 0)
     counts = {name: sum(not row.cells[name] for row in rows) for name in vae.modalities} | tables.counts
     filled = {name: count for name, count in counts.items() if count}
@@ -136,13 +137,14 @@ def write_translations(
         raise DataError(f"there is no modality {to!r}; {did_you_mean(to, vae.modalities)}")
     latents = _draw(vae.encode(data), draws, seed)
     sources = _Sources.of(vae, draws is not None, noise, seed)
-    decoded = _decode(vae, latents.flatten(0, 1), sources)
+    decoded = _decode(vae, latents.flatten(0, 1), sources, data.covariates.repeat_interleave(latents.shape[1], 0))
+    known = texts_of(vae.covariates, data.covariates)
 
     def rows() -> Iterator[ManifestRow]:
-        for name, patient, label in zip(data.ids, data.patients, label_names(data), strict=True):
+        for name, patient, label, texts in zip(data.ids, data.patients, label_names(data), known, strict=True):
             for number in range(latents.shape[1]):
                 sample_id = name if draws is None else f"{name}-{number + 1:0{len(str(draws))}d}"
-                metadata = {"sample_id": sample_id, "patient_id": patient, "label": label}
+                metadata = {"sample_id": sample_id, "patient_id": patient, "label": label, **texts}
                 yield ManifestRow(metadata, {to: next(decoded)[to]})
 
     given = [name for name, some in zip(data.modalities, data.present.any(0).tolist(), strict=True) if some]
@@ -170,10 +172,10 @@ def write_interpolation(
     """
     require_vacant(out)
     samples = vae.interpolate(pair, steps)
-    stem = "-".join(pair.ids)
+    stem, known = "-".join(pair.ids), texts_of(vae.covariates, nearer_end(pair.covariates, steps))
     rows = (
         ManifestRow(
-            {"sample_id": f"{stem}-{step + 1:0{len(str(steps))}d}", "label": ""},
+            {"sample_id": f"{stem}-{step + 1:0{len(str(steps))}d}", "label": "", **known[step]},
             {name: x[step] for name, x in samples.items()},
         )
         for step in range(steps)
@@ -276,10 +278,11 @@ def _draw(posterior: Gaussian, draws: int | None, seed: int | None) -> Tensor:
         return posterior.sample(draws)
 
 
-def _decode(vae: MultimodalVAE, latents: Tensor, sources: _Sources) -> Iterator[dict[str, Tensor]]:
+def _decode(vae: MultimodalVAE, latents: Tensor, sources: _Sources, covariates: Tensor) -> Iterator[dict[str, Tensor]]:
     """Yield decoded samples one by one, with at most one chunk in memory."""
-    for number, chunk in enumerate(torch.split(latents, CHUNK_SIZE)):
-        samples = vae.generate(chunk, noise=sources.noise, seed=sources.seed, first=number * CHUNK_SIZE)
+    for first in range(0, len(latents), CHUNK_SIZE):
+        chunk, given = (x[first : first + CHUNK_SIZE] for x in (latents, covariates))
+        samples = vae.generate(chunk, noise=sources.noise, seed=sources.seed, first=first, covariates=given)
         for row in range(len(chunk)):
             yield {name: x[row] for name, x in samples.items()}
 

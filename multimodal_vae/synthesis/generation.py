@@ -12,11 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from multimodal_vae import distributed
 from multimodal_vae.bounds import require_disk, require_memory, require_seed
 from multimodal_vae.checks import checked, require_whole
+from multimodal_vae.data.covariates import texts_of
 from multimodal_vae.errors import RunError, SamplerError
 from multimodal_vae.files import (
     RESULT,
@@ -57,6 +59,7 @@ def write_samples(
     temperature: float = 1.0,
     min_quantile: float = 0.0,
     noise: Noise | None = None,
+    covariates: Mapping[str, Any] | None = None,
 ) -> None:
     """Generate samples and write ``manifest.csv``, ``provenance.json`` and one folder of files per modality.
 
@@ -76,12 +79,16 @@ def write_samples(
         min_quantile: as in the same method.
         noise: ``"draw"``, samples with their observation noise, or ``"mean"``, expected samples. Default: as each
             modality says; expected samples without a likelihood. ``provenance.json`` says which each modality got.
+        covariates: values to fix by name, as for
+            :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.draw_covariates`. The manifest has a column of each
+            covariate.
 
     Raises:
         ConfigurationError: if the seed, the temperature or the quantile is out of range, or memory or disk cannot hold
             so many samples.
         RunError: if the folder exists or cannot be written, or another generation into it has begun or runs now.
         SamplerError: if a class is unknown, or there is none.
+        DataError: if a covariate or its value is unknown.
     """
     require_in_range(temperature, min_quantile)
     if not counts:
@@ -89,6 +96,7 @@ def write_samples(
     for label, count in counts.items():
         require_whole(f"the number of samples of class {label!r}", count, 1)
         synthesizer.density(label)  # raises for an unknown class before anything is written
+        synthesizer.draw_covariates(label, 1, seed, covariates)
     counts = {synthesizer.class_of(label): count for label, count in counts.items()}
     provenance = {
         "notice": NOTICE,
@@ -103,6 +111,7 @@ def write_samples(
         "min_quantile": float(min_quantile),
         "noise": noise,
         "noise_by_modality": synthesizer.vae.noise_of(noise),
+        **({"covariates": dict(covariates or {})} if synthesizer.vae.covariates else {}),
     }
     require_seed(seed)
     request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
@@ -226,7 +235,7 @@ def _write_chunks(
     """Write this process's share of the chunks that are not done."""
     vae = synthesizer.vae
     stems = unique_file_names(vae.classes, LONGEST)
-    label, latents = None, None
+    label, latents, known = None, None, torch.zeros(0, 0)
     for chunk in chunks[distributed.rank() % distributed.world_size() :: distributed.world_size()]:
         if partial.chunk_rows(chunk.number).exists():
             continue
@@ -234,14 +243,21 @@ def _write_chunks(
         if latents is None or label != chunk.label:
             label = chunk.label
             latents = synthesizer.latents(label, chunk.total, seed, settings["temperature"], settings["min_quantile"])
-        part = latents[chunk.start : chunk.start + CHUNK_SIZE]
-        samples = vae.generate(part, noise=settings["noise"], seed=seed, first=chunk.start)
-        rows = _write_files(partial.result, vae.modalities, samples, chunk, stems[label])
+            known = synthesizer.draw_covariates(label, chunk.total, seed, settings.get("covariates"))
+        part, given = (x[chunk.start : chunk.start + CHUNK_SIZE] for x in (latents, known))
+        samples = vae.generate(part, noise=settings["noise"], seed=seed, first=chunk.start, covariates=given)
+        texts = texts_of(vae.covariates, given)
+        rows = _write_files(partial.result, vae.modalities, samples, texts, chunk, stems[label])
         write_bytes(partial.chunk_rows(chunk.number), csv_text(rows).encode())
 
 
 def _write_files(
-    folder: Path, modalities: Mapping[str, Modality], samples: Mapping[str, Tensor], chunk: _Chunk, stem: str
+    folder: Path,
+    modalities: Mapping[str, Modality],
+    samples: Mapping[str, Tensor],
+    covariates: Sequence[Mapping[str, str]],
+    chunk: _Chunk,
+    stem: str,
 ) -> Iterator[list[str]]:
     """Write the files of a chunk, and yield its manifest rows."""
     subfolders = modality_folders(modalities)
@@ -254,14 +270,15 @@ def _write_files(
                 modality, write_cell(folder, modality, subfolders.get(name, ""), f"{stem}-{number}", samples[name][row])
             )
         ]
-        yield [f"{chunk.label}-{number}", chunk.label, *cells, NOTICE]
+        yield [f"{chunk.label}-{number}", chunk.label, *covariates[row].values(), *cells, NOTICE]
 
 
 def _write_manifest(
     partial: _PartialFolder, synthesizer: Synthesizer, chunks: int, provenance: Mapping[str, Any]
 ) -> None:
     """Concatenate the rows of all chunks into the manifest, and write ``provenance.json``."""
-    header = ["sample_id", "label", *columns_of(synthesizer.vae.modalities)]
+    covariates = [each.name for each in synthesizer.vae.covariates]
+    header = ["sample_id", "label", *covariates, *columns_of(synthesizer.vae.modalities)]
     with open(partial.result / TABLE, "wb") as manifest:
         manifest.write(csv_text([[*header, notice_column(header)]]).encode())
         for number in range(chunks):

@@ -14,6 +14,7 @@ from torch.distributions import Distribution
 from typing_extensions import TypedDict
 
 from multimodal_vae.checks import checked, require_finite
+from multimodal_vae.data.covariates import check_given
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import (
@@ -34,6 +35,7 @@ from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
 from multimodal_vae.samplers.base import DensitySampler, Ranked
 from multimodal_vae.scopes import seeded
+from multimodal_vae.synthesis.covariates import CovariateCounts
 from multimodal_vae.synthesis.drawing import draw
 
 PRIORS = ("frequency", "uniform")
@@ -54,6 +56,7 @@ class Synthesizer:
             does; None before fitting.
         fitted_on: number of fitted samples by class.
         failures: reason by class without a density, such as too few samples.
+        covariate_counts: how often the fitted samples have which covariates, by class; None without covariates.
 
     Example:
         >>> import torch
@@ -72,6 +75,7 @@ class Synthesizer:
         self.densities: dict[str, DensitySampler] = {}
         self.fitted_on: dict[str, int] = {}
         self.failures: dict[str, str] = {}
+        self.covariate_counts: CovariateCounts | None = None
 
     @checked
     def fit(self, data: MultimodalDataset) -> Self:
@@ -86,6 +90,7 @@ class Synthesizer:
             MultimodalVAEWarning: for each skipped class.
         """
         self.densities, self.fitted_on, self.failures = {}, {}, {}
+        self.covariate_counts = CovariateCounts.of(data) if self.vae.covariates else None
         latents = self.vae.embed(data)
         rows = {name: (data.labels == index).nonzero().flatten() for index, name in enumerate(data.classes)}
         classes = {name: latents[of_class] for name, of_class in rows.items()}
@@ -170,6 +175,7 @@ class Synthesizer:
         temperature: float = 1.0,
         min_quantile: float = 0.0,
         noise: Noise | None = None,
+        covariates: Mapping[str, Any] | None = None,
     ) -> dict[str, Tensor]:
         """Draw new samples of one class, (count, *shape) by modality; a row is one sample in all modalities.
 
@@ -181,9 +187,37 @@ class Synthesizer:
             min_quantile: of the latents.
             noise: ``"draw"``, samples with the observation noise of their likelihood; or ``"mean"``, expected samples,
                 which vary less than real ones. Default: as each modality says; expected samples without a likelihood.
+            covariates: as for :meth:`draw_covariates`.
         """
         latents = self.latents(label, count, seed, temperature, min_quantile)
-        return self.vae.generate(latents, noise=noise, seed=seed)
+        given = self.draw_covariates(label, count, seed, covariates)
+        return self.vae.generate(latents, noise=noise, seed=seed, covariates=given)
+
+    @checked
+    def draw_covariates(
+        self, label: str | int, count: int, seed: int | None = None, covariates: Mapping[str, Any] | None = None
+    ) -> Tensor:
+        """Draw the covariates of new samples of one class, (count, C), as the fitted samples have them.
+
+        Args:
+            label: the class, or the integer that it was in the data.
+            count: number of samples.
+            seed: seed of the draws. Default: torch's current random state.
+            covariates: values to fix, by name, such as ``{"site": "B"}``. The others are drawn among samples of the
+                class with these words; if there are none, as where this site has no such patient, among all of it.
+
+        Raises:
+            DataError: if a covariate or its value is unknown.
+            SamplerError: as :meth:`class_of` does, or if the densities were fitted without covariates.
+        """
+        name = self.class_of(label)
+        if not self.vae.covariates:
+            check_given([], covariates or {})
+            return torch.zeros(count, 0)
+        if self.covariate_counts is None:
+            raise SamplerError("the densities were fitted without covariates; fit them anew")
+        seed = int(torch.randint(2**63 - 1, ())) if seed is None else seed
+        return self.covariate_counts.draw(self.vae.covariates, name, count, seed, covariates)
 
     @checked
     def classify(self, latents: Tensor | Gaussian | Encodable, prior: str = "frequency") -> Tensor:
@@ -250,6 +284,7 @@ class Synthesizer:
             "parts": records([self.sampler, self.chosen]),
             "fitted_on": self.fitted_on,
             "failures": self.failures,
+            **({"covariates": self.covariate_counts.model_dump()} if self.covariate_counts else {}),
         }
         write_tensors(path, self.state(), {"synthesizer": json.dumps(metadata)})
 
@@ -273,6 +308,12 @@ class Synthesizer:
             raise type(error)(f"{path}: {error}") from error
         chosen.ranking = facts.get("ranking", [])
         synthesizer.fitted_on, synthesizer.failures = fitted_on, failures
+        counts = synthesizer.covariate_counts = facts.get("covariates")
+        if counts:
+            try:
+                counts.require_fit(vae.covariates, list(fitted_on))
+            except RunError as error:
+                raise RunError(f"{path}: {error}") from error
         for index, name in enumerate(fitted_on):
             prefix = f"{index}."
             state = {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
@@ -306,6 +347,7 @@ class _Facts(TypedDict):
     parts: list[Any]
     fitted_on: dict[str, Annotated[int, pydantic.Field(ge=0, lt=2**53)]]
     failures: NotRequired[dict[str, str]]
+    covariates: NotRequired[CovariateCounts]
 
 
 _FACTS = pydantic.TypeAdapter(_Facts)

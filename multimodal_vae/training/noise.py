@@ -27,6 +27,6 @@ def measure_noise(vae: MultimodalVAE, data: MultimodalDataset, seed: int) -> Non
         for column, (name, modality) in enumerate(vae.modalities.items()):
             dependence, here = vae.dependences[column], data.present[:, column]
             if isinstance(dependence, NoiseDependence) and int(here.sum()) > 1:
-                likelihood = modality.likelihood(vae.decode(latents[here], [name])[name])
+                likelihood = modality.likelihood(vae.decode(latents[here], [name], data.covariates[here])[name])
                 if likelihood is not None:
                     dependence.measure(likelihood, data.samples.columns[name][here.nonzero()[:, 0]], labels[here])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import multimodal_vae as mv
-from multimodal_vae import model as models
+from multimodal_vae import calibration
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.columns import Column
 from multimodal_vae.training.loop import _rate_factor, evaluate, train
@@ -146,7 +146,7 @@ def test_calibration_takes_evenly_spaced_rows_of_a_large_set_and_absent_ones_nev
     present = torch.ones(24, 2, dtype=torch.bool)
     present[:4, 0] = False
     data = make_data(present=present)
-    monkeypatch.setattr(models, "CALIBRATION_BYTES", 5 * 3 * 4)  # five samples of three numbers
+    monkeypatch.setattr(calibration, "CALIBRATION_BYTES", 5 * 3 * 4)  # five samples of three numbers
     vae = make_model(data, fusion={"name": "concat", "dropout": 0.1})
     vae.calibrate(data)
     torch.testing.assert_close(vae.encoders[0][0].mean, data.samples["blood"][[4, 8, 12, 16, 20]].mean(0))

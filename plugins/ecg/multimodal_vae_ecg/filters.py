@@ -1,7 +1,5 @@
 """Baseline wander out, and one sampling rate for all: what a recording goes through before it is a sample."""
 
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +15,6 @@ SHORTEST = 2.0
 
 SURROUND = 3.0
 """Periods of the cut-off after which the filter has forgotten what came before, to one part in 10^5."""
-
-FINEST = 1000
-"""Greatest denominator of a ratio of rates: finer ones would move no sample by a hundredth of its distance."""
 
 
 def remove_wander(signal: Real, rate: float, cutoff: float) -> Real:
@@ -54,38 +49,3 @@ def remove_wander(signal: Real, rate: float, cutoff: float) -> Real:
     sections = butter(ORDER, cutoff, "highpass", fs=rate, output="sos")
     beyond = min(signal.shape[1] - 1, round(SURROUND * rate / cutoff))
     return np.asarray(sosfiltfilt(sections, signal, axis=1, padlen=beyond))
-
-
-def ratio_of_rates(rate: float, wanted: float) -> Fraction:
-    """The ratio ``wanted / rate`` in whole numbers.
-
-    Raises:
-        DataError: if the rate is no positive number, or a thousand times too high.
-
-    Example:
-        >>> ratio_of_rates(360, 128)
-        Fraction(16, 45)
-    """
-    if not (np.isfinite(rate) and rate > 0):
-        raise DataError(f"says that its sampling rate is {rate:g} Hz; give the true one")
-    ratio = Fraction(wanted / rate).limit_denominator(FINEST)
-    if not ratio:
-        raise DataError(f"says that its sampling rate is {rate:g} Hz, which no ECG has; give it in Hz")
-    return ratio
-
-
-def resample(signal: Real, ratio: Fraction) -> Real:
-    """Resample (leads, samples) to ceil(samples * ratio) by a polyphase filter that lets nothing alias.
-
-    The first sample keeps its place in time. Beyond both ends, the filter sees the line from the first to the last
-    value rather than zeros, which would ring.
-
-    Example:
-        >>> resample(np.ones((1, 360)), Fraction(16, 45)).shape
-        (1, 128)
-    """
-    if ratio == 1:
-        return signal
-    from scipy.signal import resample_poly
-
-    return np.asarray(resample_poly(signal, ratio.numerator, ratio.denominator, axis=1, padtype="line"))

@@ -1,6 +1,7 @@
 """Electrocardiograms: leads over time in millivolts."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,13 +14,13 @@ from torch.distributions import Normal
 
 from multimodal_vae import ConfigurationError, DataError, Modality
 from multimodal_vae.measurements import check_order, gaps_as_nan
+from multimodal_vae.modalities.recordings import Record, cut, parse_cell
 from multimodal_vae.nn import LearnedScale, ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
 from multimodal_vae_ecg.augmentation import scaled, shifted, wandering, without_leads
+from multimodal_vae_ecg.filters import SURROUND, remove_wander
 from multimodal_vae_ecg.leads import NO_UNIT, plain_name
 from multimodal_vae_ecg.loss import beat_loss
-from multimodal_vae_ecg.recording import Record
 from multimodal_vae_ecg.records import files_of, open_record, write_prepared
-from multimodal_vae_ecg.segment import cut, parse_cell
 from multimodal_vae_ecg.synthetic import synthetic_ecg
 
 if TYPE_CHECKING:
@@ -192,7 +193,9 @@ class ECG(Modality):
         if self._is_finished(record):
             signal = record.load(0, self.length)
         else:
-            signal = cut(record, start, stop, self.rate, self.length, self.highpass)
+            clean = partial(remove_wander, rate=record.rate, cutoff=self.highpass)
+            reach = SURROUND / self.highpass if self.highpass else 0
+            signal = cut(record, start, stop, self.rate, self.length, clean, reach)
             _check_size(signal, NO_UNIT not in record.notes)
             if 0 < signal.std() < TAMEST:
                 self.notes[f"standard deviation below {TAMEST:g} mV"] += 1

@@ -12,7 +12,6 @@ A file without a unit is in mV and a file without a sampling rate has the config
 
 import csv
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +22,12 @@ from numpy.typing import NDArray
 
 from multimodal_vae import DataError
 from multimodal_vae.checks import real_numbers
-from multimodal_vae.errors import listing, one_line, shorten
-from multimodal_vae.files import open_sample
+from multimodal_vae.errors import listing, shorten
 from multimodal_vae.measurements import gaps_as_nan, is_clock, order_note
 from multimodal_vae.modalities.base import load_arrays
+from multimodal_vae.modalities.recordings import Real, Record, open_edf
 from multimodal_vae.tables import read_table
 from multimodal_vae_ecg.leads import NO_UNIT, choose_leads, in_millivolts, name_and_unit
-from multimodal_vae_ecg.recording import Real, Record
 from multimodal_vae_ecg.wfdb_records import open_wfdb, wfdb_files
 
 PREPARED = "prepared mV"
@@ -94,7 +92,7 @@ def open_record(path: Path, wanted: int | Sequence[str], rate: float) -> Record:
     elif ending == ".npz":
         record = _open_npz(path, wanted, rate)
     elif ending in (".edf", ".bdf"):
-        record = _open_edf(path, wanted)
+        record = open_edf(path, lambda names: choose_leads(names, wanted), in_millivolts)
     elif ending in ("", ".hea"):
         record = open_wfdb(path, wanted)
     else:
@@ -269,48 +267,3 @@ def _texts(name: str, array: NDArray[Any]) -> list[str]:
     if array.dtype.kind != "U":
         raise DataError(f"has values of type {array.dtype} in {name!r}; texts are expected")
     return [str(text) for text in array.reshape(-1)]
-
-
-def _open_edf(path: Path, wanted: int | Sequence[str]) -> Record:
-    from edfio import read_bdf, read_edf
-
-    open_sample(path).close()  # edfio itself would wait for a pipe
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # edfio reads a file that is cut short, and only warns
-            read: Any = read_edf if path.suffix.lower() == ".edf" else read_bdf
-            file = read(path, header_encoding="latin-1")
-            continuous = file.is_continuous
-            signals = list(file.signals)
-            names = [signal.label.strip() for signal in signals]
-            units = [str(signal.physical_dimension) for signal in signals]
-            rates = [float(signal.sampling_frequency) for signal in signals]
-            lengths = [int(signal.samples_per_data_record * file.num_data_records) for signal in signals]
-            ends = [(signal.physical_min, signal.physical_max) for signal in signals]
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
-    except Exception as error:  # a damaged file can be wrong in any way
-        raise DataError(f"is damaged or no {path.suffix[1:].upper()} file ({one_line(error)})") from error
-    if not continuous:
-        raise DataError("has gaps between its data records (EDF+D); cut it into files without")
-    chosen = choose_leads(names, wanted)
-    leads, first_one = [names[index] for index in chosen], chosen[0]
-    for index in chosen:
-        if rates[index] != rates[first_one]:
-            raise DataError(
-                f"has lead {names[first_one]!r} at {rates[first_one]:g} Hz and {names[index]!r} at {rates[index]:g} "
-                "Hz; set 'leads' to those of one rate"
-            )
-    rate, scales = rates[first_one], in_millivolts(leads, [units[index] for index in chosen])
-
-    def load(first: int, last: int) -> Real:
-        try:
-            rows = [
-                gaps_as_nan(signals[index].get_data_slice(first / rate, last / rate)[None], ends[index])
-                for index in chosen
-            ]
-        except (ValueError, OSError) as error:
-            raise DataError(f"is damaged ({one_line(error)})") from error
-        return np.asarray(np.concatenate(rows) * scales)
-
-    return Record(rate, leads, lengths[first_one], load)

@@ -18,8 +18,8 @@ import numpy as np
 
 from multimodal_vae import DataError
 from multimodal_vae.errors import one_line
+from multimodal_vae.modalities.recordings import Real, Record
 from multimodal_vae_ecg.leads import choose_leads, in_millivolts
-from multimodal_vae_ecg.recording import Real, Record
 
 MOST_BYTES = 1 << 24
 """Size of a header above which it is refused."""

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from multimodal_vae import DataError, MultimodalDataset
+from multimodal_vae.modalities.recordings import parse_cell, ratio_of_rates
 from multimodal_vae_ecg import ECG, open_record, remove_wander, resample
-from multimodal_vae_ecg.filters import ratio_of_rates
 from multimodal_vae_ecg.leads import NO_UNIT
-from multimodal_vae_ecg.segment import parse_cell
 from multimodal_vae_ecg.wfdb_records import import_wfdb
 
 wfdb = import_wfdb()
