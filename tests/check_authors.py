@@ -24,13 +24,15 @@ def main(dist: Path, constraints: Path, core: Path) -> None:
     with fresh(constraints, core) as env:
         env.pip("install", wheel, "pytest", "hatchling", "editables", "mypy")
         tutorial(env)
-        for kind, name in (
+        plugins = (
             ("modality", "eeg"),
             ("fusion", "blend"),
             ("metric-loss", "pull-push"),
             ("sampler", "one-blob"),
-        ):
-            scaffolded(env, kind, name)
+        )
+        packages = [scaffolded(env, kind, name) for kind, name in plugins]
+        typed = env.run(env.python, "-m", "mypy", "--strict", *packages)
+        env.hold("all of them are fully typed", typed.returncode == 0, typed.stdout)
         checked = env.run(env.python, "-m", "pip", "check")
         env.hold("pip check finds no fault", checked.returncode == 0, checked.stdout)
 
@@ -47,8 +49,8 @@ def tutorial(env: Fresh) -> None:
     env.hold(f"which is at most {MOST_LINES}", lines <= MOST_LINES)
 
 
-def scaffolded(env: Fresh, kind: str, name: str) -> None:
-    """Scaffold a plugin, install it in place, run its tests, and use its wheel."""
+def scaffolded(env: Fresh, kind: str, name: str) -> Path:
+    """Scaffold a plugin, install it in place, run its tests, and use its wheel; return the folder of its package."""
     folder = env.place / f"multimodal-vae-{name}"
     made = env.run("mmvae", "new", kind, name)
     env.hold(f"mmvae new {kind} {name}", made.returncode == 0 and folder.is_dir(), made.stderr)
@@ -56,8 +58,6 @@ def scaffolded(env: Fresh, kind: str, name: str) -> None:
     tested = env.run(env.python, "-m", "pytest", "-q", folder)
     env.hold(f"its tests pass: {tested.stdout.strip().splitlines()[-1]}", tested.returncode == 0, tested.stdout)
     (package,) = folder.glob("multimodal_vae_*")
-    typed = env.run(env.python, "-m", "mypy", "--strict", package)
-    env.hold("it is fully typed", typed.returncode == 0, typed.stdout)
     env.pip("uninstall", "-y", folder.name)
     env.pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", env.place / "dist", folder)
     (wheel,) = (env.place / "dist").glob(f"{package.name}-*.whl")
@@ -66,6 +66,7 @@ def scaffolded(env: Fresh, kind: str, name: str) -> None:
     env.hold("its wheel is listed", f" {name} " in listed, listed)
     checked = env.run("mmvae", "check", kind, name)
     env.hold(checked.stdout.strip().splitlines()[-1], checked.returncode == 0, checked.stdout)
+    return package
 
 
 def author_lines(source: str) -> int:

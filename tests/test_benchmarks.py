@@ -210,7 +210,17 @@ def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path
 def test_every_script_is_run_for_the_page(script):
     listed = {each.name for each in script("run").SCRIPTS}
     helpers = {"plain", "pairs", "timing", "report", "run", "multivae_parts"}
-    helpers |= {"missing", "sites", "real", "real_measures", "real_methods", "real_multivae", "real_page", "real_sets"}
+    helpers |= {
+        "missing",
+        "sites",
+        "tables",
+        "real",
+        "real_measures",
+        "real_methods",
+        "real_multivae",
+        "real_page",
+        "real_sets",
+    }
     assert {path.stem for path in BENCHMARKS.glob("*.py")} - helpers == listed
 
 

@@ -165,8 +165,8 @@ def _run_fold(
     """Train or resume the run of a fold, and evaluate it unless that is done."""
     cohort = Cohort.of(configuration, data)
     train, validation, held_out = fold_samples(cohort, folds, number, configuration.data.seed)
-    recipe = for_run(configuration)
-    vae = recipe.build(data.classes)
+    recipe = for_run(configuration.settled(data))
+    vae = recipe.build(data.classes, data.covariate_types)
     fit(vae, train, validation, held_out, out=path, configuration=recipe, show=show)
     with suppress(RunError):
         metrics = read_metrics(path)

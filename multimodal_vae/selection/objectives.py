@@ -1,12 +1,14 @@
 """What a tuning maximizes: measures of a run on patients that it was not trained on."""
 
 from collections.abc import Callable
+from functools import partial
 from statistics import fmean
 
 import torch
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.evaluation.features import compared, with_gaps_of
 from multimodal_vae.evaluation.result import Number
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.evaluation.two_sample import two_sample
@@ -30,21 +32,24 @@ def generation(run: Run, train: MultimodalDataset, held_out: MultimodalDataset, 
     :data:`DRAWS` sets of generated samples; a perfect generator reaches the accuracy of real training samples.
     """
     train, held_out, _ = evaluable_samples(train, held_out)
-    real, unseen = labeled_samples(train), labeled_samples(held_out)
+    known, unseen, modalities = labeled_samples(train), labeled_samples(held_out), run.model.modalities
+    compare = partial(compared, modalities=modalities, reference=known.values)
     synthesizer, classes = run.synthesizer(), run.model.classes
+
+    def generate(real: LabeledSamples, first: int) -> LabeledSamples:
+        """Return as many generated samples per class as there are real ones, with their gaps."""
+        counts = real.counts()
+        parts = [synthesizer.sample(classes[c], n, seed=first + c) for c, n in counts.items()]
+        values = {name: torch.cat([part[name] for part in parts]) for name in modalities}
+        labels = torch.cat([torch.full((n,), c) for c, n in counts.items()])
+        return compare(with_gaps_of(LabeledSamples(values, labels), real, modalities, seed))
+
     accuracies, aucs = [], []
     for draw in range(DRAWS):
-
-        def generate(counts: dict[int, int], first: int) -> LabeledSamples:
-            parts = [synthesizer.sample(classes[c], n, seed=first + c) for c, n in counts.items()]
-            labels = torch.cat([torch.full((n,), c) for c, n in counts.items()])
-            values = {name: torch.cat([part[name] for part in parts]) for name in run.model.modalities}
-            return LabeledSamples(values, labels)
-
         first = seed + 2 * draw * len(classes)
-        like_train, like_held_out = generate(real.counts(), first), generate(unseen.counts(), first + len(classes))
-        accuracies.append(utility(real, like_train, unseen, seed=seed).accuracy("synthetic"))
-        aucs.append(two_sample(unseen, like_held_out, seed=seed).auc())
+        learned = utility(compare(known), generate(known, first), compare(unseen), seed=seed)
+        accuracies.append(learned.accuracy("synthetic"))
+        aucs.append(two_sample(compare(unseen), generate(unseen, first + len(classes)), seed=seed).auc())
     tstr, c2st = fmean(accuracies), fmean(aucs)
     return {"score": tstr - 2 * abs(c2st - 0.5), "tstr": tstr, "c2st": c2st}
 

@@ -120,7 +120,7 @@ class _Tuning:
         )
         recipe, cohort = for_run(self.recipe(settings)), self.cohort
         try:
-            vae = recipe.build(cohort.known.classes)
+            vae = recipe.build(cohort.known.classes, cohort.known.covariate_types)
             fit(vae, cohort.train, cohort.validation, out=self.folder / trial["run"], configuration=recipe, show=show)
             rate = OBJECTIVES[self.objective]
             measures = rate(self.run(trial["run"]), cohort.train, cohort.validation, self.seed)
@@ -200,6 +200,7 @@ def tune(
             return read_json(inside(folder, RESULT), Result)
         if data is None:
             data = configuration.read_data(progress=None if show else False)
+        configuration = configuration.settled(data)
         cohort = Cohort.of(configuration, data)
         if not len(cohort.validation):
             raise ConfigurationError("a tuning needs validation patients; set [data] split, such as [0.6, 0.2, 0.2]")

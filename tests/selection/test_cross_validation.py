@@ -102,11 +102,12 @@ def test_an_interrupted_cross_validation_comes_to_the_means_by_hand_without_the_
 
 
 def test_the_command_runs_folds_in_processes_of_their_own(tmp_path, monkeypatch, mmvae):
-    rows = [f"s{n},{'ab'[n % 2]},{n % 2 + n % 5 / 5}" for n in range(48)]
-    (tmp_path / "manifest.csv").write_text("\n".join(["sample_id,label,x", *rows, ""]), "utf-8")
+    rows = [f"s{n},{'ab'[n % 2]},{n % 2 + n % 5 / 5},{n % 3 or ''},{'xy'[n // 2 % 2]}" for n in range(48)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["sample_id,label,dose,visits,site", *rows, ""]), "utf-8")
     (tmp_path / "recipe.toml").write_text(
-        '[data]\nmanifest = "manifest.csv"\nsplit = [0.8, 0.0, 0.2]\ncache = false\n[modalities.x]\nname = "vector"\n'
-        'size = 1\nhidden = 4\n[training]\nepochs = 1\nper_class = 4\n[density]\nsampler = "gaussian"\n',
+        '[data]\nmanifest = "manifest.csv"\nsplit = [0.8, 0.0, 0.2]\ncache = false\ncovariates = ["site"]\n'
+        '[modalities.blood]\nname = "table"\ncolumns = ["dose", "visits"]\n'
+        '[training]\nepochs = 1\nper_class = 4\n[density]\nsampler = "gaussian"\n',
         "utf-8",
     )
     words = (tmp_path / "recipe.toml", "--out", tmp_path / "out", "--folds", 2, "--jobs", 2, "--count", 10)
@@ -115,6 +116,7 @@ def test_the_command_runs_folds_in_processes_of_their_own(tmp_path, monkeypatch,
     assert (code, err) == (0, "")
     assert out.splitlines()[0].startswith("| metric | mean ± spread |")
     assert out.splitlines()[-1] == f"cross-validated: {tmp_path / 'out'}"
+    assert mv.open_run(tmp_path / "out" / "fold-2").model.covariates
     assert all(mv.open_run(tmp_path / "out" / f"fold-{n}").status["state"] == "done" for n in (1, 2))
 
 

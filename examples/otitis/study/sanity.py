@@ -122,14 +122,14 @@ EXPECTED = (
 
 
 def cases(
-    train: LabeledSamples, held_out: Ears, real: LabeledSamples, judges: Judges
+    train: LabeledSamples, held_out: Ears, real: LabeledSamples, judges: Judges, resamples: int = 200
 ) -> dict[str, dict[str, MetricResult]]:
-    """Return the metrics of each case by name."""
+    """Return the metrics of each case by name; ``resamples`` is the number of bootstrap resamples."""
     results = {}
     for name, samples in substitutes(train, real).items():
         clean = held_out.others[CLEAN]
         metrics = [
-            *evaluate(train, held_out.samples, samples, [judges.joint, judges.image, judges.wbt]),
+            *evaluate(train, held_out.samples, samples, [judges.joint, judges.image, judges.wbt], resamples=resamples),
             *ear_metrics(samples, held_out.samples, clean, judges.landmarks, judges.wbt_means),
         ]
         results[name] = {metric.name: metric for metric in metrics}

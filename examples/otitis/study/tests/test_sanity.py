@@ -57,7 +57,7 @@ def results() -> dict[str, dict[str, object]]:
     means = torch.stack([apart.values["wbt"][apart.labels == index].mean(0) for index in range(3)])
     judges = ToyJudges(joint, image, wbt, train_landmark_judge(taught, epochs=4, batch=24), means)
     held_out = toys(2)
-    return sanity.cases(toys(1), Ears(held_out, {CLEAN: held_out.values["otoscopy"]}), toys(3), judges)
+    return sanity.cases(toys(1), Ears(held_out, {CLEAN: held_out.values["otoscopy"]}), toys(3), judges, resamples=2)
 
 
 @pytest.mark.parametrize("expected", sanity.EXPECTED, ids=lambda each: f"{each.case}: {each.says}")
