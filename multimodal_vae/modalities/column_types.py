@@ -112,6 +112,13 @@ class TableColumn(BaseModel):
             return str(round(value))
         return f"{value:.9g}" if self.decimals is None else f"{value:.{self.decimals}f}"
 
+    def describe(self, value: float) -> str:
+        """Return a value with its unit, for plots."""
+        if math.isnan(value):
+            return "missing"
+        exact = self.words is not None or self.decimals is not None or self.type == "count"
+        return f"{self.write(value) if exact else f'{value:.4g}'} {self.unit or ''}".strip()
+
     def fault(self, values: NDArray[np.float32]) -> str:
         """Return what is wrong with values, (N,), whose missing ones are NaN; empty if nothing is."""
         low, high, advice = 0.0, math.inf, "correct it, leave it empty, or set the column's type to 'real'"

@@ -222,11 +222,8 @@ class Table(Modality):
         quantile, a thick one over the middle half. Of many columns, those farthest from the median are shown. Without a
         cohort the axis has the values themselves. Missing entries have no point.
         """
-        texts = [column.write(value) for column, value in zip(self._settled(), sample.tolist(), strict=True)]
-        names = [
-            f"{name} {text} {column.unit or ''}".strip()
-            for name, text, column in zip(self.columns, texts, self._settled(), strict=True)
-        ]
+        columns = zip(self.columns, self._settled(), sample.tolist(), strict=True)
+        names = [f"{name} {column.describe(value)}" for name, column, value in columns]
         shown, places = list(range(len(names))), sample
         if self._cohort is not None:
             scaled = self.layout.on_scales(torch.cat([sample[None], self._cohort]))
@@ -240,7 +237,7 @@ class Table(Modality):
             low, lower, median, upper, high = ranges[:, shown].numpy()
             ax.hlines(rows, low, high, colors="0.75", linewidth=1.5)
             ax.hlines(rows, lower, upper, colors="0.75", linewidth=4)
-            ax.scatter(median, rows, s=14, c="white", edgecolors="0.5", linewidths=0.8)
+            ax.scatter(median, rows, s=14, c="white", edgecolors="0.5", linewidths=0.8, zorder=2.5)
             ax.set_xlabel("deviations from the mean of the cohort")
         else:
             shown = shown[:_SHOWN]

@@ -95,8 +95,8 @@ def _own(group: Any, name: str) -> Any:
 def _names(group: Any, axis: str) -> list[str]:
     table = _own(group, axis)
     names = _own(table, str(table.attrs["_index"]))
-    if names.size > MOST_NAMES:
-        raise DataError(f"has {names.size} names in {axis!r}; at most {MOST_NAMES} are read")
+    if names.size > min(MOST_NAMES, names.file.id.get_filesize()):  # a name takes more than a byte
+        raise DataError(f"is damaged: it claims {names.size} names in {axis!r}")
     unique = dict.fromkeys(map(str, names.asstr()[:]))
     if len(unique) < names.size:
         raise DataError(f"has names in {axis!r} that are not unique; call adata.{axis}_names_make_unique()")

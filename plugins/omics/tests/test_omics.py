@@ -132,6 +132,12 @@ def too_long(file):
     file["X/indptr"][1] = 2**30
 
 
+def too_many(file):
+    name = file["obs"].attrs["_index"]
+    del file["obs"][name]
+    file["obs"].create_dataset(name, (2**23,), h5py.string_dtype(), chunks=(1024,))
+
+
 def outside(file):
     file["X/indices"][0] = 99
 
@@ -150,6 +156,7 @@ MISTAKES = {
     "by columns": (lambda place: spoiled(place, columns_first), "stored by columns; .*tocsr"),
     "a link": (lambda place: spoiled(place, external), "has no 'X' of its own"),
     "a long row": (lambda place: spoiled(place, too_long), "more values than there are features"),
+    "too many names": (lambda place: spoiled(place, too_many), "is damaged: it claims 8388608 names in 'obs'"),
     "a wrong column": (lambda place: spoiled(place, outside), "no readable .h5ad"),
     "no counts": (lambda place: spoiled(place, halves), "holds 0.5, which is no raw count; name the layer"),
 }
