@@ -2,7 +2,6 @@
 
 from multimodal_vae_omics.annotated import to_anndata, to_mudata
 from multimodal_vae_omics.modality import Omics
-from multimodal_vae_omics.prepare import prepare
-from multimodal_vae_omics.variable import most_variable
+from multimodal_vae_omics.prepare import most_variable, prepare
 
 __all__ = ["Omics", "most_variable", "prepare", "to_anndata", "to_mudata"]

@@ -25,10 +25,12 @@ def to_anndata(data: MultimodalDataset, modality: str) -> Any:
     part = data.modalities[modality]
     if len(part.shape) != 1:
         raise DataError(f"modality {modality!r} has samples of shape {part.shape}; only vectors fit AnnData")
-    rows = data.present[:, list(data.modalities).index(modality)].nonzero()[:, 0]
-    values = data.batch(rows).samples[modality].numpy()
+    own = data.subset(data.present[:, list(data.modalities).index(modality)].nonzero()[:, 0].tolist())
+    values = own.samples[modality].numpy()
     names = getattr(part, "variables", None) or getattr(part, "columns", None) or map(str, range(values.shape[1]))
-    obs = _observations(data).iloc[rows.numpy()]
+    label = pandas.Categorical.from_codes(own.labels.tolist(), own.classes)
+    columns = {"label": label, "patient_id": own.patients, **own.metadata}
+    obs = pandas.DataFrame(columns, pandas.Index(own.ids, dtype=str))
     mostly_zero = 2 * np.count_nonzero(values) < values.size
     return AnnData(csr_matrix(values) if mostly_zero else values, obs, pandas.DataFrame(index=list(names)))
 
@@ -43,11 +45,6 @@ def to_mudata(data: MultimodalDataset) -> Any:
         raise DataError("no modality has samples that are vectors; only these fit MuData")
     with set_options(pull_on_update=False):
         annotated = MuData({name: to_anndata(data, name) for name in names})
-    annotated.obs = _observations(data).loc[annotated.obs_names]
+    obs = pandas.concat([part.obs for part in annotated.mod.values()])
+    annotated.obs = obs[~obs.index.duplicated()].loc[annotated.obs_names]
     return annotated
-
-
-def _observations(data: MultimodalDataset) -> pandas.DataFrame:
-    labels = [data.classes[label] if label >= 0 else None for label in data.labels.tolist()]
-    columns = {"label": pandas.Categorical(labels, data.classes), "patient_id": data.patients, **data.metadata}
-    return pandas.DataFrame(columns, index=pandas.Index(data.ids, dtype=str))
