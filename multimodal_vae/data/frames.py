@@ -165,7 +165,7 @@ class DataFrames(ABC):
             content[patient_id] = self.patients
         if any(self.given_split):
             content["split"] = [split or None for split in self.given_split]
-        content |= {name: [value or None for value in values] for name, values in self.metadata.items()}
+        content |= {name: _values(values) for name, values in self.metadata.items()}
         for number, (name, part) in enumerate(self.modalities.items()):
             twice = next((each for each in names[name] if each in content or names[name].count(each) > 1), None)
             if twice:
@@ -365,8 +365,8 @@ def _values(cells: Sequence[str]) -> list[Any]:
     return [form(cell) if cell else None for cell in cells]
 
 
-_WHOLE = re.compile(r"-?\d{1,18}")
-_REAL = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")  # not 007, which is a name
+_REAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 
 
 def _of_type(series: "nw.Series[Any]", model: "nw.Series[Any]") -> "nw.Series[Any]":

@@ -72,6 +72,17 @@ def test_types_and_index_are_kept():
     assert plain["side"].tolist() == ["left", "right"]
 
 
+def test_covariates_are_columns_that_come_back_with_their_types():
+    frame = pandas.DataFrame({**CONTENT, "age": [61, 40, 55], "site": ["A", "B", "A"], "room": ["007", "008", ""]})
+    data = make(frame, covariates=["site", "age"])
+    assert data.covariates.tolist() == [[61, 0], [40, 1], [55, 0]]
+    back = data.to_dataframe(columns=COLUMNS, like=frame)
+    for column in ("age", "site"):
+        pandas.testing.assert_series_equal(back[column], frame[column])
+    assert back["room"].tolist()[:2] == ["007", "008"]
+    assert make(back, covariates=["site", "age"]).fingerprint() == data.fingerprint()
+
+
 def test_a_type_that_would_change_a_value_is_not_taken():
     data = MultimodalDataset.from_tensors({"x": torch.tensor([[1.5]])}, ["a"], {"x": mv.Vector(size=1)})
     like = pandas.DataFrame({"x": [1], "label": pandas.Categorical(["other"])})
@@ -159,6 +170,7 @@ MISTAKES = {
     "same names": (lambda: make(pandas.concat([ROWS, ROWS], axis=1)), "columns with the same name"),
     "same ids": (lambda: make(pandas.concat([ROWS, ROWS])), "the id '0' belongs to 2 samples"),
     "PatientID": (lambda: make(ROWS.assign(PatientID=1)), "the column 'PatientID' seems to be 'patient_id'"),
+    "no covariate": (lambda: make(ROWS, covariates=["site"]), "the frame has no column 'site'"),
     "from_tensors": (lambda: MultimodalDataset.from_tensors(ROWS, [0, 1], PARTS), "samples is a DataFrame; make a"),
     "a frame of objects": (
         lambda: MultimodalDataset.from_tensors({"side": ROWS[["side"]], "blood": ROWS[["hb", "crp"]]}, [0, 1], PARTS),

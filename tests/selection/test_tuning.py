@@ -1,6 +1,7 @@
 """A tuning finds what is better on validation patients, resumes, and looks at the test patients once."""
 
 import json
+import sys
 from functools import partial
 
 import pytest
@@ -187,3 +188,10 @@ def test_ranges_of_whole_numbers_stay_whole_and_a_space_survives_toml(data, tmp_
     path = tmp_path / "recipe.toml"
     path.write_text(recipe(data, tune=space).to_toml(), "utf-8")
     assert mv.Configuration.read(path).tune == space
+
+
+def test_without_optuna_the_extra_is_named(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(mv.ConfigurationError, match=r"needs Optuna: pip install 'multimodal-vae\[tune\]'"):
+        mv.tune(recipe(data), tmp_path / "out", data=data, show=False)
+    assert not (tmp_path / "out").exists()

@@ -40,7 +40,9 @@ def folder(tmp_path):
     write(
         tmp_path,
         "DEMO_I",
-        pd.DataFrame({"SEQN": seqn[::2], "RIDAGEYR": 40.0, "RIAGENDR": np.resize([1.0, 2.0], PEOPLE)}),
+        pd.DataFrame(
+            {"SEQN": seqn[::2], "RIDAGEYR": 40.0 + np.arange(PEOPLE), "RIAGENDR": np.resize([1.0, 2.0], PEOPLE)}
+        ),
     )
     write(tmp_path, "AUX_I", exams(rng))
     absorbance = rng.uniform(0, 1, (len(ear), nhanes.FREQUENCIES))
@@ -79,12 +81,13 @@ def test_the_recipe_reads_the_manifest_and_trains(folder):
     nhanes.main([str(folder), str(folder / "nhanes.csv")])
     recipe = mv.Configuration.read(nhanes.__file__.replace("nhanes.py", "nhanes.toml"))
     data = mv.MultimodalDataset.from_manifest(
-        folder / "nhanes.csv", recipe.modalities, recipe.data.classes, cache=False
+        folder / "nhanes.csv", recipe.modalities, recipe.data.classes, cache=False, covariates=recipe.data.covariates
     )
     assert data.modalities["hearing"].columns == [f"hz_{hertz}" for hertz in nhanes.THRESHOLDS.values()]
     assert data.modalities["middle_ear"].types["otoscopy"].words == ("impacted wax", "normal")
-    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0)
-    new = mv.fit(vae, data, steps=1, device="cpu", show=False).generate(vae.embed(data.subset([0])), seed=0)
+    assert [each.name for each in data.covariate_types] == ["age", "sex"]
+    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, covariates=data.covariate_types, seed=0)
+    new = mv.fit(vae, data, steps=1, device="cpu", show=False).reconstruct(data)
     assert ((new["absorbance"] >= 0) & (new["absorbance"] <= 1)).all()
 
 
