@@ -23,6 +23,8 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("modality", "signal"): {"length": 20, "channels": 2, "width": 8},
     ("modality", "vector"): {"size": 3, "hidden": 5, "cell": "path"},
+    ("modality", "table"): {"columns": {"age": {"type": "positive", "decimals": 1, "unit": "years"}}, "hidden": 5},
+    ("modality", "volume"): {"size": [8, 8, 8], "channels": 2, "width": 8, "loss": {"bce": 2.0}},
     ("modality", "counts"): {"size": 3, "distribution": "presence", "hidden": 5, "cell": "path"},
     ("modality", "categorical"): {"categories": ["left", "right"], "hidden": 7},
     ("fusion", "concat"): {"dropout": 0.25},
