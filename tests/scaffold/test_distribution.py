@@ -13,7 +13,7 @@ from multimodal_vae.scaffold.distribution import TEMPLATES, new_distribution
 from multimodal_vae.testing import laws
 
 NAMES = {"modality": "emg", "fusion": "blend", "metric_loss": "pull-push", "sampler": "one-blob"}
-CLASSES = {"modality": "EEG", "fusion": "Blend", "metric_loss": "PullPush", "sampler": "OneBlob"}
+CLASSES = {"modality": "EMG", "fusion": "Blend", "metric_loss": "PullPush", "sampler": "OneBlob"}
 
 
 @pytest.fixture(params=TEMPLATES)
