@@ -25,7 +25,7 @@ def main(dist: Path, constraints: Path, core: Path) -> None:
         env.pip("install", wheel, "pytest", "hatchling", "editables", "mypy")
         tutorial(env)
         plugins = (
-            ("modality", "eeg"),
+            ("modality", "emg"),
             ("fusion", "blend"),
             ("metric-loss", "pull-push"),
             ("sampler", "one-blob"),

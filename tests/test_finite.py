@@ -63,7 +63,7 @@ def test_an_encoder_is_named(on, use, value):
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("use", ["reconstruct", "translate", "draws", "interpolate", "generate", "sample"])
 def test_a_decoder_is_named(on, use, value):
-    poison(on.vae.decoders[1][0], value, where=-1)  # a bias of the network
+    poison(on.vae.decoders[1][0].decoder[0], value, where=-1)  # a bias of the network
     with pytest.raises(mv.TrainingError, match="the decoder of modality 'gait' gives values that are not finite"):
         USES[use](on)
 

@@ -82,7 +82,7 @@ COMMANDS = {
     "complete": "complete {0}/run {0}/cohort/manifest.csv --out {0}/new",
     "translate": "translate {0}/run {0}/cohort/manifest.csv --to blood --given blood --given photo --out {0}/new",
     "interpolate": "interpolate {0}/run {0}/cohort/manifest.csv s0 s1 --out {0}/new",
-    "new": "new modality eeg --out {0}/new",
+    "new": "new modality emg --out {0}/new",
     "evaluate": "evaluate {0}/run --count 10",
     "audit": "audit {0}/run",
     "card": "card {0}/run",
@@ -111,7 +111,7 @@ def test_the_second_of_two_is_told_who_is_first(command, other, trained, mmvae):
 
 
 def test_a_killed_process_holds_no_lock(tmp_path, mmvae):
-    for command in (("new", "modality", "eeg", "--out", tmp_path / "new"),):
+    for command in (("new", "modality", "emg", "--out", tmp_path / "new"),):
         killed = Other()
         killed.begin(*command)
         killed.process.kill()

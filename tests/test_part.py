@@ -23,6 +23,8 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("modality", "signal"): {"length": 20, "channels": 2, "width": 8},
     ("modality", "vector"): {"size": 3, "hidden": 5, "cell": "path"},
+    ("modality", "table"): {"columns": {"age": {"type": "positive", "decimals": 1, "unit": "years"}}, "hidden": 5},
+    ("modality", "volume"): {"size": [8, 8, 8], "channels": 2, "width": 8, "loss": {"bce": 2.0}},
     ("modality", "counts"): {"size": 3, "distribution": "presence", "hidden": 5, "cell": "path"},
     ("modality", "categorical"): {"categories": ["left", "right"], "hidden": 7},
     ("fusion", "concat"): {"dropout": 0.25},
@@ -108,13 +110,16 @@ def test_configuration_makes_the_same_part_anew(kind, name):
 
 @each_part
 def test_configuration_holds_every_default(kind, name):
-    required = {"image": {"size": [8, 8]}, "signal": {"length": 8}, "vector": {"size": 2}, "counts": {"size": 2}}.get(
-        name, {}
-    )
-    if name == "categorical":
-        required = {"categories": ["a", "b"]}
-    if name == "pytorch_metric_learning":
-        required = {"loss": "NCALoss"}
+    required = {
+        "image": {"size": [8, 8]},
+        "signal": {"length": 8},
+        "vector": {"size": 2},
+        "counts": {"size": 2},
+        "table": {"columns": {"age": {"type": "count"}}},
+        "volume": {"size": [8, 8, 8]},
+        "categorical": {"categories": ["a", "b"]},
+        "pytorch_metric_learning": {"loss": "NCALoss"},
+    }.get(name, {})
     short = BASES[kind].of({"name": name, **required}).configuration
     from_class = type(BASES[kind].of({"name": name, **required}))(**required).configuration
     assert short == from_class

@@ -104,7 +104,7 @@ def test_evaluation_and_audit_rate_the_samples_that_generation_writes(evaluated,
     counts = dict.fromkeys(run.model.classes, 7)
     mv.write_samples(tmp_path / "new", run.synthesizer(), counts, 3, {})
     written = run.read(tmp_path / "new" / "manifest.csv")
-    audited = run_audit._generated(run.synthesizer(), counts, 3).samples
+    audited = run_audit._generated(run.synthesizer(), counts, 3, evidence.held_out).samples
     for generated in (evidence.generated, audited):
         assert generated.labels.tolist() == written.labels.tolist()
         torch.testing.assert_close(generated.values["blood"], written.samples["blood"])

@@ -12,8 +12,8 @@ from multimodal_vae import registry
 from multimodal_vae.scaffold.distribution import TEMPLATES, new_distribution
 from multimodal_vae.testing import laws
 
-NAMES = {"modality": "eeg", "fusion": "blend", "metric_loss": "pull-push", "sampler": "one-blob"}
-CLASSES = {"modality": "EEG", "fusion": "Blend", "metric_loss": "PullPush", "sampler": "OneBlob"}
+NAMES = {"modality": "emg", "fusion": "blend", "metric_loss": "pull-push", "sampler": "one-blob"}
+CLASSES = {"modality": "EMG", "fusion": "Blend", "metric_loss": "PullPush", "sampler": "OneBlob"}
 
 
 @pytest.fixture(params=TEMPLATES)
@@ -51,7 +51,7 @@ def test_its_part_keeps_every_law(kind, written):
 
 
 def test_a_modality_keeps_every_law_as_a_volume(tmp_path):
-    written = new_distribution("modality", "eeg", tmp_path / "out")
+    written = new_distribution("modality", "emg", tmp_path / "out")
     part = load("modality", written)(channels=2, size=[4, 5, 6], width=4)
     for law in laws("modality"):
         law(part)
@@ -88,7 +88,7 @@ def test_a_place_that_is_taken_is_left_alone(written, kind):
 
 def test_a_kind_without_a_template_is_refused(tmp_path):
     with pytest.raises(mv.PluginError, match="no template for a 'modalty'; did you mean 'modality'"):
-        new_distribution("modalty", "eeg", tmp_path / "out")
+        new_distribution("modalty", "emg", tmp_path / "out")
 
 
 def test_the_shell_writes_where_it_is_told_and_beside_you_otherwise(mmvae, tmp_path, monkeypatch):

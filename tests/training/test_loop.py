@@ -139,7 +139,7 @@ def test_calibration_sees_training_samples_only(make_data, make_model):
     vae = make_model(data)
     mv.fit(vae, data, make_data(seed=5), **QUICK)
     torch.testing.assert_close(vae.encoders[0][0].mean, data.samples["blood"].mean(0))
-    torch.testing.assert_close(vae.decoders[1][1].deviation, data.samples["gait"].std(0, correction=0))
+    torch.testing.assert_close(vae.decoders[1][0].decoder[1].deviation, data.samples["gait"].std(0, correction=0))
 
 
 def test_calibration_takes_evenly_spaced_rows_of_a_large_set_and_absent_ones_never(make_data, make_model, monkeypatch):
