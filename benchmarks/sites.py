@@ -92,7 +92,7 @@ def two_sites(patients: int, steps: int) -> None:
         ("without covariates", False, None),
         ("covariates only, `dependence_weight = 0`", True, 0.0),
         ("covariates, the default", True, None),
-        ("covariates, `dependence_weight = 3`", True, 3.0),
+        ("covariates, `dependence_weight = 10`", True, 10.0),
     ):
         vae = fit(train, steps, covariates, weight)
         samples = {each: test.samples[each] for each in test.modalities}
