@@ -162,12 +162,8 @@ def _factors_of_incomplete(scores: Tensor, missing: Tensor, lost: Tensor) -> Ten
     share = known.mean(0).clamp_min(1e-12).sqrt()
     correlation = (products * torch.outer(share, share) / together / torch.outer(kept, kept)).clamp(-1, 1)
     correlation.fill_diagonal_(1.0)
-    values, vectors = torch.linalg.eigh(correlation)
-    number = min(RANK, len(values))
-    values, vectors = values[-number:].clamp_min(0), vectors[:, -number:]
-    factors = scores.new_zeros(RANK, scores.shape[1])
-    factors[:number] = (vectors * ((1 - _shrinkage(scores, products)) * values).sqrt()).T
-    return factors / factors.square().sum(0).sqrt().clamp_min(1.0)
+    values, vectors = _leading(correlation)
+    return _shrunk(vectors, values, _shrinkage(scores, products))
 
 
 def _factors(scores: Tensor) -> Tensor:
@@ -175,12 +171,22 @@ def _factors(scores: Tensor) -> Tensor:
     count, elements = scores.shape
     few = count < elements  # the products of samples and those of elements have the same eigenvalues
     products = (scores @ scores.T if few else scores.T @ scores) / count
+    values, vectors = _leading(products)
+    directions = scores.T @ vectors / (count * values).clamp_min(1e-12).sqrt() if few else vectors
+    return _shrunk(directions, values, _shrinkage(scores, products))
+
+
+def _leading(products: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the greatest eigenvalues, at most :data:`RANK` and none negative, and their vectors in columns."""
     values, vectors = torch.linalg.eigh(products)
     kept = min(RANK, len(values))
-    values, vectors = values[-kept:].clamp_min(0), vectors[:, -kept:]
-    directions = scores.T @ vectors / (count * values).clamp_min(1e-12).sqrt() if few else vectors
-    factors = scores.new_zeros(RANK, elements)
-    factors[:kept] = (directions * ((1 - _shrinkage(scores, products)) * values).sqrt()).T
+    return values[-kept:].clamp_min(0), vectors[:, -kept:]
+
+
+def _shrunk(directions: Tensor, values: Tensor, shrinkage: float) -> Tensor:
+    """Return factors (RANK, E) of principal directions (E, K) and their variances, shrunk toward independence."""
+    factors = directions.new_zeros(RANK, len(directions))
+    factors[: len(values)] = (directions * ((1 - shrinkage) * values).sqrt()).T
     # An element cannot vary by more than one, which rounding and unequal samples might give.
     return factors / factors.square().sum(0).sqrt().clamp_min(1.0)
 
