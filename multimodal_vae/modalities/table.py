@@ -17,18 +17,13 @@ from multimodal_vae.files import csv_row, split_csv_row
 from multimodal_vae.measurements import CODES
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.modalities.column_types import WORDED, TableColumn, complete, is_empty
+from multimodal_vae.modalities.vector import BOUND, DROPOUT
 from multimodal_vae.nn import LinearAndMLP
 from multimodal_vae.nn.standardize import moments
 from multimodal_vae.nn.table import MeanAndIndicator, TableDistribution, TableInput, TableLayout, TableOutput
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_BOUND = 5.0
-"""Largest input of the encoder, in standard deviations; the linear map would follow outliers to any distance."""
-
-_HIDDEN = 0.2
-"""Share of elements that a training hides from the encoder, as if they were missing."""
 
 _SHOWN = 24
 """Most columns of a plot."""
@@ -139,8 +134,8 @@ class Table(Modality):
         first = TableInput(self.layout)
         return nn.Sequential(
             first,
-            nn.Hardtanh(-_BOUND, _BOUND),
-            MeanAndIndicator(_HIDDEN),
+            nn.Hardtanh(-BOUND, BOUND),
+            MeanAndIndicator(DROPOUT),
             LinearAndMLP([2 * first.size, *[self.hidden] * 3]),
         )
 

@@ -53,22 +53,21 @@ class NegativeBinomial(Distribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of at most a count; 0 below 0."""
-        r, success = self._on_cpu()
-        count = value.detach().cpu().double().floor()
         from scipy import special
 
+        r, success = self._on_cpu()
+        count = value.detach().cpu().double().floor()
         found = special.betainc(r.numpy(), count.clamp_min(0).numpy() + 1, success.numpy())
         return torch.where(count < 0, 0.0, torch.from_numpy(found)).to(value)
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the least count that is not exceeded with a probability, at most :data:`LARGEST_COUNT`."""
-        r, success = self._on_cpu()
-        probability = value.detach().cpu().double().clamp(1e-9, 1 - 1e-9)
         from scipy import special
 
-        found = special.nbdtrik(probability.numpy(), r.numpy(), success.numpy())
+        r, success = self._on_cpu()
+        found = special.nbdtrik(inner_probability(value).numpy(), r.numpy(), success.numpy())
         count = torch.from_numpy(found).nan_to_num(float(LARGEST_COUNT)).ceil().clamp(0, LARGEST_COUNT).to(value)
-        count = torch.where((count > 0) & (self.cdf(count - 1) >= value), count - 1, count)
+        count = least_count(self, count, value)
         return count.masked_fill(self.cdf(torch.zeros_like(count)) >= value, 0)  # SciPy's is NaN for tiny means
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
@@ -83,3 +82,13 @@ class NegativeBinomial(Distribution):
         """Return the concentration and the probability of success, in double precision."""
         r, mean = self.concentration.detach().cpu().double(), self._mean.detach().cpu().double()
         return r, r / (r + mean)
+
+
+def inner_probability(value: Tensor) -> Tensor:
+    """Return probabilities in double precision on the CPU, away from 0 and 1, whose quantiles may be infinite."""
+    return value.detach().cpu().double().clamp(1e-9, 1 - 1e-9)
+
+
+def least_count(distribution: Distribution, count: Tensor, value: Tensor) -> Tensor:
+    """Return the count before one that rounding left a step above the quantile of a probability."""
+    return torch.where((count > 0) & (distribution.cdf(count - 1) >= value), count - 1, count)

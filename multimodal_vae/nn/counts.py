@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributions, nn
 from torch.distributions import Bernoulli, Distribution, constraints
 
+from multimodal_vae.nn.count_distribution import inner_probability, least_count
 from multimodal_vae.nn.mlp import LinearAndMLP
 from multimodal_vae.nn.scale import RATE
 from multimodal_vae.nn.standardize import Calibrated
@@ -35,20 +36,19 @@ class Poisson(distributions.Poisson):
 
     def cdf(self, value: Tensor) -> Tensor:
         """Return the probability of at most a count; 0 below 0."""
-        count = value.detach().cpu().double().floor()
         from scipy import special
 
+        count = value.detach().cpu().double().floor()
         found = special.pdtr(count.clamp_min(0).numpy(), self.rate.detach().cpu().double().numpy())
         return torch.where(count < 0, 0.0, torch.from_numpy(found)).to(value)
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the least count that is not exceeded with a probability."""
-        probability = value.detach().cpu().double().clamp(1e-9, 1 - 1e-9)
         from scipy import special
 
-        found = special.pdtrik(probability.numpy(), self.rate.detach().cpu().double().numpy())
+        found = special.pdtrik(inner_probability(value).numpy(), self.rate.detach().cpu().double().numpy())
         count = torch.from_numpy(found).nan_to_num(0.0).ceil().clamp_min(0).to(value)
-        return torch.where((count > 0) & (self.cdf(count - 1) >= value), count - 1, count)
+        return least_count(self, count, value)
 
 
 class Presence(Bernoulli):
