@@ -85,7 +85,7 @@ def fit(train: mv.MultimodalDataset, steps: int, covariates: bool, weight: float
 
 
 def two_sites(patients: int, steps: int) -> None:
-    """Print how well class and site are told from the latents of 500 other patients."""
+    """Print how well the latents of 500 other patients tell class and site."""
     train, test = cohort(patients, 1, "AB"), cohort(500, 2, "AB")
     print("| training | separability of the classes | site, area under the curve | interval |\n|---|---|---|---|")
     for name, covariates, weight in (

@@ -36,7 +36,7 @@ COMPONENTS = 30
 def covariate_metrics(
     latents: Tensor, held_out: LabeledSamples, covariates: Sequence[Covariate], resamples: int = 200, seed: int = 0
 ) -> list[MetricResult]:
-    """Return, per covariate, how well it is told from the latents of held-out samples, within classes.
+    """Return, per covariate, how well the latents of held-out samples tell it, within classes.
 
     For words it is the area under the ROC curve of each word against the others, averaged, whose chance level is .5;
     for numbers the share of their variance that is predicted, R², whose chance level is 0. ``real`` is the same from

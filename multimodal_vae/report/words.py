@@ -32,7 +32,7 @@ _WORDS = {
         "how well classes are separated in the latent", "classes are mixed up in the latent", ""
     ),
     "latent/covariate": MetricWords(
-        "how well a covariate is told from the latent within classes: .5 (words) or 0 (numbers) is chance",
+        "how well the latent tells a covariate within classes: .5 (words) or 0 (numbers) is chance",
         "",
         "the latent tells a covariate better than samples do",
     ),
