@@ -31,7 +31,8 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
-from multimodal_vae.selection.commands import COMMANDS
+from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
+from multimodal_vae.selection.commands import COMMANDS as SELECTION
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -319,38 +320,6 @@ def card(run: _RunFolder) -> None:
     _say(f"written: {write_card(open_run(run))}")
 
 
-@app.command(epilog="Example: mmvae audit runs/otitis --fit-on test --holdout others/manifest.csv")
-def audit(
-    run: _RunFolder,
-    fit_on: Annotated[
-        str | None,
-        typer.Option(help="Split to fit the densities on: train, validation or test. Default: the run's."),
-    ] = None,
-    sampler: _Sampler = None,
-    holdout: Annotated[
-        Path | None,
-        typer.Option(
-            help="Manifest of unseen patients. Default: validation and test, minus the split of the densities."
-        ),
-    ] = None,
-    seed: _Seed = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print privacy.json in place of a table.")] = False,
-) -> None:
-    """Measure what a run reveals about its patients.
-
-    Copying, membership inference and attribute inference, written to privacy.json in the run's folder.
-    """
-    from multimodal_vae.privacy.run_audit import audit_run, print_audit
-    from multimodal_vae.run import open_run
-
-    result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed)
-    if as_json:
-        _say(*path.read_text("utf-8").rstrip().split("\n"))
-    else:
-        print_audit(result)
-        _say(f"written: {path}")
-
-
 @app.command(epilog="Example: mmvae plugins --check")
 def plugins(
     check: Annotated[bool, typer.Option("--check", help="Import each part in a separate process and test it.")] = False,
@@ -423,7 +392,7 @@ def new(
     _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
 
 
-for command, example in COMMANDS.items():
+for command, example in (PRIVACY | SELECTION).items():
     app.command(epilog=example)(command)
 
 

@@ -234,7 +234,7 @@ def test_listing_and_help_import_neither_torch_nor_a_plugin(words):
         "heavy |= {name for name in sys.modules if name.startswith('multimodal_vae_')}\n"
         "heavy |= {name for name in sys.modules if name.startswith('multimodal_vae.')} - "
         "{f'multimodal_vae.{name}' for name in ('bounds', 'cli', 'discovery', 'errors', 'registry')}\n"
-        "heavy -= {'multimodal_vae.selection', 'multimodal_vae.selection.commands'}\n"
+        "heavy -= {'multimodal_vae.' + each + end for each in ('privacy', 'selection') for end in ('', '.commands')}\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,0 +1,56 @@
+"""The commands of the package; thin, as those of :mod:`multimodal_vae.cli`, which registers them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from multimodal_vae.bounds import LARGEST_SEED
+from multimodal_vae.errors import printable
+
+_RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as mmvae train writes it.")]
+_Sampler = Annotated[str | None, typer.Option(help="Sampler. Default: the run's.")]
+_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
+
+
+def audit(
+    run: _RunFolder,
+    fit_on: Annotated[
+        str | None,
+        typer.Option(help="Split to fit the densities on: train, validation or test. Default: the run's."),
+    ] = None,
+    sampler: _Sampler = None,
+    holdout: Annotated[
+        Path | None,
+        typer.Option(
+            help="Manifest of unseen patients. Default: validation and test, minus the split of the densities."
+        ),
+    ] = None,
+    seed: _Seed = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print privacy.json in place of a table.")] = False,
+) -> None:
+    """Measure what a run reveals about its patients.
+
+    Copying, membership inference and attribute inference, written to privacy.json in the run's folder.
+    """
+    from multimodal_vae.privacy.run_audit import audit_run, print_audit
+    from multimodal_vae.run import open_run
+
+    result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed)
+    if as_json:
+        _say(*path.read_text("utf-8").rstrip().split("\n"))
+    else:
+        print_audit(result)
+        _say(f"written: {path}")
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        typer.echo(printable(line))
+
+
+COMMANDS: dict[Callable[..., Any], str] = {
+    audit: "Example: mmvae audit runs/otitis --fit-on test --holdout others/manifest.csv",
+}
+"""Commands with their epilogs."""
