@@ -348,7 +348,7 @@ class Run:
         is_own = sampler.configuration == own.sampler.configuration and split == own.fit_on
         if self.is_adapted and sampler.guarantee and not is_own:
             raise RunError(
-                f"{self.path} has a private density of its patients, and another would spend more of their privacy; run "
+                f"{self.path} has a private density of its patients; another would spend more of their privacy: run "
                 "mmvae adapt, which sums what they have spent"
             )
         if path.exists():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from multimodal_vae.guarantee import Guarantee
 
 import multimodal_vae as mv
 from multimodal_vae.data.split import split_independently
+from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.privacy import adaptation
 from multimodal_vae.privacy.adaptation import adapt_run, spent_by
 from multimodal_vae.privacy.budget import LEDGER
@@ -267,7 +267,7 @@ def test_a_sampler_without_a_guarantee_is_refused(clinic):
 def test_another_private_density_of_an_adapted_run_is_refused(clinic):
     run = adapt(clinic)
     for arguments in ({"sampler": Loud(1.0)}, {"fit_on": "test"}):
-        with pytest.raises(mv.RunError, match="would spend more of their privacy; run mmvae adapt"):
+        with pytest.raises(mv.RunError, match="would spend more of their privacy: run mmvae adapt"):
             run.synthesizer(**arguments)
 
 
