@@ -33,6 +33,7 @@ from multimodal_vae.files import (
 )
 from multimodal_vae.names import form
 from multimodal_vae.privacy.budget import Total, spend
+from multimodal_vae.provenance import register_instances
 from multimodal_vae.run import Run, open_run
 from multimodal_vae.run_folder import (
     ADAPTED,
@@ -93,7 +94,9 @@ def adapt_run(run: Run, manifest: Path, sampler: Any, out: Path, count: int = 10
     sampler = DensitySampler.of(sampler)
     if sampler.guarantee is None:
         raise ConfigurationError(f"the sampler {sampler.name!r} gives no guarantee; give a private one")
-    require_seed(seed), require_whole("the number of samples per class", count, 1)
+    register_instances(sampler)
+    require_seed(seed)
+    require_whole("the number of samples per class", count, 1)
     known = _known_data(run)
     configuration = _configuration(run, manifest, sampler, seed)
     data = configuration.read_data()
