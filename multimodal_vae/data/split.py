@@ -80,8 +80,8 @@ def split_independently(patients: Sequence[str], fractions: Sequence[float], see
         The rows of each part, ascending.
 
     Example:
-        >>> [rows.tolist() for rows in split_independently(["a", "a", "b", "c"], [0.5, 0.5], seed=3)]
-        [[2], [0, 1, 3]]
+        >>> [rows.tolist() for rows in split_independently(["a", "a", "b", "c"], [0.5, 0.5], seed=5)]
+        [[0, 1], [2, 3]]
     """
     ends, seed = np.cumsum(fractions)[:-1], require_seed(seed)
     hashes = {each: hashlib.sha256(f"{seed} {each}".encode()).digest() for each in set(patients)}
