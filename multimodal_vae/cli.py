@@ -32,6 +32,7 @@ from multimodal_vae.errors import (
     printable,
 )
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
+from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
 
 if TYPE_CHECKING:
@@ -392,7 +393,7 @@ def new(
     _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
 
 
-for command, example in (PRIVACY | SELECTION).items():
+for command, example in (PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=example)(command)
 
 
