@@ -31,9 +31,11 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
+from multimodal_vae.options import RunFolder, Sampler, Seed
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
 from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
+from multimodal_vae.toml import parse_part
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -49,15 +51,12 @@ app = typer.Typer(
 
 _WEEK = timedelta(weeks=1)
 
-_RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as mmvae train writes it.")]
 _Manifest = Annotated[Path, typer.Argument(help="Manifest (CSV) with the run's columns; cells may be empty.")]
 _NewFolder = Annotated[Path, typer.Option(help="Output folder; new or empty.")]
 _Given = Annotated[list[str] | None, typer.Option(help="Modality to use; repeat for several. Default: all.")]
-_Sampler = Annotated[str | None, typer.Option(help="Sampler. Default: the run's.")]
 _NOISE = "draw: with observation noise; mean: expected values. Default: "
 _Noise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "as each modality says.")]
 _DrawnNoise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "mean; for draws, as each modality says.")]
-_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
 
 
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
@@ -89,12 +88,12 @@ def train(
 
 @app.command(epilog="Example: mmvae sample runs/otitis --label AOM --count 500 --sampler gmm --out new")
 def sample(
-    run: _RunFolder,
+    run: RunFolder,
     out: _NewFolder,
     label: Annotated[list[str] | None, typer.Option(help="Class; repeat for several. Default: all.")] = None,
     count: Annotated[int, typer.Option(help="Number of samples per class.", min=1)] = 100,
-    sampler: _Sampler = None,
-    seed: _Seed = 0,
+    sampler: Sampler = None,
+    seed: Seed = 0,
     temperature: Annotated[
         float, typer.Option(help="Scale of the latents' distance from the class mean; 1 samples the density itself.")
     ] = 1.0,
@@ -133,7 +132,7 @@ def sample(
 
 @app.command(epilog="Example: mmvae encode runs/clinic cohort/manifest.csv --given audiogram --out latents.npz")
 def encode(
-    run: _RunFolder,
+    run: RunFolder,
     manifest: _Manifest,
     out: Annotated[Path, typer.Option(help="Output file (.npz); new.")],
     given: _Given = None,
@@ -151,14 +150,14 @@ def encode(
 
 @app.command(epilog="Example: mmvae classify runs/otitis cohort/manifest.csv --prior uniform --out probabilities.csv")
 def classify(
-    run: _RunFolder,
+    run: RunFolder,
     manifest: _Manifest,
     out: Annotated[Path | None, typer.Option(help="Output file (CSV); new. Default: standard output.")] = None,
     given: _Given = None,
     prior: Annotated[
         str, typer.Option(help="Prior of the classes: frequency, as where the densities were fitted, or uniform.")
     ] = "frequency",
-    sampler: _Sampler = None,
+    sampler: Sampler = None,
 ) -> None:
     """Write the class probabilities of samples; not for diagnosis.
 
@@ -181,7 +180,7 @@ def classify(
 
 @app.command(epilog="Example: mmvae translate runs/clinic cohort/manifest.csv --to audiogram --out translated")
 def translate(
-    run: _RunFolder,
+    run: RunFolder,
     manifest: _Manifest,
     to: Annotated[str, typer.Option(help="Modality to generate.")],
     out: _NewFolder,
@@ -190,7 +189,7 @@ def translate(
         typer.Option(help="Modality to generate it from; repeat for several. Default: all others."),
     ] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per posterior. Default: its mean.", min=1)] = None,
-    seed: _Seed = 0,
+    seed: Seed = 0,
     noise: _DrawnNoise = None,
 ) -> None:
     """Generate one modality of samples from their others."""
@@ -207,7 +206,7 @@ def translate(
 
 @app.command(epilog="Example: mmvae complete runs/otitis cohort/manifest.csv --out completed")
 def complete(
-    run: _RunFolder,
+    run: RunFolder,
     manifest: _Manifest,
     out: _NewFolder,
     seed: Annotated[
@@ -232,7 +231,7 @@ def complete(
 
 @app.command(epilog="Example: mmvae interpolate runs/otitis cohort/manifest.csv ear-3 ear-8 --steps 9 --out between")
 def interpolate(
-    run: _RunFolder,
+    run: RunFolder,
     manifest: _Manifest,
     first: Annotated[str, typer.Argument(help="sample_id of the first sample.")],
     last: Annotated[str, typer.Argument(help="sample_id of the last sample.")],
@@ -252,10 +251,12 @@ def interpolate(
 
 @app.command(epilog="""Example: mmvae samplers runs/otitis --sampler gmm --sampler '{name="kde", shared=true}'""")
 def samplers(
-    run: _RunFolder,
+    run: RunFolder,
     sampler: Annotated[
-        list[str] | None,
-        typer.Option(help="Name or TOML table; repeat for several. Default: all installed."),
+        list[Any] | None,
+        typer.Option(
+            parser=parse_part, metavar="NAME|TABLE", help="Name or TOML table; repeat. Default: all installed."
+        ),
     ] = None,
     split: Annotated[
         str | None,
@@ -267,15 +268,13 @@ def samplers(
     """Compare samplers by held-out log-likelihood per class."""
     from multimodal_vae.report.samplers import as_table
     from multimodal_vae.run import open_run
-    from multimodal_vae.toml import parse_setting
 
-    named = [parse_setting(f"sampler={each}")[1] if each.lstrip().startswith("{") else each for each in sampler or []]
     opened, results = open_run(run), []
-    for each in named or [entry.name for entry in registry.entries("sampler")]:
+    for each in sampler or [entry.name for entry in registry.entries("sampler")]:
         try:
             results.append(opened.compare(each, split, folds))
         except (ConfigurationError, PluginError) as error:  # as where an extra is not installed
-            if named:
+            if sampler:
                 raise
             _say(f"mmvae: note: {each} is left out: {error}", err=True)
     if as_json:
@@ -286,7 +285,7 @@ def samplers(
 
 @app.command(epilog="Example: mmvae evaluate runs/otitis --by camera --by age_months")
 def evaluate(
-    run: _RunFolder,
+    run: RunFolder,
     by: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Manifest column of subgroups to report; repeat for several."),
@@ -299,7 +298,8 @@ def evaluate(
             help="Folder of the judges, the networks that rate samples; trained if empty. Default: RUN/judges."
         ),
     ] = None,
-    seed: _Seed = 0,
+    seed: Seed = 0,
+    sampler: Sampler = None,
 ) -> None:
     """Evaluate a run on held-out samples.
 
@@ -308,12 +308,12 @@ def evaluate(
     from multimodal_vae.report.run_evaluation import write_evaluation
     from multimodal_vae.run import open_run
 
-    metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed)
+    metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler)
     _say(f"evaluated: {metrics}, {report}")
 
 
 @app.command(epilog="Example: mmvae card runs/otitis")
-def card(run: _RunFolder) -> None:
+def card(run: RunFolder) -> None:
     """Write a model card, card.md, from the run's evaluation."""
     from multimodal_vae.report.run_evaluation import write_card
     from multimodal_vae.run import open_run

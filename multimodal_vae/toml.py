@@ -51,6 +51,25 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
+def parse_part(text: str) -> str | dict[str, Any]:
+    """Return a part as the command line gives it: a name, or a table with a name.
+
+    Raises:
+        ConfigurationError: if text that begins with a brace is no TOML table.
+
+    Example:
+        >>> parse_part("kde"), parse_part('{name = "kde", bandwidth = 0.4}')
+        ('kde', {'name': 'kde', 'bandwidth': 0.4})
+    """
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        table: dict[str, Any] = parse_toml(f"part = {text}")["part"]
+    except TOMLError as error:
+        raise ConfigurationError(f"{text!r} is no TOML table: {error}") from error
+    return table
+
+
 def parse_toml(text: str) -> dict[str, Any]:
     """Parse TOML.
 

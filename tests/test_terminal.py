@@ -87,7 +87,7 @@ def test_the_table_of_an_audit_is_plain_text(capsys):
     torch.manual_seed(0)
     labels = torch.zeros(20, dtype=torch.int64)
     draw = lambda: Records(LabeledSamples({HOSTILE: torch.randn(20, 2), "x": torch.randn(20, 2)}, labels))  # noqa: E731
-    print_audit(audit(draw(), None, draw(), draw(), resamples=20))
+    print_audit(audit({"train": draw()}, draw(), draw(), resamples=20))
     assert not commands(capsys.readouterr().out)
 
 

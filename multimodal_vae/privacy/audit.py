@@ -23,7 +23,7 @@ from multimodal_vae.privacy.closest import copies, distance_ratio, nearer, quant
 from multimodal_vae.privacy.density_ratio import density_ratio
 from multimodal_vae.privacy.membership import Attack
 from multimodal_vae.privacy.records import Records, require_disjoint
-from multimodal_vae.privacy.result import PrivacyResult, Sizes, Verdict, Who
+from multimodal_vae.privacy.result import DESCRIPTION, PrivacyResult, Sizes, Verdict, Who
 from multimodal_vae.privacy.shift import blind_attack
 from multimodal_vae.privacy.spaces import Space, spaces
 from multimodal_vae.privacy.verdict import judge_results
@@ -41,7 +41,7 @@ class Audit:
     """Results of an audit.
 
     Attributes:
-        sizes: sizes of ``train``, ``fitted on`` (unless that is the training set), ``holdout`` and ``synthetic``.
+        sizes: sizes of the members, by what they are, and of ``holdout`` and ``synthetic``.
         results: all metrics.
         verdict: their meaning in words.
     """
@@ -68,8 +68,7 @@ class Audit:
 
 @checked
 def audit(
-    train: Records,
-    fitted_on: Records | None,
+    members: Mapping[Who, Records],
     holdout: Records,
     synthetic: Records,
     judges: Sequence[Judge] = (),
@@ -86,8 +85,8 @@ def audit(
     attacker has all generated samples.
 
     Args:
-        train: records that the model was trained on.
-        fitted_on: records that the densities were fitted on; None: the training set.
+        members: records of the patients whose privacy is concerned, by what they are: ``train``, those that the model
+            was trained on; ``fitted on``, those that the densities were fitted on, if they differ; ``members``, others.
         holdout: records of other patients from the same population.
         synthetic: generated samples; preferably as many per class as were learned from, or as many as are released.
         judges: independently trained judges whose features are used; principal components if there is none for a set
@@ -105,14 +104,11 @@ def audit(
         >>> from multimodal_vae.evaluation.samples import LabeledSamples
         >>> draw = lambda: Records(LabeledSamples({"x": torch.randn(60, 3)}, torch.zeros(60, dtype=torch.int64)))
         >>> train, holdout = draw(), draw()
-        >>> audit(train, None, holdout, train, resamples=20).result("copies/exact", "data").value
+        >>> audit({"train": train}, holdout, train, resamples=20).result("copies/exact", "data").value
         1.0
     """
-    members: dict[Who, Records] = {"train": train}
-    if fitted_on is not None:
-        members["fitted on"] = fitted_on
     for who, records in members.items():
-        require_disjoint(records, holdout, _DESCRIPTION[who])
+        require_disjoint(records, holdout, DESCRIPTION[who])
     for other in (*members.values(), synthetic):
         if set(other.samples.values) != set(holdout.samples.values):
             raise DataError(
@@ -132,9 +128,6 @@ def audit(
     sets: list[tuple[str, Records]] = [*members.items(), ("holdout", holdout), ("synthetic", synthetic)]
     sizes = {name: Sizes(len(each), len(set(each.groups))) for name, each in sets}
     return Audit(sizes, results, judge_results(results, sizes))
-
-
-_DESCRIPTION = {"train": "the training set", "fitted on": "the set the densities were fitted on"}
 
 
 class _Comparison:

@@ -6,28 +6,32 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.bounds import LARGEST_SEED
 from multimodal_vae.errors import printable
-
-_RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as mmvae train writes it.")]
-_Sampler = Annotated[str | None, typer.Option(help="Sampler. Default: the run's.")]
-_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
+from multimodal_vae.options import RunFolder, Sampler, Seed
 
 
 def audit(
-    run: _RunFolder,
+    run: RunFolder,
     fit_on: Annotated[
         str | None,
         typer.Option(help="Split to fit the densities on: train, validation or test. Default: the run's."),
     ] = None,
-    sampler: _Sampler = None,
+    sampler: Sampler = None,
     holdout: Annotated[
         Path | None,
         typer.Option(
             help="Manifest of unseen patients. Default: validation and test, minus the split of the densities."
         ),
     ] = None,
-    seed: _Seed = 0,
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Folder of generated samples to audit, as mmvae sample writes it. Default: generate them."),
+    ] = None,
+    members: Annotated[
+        Path | None,
+        typer.Option(help="Manifest of the patients whose privacy is concerned. Default: the run's training patients."),
+    ] = None,
+    seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print privacy.json in place of a table.")] = False,
 ) -> None:
     """Measure what a run reveals about its patients.
@@ -37,7 +41,7 @@ def audit(
     from multimodal_vae.privacy.run_audit import audit_run, print_audit
     from multimodal_vae.run import open_run
 
-    result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed)
+    result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed, samples=samples, members=members)
     if as_json:
         _say(*path.read_text("utf-8").rstrip().split("\n"))
     else:

@@ -11,8 +11,13 @@ FILE = "privacy.json"
 VERSION = 2
 """Version of ``privacy.json``; raised when a key changes its meaning or is removed."""
 
-Who = Literal["train", "fitted on"]
-"""Patients that the model was trained on, or that the densities were fitted on."""
+Who = Literal["train", "fitted on", "members"]
+"""Patients that the model was trained on, that the densities were fitted on, or that were named otherwise."""
+DESCRIPTION: dict[Who, str] = {
+    "train": "the training set",
+    "fitted on": "the set the densities were fitted on",
+    "members": "the members",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

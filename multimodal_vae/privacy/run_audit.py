@@ -1,6 +1,8 @@
 """The audit of a run: collect its records, write ``privacy.json``, print a table and the verdict."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,7 +13,7 @@ from multimodal_vae.bounds import require_seed
 from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
-from multimodal_vae.errors import RunError, printable
+from multimodal_vae.errors import ConfigurationError, RunError, printable
 from multimodal_vae.evaluation.features import comparable, compared, with_gaps_of
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.evaluation.samples import LabeledSamples
@@ -19,55 +21,75 @@ from multimodal_vae.files import inside, write_json
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
-from multimodal_vae.privacy.result import FILE, VERSION
+from multimodal_vae.privacy.result import FILE, VERSION, Who
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import writing
 from multimodal_vae.scopes import evaluating
+from multimodal_vae.synthesis.folder import TABLE
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 
 @checked
 def audit_run(
-    run: Run, sampler: str | None = None, fit_on: str | None = None, holdout: Path | None = None, seed: int = 0
+    run: Run,
+    sampler: Any = None,
+    fit_on: str | None = None,
+    holdout: Path | None = None,
+    seed: int = 0,
+    *,
+    samples: Path | None = None,
+    members: Path | None = None,
 ) -> tuple[Audit, Path]:
     """Audit a run and write ``privacy.json`` into its folder.
 
-    As many samples per class are generated as the model was trained on.
-
     Args:
         run: an opened run.
-        sampler: name of a sampler; None: the run's.
-        fit_on: split to fit the densities on; None: the run's.
+        sampler: an instance, a name or a table; None: the run's.
+        fit_on: split that the densities are fitted on; None: the run's.
         holdout: manifest of unseen patients; None: the run's validation and test samples, minus the split that the
             densities were fitted on.
         seed: seed of all random choices.
+        samples: folder of generated samples to audit, as ``mmvae sample`` writes it. Its samples are read with the
+            run's modalities and embedded as records are, since their latents are not in the folder. None: as many
+            samples per class are generated as the model was trained on.
+        members: manifest of the patients whose privacy is concerned; None: those of the run, which the model was
+            trained on and, if they differ, those that the densities were fitted on.
 
     Returns:
         The audit and the path of the file.
 
     Raises:
+        ConfigurationError: if both a sampler and samples are given.
         RunError: if no samples are left for the holdout, or another process writes the run.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
     require_seed(seed)
+    if samples is not None and sampler is not None:
+        raise ConfigurationError("the samples are given, so no sampler is used; omit --samples or --sampler")
     with writing(run.path):
         path = inside(run.path, FILE)
         model, splits = run.model, run.splits
         fit_on = fit_on or run.configuration.density.fit_on
-        synthesizer = run.synthesizer(sampler, fit_on)
-        train = _records(model, [splits["train"]], real := _complete(splits["train"]))
-        counts = {model.classes[label]: count for label, count in train.samples.counts().items()}
-        result = audit(
-            train,
-            None if fit_on == "train" else _records(model, [splits[fit_on]], real),
-            _records(model, _holdout(run, fit_on, holdout), real),
-            _generated(synthesizer, counts, seed, real),
-            seed=seed,
-        )
+        real = _complete(splits["train"])
+        records = partial(_records, model, real)
+        if samples is None:
+            synthesizer = run.synthesizer(sampler, fit_on)
+            counts = {model.classes[label]: count for label, count in real.counts().items()}
+            synthetic, configuration = _generated(synthesizer, counts, seed, real), synthesizer.sampler.configuration
+        else:
+            synthetic, configuration = _given(run, samples / TABLE, seed, real), None
+        concerned: dict[Who, Records] = {"train": records(splits["train"])}
+        if members is not None:
+            concerned = {"members": records(_read(run, members))}
+        elif fit_on != "train":
+            concerned["fitted on"] = records(splits[fit_on])
+        result = audit(concerned, records(*_holdout(run, fit_on, holdout)), synthetic, seed=seed)
         settings = {
             "version": VERSION,
-            "sampler": synthesizer.sampler.configuration,
+            "sampler": configuration,
+            "samples": str(samples) if samples else None,
             "fit_on": fit_on,
+            "members": str(members) if members else "run",
             "holdout": str(holdout) if holdout else "run",
             "seed": seed,
         }
@@ -90,7 +112,7 @@ def print_audit(result: Audit) -> None:
 
 def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDataset]:
     if manifest is not None:
-        return [run.configuration.with_manifest(manifest, run.model.classes).read_data()]
+        return [_read(run, manifest)]
     parts = [run.splits[name] for name in SPLITS if name not in ("train", fit_on) and len(run.splits[name])]
     if not parts:
         raise RunError(
@@ -100,10 +122,26 @@ def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDat
     return parts
 
 
-def _complete(data: MultimodalDataset) -> LabeledSamples:
+def _read(run: Run, manifest: Path) -> MultimodalDataset:
+    return run.configuration.with_manifest(manifest, run.model.classes).read_data()
+
+
+def _usable(data: MultimodalDataset) -> MultimodalDataset:
     """Return the labeled samples that have every modality."""
-    data = data.subset((data.present.all(1) & (data.labels >= 0)).nonzero()[:, 0].tolist())
+    return data.subset((data.present.all(1) & (data.labels >= 0)).nonzero()[:, 0].tolist())
+
+
+def _complete(data: MultimodalDataset) -> LabeledSamples:
+    data = _usable(data)
     return LabeledSamples({name: data.samples[name] for name in data.modalities}, data.labels, data.patients, gaps=True)
+
+
+def _given(run: Run, manifest: Path, seed: int, real: LabeledSamples) -> Records:
+    """Return the samples of a manifest, with their embeddings; no cache is left beside them."""
+    settings = run.configuration.with_manifest(manifest, run.model.classes)
+    data = _usable(settings.with_data(cache=False, unreadable="refuse").read_data())
+    gapped = with_gaps_of(_complete(data), real, run.model.modalities, seed)
+    return Records(compared(gapped, run.model.modalities, real.values), run.model.embed(data))
 
 
 def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int, real: LabeledSamples) -> Records:
@@ -121,12 +159,9 @@ def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int, real
     return Records(compared(gapped, vae.modalities, real.values), torch.cat(latents))
 
 
-def _records(model: MultimodalVAE, parts: list[MultimodalDataset], real: LabeledSamples) -> Records:
+def _records(model: MultimodalVAE, real: LabeledSamples, *parts: MultimodalDataset) -> Records:
     """Return the complete, labeled samples of some parts of the data, with embeddings and scores."""
-    records = [
-        _records_of(model, part.subset((part.present.all(1) & (part.labels >= 0)).nonzero()[:, 0].tolist()), real)
-        for part in parts
-    ]
+    records = [_records_of(model, _usable(part), real) for part in parts]
     first = records[0]
     return Records(
         LabeledSamples(

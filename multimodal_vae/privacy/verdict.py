@@ -7,6 +7,7 @@ from multimodal_vae.privacy.result import PrivacyResult, Sizes, Verdict, Who, hi
 _PEOPLE: dict[Who, str] = {
     "train": "patients the model was trained on",
     "fitted on": "patients the densities were fitted on",
+    "members": "patients given as members",
 }
 _BLIND = "membership/blind"
 

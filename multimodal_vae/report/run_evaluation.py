@@ -69,6 +69,7 @@ def write_evaluation(
     split: str = "test",
     judges: Path | None = None,
     seed: int = 0,
+    sampler: Any = None,
 ) -> tuple[Path, Path]:
     """Evaluate a run as :func:`measure` does, and write ``metrics.json`` and ``report.html`` into its folder.
 
@@ -79,7 +80,7 @@ def write_evaluation(
         files = inside(run.path, records.FILE), inside(run.path, REPORT)
         inside(run.path, "log.jsonl")
         privacy = read_privacy(run.path)  # first, since measuring takes long
-        metrics, evidence = measure(run, by, count, split, judges, seed)
+        metrics, evidence = measure(run, by, count, split, judges, seed, sampler=sampler)
         content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
         write_bytes(files[0], content + b"\n")
         write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
@@ -108,6 +109,7 @@ def measure(
     judges: Path | None = None,
     seed: int = 0,
     resamples: int = 200,
+    sampler: Any = None,
 ) -> tuple[Metrics, Evidence]:
     """Compute the metrics of a run.
 
@@ -120,6 +122,7 @@ def measure(
             folder.
         seed: seed of all random choices.
         resamples: number of bootstrap resamples.
+        sampler: sampler to generate with, an instance, a name or a table; None: the run's.
 
     Raises:
         RunError: if the run is not trained, or the split has no samples.
@@ -139,7 +142,7 @@ def measure(
     training = replace(reference, values=numbers(reference.values), gaps=False)
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
-    synthesizer = run.synthesizer()
+    synthesizer = run.synthesizer(sampler)
     by_class = [synthesizer.sample(classes[label], count, seed + label) for label in labels]  # as mmvae sample does
     generated = LabeledSamples(
         {name: torch.cat([each[name] for each in by_class]) for name in model.modalities},

@@ -84,6 +84,7 @@ class Auto(DensitySampler):
         require_spread(latents, self.name)
         index, chosen = self._choose([latents], None)
         self.chosen = DensitySampler.of(chosen).fit(latents)
+        self.discloses = self.chosen.discloses
         self.choice = torch.tensor(index)
         return self
 
@@ -102,6 +103,7 @@ class Auto(DensitySampler):
         if choice.numel() != 1 or not 0 <= int(choice) < len(self.candidates):
             raise SamplerError(f"the state of the sampler {self.name!r} names none of its candidates")
         self.chosen = DensitySampler.of(self.candidates[int(choice)]).restore(inner)
+        self.discloses = self.chosen.discloses
         return self
 
     def _choose(self, classes: Sequence[Tensor], groups: Sequence[Sequence[str]] | None) -> tuple[int, DensitySampler]:

@@ -37,6 +37,14 @@ class Ranked(TypedDict):
     failure: NotRequired[str]
 
 
+NEAR_COPIES = (
+    "the density consists of the patients' embeddings, and samples are near copies of them: on the simulated otitis "
+    "cohort, an attacker recognized 64 % of the training patients at one false positive in a hundred; to share samples "
+    "of real patients, take the sampler 'auto' or 'gmm'"
+)
+"""What kernel densities and interpolation disclose."""
+
+
 class DensitySampler(Part, nn.Module, ABC):
     """Fit the density of the latents of one class; calling the sampler returns a ``torch.distributions`` object.
 
@@ -45,6 +53,10 @@ class DensitySampler(Part, nn.Module, ABC):
     """
 
     kind = "sampler"
+
+    discloses: str = ""
+    """What the density gives away about the patients it is fitted on, in one sentence. It is said at fitting; empty if
+    the density is no list of their latents."""
 
     ranking: Sequence["Ranked"] = ()
     """The samplers from which :meth:`prepare` chose this one, best first; empty if there was no choice."""

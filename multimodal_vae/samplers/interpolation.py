@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from multimodal_vae.distances import nearest
-from multimodal_vae.samplers.base import DensitySampler, require_spread
+from multimodal_vae.samplers.base import NEAR_COPIES, DensitySampler, require_spread
 
 
 class Interpolation(DensitySampler):
@@ -19,6 +19,9 @@ class Interpolation(DensitySampler):
 
     with *j* among the nearest neighbors of *i*. This is SMOTE (Chawla et al. 2002, *SMOTE: synthetic minority
     over-sampling technique*) with noise, since points on lines have no density. It needs 2 latents or more.
+
+    **It gives the patients away**, as :class:`~multimodal_vae.samplers.kde.KDE` does: the density consists of their
+    embeddings, and samples are near copies of them.
 
     Args:
         neighbors: number of neighbors; at most the number of other latents.
@@ -33,6 +36,7 @@ class Interpolation(DensitySampler):
     points: Tensor
     nearest: Tensor
     chosen: Tensor
+    discloses = NEAR_COPIES
 
     def __init__(self, neighbors: PositiveInt = 5, width: PositiveFloat = 0.1) -> None:
         super().__init__()

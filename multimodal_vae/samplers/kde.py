@@ -11,13 +11,18 @@ from torch.distributions import Distribution
 
 from multimodal_vae.distances import exact_distances
 from multimodal_vae.distributions import GaussianMixture
-from multimodal_vae.samplers.base import DensitySampler, require_spread
+from multimodal_vae.samplers.base import NEAR_COPIES, DensitySampler, require_spread
 
 Kernel = Literal["plain", "variance_preserving"]
 
 
 class KDE(DensitySampler):
     r"""Kernel density with a Gaussian kernel on each latent, :math:`p(z) = \frac1N \sum_i \mathcal N(z; z_i, h^2 I)`.
+
+    **It gives the patients away.** The density consists of their embeddings, and samples are near copies of them: on
+    the simulated otitis cohort, an attacker recognized 64 % of the training patients at one false positive in a
+    hundred. To share samples of real patients, take :class:`~multimodal_vae.samplers.auto.Auto` or
+    :class:`~multimodal_vae.samplers.gmm.GMM`.
 
     The density is wider than the latents: kernels add :math:`h^2` to the variance of each dimension.
     ``kernel="variance_preserving"`` contracts it toward the latents' mean *m*, so that the total variance equals the
@@ -49,6 +54,7 @@ class KDE(DensitySampler):
 
     points: Tensor
     chosen: Tensor
+    discloses = NEAR_COPIES
 
     def __init__(
         self,

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.bounds import LARGEST_SEED
 from multimodal_vae.errors import printable
+from multimodal_vae.options import Seed
 
 _Recipe = Annotated[Path, typer.Argument(help="TOML file that describes a run.")]
-_Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
 _Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
@@ -20,7 +19,7 @@ def cross_validate(
     folds: Annotated[int, typer.Option(help="Number of folds, by patient.", min=2)] = 5,
     jobs: Annotated[int, typer.Option(help="Number of folds to run side by side.", min=1)] = 1,
     count: Annotated[int, typer.Option(help="Number of generated samples per class.", min=10)] = 300,
-    seed: _Seed = 0,
+    seed: Seed = 0,
     quiet: _Quiet = False,
 ) -> None:
     """Train and evaluate a recipe once per fold of patients.
@@ -42,7 +41,7 @@ def tune(
         str, typer.Option(help="What to maximize on validation patients: generation or likelihood.")
     ] = "generation",
     trials: Annotated[int | None, typer.Option(help="Maximum number of trials.", min=1)] = None,
-    seed: _Seed = 0,
+    seed: Seed = 0,
     quiet: _Quiet = False,
 ) -> None:
     """Search for the settings that are best on validation patients.

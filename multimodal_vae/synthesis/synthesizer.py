@@ -41,6 +41,9 @@ from multimodal_vae.synthesis.drawing import draw
 PRIORS = ("frequency", "uniform")
 """Prior probabilities of the classes: their frequencies among the fitted samples, or uniform."""
 
+_disclosed = set[str]()
+"""Samplers of which the session has said what they disclose."""
+
 
 class Synthesizer:
     """Draws latents from the density of one class and decodes them into all modalities.
@@ -87,7 +90,8 @@ class Synthesizer:
             SamplerError: naming each class, if no class can be fitted.
 
         Warns:
-            MultimodalVAEWarning: for each skipped class.
+            MultimodalVAEWarning: for each skipped class; and, once per session and sampler, of what its densities give
+                away about the patients, as kernel densities do.
         """
         self.densities, self.fitted_on, self.failures = {}, {}, {}
         self.covariate_counts = CovariateCounts.of(data) if self.vae.covariates else None
@@ -108,6 +112,11 @@ class Synthesizer:
         for name, reason in self.failures.items():
             warnings.warn(
                 f"the class {name!r} has no density and cannot be sampled: {reason}", MultimodalVAEWarning, stacklevel=2
+            )
+        if self.chosen.discloses and self.chosen.name not in _disclosed:
+            _disclosed.add(self.chosen.name)
+            warnings.warn(
+                f"{self.chosen.name!r} gives patients away: {self.chosen.discloses}", MultimodalVAEWarning, stacklevel=2
             )
         return self
 

@@ -193,3 +193,17 @@ def refuses_latents_that_are_not_finite(part: DensitySampler) -> None:
         except SamplerError:
             continue
         expect(bool(draws.isfinite().all()), f"draws that are not finite, from latents with {bad}", "a SamplerError")
+
+
+@law("sampler")
+def says_that_it_keeps_latents(part: DensitySampler) -> None:
+    """A sampler whose state contains the fitted latents says in `discloses` what its density gives away."""
+    latents = _latents()
+    state = part.fit(latents).state()
+    kept = [name for name, x in state.items() if x.shape[-1:] == latents.shape[1:] and bool(_rows_in(latents, x).any())]
+    expect(not kept or bool(part.discloses.strip()), f"no word of the latents in {kept}", "a sentence in 'discloses'")
+
+
+def _rows_in(latents: Tensor, tensor: Tensor) -> Tensor:
+    """Return which latents are rows of a tensor."""
+    return (latents[:, None] == tensor.to(latents).reshape(1, -1, latents.shape[1])).all(2).any(1)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
@@ -37,12 +38,12 @@ SPACES = ["data", "data/a", "data/b", "features", "features/a", "features/b", "l
 @pytest.fixture(scope="module")
 def memorized():
     train = people(0)
-    return audit(train, people(1), people(2), generated(train, 0.01), resamples=100)
+    return audit({"train": train, "fitted on": people(1)}, people(2), generated(train, 0.01), resamples=100)
 
 
 @pytest.fixture(scope="module")
 def independent():
-    return audit(people(0), people(1), people(2), generated(people(3)), resamples=100)
+    return audit({"train": people(0), "fitted on": people(1)}, people(2), generated(people(3)), resamples=100)
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -75,7 +76,7 @@ def test_the_verdict_on_independent_draws_says_what_it_does_not_show(independent
 
 def test_those_that_densities_were_fitted_on_are_caught_as_well():
     fitted = people(1)
-    found = audit(people(0), fitted, people(2), generated(fitted), resamples=50)
+    found = audit({"train": people(0), "fitted on": fitted}, people(2), generated(fitted), resamples=50)
     assert found.result("copies/exact", "data", "fitted on").value == 1
     assert found.result("copies/exact", "data", "train").value == 0
     assert found.result("membership/distance", "features", "fitted on").value > 0.95
@@ -83,13 +84,13 @@ def test_those_that_densities_were_fitted_on_are_caught_as_well():
 
 def test_a_holdout_that_shares_a_patient_is_refused():
     with pytest.raises(DataError, match="shares 60 patients with the training set"):
-        audit(people(0), None, people(0), generated(people(3)))
+        audit({"train": people(0)}, people(0), generated(people(3)))
 
 
 def test_too_few_records_are_refused():
     few = people(0, 6)
     with pytest.raises(DataError, match="an audit needs 10 of each"):
-        audit(few, None, people(2), generated(people(3)))
+        audit({"train": few}, people(2), generated(people(3)))
 
 
 def other_patients(manifest):
@@ -126,6 +127,49 @@ def test_a_run_is_audited_and_the_same_again(mmvae, trained, others):
     } <= spaces
     assert {each["who"] for each in found["results"]} == {"train"}
     assert mmvae("audit", trained, "--holdout", others, "--json")[1] == out
+
+
+@pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+def test_given_samples_are_audited_and_a_member_among_them_is_found(mmvae, trained, others, tmp_path):
+    new, members = tmp_path / "new", trained.parent / "cohort" / "manifest.csv"
+    assert mmvae("sample", trained, "--count", 10, "--sampler", "prior", "--out", new)[0] == 0
+    given = ("--samples", new, "--members", members, "--holdout", others, "--json")
+    status, out, err = mmvae("audit", trained, *given)
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found["sampler"] is None
+    assert found["samples"] == str(new)
+    assert found["sizes"]["members"]["samples"] == 24
+    assert found["sizes"]["synthetic"]["samples"] == 20
+    assert sorted(path.name for path in new.iterdir()) == ["manifest.csv", "photo", "provenance.json"]
+    assert copied(found) == 0
+    table = (new / "manifest.csv").read_text("utf-8").splitlines()
+    of_member = members.read_text("utf-8").splitlines()[1].split(",")
+    cells = table[1].split(",")
+    shutil.copy(members.parent / of_member[3], new / cells[2])
+    table[1] = ",".join([*cells[:3], of_member[4], *cells[4:]])
+    (new / "manifest.csv").write_text("\n".join(table) + "\n", "utf-8")
+    assert copied(json.loads(mmvae("audit", trained, *given)[1])) == 1
+    status, out, err = mmvae("audit", trained, "--samples", new, "--sampler", "kde")
+    assert (status, out) == (2, "")
+    assert err == "mmvae: the samples are given, so no sampler is used; omit --samples or --sampler\n"
+
+
+def copied(found):
+    """Return the number of samples that copy a record in both modalities."""
+    exact = [each for each in found["results"] if (each["space"], each["name"]) == ("data", "copies/exact")]
+    return exact[0]["context"]["samples"]
+
+
+def test_a_sampler_is_a_name_or_a_table(mmvae, trained, others):
+    table = '{name = "kde", bandwidth = 0.4}'
+    status, out, _ = mmvae("audit", trained, "--holdout", others, "--sampler", table, "--json")
+    assert status == 0
+    assert json.loads(out)["sampler"]["bandwidth"] == 0.4
+    assert mmvae("audit", trained, "--sampler", '{name = "kde"')[::2] == (
+        2,
+        "mmvae: '{name = \"kde\"' is no TOML table: Unclosed inline table (at end of document)\n",
+    )
 
 
 def test_the_table_and_the_verdict_are_printed(mmvae, trained, others):

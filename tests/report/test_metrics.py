@@ -99,12 +99,13 @@ def test_evaluation_and_audit_rate_the_samples_that_generation_writes(evaluated,
     for function in ("_results", "likelihood_metrics"):
         monkeypatch.setattr(run_evaluation, function, lambda *_: [])
     run = mv.open_run(evaluated)
-    metrics, evidence = run_evaluation.measure(run, count=7, seed=3)
+    metrics, evidence = run_evaluation.measure(run, count=7, seed=3, sampler={"name": "kde", "bandwidth": 0.4})
     assert metrics["evaluated"]["noise"] == {"photo": "mean", "blood": "draw"}
+    synthesizer = run.synthesizer({"name": "kde", "bandwidth": 0.4})
     counts = dict.fromkeys(run.model.classes, 7)
-    mv.write_samples(tmp_path / "new", run.synthesizer(), counts, 3, {})
+    mv.write_samples(tmp_path / "new", synthesizer, counts, 3, {})
     written = run.read(tmp_path / "new" / "manifest.csv")
-    audited = run_audit._generated(run.synthesizer(), counts, 3, evidence.held_out).samples
+    audited = run_audit._generated(synthesizer, counts, 3, evidence.held_out).samples
     for generated in (evidence.generated, audited):
         assert generated.labels.tolist() == written.labels.tolist()
         torch.testing.assert_close(generated.values["blood"], written.samples["blood"])

@@ -1,4 +1,5 @@
 import json
+import warnings
 from collections import Counter
 from functools import partial
 
@@ -9,6 +10,7 @@ from torch.distributions import Independent, MultivariateNormal, Uniform
 import multimodal_vae as mv
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.samplers.base import DensitySampler
+from multimodal_vae.synthesis import synthesizer as module
 
 
 @pytest.fixture
@@ -229,3 +231,21 @@ def test_what_cannot_be_classified_is_refused(synthesizer, vae):
     box = Independent(Uniform(torch.zeros(3), torch.ones(3), validate_args=False), 1, validate_args=False)
     with pytest.raises(mv.SamplerError, match="latent 1 has density zero in every class"):
         known(vae, [box, box], [1, 1]).classify(torch.tensor([[0.5] * 3, [2.0] * 3]))
+
+
+def test_what_a_density_gives_away_is_said_once_for_each_sampler(vae, data, monkeypatch):
+    monkeypatch.setattr(module, "_disclosed", set())
+
+    def said(sampler):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            mv.Synthesizer(vae, sampler).fit(data)
+        return [str(each.message) for each in caught if issubclass(each.category, mv.MultimodalVAEWarning)]
+
+    assert not said({"name": "auto", "candidates": ["gaussian", {"name": "kde", "bandwidth": 1e-3}]})
+    first, *others = said("kde")
+    assert not others
+    assert first.startswith("'kde' gives patients away: the density consists of the patients' embeddings")
+    assert not said({"name": "kde", "bandwidth": 0.5})
+    assert len(said("interpolation")) == 1
+    assert mv.Auto(candidates=["kde"]).fit(vae.embed(data)).discloses == mv.KDE.discloses

@@ -644,6 +644,14 @@ class refuses_latents_that_are_not_finite(Normal):
         return super().state() if all(bool(x.isfinite().all()) for x in state.values()) else state
 
 
+@mutant()
+class says_that_it_keeps_latents(Normal):
+    def fit(self, latents):
+        super().fit(latents)
+        self.mean = latents.detach()[(latents - self.mean).square().sum(1).argmin()].clone()
+        return self
+
+
 class Notes(mv.Logger):
     """A logger that keeps every law."""
 
