@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.bounds import LARGEST_SEED
 from multimodal_vae.errors import printable
+from multimodal_vae.options import RunFolder, Sampler, Seed
 
 
 def release(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, as mmvae train writes it.")],
+    run: RunFolder,
     out: Annotated[Path, typer.Option(help="Output folder; new or empty.")],
     count: Annotated[int, typer.Option(help="Number of samples per class.", min=10)] = 100,
-    sampler: Annotated[str | None, typer.Option(help="Sampler. Default: the run's.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)] = 0,
+    sampler: Sampler = None,
+    seed: Seed = 0,
     holdout: Annotated[
         Path | None,
         typer.Option(

@@ -1,7 +1,7 @@
 """What samples must fulfil to be released: no attack on them beyond a threshold, and no copy of a patient's sample."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -30,23 +30,31 @@ def strongest_attack(audit: Audit) -> PrivacyResult:
     return highest([each for each in attacks if each.space != MODEL and each.name != "membership/blind"])
 
 
-def require_private(audit: Audit, copies: Sequence[str], threshold: float, path: Path) -> None:
-    """Refuse samples that give patients away.
+def require_no_copies(run: Run, folder: Path) -> None:
+    """Refuse samples of which one is a copy of a patient's, in some modality.
+
+    Raises:
+        RunError: naming samples and modalities, with what to do about it.
+    """
+    copies = find_copies(run, folder)
+    if copies:
+        raise RunError(
+            f"nothing is released: copies of patients' samples are among the new ones, {len(copies)} in all: "
+            f"{listing(copies, most=3)}; use another density, such as --sampler gaussian"
+        )
+
+
+def require_private(audit: Audit, threshold: float, path: Path) -> None:
+    """Refuse samples by which an attack recognizes patients.
 
     Args:
         audit: audit of the samples.
-        copies: samples that are copies of a patient's, as :func:`find_copies` names them.
         threshold: largest upper end of the interval of the strongest attack's area under the curve.
         path: file of the audit, for the message.
 
     Raises:
         RunError: with what to do about it.
     """
-    if copies:
-        raise RunError(
-            f"nothing is released: {len(copies)} samples are copies of patients' samples, such as "
-            f"{listing(copies, most=3)}; use another density, such as --sampler gaussian"
-        )
     attack = strongest_attack(audit)
     low, high = attack.interval or (0.0, 1.0)
     if high > threshold:

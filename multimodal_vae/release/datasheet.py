@@ -4,7 +4,6 @@ Source: Gebru et al., *Datasheets for datasets* (2021).
 """
 
 import datetime
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,8 @@ def describe(folder: Path, run: Run, synthesizer: Synthesizer, audit: Audit, thr
       densities, which are facts about the patients;
     - the seed, from which whoever has the model computes the latents.
 
-    With a guarantee, the audit's results and the number of patients are not released either: they are no part of what
-    the guarantee covers.
+    With a guarantee, the number of patients is not released either, and if it covers the samples, nor are the audit's
+    results: both would reveal more than the guarantee allows.
 
     Args:
         folder: generated samples.
@@ -61,8 +60,9 @@ def describe(folder: Path, run: Run, synthesizer: Synthesizer, audit: Audit, thr
         "files": [name for name, modality in modalities.items() if modality.cell == "path"],
         "counts": generated["counts"],
         "license": run.configuration.license,
-        "guarantee": {**asdict(guarantee), "sentence": guarantee.sentence} if guarantee else None,
-        "audit": {"threshold": threshold, **({} if guarantee else _results(audit))},
+        "guarantee": guarantee.record() if guarantee else None,
+        "patients": None if guarantee else audit.sizes["train"].patients,
+        "audit": {"threshold": threshold, **({} if guarantee and guarantee.covers == "samples" else _results(audit))},
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
     }
     write_json(folder / PROVENANCE, released)
@@ -74,7 +74,7 @@ def _results(audit: Audit) -> dict[str, Any]:
     strongest = strongest_attack(audit)
     verdict = judge_results([each for each in audit.results if each.space != MODEL], audit.sizes)
     return {
-        "patients": {who: audit.sizes[who].patients for who in ("train", "holdout")},
+        "holdout": audit.sizes["holdout"].patients,
         "attack": f"{strongest.name.partition('/')[2]} in {strongest.space}",
         "area": strongest.value,
         "interval": strongest.interval,

@@ -10,7 +10,7 @@ from multimodal_vae.checks import checked
 from multimodal_vae.errors import MultimodalVAEError, RunError
 from multimodal_vae.files import claimed, move_into_place, read_json
 from multimodal_vae.privacy.run_audit import audit_run
-from multimodal_vae.release.conditions import THRESHOLD, find_copies, require_private, require_threshold
+from multimodal_vae.release.conditions import THRESHOLD, require_no_copies, require_private, require_threshold
 from multimodal_vae.release.datasheet import describe
 from multimodal_vae.release.sums import write_sums
 from multimodal_vae.release.verification import verify_release
@@ -59,8 +59,9 @@ def release_run(
         folder = partial / "samples"
         _generate(folder, run, synthesizer, dict.fromkeys(synthesizer.densities, count), seed)
         try:
-            audit, path = audit_run(run, sampler, holdout=holdout, seed=seed, samples=folder)
-            require_private(audit, find_copies(run, folder), threshold, path)
+            require_no_copies(run, folder)
+            audit, path = audit_run(run, holdout=holdout, seed=seed, samples=folder)
+            require_private(audit, threshold, path)
             describe(folder, run, synthesizer, audit, threshold)
             digest = write_sums(folder)
             verify_release(folder, digest)
