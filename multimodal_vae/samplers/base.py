@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, Self
+from typing import Any, NamedTuple, NotRequired, Self
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 from typing_extensions import TypedDict
 
 from multimodal_vae.errors import SamplerError
+from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.part import Part
 
 
@@ -35,6 +36,20 @@ class Ranked(TypedDict):
     membership: NotRequired[float]
     memorizes: NotRequired[bool]
     failure: NotRequired[str]
+
+
+class Fitted(NamedTuple):
+    """The densities of all classes.
+
+    Attributes:
+        sampler: prepared sampler, not fitted; the state of each density can be restored into a copy.
+        densities: fitted sampler of each class; None if it cannot be fitted.
+        failures: reason by index of a class that cannot be fitted.
+    """
+
+    sampler: "DensitySampler"
+    densities: list["DensitySampler | None"]
+    failures: dict[int, str]
 
 
 NEAR_COPIES = (
@@ -64,6 +79,16 @@ class DensitySampler(Part, nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
 
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """The differential privacy of the density. Default: None, no guarantee."""
+        return None
+
+    @property
+    def fitted_on(self) -> int | None:
+        """Number of latents as the density tells it; a private one adds noise. Default: None, as many as were given."""
+        return None
+
     @abstractmethod
     def fit(self, latents: Tensor) -> Self:
         """Fit to the latents (N, D) of one class and return self.
@@ -84,6 +109,32 @@ class DensitySampler(Part, nn.Module, ABC):
             groups: patients of each class's latents. Default: each latent is of a patient of its own.
         """
         return self
+
+    def fit_classes(
+        self,
+        classes: Sequence[Tensor],
+        groups: Sequence[Sequence[str]] | None = None,
+        reference: Sequence[Tensor] | None = None,
+    ) -> Fitted:
+        """Return one density per class. Default: :meth:`prepare` the sampler, and fit a copy to each class.
+
+        Override this if the densities must be fitted together, such as by one mechanism of differential privacy.
+
+        Args:
+            classes: latents of each class, (N, D).
+            groups: patients of each class's latents. Default: each latent is of a patient of its own.
+            reference: latents of each class of *other* people, which are no secret. By default, they are not used.
+        """
+        sampler = self.prepare(classes, groups)
+        densities: list[DensitySampler | None] = []
+        failures = {}
+        for index, latents in enumerate(classes):
+            try:
+                densities.append(DensitySampler.of(sampler).fit(latents))
+            except SamplerError as error:
+                densities.append(None)
+                failures[index] = str(error)
+        return Fitted(sampler, densities, failures)
 
     @abstractmethod
     def forward(self) -> Distribution:

@@ -67,17 +67,16 @@ def cross_validate(sampler: DensitySampler, cohort: Cohort) -> Iterator[HeldOut]
         held_out = cohort.fold == number
         rest = [(~held_out & (labels == index)).nonzero().flatten() for index in classes]
         patients = [[cohort.patients[row] for row in rows.tolist()] for rows in rest]
-        prepared = DensitySampler.of(sampler).prepare([latents[rows] for rows in rest], patients)
-        for index in classes:
-            rows, fitted = (held_out & (labels == index)).nonzero().flatten(), latents[rest[index]]
+        fitted = DensitySampler.of(sampler).fit_classes([latents[rows] for rows in rest], patients)
+        for index, density in enumerate(fitted.densities):
+            rows = (held_out & (labels == index)).nonzero().flatten()
             if not len(rows):
                 continue
             try:
-                density = DensitySampler.of(prepared).fit(fitted)()
+                found, failure = None if density is None else density(), fitted.failures.get(index, "")
             except SamplerError as error:
-                yield HeldOut(index, rows, fitted, None, str(error))
-            else:
-                yield HeldOut(index, rows, fitted, density)
+                found, failure = None, str(error)
+            yield HeldOut(index, rows, latents[rest[index]], found, failure)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Self
 
@@ -27,6 +28,7 @@ from multimodal_vae.errors import (
     one_line,
 )
 from multimodal_vae.files import read_tensors, write_tensors
+from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import Encodable, MultimodalVAE
 from multimodal_vae.model_checks import check_latents
@@ -59,6 +61,7 @@ class Synthesizer:
             does; None before fitting.
         fitted_on: number of fitted samples by class.
         failures: reason by class without a density, such as too few samples.
+        end_to_end: whether the networks learned from other people than the densities.
         covariate_counts: how often the fitted samples have which covariates, by class; None without covariates.
 
     Example:
@@ -79,12 +82,17 @@ class Synthesizer:
         self.fitted_on: dict[str, int] = {}
         self.failures: dict[str, str] = {}
         self.covariate_counts: CovariateCounts | None = None
+        self.end_to_end = False
 
     @checked
-    def fit(self, data: MultimodalDataset) -> Self:
+    def fit(self, data: MultimodalDataset, reference: MultimodalDataset | None = None) -> Self:
         """Fit one density per class to the embeddings of labeled samples, and return this synthesizer.
 
         A class to which no density can be fitted is skipped with a warning; the others can be sampled.
+
+        Args:
+            data: samples to fit to.
+            reference: samples of other people that are no secret; a private density starts from theirs.
 
         Raises:
             SamplerError: naming each class, if no class can be fitted.
@@ -95,18 +103,17 @@ class Synthesizer:
         """
         self.densities, self.fitted_on, self.failures = {}, {}, {}
         self.covariate_counts = CovariateCounts.of(data) if self.vae.covariates else None
-        latents = self.vae.embed(data)
-        rows = {name: (data.labels == index).nonzero().flatten() for index, name in enumerate(data.classes)}
-        classes = {name: latents[of_class] for name, of_class in rows.items()}
-        patients = [[data.patients[row] for row in of_class.tolist()] for of_class in rows.values()]
-        self.chosen = self.sampler.prepare(list(classes.values()), patients)
-        for name, of_class in classes.items():
-            try:
-                self.densities[name] = DensitySampler.of(self.chosen).fit(of_class)
-            except SamplerError as error:
-                self.failures[name] = str(error)
+        rows, classes = self._embed(data)
+        others = self._embed(reference)[1] if reference is not None else None
+        patients = [[data.patients[row] for row in of_class.tolist()] for of_class in rows]
+        fitted = self.sampler.fit_classes(classes, patients, others)
+        self.chosen = fitted.sampler
+        for index, (name, density) in enumerate(zip(data.classes, fitted.densities, strict=True)):
+            if density is None:
+                self.failures[name] = fitted.failures[index]
             else:
-                self.fitted_on[name] = len(of_class)
+                self.densities[name] = density
+                self.fitted_on[name] = len(rows[index]) if density.fitted_on is None else density.fitted_on
         if self.failures and not self.densities:
             raise SamplerError("; ".join(f"class {name!r}: {reason}" for name, reason in self.failures.items()))
         for name, reason in self.failures.items():
@@ -119,6 +126,18 @@ class Synthesizer:
                 f"{self.chosen.name!r} gives patients away: {self.chosen.discloses}", MultimodalVAEWarning, stacklevel=2
             )
         return self
+
+    def _embed(self, data: MultimodalDataset) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the rows of each class, and their latents."""
+        latents = self.vae.embed(data)
+        rows = [(data.labels == index).nonzero().flatten() for index in range(len(data.classes))]
+        return rows, [latents[of_class] for of_class in rows]
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """The differential privacy of the densities; of the samples if ``end_to_end`` is set. None if there is none."""
+        given = self.chosen.guarantee if self.chosen else None
+        return replace(given, covers="samples") if given and self.end_to_end else given
 
     @property
     def ranking(self) -> list[Ranked]:

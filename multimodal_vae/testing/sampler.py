@@ -154,6 +154,19 @@ def fitting_again_forgets(part: DensitySampler) -> None:
 
 
 @law("sampler")
+def fits_each_class_or_says_why(part: DensitySampler) -> None:
+    """`fit_classes` gives a fitted density per class; of a class that is not finite, that or a reason."""
+    bad = torch.full((4, _DIMENSIONS), float("nan"))
+    _, densities, failures = part.fit_classes([_latents(), bad, 5 + _latents()], None, [_latents()] * 3)
+    missing = [index for index, density in enumerate(densities) if density is None]
+    expect(len(densities) == 3, f"{len(densities)} densities of 3 classes", "one per class, or None")
+    expect(missing == sorted(failures), f"reasons for {sorted(failures)}, no density of {missing}", "a reason each")
+    for index in (0, 2):
+        density = densities[index]
+        expect(density is not None and bool(density.state()), f"no density of class {index}", "a fitted density")
+
+
+@law("sampler")
 def takes_few_latents(part: DensitySampler) -> None:
     """Fewer latents than dimensions give a density or a SamplerError."""
     for count in (2, 3, 5):

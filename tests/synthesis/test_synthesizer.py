@@ -9,6 +9,7 @@ from torch.distributions import Independent, MultivariateNormal, Uniform
 
 import multimodal_vae as mv
 from multimodal_vae.files import read_tensors, write_tensors
+from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis import synthesizer as module
 
@@ -56,6 +57,33 @@ def test_unlabeled_samples_teach_no_density(vae, make_data):
     data = make_data()
     data.labels[:4] = -1
     assert mv.Synthesizer(vae).fit(data).fitted_on == {"ill": 10, "well": 10}
+
+
+class Told(mv.Prior):
+    """A sampler that keeps what it was given, and tells a count and a guarantee of its own."""
+
+    guarantee = Guarantee(1.0, 1e-5, "density")
+    fitted_on = 7
+
+    def fit_classes(self, classes, groups=None, reference=None):
+        type(self).given = classes, groups, reference
+        return super().fit_classes(classes, groups, reference)
+
+
+def test_a_sampler_gets_all_classes_patients_and_reference_and_may_tell_count_and_guarantee(vae, data):
+    synthesizer = mv.Synthesizer(vae, Told())
+    assert synthesizer.guarantee is None
+    synthesizer.fit(data, reference=data.subset(range(6)))
+    classes, groups, reference = Told.given
+    assert [len(each) for each in classes] == [len(each) for each in groups] == [12, 12]
+    latents = vae.embed(data)
+    for index in range(2):
+        assert torch.equal(classes[index], latents[data.labels == index])
+        torch.testing.assert_close(reference[index], latents[:6][data.labels[:6] == index])
+    assert synthesizer.fitted_on == {"ill": 7, "well": 7}
+    assert synthesizer.guarantee == Guarantee(1.0, 1e-5, "density")
+    synthesizer.end_to_end = True
+    assert synthesizer.guarantee == Guarantee(1.0, 1e-5, "samples")
 
 
 def test_the_sampler_passed_is_not_the_one_fitted(vae, data):

@@ -597,6 +597,13 @@ class fitting_again_forgets(Normal):
 
 
 @mutant()
+class fits_each_class_or_says_why(Normal):
+    def fit_classes(self, classes, groups=None, reference=None):
+        fitted = super().fit_classes(classes, groups, reference)
+        return fitted._replace(densities=[each for each in fitted.densities if each is not None])
+
+
+@mutant()
 class takes_few_latents(Normal):
     def fit(self, latents):
         if 2 <= len(latents) < latents.shape[1]:
