@@ -25,7 +25,7 @@ from multimodal_vae.privacy.result import FILE, VERSION, Who
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import writing
 from multimodal_vae.scopes import evaluating
-from multimodal_vae.synthesis.folder import TABLE
+from multimodal_vae.synthesis.marks import TABLE
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 
