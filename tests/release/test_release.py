@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -33,16 +34,26 @@ def write_others(trained):
 
 
 @pytest.fixture(scope="module")
-def audited(_trained, tmp_path_factory):
-    """An audit of the run, made once since it takes seconds."""
-    run = shutil.copytree(_trained, tmp_path_factory.mktemp("audited") / "trained") / "run"
-    return audit_run(mv.open_run(run), "gaussian", holdout=write_others(run))
+def refused(_trained, tmp_path_factory):
+    """A refused release: the folder that held it, the message, and the audit, made once since it takes seconds."""
+    place = tmp_path_factory.mktemp("refused")
+    run, audits = Path(shutil.copytree(_trained, place / "trained")) / "run", []
+
+    def audit_and_keep(*arguments, **settings):
+        audits.append(audit_run(*arguments, **settings))
+        return audits[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(writing, "audit_run", audit_and_keep)
+        with pytest.raises(RunError) as error:
+            release_run(mv.open_run(run), place / "out", 12, holdout=write_others(run), threshold=0.51)
+    return place, str(error.value), audits[0]
 
 
 @pytest.fixture
-def release(trained, tmp_path, audited, monkeypatch):
+def release(trained, tmp_path, refused, monkeypatch):
     """Release the run to a folder as if the samples were audited, with a threshold that few samples can meet."""
-    monkeypatch.setattr(writing, "audit_run", lambda *_, **__: audited)
+    monkeypatch.setattr(writing, "audit_run", lambda *_, **__: refused[2])
 
     def call(**settings):
         return release_run(
@@ -97,16 +108,22 @@ def test_with_a_guarantee_no_fact_is_released_that_it_does_not_cover(release, tm
     assert "held-out" not in datasheet
 
 
-def test_what_is_given_away_is_refused_and_only_the_audit_remains(mmvae, trained, tmp_path):
-    options = ("--count", 12, "--holdout", write_others(trained), "--threshold", 0.51)
-    status, printed, error = mmvae("release", trained, "--out", tmp_path / "out", *options)
-    assert (status, printed) == (2, "")
-    assert "mmvae: nothing is released: the attack by " in error
-    assert "whose upper end exceeds 0.51; " in error
-    assert "use another density (--sampler), or release fewer samples (--count). All attacks are in" in error
-    assert len(error.splitlines()) == 1
-    assert remains(tmp_path) == []
-    assert json.loads((trained / "privacy.json").read_text("utf-8"))["sizes"]["synthetic"]["samples"] == 24
+def test_what_is_given_away_is_refused_and_only_the_audit_remains(refused):
+    place, said, (audit, path) = refused
+    assert said.startswith("nothing is released: the attack by ")
+    assert "whose upper end exceeds 0.51; " in said
+    assert said.endswith(
+        f"use another density (--sampler), or release fewer samples (--count). All attacks are in {path}"
+    )
+    assert remains(place) == []
+    assert path == place / "trained" / "run" / "privacy.json"
+    assert (path.exists(), audit.sizes["synthetic"].samples) == (True, 24)
+
+
+def test_the_command_says_the_digest(release, mmvae, trained, tmp_path):
+    status, printed, _ = mmvae("release", trained, "--out", tmp_path / "out", "--count", 12, "--threshold", 1)
+    digest = verify_release(tmp_path / "out").digest
+    assert (status, printed) == (0, f"released: {tmp_path / 'out'}\ndigest: {digest}\n")
 
 
 def test_an_interrupted_release_resumes_to_the_same_digest(release, interrupted, tmp_path):
