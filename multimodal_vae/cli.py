@@ -33,6 +33,7 @@ from multimodal_vae.errors import (
 )
 from multimodal_vae.options import RunFolder, Sampler, Seed, as_part
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
+from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
 
 if TYPE_CHECKING:
@@ -389,7 +390,7 @@ def new(
     _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
 
 
-for command, example in (PRIVACY | SELECTION).items():
+for command, example in (PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=example)(command)
 
 

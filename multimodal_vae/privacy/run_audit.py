@@ -22,7 +22,7 @@ from multimodal_vae.privacy.run_records import collect, complete, generate, give
 from multimodal_vae.privacy.summary import summary
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import writing
-from multimodal_vae.synthesis.folder import TABLE
+from multimodal_vae.synthesis.marks import TABLE
 
 
 @checked
