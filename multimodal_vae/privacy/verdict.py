@@ -9,7 +9,8 @@ _PEOPLE: dict[Who, str] = {
     "fitted on": "patients the densities were fitted on",
     "members": "patients given as members",
 }
-_BLIND = "membership/blind"
+WITHOUT_GENERATOR = ("blind", "control")
+"""Attacks that see no generated samples; they succeed if the holdout is from another population."""
 
 
 def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -> Verdict:
@@ -26,7 +27,7 @@ def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) 
     revealed: list[str] = []
     audited = {who: people for who, people in _PEOPLE.items() if who in sizes}
     for who, people in audited.items():
-        rules = [_membership, _copies, _nearer, _inferred]
+        rules = [_membership, _copies, _nearer, _inferred, _epsilon]
         if sizes["holdout"].patients >= 100:  # with fewer, a single patient exceeds a rate of 1 %
             rules.insert(1, _recognized)
         outcomes = [rule(results, who) for rule in rules]
@@ -41,26 +42,29 @@ def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) 
 
 
 def _membership(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
-    attacks = [each for each in select(results, "membership/", who) if each.name != _BLIND]
+    attacks = attacks_of(results, "membership/", who)
     strongest, people = highest(attacks), _PEOPLE[who]
     successes = [each for each in attacks if each.exceeds(len(attacks))]
     if successes:
         best = highest(successes)
-        return f"The {people} are distinguished from others by {_attack(best)}: {_area(best)}.", True
+        return f"The {people} are distinguished from others by {attack_words(best)}: {_area(best)}.", True
     return (
         f"The {people} are not distinguished from others by any of {len(attacks)} attacks beyond chance; the "
-        f"strongest, {_attack(strongest)}, has {_area(strongest)}.",
+        f"strongest, {attack_words(strongest)}, has {_area(strongest)}.",
         False,
     )
 
 
 def _recognized(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
-    shares = [each for each in select(results, "recognized/", who) if each.name != "recognized/blind"]
+    shares = attacks_of(results, "recognized/", who)
     successes = [each for each in shares if each.exceeds(len(shares)) and each.value > 0.05]
     if not successes:
         return "", False
     best = highest(successes)
-    return f"At a false positive rate of 1 %, {_attack(best)} recognizes {best.value:.0%} of the {_PEOPLE[who]}.", True
+    return (
+        f"At a false positive rate of 1 %, {attack_words(best)} recognizes {best.value:.0%} of the {_PEOPLE[who]}.",
+        True,
+    )
 
 
 def _copies(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
@@ -106,20 +110,38 @@ def _inferred(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     )
 
 
+def _epsilon(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
+    best = highest(select(results, "epsilon/", who))
+    if best.value == 0:
+        return "", False
+    return (
+        f"No guarantee of differential privacy with epsilon below {best.value:.2f} (delta {best.context['delta']:g}) "
+        f"holds for the {_PEOPLE[who]}, by {attack_words(best)}, at 95 % confidence.",
+        False,
+    )
+
+
+def attacks_of(results: Sequence[PrivacyResult], prefix: str, who: Who | None = None) -> list[PrivacyResult]:
+    """Return the results of attacks on the generator, without those that see no generated samples."""
+    names = [f"{prefix}{name}" for name in WITHOUT_GENERATOR]
+    return [each for each in select(results, prefix, who) if each.name not in names]
+
+
 def _shifted(results: Sequence[PrivacyResult]) -> list[str]:
-    blind = select(results, _BLIND)
-    successes = [each for each in blind if each.exceeds(len(blind))]
+    checks = [each for name in WITHOUT_GENERATOR for each in select(results, f"membership/{name}")]
+    successes = [each for each in checks if each.exceeds(len(checks))]
     if not successes:
         return []
     best = highest(successes)
+    reason = ", or a patient is among them under two names" if best.name.endswith("control") else ""
     return [
-        f"The holdout is from another population: without any generator, it is distinguished from the "
-        f"{_PEOPLE[best.who]} with {_area(best)} in {best.space}. This may explain the success of the attacks."
+        f"Without any generator, {attack_words(best)} distinguishes the {_PEOPLE[best.who]} from others: "
+        f"{_area(best)}. So the holdout is from another population{reason}. This may explain why attacks succeed."
     ]
 
 
 def _limitations(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -> list[str]:
-    attacks = [each for each in select(results, "membership/") if each.name != _BLIND]
+    attacks = attacks_of(results, "membership/")
     failures = [each for each in attacks if each.interval and not each.exceeds(len(attacks))]
     upper = max((each.interval[1] for each in failures if each.interval), default=1.0)
     holdout = sizes["holdout"]
@@ -143,7 +165,8 @@ def _limitations(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -
     return sentences
 
 
-def _attack(result: PrivacyResult) -> str:
+def attack_words(result: PrivacyResult) -> str:
+    """Return the name of an attack and its space in words."""
     _, _, name = result.name.partition("/")
     return f"{name} in {result.space}" if result.space != "model" else f"the model's own {name}"
 

@@ -11,6 +11,7 @@ from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.privacy.audit import audit
 from multimodal_vae.privacy.records import Records
+from multimodal_vae.privacy.summary import QUESTIONS, summary
 
 
 def people(seed, count=120, visits=2):
@@ -62,6 +63,22 @@ def test_a_memorizer_gives_away_those_it_copied_and_nobody_else(memorized):
     assert low <= 0.5 <= high
 
 
+def test_the_summary_is_the_strongest_result_per_question(memorized):
+    answers = summary(memorized.results)
+    assert len(answers) == len(QUESTIONS) - 2  # no model, no shadow models
+    for question, result, where in answers:
+        prefix = QUESTIONS[question]
+        assert result.name.startswith(prefix)
+        assert where.endswith(result.who)
+        rivals = [each.value for each in memorized.results if each.name == result.name and each.space == result.space]
+        assert result.value == max(rivals)
+    by_question = {each.question: each.result for each in answers}
+    distances = [each.value for each in memorized.results if each.name == "membership/distance"]
+    assert by_question["membership by distance"].value == max(distances)
+    assert by_question["recognized at 1 %"].name not in ("recognized/blind", "recognized/control")
+    assert by_question["near copies"].space.startswith("data")
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_independent_draws_are_not_caught(independent, space):
     low, high = independent.result("membership/distance", space).interval
@@ -72,6 +89,52 @@ def test_the_verdict_on_independent_draws_says_what_it_does_not_show(independent
     assert not independent.verdict.leak
     assert independent.verdict.conclusions[0].startswith("No attack distinguishes")
     assert any("No metric here proves anonymity" in sentence for sentence in independent.verdict.limitations)
+
+
+def test_a_lower_bound_on_epsilon_follows_from_the_attacks(memorized, independent):
+    assert memorized.result("epsilon/distance", "data").value > 1
+    assert any(
+        "No guarantee of differential privacy with epsilon below" in each for each in memorized.verdict.conclusions
+    )
+    bounds = [each.value for each in independent.results if each.name.startswith("epsilon/")]
+    assert len(bounds) == 2 * len(SPACES)
+    assert max(bounds) == 0
+
+
+def shifted(records, by):
+    values = {name: x + by for name, x in records.samples.values.items()}
+    return Records(LabeledSamples(values, records.samples.labels, records.groups))
+
+
+def test_the_control_tells_a_leak_from_another_population():
+    train, new = people(0), generated(people(3))
+    found = audit({"train": train}, shifted(people(2), 4.0), new, resamples=50)
+    for name in ("distance", "control"):
+        assert found.result(f"membership/{name}", "data").value > 0.9
+    assert "the holdout is from another population" in " ".join(found.verdict.conclusions)
+    leak = audit({"train": train}, people(2), generated(train, 0.01), resamples=50)
+    assert leak.result("membership/distance", "data").value > 0.9
+    low, high = leak.result("membership/control", "data").interval
+    assert low <= 0.5 <= high
+    assert "another population" not in " ".join(leak.verdict.conclusions)
+
+
+def test_the_control_finds_a_patient_under_two_names_whom_no_classifier_finds():
+    train = people(0)
+    names = [f"{name} again" if row % 2 else name for row, name in enumerate(train.groups)]
+    values = {name: x.clone() for name, x in train.samples.values.items()}
+    for x in values.values():
+        x[1::2] = x[::2] + 0.01
+    found = audit(
+        {"train": Records(LabeledSamples(values, train.samples.labels, names))},
+        people(2),
+        generated(people(3)),
+        resamples=50,
+    )
+    assert found.result("membership/control", "data").interval[0] > 0.5
+    low, high = found.result("membership/blind", "features").interval
+    assert low <= 0.5 <= high
+    assert "under two names" in " ".join(found.verdict.conclusions)
 
 
 def test_those_that_densities_were_fitted_on_are_caught_as_well():
@@ -176,7 +239,8 @@ def test_the_table_and_the_verdict_are_printed(mmvae, trained, others):
     status, out, _ = mmvae("audit", trained, "--holdout", others)
     assert status == 0
     words = " ".join(out.split())
-    assert "Conclusions:" in words
+    assert words.startswith(("A leak was found. Conclusions:", "No leak was found. Conclusions:"))
+    assert all(question in words for question in ("exact copies", "epsilon at least", "recognized at 1 %"))
     assert "Limitations:" in words
     assert "proves anonymity" in words
 
