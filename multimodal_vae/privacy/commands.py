@@ -31,6 +31,9 @@ def audit(
         Path | None,
         typer.Option(help="Manifest of the patients whose privacy is concerned. Default: the run's training patients."),
     ] = None,
+    shadows: Annotated[
+        int, typer.Option(help="Number of shadow models to train, an even number such as 8; resumable.", min=0)
+    ] = 0,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print privacy.json in place of a table.")] = False,
 ) -> None:
@@ -39,9 +42,14 @@ def audit(
     Copying, membership inference and attribute inference, written to privacy.json in the run's folder.
     """
     from multimodal_vae.privacy.run_audit import audit_run, print_audit
+    from multimodal_vae.privacy.shadows import estimated_seconds
     from multimodal_vae.run import open_run
 
-    result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed, samples=samples, members=members)
+    opened = open_run(run)
+    if shadows:
+        minutes = estimated_seconds(opened, shadows) / 60
+        typer.echo(f"mmvae: note: shadow models take about {minutes:.1f} minutes; rerun to resume", err=True)
+    result, path = audit_run(opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows)
     if as_json:
         _say(*path.read_text("utf-8").rstrip().split("\n"))
     else:
