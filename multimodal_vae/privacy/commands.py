@@ -1,5 +1,6 @@
 """The commands of the package; thin, as those of :mod:`multimodal_vae.cli`, which registers them."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,8 +48,9 @@ def audit(
 
     opened = open_run(run)
     if shadows:
-        minutes = estimated_seconds(opened, shadows) / 60
-        typer.echo(f"mmvae: note: shadow models take about {minutes:.1f} minutes; rerun to resume", err=True)
+        seconds = estimated_seconds(opened, shadows)
+        cost = f"{shadows} times as long as the run" if math.isnan(seconds) else f"about {seconds / 60:.1f} minutes"
+        typer.echo(f"mmvae: note: the shadow models take {cost}; rerun the command to resume", err=True)
     result, path = audit_run(opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows)
     if as_json:
         _say(*path.read_text("utf-8").rstrip().split("\n"))

@@ -1,9 +1,10 @@
 """Shadow models: the same recipe trained on random halves of the patients, and likelihood ratio attacks with them."""
 
-import json
+import math
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
 from torch import Tensor
 
@@ -13,7 +14,8 @@ from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.distances import nearest
 from multimodal_vae.errors import ConfigurationError, RunError
 from multimodal_vae.evaluation.samples import LabeledSamples
-from multimodal_vae.files import inside, make_folder
+from multimodal_vae.files import inside, make_folder, read_regular
+from multimodal_vae.loggers.jsonl import LONGEST_LOG
 from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.run_records import collect, generate
 from multimodal_vae.privacy.spaces import data_space
@@ -80,13 +82,21 @@ def require_shadows(run: Run, count: int, fit_on: str, given: bool) -> None:
 
 
 def estimated_seconds(run: Run, count: int) -> float:
-    """Return about how long the shadow models that are not trained yet will take, as the run's own training took."""
-    path = inside(run.path, "timing.jsonl")
-    if not path.is_file():
-        return float("nan")
-    seconds = sum(json.loads(line).get("machine.seconds", 0.0) for line in path.read_text("utf-8").splitlines())
-    left = [number for number in range(count) if not _is_done(run.path / FOLDER / str(number))]
-    return float(seconds) * len(left)
+    """Return about how long the shadow models take that are not trained yet, given the run's own time; NaN if unknown.
+
+    Args:
+        run: the audited run.
+        count: number of shadow models.
+    """
+    try:
+        lines = read_regular(inside(run.path, "timing.jsonl"), LONGEST_LOG).splitlines()
+        seconds = sum(_TIMES.validate_json(line)["machine.seconds"] for line in lines)
+    except (OSError, pydantic.ValidationError, KeyError):
+        return math.nan
+    return seconds * sum(not _is_done(inside(run.path, FOLDER, str(number))) for number in range(count))
+
+
+_TIMES = pydantic.TypeAdapter(dict[str, float])
 
 
 def shadow_scores(
@@ -134,9 +144,8 @@ def shadow_scores(
 
 
 def _trained(run: Run, number: int, data: MultimodalDataset, validation: MultimodalDataset) -> Run:
-    folder = inside(run.path, FOLDER)
-    make_folder(folder)
-    path = inside(folder, str(number))
+    make_folder(inside(run.path, FOLDER))
+    path = inside(run.path, FOLDER, str(number))
     settings = run.configuration.with_data(split="passed").with_training(seed=number)
     settings = settings.model_copy(update={"model": settings.model.model_copy(update={"seed": number})})
     if not _is_done(path):

@@ -1,5 +1,6 @@
 """Shadow models find what a plain distance does not, and an interrupted audit resumes with those that are trained."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -94,3 +95,13 @@ def test_the_training_of_an_adapted_run_is_not_repeated(memorizing):
     with pytest.raises(RunError, match="is adapted, so shadow models cannot repeat its training"):
         run_audit.audit_run(memorizing, "gaussian", shadows=4)
     record.unlink()
+
+
+def test_the_time_of_shadow_models_is_unknown_without_that_of_the_run(memorizing):
+    assert estimated_seconds(memorizing, 4) >= 0
+    path = memorizing.path / "timing.jsonl"
+    kept = path.read_bytes()
+    for content in (None, b"{", b"[1]\n", b"{}\n"):
+        path.unlink() if content is None else path.write_bytes(content)
+        assert math.isnan(estimated_seconds(memorizing, 4))
+    path.write_bytes(kept)
