@@ -1,0 +1,256 @@
+"""Adapt a recipe's run to the ears of other clinics with differential privacy, and measure cost and gain.
+
+Run: ``python examples/otitis/study adapt --run runs/reproduce/seed10/best``, after ``reproduce``. The run's cohort
+plays the public part. Two clinics are private: one like it, and one with other cameras, older children and thicker
+effusions. The table is written to ``ADAPT.md`` beside this file. All metrics compare with further patients of the same
+clinic, whom nothing has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import hypot, sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+from typing_extensions import TypedDict
+
+import multimodal_vae as mv
+from audits import holdout_manifest
+from multimodal_vae.evaluation.coherence import agreement
+from multimodal_vae.evaluation.judge import Judge
+from multimodal_vae.evaluation.kernel_distance import kernel_distance
+from multimodal_vae.evaluation.neighbors import neighbors
+from multimodal_vae.evaluation.pixels import PixelClassifier
+from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.files import read_json, write_json
+from multimodal_vae.privacy.adaptation import adapt_run
+from multimodal_vae.privacy.run_audit import audit_run
+from multimodal_vae.report.run_evaluation import labeled_samples, load_judges
+from multimodal_vae.run import Run
+from other_clinic import write_other_clinic
+from steps import step_parser
+
+PAGE = Path(__file__).with_name("ADAPT.md")
+EPSILONS = (1.0, 3.0, 8.0)
+COUNT, REPEATS = 300, 3
+"""Generated pairs per class, and independent fits with draws."""
+MIXTURE = {"name": "gmm", "components": 3, "covariance": "full", "regularization": 0.05}
+PUBLIC, GAUSSIAN, GMM, REAL = "public run, not adapted", "gaussian, not private", "gmm, not private", "real ears"
+CLINICS = {"like the public one": holdout_manifest, "another clinic": write_other_clinic}
+PER_EAR = ("kernel distance", "coverage", "TSTR")
+"""Metrics that are means over held-out ears, so that two generators are compared ear by ear."""
+
+
+class Draw(TypedDict):
+    """Metrics of one fit and its samples; those of held-out ears as one value per ear."""
+
+    per_ear: dict[str, list[float]]
+    others: dict[str, float]
+
+
+class Attacked(TypedDict):
+    """Membership attacks on the samples of an adapted run: area under the curve, and its interval."""
+
+    distance: tuple[float, tuple[float, float]]
+    strongest: tuple[str, float, tuple[float, float]]
+    attacks: int
+
+
+class Measured(TypedDict):
+    """All about one clinic."""
+
+    patients: list[str]
+    draws: dict[str, list[Draw]]
+    audits: dict[str, Attacked]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line, adapt, measure, and write the page."""
+    parser = step_parser("adapt", "--run runs/reproduce/seed10/best")
+    parser.add_argument("--run", type=Path, default=Path("runs/reproduce/seed10/best"), help="public run")
+    parser.add_argument("--judges", type=Path, help="folder of the public run's judges (default RUN/judges)")
+    parser.add_argument("--out", type=Path, default=Path("runs/adapt"), help="folder of clinics and adapted runs")
+    parser.add_argument("--seed", type=int, default=20, help="seed of the clinics (default 20)")
+    given = parser.parse_args(arguments)
+    run = mv.open_run(given.run)
+    judges = load_judges(given.judges or run.path / "judges", run, labeled_samples(run.splits["train"]))
+    measured = {}
+    for number, name in enumerate(CLINICS):
+        folder = given.out / f"clinic{number}"
+        measured[name] = measure_clinic(run, judges, folder, name, given.seed + 60 * number)
+        PAGE.write_text(page(measured, run.model.latent_dim), "utf-8")
+    print(PAGE)
+
+
+def measure_clinic(run: Run, judges: Sequence[Judge], folder: Path, clinic: str, seed: int) -> Measured:
+    """Adapt a run to a clinic, draw from it and audit it; what is measured already is read."""
+    path, console = folder / "measured.json", Console(stderr=True)
+    private = CLINICS[clinic](folder / "private", seed)
+    others = CLINICS[clinic](folder / "others", seed + 1)  # patients whom nothing has seen
+    adapted = {
+        epsilon: adapt_run(run, private, _private(epsilon), folder / f"epsilon{epsilon:g}", COUNT)
+        for epsilon in EPSILONS
+    }
+    train = next(iter(adapted.values())).splits["train"]
+    held_out = labeled_samples(run.read(others))
+    done = read_json(path, Measured) if path.exists() else Measured(patients=held_out.groups, draws={}, audits={})
+    rate = partial(rate_samples, judges=judges, held_out=held_out)
+    if REAL not in done["draws"]:
+        done["draws"][REAL] = [rate(labeled_samples(train).subsample(dict.fromkeys(range(3), COUNT), 0))]
+    for name, sampler in samplers().items():
+        while len(draws := done["draws"].setdefault(name, [])) < REPEATS:
+            console.print(f"{clinic}: {name}, {len(draws)}")
+            data = run.splits["train"] if name == PUBLIC else train
+            synthesizer = mv.Synthesizer(run.model, sampler).fit(data, reference=run.splits["train"])
+            draws.append(rate(draw_samples(synthesizer, 100 * len(draws))))
+            write_json(path, done)
+    for epsilon, each in adapted.items():
+        if f"{epsilon:g}" not in done["audits"]:
+            console.print(f"{clinic}: audit of epsilon {epsilon:g}")
+            done["audits"][f"{epsilon:g}"] = attack(each, others)
+            write_json(path, done)
+    return done
+
+
+def samplers() -> dict[str, Any]:
+    """Return the samplers compared, by name in the table."""
+    private = {f"private, ε = {epsilon:g}": _private(epsilon) for epsilon in EPSILONS}
+    return {PUBLIC: "gaussian", **private, GAUSSIAN: "gaussian", GMM: MIXTURE}
+
+
+def _private(epsilon: float) -> dict[str, Any]:
+    return {"name": "private_gaussian", "epsilon": epsilon}
+
+
+def draw_samples(synthesizer: mv.Synthesizer, seed: int) -> LabeledSamples:
+    """Draw pairs of every class."""
+    vae = synthesizer.vae
+    drawn = [synthesizer.sample(name, COUNT, seed + index) for index, name in enumerate(vae.classes)]
+    values = {name: torch.cat([each[name] for each in drawn]) for name in vae.modalities}
+    return LabeledSamples(values, torch.arange(len(drawn)).repeat_interleave(COUNT))
+
+
+def rate_samples(samples: LabeledSamples, judges: Sequence[Judge], held_out: LabeledSamples) -> Draw:
+    """Return the metrics of samples against held-out ears, as the reference of metrics defines them."""
+    features, real = (judges[0].predict(each.values).features.double() for each in (samples, held_out))
+    mean, scale = real.mean(0), real.var(0).mean().sqrt()
+    features, real = (features - mean) / scale, (real - mean) / scale
+    near = neighbors(real, features)
+    predicted = PixelClassifier().fit(samples.values, samples.labels).predict(held_out.values)
+    weight = len(held_out) / (held_out.labels.bincount().double() * len(held_out.counts()))[held_out.labels]
+    first, second = (judge.predict(samples.values).labels for judge in judges[1:3])
+    per_ear = {
+        "kernel distance": kernel_terms(features, real),
+        "coverage": near.covered.double(),
+        "TSTR": (predicted == held_out.labels) * weight,
+    }
+    return Draw(
+        per_ear={name: values.tolist() for name, values in per_ear.items()},
+        others={
+            "precision": float(near.precise.double().mean()),
+            "recall": float(near.recalled.double().mean()),
+            "coherence": agreement(first, second, samples.labels),
+            "purity": float((judges[0].predict(samples.values).labels == samples.labels).double().mean()),
+        },
+    )
+
+
+def kernel_terms(features: Tensor, real: Tensor) -> Tensor:
+    """Return one term per real ear, whose mean is the kernel distance."""
+    cross = ((real @ features.T / real.shape[1] + 1) ** 3).mean(1)
+    return kernel_distance(features, real) + 2 * cross.mean() - 2 * cross
+
+
+def attack(adapted: Run, others: Path) -> Attacked:
+    """Audit the samples that an adapted run hands on; its density's patients are the members."""
+    result, _ = audit_run(adapted, holdout=others, samples=adapted.path / "samples")
+    attacks = [
+        each for each in result.results if each.name.startswith("membership/") and each.name != "membership/blind"
+    ]
+    strongest = max(attacks, key=lambda each: each.value)
+    pairs = result.result("membership/distance", "data")
+    return Attacked(
+        distance=(pairs.value, pairs.interval or (0.0, 1.0)),
+        strongest=(f"{strongest.name} in {strongest.space}", strongest.value, strongest.interval or (0.0, 1.0)),
+        attacks=len(attacks),
+    )
+
+
+class Gain(NamedTuple):
+    """A difference of means, and its standard error over patients and over fits."""
+
+    value: float
+    error: float
+
+
+def gain(new: Sequence[Draw], old: Sequence[Draw], metric: str, patients: Sequence[str]) -> Gain:
+    """Return how much two generators differ in a metric of held-out ears, ear by ear."""
+    ears = [np.array([each["per_ear"][metric] for each in draws]) for draws in (new, old)]
+    difference = ears[0].mean(0) - ears[1].mean(0)
+    _, person = np.unique(patients, return_inverse=True)
+    over_patients = sqrt(float((np.bincount(person, difference - difference.mean()) ** 2).sum())) / len(difference)
+    over_fits = [stdev(each.mean(1)) / sqrt(len(each)) if len(each) > 1 else 0.0 for each in ears]
+    return Gain(float(difference.mean()), hypot(over_patients, *over_fits))
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    digits: int = 2
+
+    def cell(self, draws: Sequence[Draw]) -> str:
+        values = [each["others"].get(self.name, fmean(each["per_ear"].get(self.name, [0.0]))) for each in draws]
+        spread = f" ± {stdev(values):.{self.digits}f}" if len(values) > 1 else ""
+        return f"{fmean(values):.{self.digits}f}{spread}"
+
+
+COLUMNS = [*map(_Column, ("kernel distance", "coverage", "precision", "recall", "TSTR", "coherence", "purity"))]
+
+
+def page(measured: Mapping[str, Measured], dimensions: int) -> str:
+    """Return the page with the tables."""
+    return (
+        "\n".join([*_introduction(dimensions), *(line for each in measured.items() for line in _section(*each))]) + "\n"
+    )
+
+
+def _introduction(dimensions: int) -> list[str]:
+    return [
+        "# Adapting a run to private patients",
+        "",
+        "Written by `adapt.py`. A public run, of one simulated cohort, is adapted to the patients of two other",
+        "simulated clinics: one like it, and one with other cameras, children of five years and more, and thicker,",
+        "amber effusions. [Adapt a run](../../../docs/how-to/adapt.md) explains the command. Each generator is",
+        f"compared with further patients of the same clinic. The latent has {dimensions} dimensions. Values are",
+        f"means over {REPEATS} fits with {COUNT} new pairs per class, ± their standard deviation, which holds the noise",
+        "of the mechanism. *Gain* is the decrease of the kernel distance from that of the public run, the metric",
+        "chosen beforehand, ± its standard error over patients and fits. All densities but the mixture are one",
+        "Gaussian per class. Judges learned from the public cohort.",
+    ]
+
+
+def _section(clinic: str, measured: Measured) -> Iterator[str]:
+    yield from ("", f"## A clinic {clinic}" if clinic.startswith("like") else f"## {clinic.capitalize()}", "")
+    yield f"| generator | {' | '.join(each.name for each in COLUMNS)} | gain |"
+    yield "|---" * (len(COLUMNS) + 2) + "|"
+    for name in (*samplers(), REAL):
+        draws = measured["draws"][name]
+        found = gain(draws, measured["draws"][PUBLIC], PER_EAR[0], measured["patients"])
+        last = "" if name == PUBLIC else f"{-found.value:.2f} ± {found.error:.2f}"
+        yield f"| {name} | {' | '.join(each.cell(draws) for each in COLUMNS)} | {last} |"
+    yield ""
+    for epsilon, each in measured["audits"].items():
+        pairs, strongest = each["distance"], each["strongest"]
+        yield (
+            f"- Audit at ε = {epsilon}: membership by pairs, area under the curve {pairs[0]:.2f} ({pairs[1][0]:.2f} to "
+            f"{pairs[1][1]:.2f}). The strongest of {each['attacks']} attacks, {strongest[0]}: {strongest[1]:.2f} "
+            f"({strongest[2][0]:.2f} to {strongest[2][1]:.2f})."
+        )
