@@ -31,10 +31,10 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
-from multimodal_vae.options import RunFolder, Sampler, Seed
+from multimodal_vae.options import RunFolder, Sampler, Seed, as_part
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
+from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
-from multimodal_vae.toml import parse_part
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -253,9 +253,7 @@ def samplers(
     run: RunFolder,
     sampler: Annotated[
         list[Any] | None,
-        typer.Option(
-            parser=parse_part, metavar="NAME|TABLE", help="Name or TOML table; repeat. Default: all installed."
-        ),
+        typer.Option(parser=as_part, metavar="NAME|TABLE", help="Name or TOML table; repeat. Default: all installed."),
     ] = None,
     split: Annotated[
         str | None,
@@ -392,7 +390,7 @@ def new(
     _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
 
 
-for command, example in (PRIVACY | SELECTION).items():
+for command, example in (PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=example)(command)
 
 

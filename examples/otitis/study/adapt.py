@@ -230,8 +230,8 @@ def _introduction(dimensions: int) -> list[str]:
         "simulated clinics: one like it, and one with other cameras, children of five years and more, and thicker,",
         "amber effusions. [Adapt a run](../../../docs/how-to/adapt.md) explains the command. Each generator is",
         f"compared with further patients of the same clinic. The latent has {dimensions} dimensions. Values are",
-        f"means over {REPEATS} fits with {COUNT} new pairs per class, ± their standard deviation, which holds the noise",
-        "of the mechanism. *Gain* is the decrease of the kernel distance from that of the public run, the metric",
+        f"means over {REPEATS} fits with {COUNT} new pairs per class, ± their standard deviation, which holds noise",
+        "of the mechanism, too. *Gain* is the decrease of the kernel distance from that of the public run, the metric",
         "chosen beforehand, ± its standard error over patients and fits. All densities but the mixture are one",
         "Gaussian per class. Judges learned from the public cohort.",
     ]
