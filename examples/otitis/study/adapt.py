@@ -39,12 +39,13 @@ from other_clinic import write_other_clinic
 from steps import step_parser
 
 PAGE = Path(__file__).with_name("ADAPT.md")
-EPSILONS = (1.0, 3.0, 8.0)
-COUNT, REPEATS = 300, 3
+EPSILONS, AUDITED = (1.0, 3.0, 8.0), 3.0
+COUNT, REPEATS = 200, 3
 """Generated pairs per class, and independent fits with draws."""
 MIXTURE = {"name": "gmm", "components": 3, "covariance": "full", "regularization": 0.05}
 PUBLIC, GAUSSIAN, GMM, REAL = "public run, not adapted", "gaussian, not private", "gmm, not private", "real ears"
-CLINICS = {"like the public one": holdout_manifest, "another clinic": write_other_clinic}
+CLINICS = {"another clinic": (write_other_clinic, "other", 60), "like the public one": (holdout_manifest, "same", 0)}
+"""What writes a clinic's samples, its folder, and what is added to the seed, by name."""
 PER_EAR = ("kernel distance", "coverage", "TSTR")
 """Metrics that are means over held-out ears, so that two generators are compared ear by ear."""
 
@@ -83,26 +84,25 @@ def main(arguments: Sequence[str]) -> None:
     run = mv.open_run(given.run)
     judges = load_judges(given.judges or run.path / "judges", run, labeled_samples(run.splits["train"]))
     measured = {}
-    for number, name in enumerate(CLINICS):
-        folder = given.out / f"clinic{number}"
-        measured[name] = measure_clinic(run, judges, folder, name, given.seed + 60 * number)
+    for name in CLINICS:
+        measured[name] = measure_clinic(run, judges, given.out, name, given.seed)
         PAGE.write_text(page(measured, run.model.latent_dim), "utf-8")
     print(PAGE)
 
 
-def measure_clinic(run: Run, judges: Sequence[Judge], folder: Path, clinic: str, seed: int) -> Measured:
+def measure_clinic(run: Run, judges: Sequence[Judge], out: Path, clinic: str, seed: int) -> Measured:
     """Adapt a run to a clinic, draw from it and audit it; what is measured already is read."""
-    path, console = folder / "measured.json", Console(stderr=True)
-    private = CLINICS[clinic](folder / "private", seed)
-    others = CLINICS[clinic](folder / "others", seed + 1)  # patients whom nothing has seen
-    adapted = {
-        epsilon: adapt_run(run, private, _private(epsilon), folder / f"epsilon{epsilon:g}", COUNT)
-        for epsilon in EPSILONS
-    }
-    train = next(iter(adapted.values())).splits["train"]
+    write, name, offset = CLINICS[clinic]
+    folder, console = out / name, Console(stderr=True)
+    path = folder / "measured.json"
+    private = write(folder / "private", seed + offset)
+    others = write(folder / "others", seed + offset + 1)  # patients whom nothing has seen
+    adapted = adapt_run(run, private, _private(AUDITED), folder / "adapted", COUNT)
+    train = adapted.splits["train"]
     held_out = labeled_samples(run.read(others))
     done = read_json(path, Measured) if path.exists() else Measured(patients=held_out.groups, draws={}, audits={})
-    rate = partial(rate_samples, judges=judges, held_out=held_out)
+    real = judges[0].predict(held_out.values).features.double()
+    rate = partial(rate_samples, judges=judges, held_out=held_out, real=real)
     if REAL not in done["draws"]:
         done["draws"][REAL] = [rate(labeled_samples(train).subsample(dict.fromkeys(range(3), COUNT), 0))]
     for name, sampler in samplers().items():
@@ -112,11 +112,10 @@ def measure_clinic(run: Run, judges: Sequence[Judge], folder: Path, clinic: str,
             synthesizer = mv.Synthesizer(run.model, sampler).fit(data, reference=run.splits["train"])
             draws.append(rate(draw_samples(synthesizer, 100 * len(draws))))
             write_json(path, done)
-    for epsilon, each in adapted.items():
-        if f"{epsilon:g}" not in done["audits"]:
-            console.print(f"{clinic}: audit of epsilon {epsilon:g}")
-            done["audits"][f"{epsilon:g}"] = attack(each, others)
-            write_json(path, done)
+    if not done["audits"]:
+        console.print(f"{clinic}: audit")
+        done["audits"][f"{AUDITED:g}"] = attack(adapted, others)
+        write_json(path, done)
     return done
 
 
@@ -138,9 +137,17 @@ def draw_samples(synthesizer: mv.Synthesizer, seed: int) -> LabeledSamples:
     return LabeledSamples(values, torch.arange(len(drawn)).repeat_interleave(COUNT))
 
 
-def rate_samples(samples: LabeledSamples, judges: Sequence[Judge], held_out: LabeledSamples) -> Draw:
-    """Return the metrics of samples against held-out ears, as the reference of metrics defines them."""
-    features, real = (judges[0].predict(each.values).features.double() for each in (samples, held_out))
+def rate_samples(samples: LabeledSamples, judges: Sequence[Judge], held_out: LabeledSamples, real: Tensor) -> Draw:
+    """Return the metrics of samples against held-out ears, as the reference of metrics defines them.
+
+    Args:
+        samples: the samples.
+        judges: judges of both modalities, and of each.
+        held_out: the ears.
+        real: features of the ears.
+    """
+    answer = judges[0].predict(samples.values)
+    features = answer.features.double()
     mean, scale = real.mean(0), real.var(0).mean().sqrt()
     features, real = (features - mean) / scale, (real - mean) / scale
     near = neighbors(real, features)
@@ -158,7 +165,7 @@ def rate_samples(samples: LabeledSamples, judges: Sequence[Judge], held_out: Lab
             "precision": float(near.precise.double().mean()),
             "recall": float(near.recalled.double().mean()),
             "coherence": agreement(first, second, samples.labels),
-            "purity": float((judges[0].predict(samples.values).labels == samples.labels).double().mean()),
+            "purity": float((answer.labels == samples.labels).double().mean()),
         },
     )
 
