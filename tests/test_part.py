@@ -51,6 +51,7 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("sampler", "gaussian"): {"shrinkage": 0.5},
     ("sampler", "flow"): {"transform": "affine", "transforms": 2, "hidden": [8], "epochs": 5},
     ("sampler", "prior"): {},
+    ("sampler", "private_gaussian"): {"epsilon": 2.0, "delta": 1e-6, "clip": 0.8, "dimensions": 4},
     ("sampler", "interpolation"): {"neighbors": 3, "width": 0.2},
     ("logger", "jsonl"): {},
     ("logger", "console"): {},
