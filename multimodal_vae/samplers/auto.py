@@ -72,8 +72,8 @@ class Auto(DensitySampler):
         private = next((each.name for each in candidates if each.guarantee), None)
         if private:
             raise ConfigurationError(
-                f"{self.name!r} chooses among samplers by the patients, which would break the guarantee of {private!r}; "
-                "leave it out, or use it alone"
+                f"{self.name!r} chooses among samplers by the patients, which would void the guarantee of "
+                f"{private!r}; use that alone"
             )
         self.candidates = candidates
         self.folds = folds
