@@ -150,7 +150,7 @@ def test_an_adapted_run_is_sampled_audited_and_evaluated_like_any_other(clinic, 
 def test_the_samples_hold_nothing_exact_of_a_private_patient(clinic):
     run = adapt(clinic)
     rows = [row.split(",") for row in (clinic / "private" / "secret.csv").read_text("utf-8").splitlines()[1:]]
-    secrets = ["secret", str(clinic), "private", *(cell for row in rows for cell in (row[0], row[1], row[3]))]
+    secrets = ["secret", str(clinic), "/private", *(cell for row in rows for cell in (row[0], row[1], row[3]))]
     secrets += [part.fingerprint() for part in (*run.splits.values(), run.data)]
     files = [path for path in (clinic / "adapted" / "samples").rglob("*") if path.is_file()]
     assert {path.name for path in files} == {"manifest.csv", "provenance.json"}
