@@ -116,6 +116,7 @@ def test_configuration_holds_every_default(kind, name):
         "signal": {"length": 8},
         "vector": {"size": 2},
         "counts": {"size": 2},
+        "private_gaussian": {"epsilon": 2.0},
         "table": {"columns": {"age": {"type": "count"}}},
         "volume": {"size": [8, 8, 8]},
         "categorical": {"categories": ["a", "b"]},

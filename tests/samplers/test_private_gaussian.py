@@ -119,7 +119,8 @@ def test_a_shift_from_the_reference_is_found(rng):
     fitted = mv.PrivateGaussian(3.0, seed=0).fit_classes(classes, None, reference)
     for index, density in enumerate(fitted.densities):
         assert np.allclose(density.mean, 3 * index + 0.5, atol=0.2)
-        assert np.allclose(density().sample((5000,)).var(0), 1.44, atol=0.3)  # clipping hides some
+        # 1.44, of which clipping hides a part; the reference has 1.
+        assert 1.1 < density().sample((5000,)).var(0).mean() < 1.5
         assert abs(density.fitted_on - 1000) < 100
 
 
