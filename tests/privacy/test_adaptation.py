@@ -143,7 +143,7 @@ def test_an_adapted_run_is_sampled_audited_and_evaluated_like_any_other(clinic, 
     result, _ = audit_run(mv.open_run(clinic / "adapted"))
     assert result.sizes["train"].samples == len(mv.open_run(clinic / "adapted").splits["train"])
     metrics, _ = measure(mv.open_run(clinic / "adapted"), count=10, resamples=2)
-    assert metrics["evaluated"]["sampler"] == Loud.name
+    assert metrics["evaluated"]["sampler"] == Loud().name
     assert Loud.fits == 1
 
 
