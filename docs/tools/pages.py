@@ -26,6 +26,7 @@ OUTSIDE = {
     "examples/otitis/study/ABLATIONS.md": "otitis-ablations.md",
     "examples/otitis/study/LENGTHS.md": "otitis-lengths.md",
     "examples/otitis/study/PRIVACY.md": "otitis-privacy.md",
+    "examples/otitis/study/ADAPT.md": "otitis-adapt.md",
     "examples/ecg/README.md": "ecg.md",
 }
 """Path in the repository: path in the site."""
