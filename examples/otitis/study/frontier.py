@@ -1,0 +1,299 @@
+"""Privacy against fidelity, for several densities of the same trained models.
+
+Run: ``python examples/otitis/study frontier RUN ... --judges runs/judges``, with runs of one recipe on cohorts of
+several seeds. Held-out ears, which the judges rate beside the generated ones, are also the holdout of the attack. What
+was measured is kept in each run's folder. ``FRONTIER.md`` and its figure are written after each measurement.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from rich.console import Console
+from torch import Tensor
+from typing_extensions import TypedDict
+
+import multimodal_vae as mv
+from ears import CLASSES, Ears, load_or_draw_ears
+from judges import Judges
+from measure import HELD_OUT, OTHER_SEEDS, cohort_of, generate_pairs, recipe_of, train_samples
+from multimodal_vae.distances import nearest
+from multimodal_vae.evaluation.bootstrap import over_seeds
+from multimodal_vae.evaluation.class_maps import spread_ratio
+from multimodal_vae.evaluation.coherence import agreement, within_class_correlation
+from multimodal_vae.evaluation.neighbors import neighbors
+from multimodal_vae.evaluation.pixels import PixelClassifier, balanced_accuracy
+from multimodal_vae.evaluation.samples import LabeledSamples, concatenate
+from multimodal_vae.files import read_json, write_json
+from multimodal_vae.privacy.membership import Attack
+from multimodal_vae.privacy.records import Records
+from multimodal_vae.privacy.spaces import spaces
+from steps import step_parser
+
+VERSION = 1
+"""To be raised when a metric changes."""
+PAGE = Path(__file__).with_name("FRONTIER.md")
+FIGURE = Path(__file__).parents[3] / "docs/images/frontier.png"
+RECOMMENDED = "auto"
+"""Setting that the page recommends."""
+
+
+def _mixture(components: int, regularization: float) -> dict[str, Any]:
+    return {"name": "gmm", "components": components, "covariance": "full", "regularization": regularization}
+
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "kde, width .4": {"name": "kde", "bandwidth": 0.4},
+    "kde, by likelihood": {"name": "kde"},
+    "interpolation": {"name": "interpolation"},
+    "30 Gaussians": _mixture(30, 0.05),
+    "10 Gaussians": _mixture(10, 0.05),
+    "3 Gaussians": _mixture(3, 0.05),
+    "1 Gaussian": {"name": "gaussian"},
+    "auto": {"name": "auto"},
+}
+"""Settings of samplers by name in the table, from the least private one."""
+
+PRIVACY = {
+    "membership": "AUC",
+    "recognized": "recognized at 1 %",
+    "closest in data": "closest record",
+    "closest in features": "closest record, features",
+}
+FIDELITY = ("purity", "recall", "coverage", "spread image", "malleus", "fill", "pressure", "coherence", "TSTR")
+"""Metrics of fidelity, each relative to that of real ears."""
+EXPLANATION = (
+    "*AUC*: of an attacker who guesses from the distance to the nearest generated pair whose ears were used (.5 is",
+    "chance), with the mean of its intervals by bootstrap over patients. *Recognized*: share of training ears that he",
+    "finds while 1 % of other ears are taken for them (.01 is chance). *Closest record*: distance of generated pairs",
+    "to the nearest training ear over that of other real ears, in pixels and in the features of a judge (1 = as other",
+    "ears). All other metrics are relative to those of real ears (1 = as real): *purity*; *recall* and *coverage*;",
+    "*spread* of images within a class; share of generated NOE in which a judge detects the *malleus*; coherence of",
+    "*fill* and *pressure* between image and tympanogram, and of the class (*coherence*); and *TSTR*, training on",
+    "synthetic ears and testing on real ones.",
+)
+
+
+class Point(TypedDict):
+    """One run with one setting: what was measured, and under which conditions."""
+
+    facts: dict[str, Any]
+    metrics: dict[str, float]
+
+
+class Bench:
+    """A trained run with what all its settings share.
+
+    Args:
+        run: a trained run on a simulated cohort.
+        judges: the judges.
+        held_out: ears of other patients.
+    """
+
+    def __init__(self, run: mv.Run, judges: Judges, held_out: Ears) -> None:
+        self.run, self.judges, self.real = run, judges, held_out.samples
+        self.train = train_samples(run)
+        of_train, of_real = self.train.counts(), self.real.counts()
+        self.counts = {label: min(of_train[label], of_real[label]) for label in of_train}
+        members, others = (each.subsample(self.counts, seed) for seed, each in enumerate((self.train, self.real)))
+        pool = Records(concatenate(_without_causes(members), _without_causes(others)))
+        self.space = spaces(pool)["data"]
+        self.groups = [*(members.groups or []), *(f"other {name}" for name in others.groups or [])]
+        self.members, self.others = (self.space(Records(each)) for each in (members, others))
+        self.records, self.record_features = self.space(Records(self.train)), self._features(self.train)
+        self.usual = {
+            "closest in data": _median_distance(self.others, self.records),
+            "closest in features": _median_distance(self._features(others), self.record_features),
+            **self._rated(self.real),
+            **self._compared(self.train),
+        }
+
+    def measure(self, sampler: Mapping[str, Any]) -> dict[str, float]:
+        """Return all metrics of as many generated pairs as the run has training ears."""
+        of_train = self.train.counts()
+        generated = generate_pairs(self.run, "train", max(of_train.values()), sampler=sampler)
+        new = generated.subsample(of_train, seed=0)
+        points = self.space(Records(new))
+        members, others = (-nearest(each, points)[0][:, 0] for each in (self.members, self.others))
+        attack = Attack(members, others, self.groups)
+        values = {
+            "closest in data": _median_distance(points, self.records),
+            "closest in features": _median_distance(self._features(new), self.record_features),
+            **self._rated(new),
+            **self._compared(new),
+        }
+        low, high = attack.auc_interval(resamples=300)
+        return {
+            "membership": attack.auc(),
+            "low": low,
+            "high": high,
+            "recognized": attack.true_positive_rate(0.01),
+            **{name: value / self.usual[name] for name, value in values.items()},
+        }
+
+    def _features(self, samples: LabeledSamples) -> Tensor:
+        return self.judges.joint.predict(samples.values).features.double()
+
+    def _rated(self, samples: LabeledSamples) -> dict[str, float]:
+        """Return what judges say of samples by themselves."""
+        labels, noe = samples.labels, samples.labels == CLASSES.index("NOE")
+        image, sound = (judge.predict(samples.values) for judge in (self.judges.image, self.judges.wbt))
+        return {
+            "purity": balanced_accuracy(self.judges.joint.predict(samples.values).labels, labels),
+            "coherence": agreement(image.labels, sound.labels, labels),
+            "malleus": float(self.judges.landmarks.detect(samples.values["otoscopy"][noe])["malleus"].double().mean()),
+            **{
+                cause: within_class_correlation(image.causes[cause], sound.causes[cause], labels)
+                for cause in ("fill", "pressure")
+            },
+        }
+
+    def _compared(self, samples: LabeledSamples) -> dict[str, float]:
+        """Return metrics of the difference from held-out ears."""
+        real, new = (each.subsample(self.counts, seed=0) for each in (self.real, samples))
+        found = neighbors(self._features(real), self._features(new))
+        classifier = PixelClassifier().fit(samples.values, samples.labels)
+        pictures = (samples.values["otoscopy"], samples.labels, self.train.values["otoscopy"], self.train.labels)
+        return {
+            "recall": float(found.recalled.double().mean()),
+            "coverage": float(found.covered.double().mean()),
+            "spread image": spread_ratio(*pictures),
+            "TSTR": balanced_accuracy(classifier.predict(self.real.values), self.real.labels),
+        }
+
+
+def _without_causes(samples: LabeledSamples) -> LabeledSamples:
+    return LabeledSamples(samples.values, samples.labels, samples.groups)
+
+
+def _median_distance(x: Tensor, records: Tensor) -> float:
+    return float(nearest(x, records)[0][:, 0].median())
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line, measure, and write the page."""
+    parser = step_parser("frontier", "runs/reproduce/seed10/best runs/reproduce/seed11/best --judges runs/judges")
+    parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run")
+    parser.add_argument("--judges", type=Path, required=True, help="folder written by the step judges")
+    parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help="page to write")
+    parser.add_argument("--figure", type=Path, default=FIGURE, metavar="FILE", help="figure to write")
+    given = parser.parse_args(arguments)
+    frontier(given.runs, given.judges, given.page, given.figure)
+
+
+def frontier(runs: Iterable[Path], judges_folder: Path, page: Path, figure: Path) -> None:
+    """Measure all settings of all runs, and write page and figure after each of them."""
+    console, judges, points = Console(stderr=True), Judges.load(judges_folder), list[Point]()
+    for path in runs:
+        for point in measured(path, judges, judges_folder):
+            points.append(point)
+            page.write_text(text(points), "utf-8")
+            drawn(points).savefig(figure, dpi=110)
+            console.print(f"{path}: {point['facts']['setting']}")
+
+
+def measured(
+    path: Path, judges: Judges, folder: Path, held_out: Mapping[str, int] = HELD_OUT, workers: int = 2
+) -> Iterator[Point]:
+    """Yield the point of each setting of a run, from its ``frontier.json`` if that has the same conditions.
+
+    Args:
+        path: folder of the run.
+        judges: the judges.
+        folder: cache of held-out cohorts.
+        held_out: number of held-out ears by class.
+        workers: number of processes that draw ears.
+    """
+    file = path / "frontier.json"
+    known = read_json(file, dict[str, Point]) if file.is_file() else {}
+    run, seed, bench = mv.open_run(path), cohort_of(mv.open_run(path))["seed"], None
+    common = {
+        "version": VERSION,
+        "recipe": recipe_of(run.configuration, "train") or path.name,
+        "cohort_seed": seed,
+        "held_out": dict(held_out),
+        "judges": judges.sha256,
+        "weights": hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest(),
+    }
+    for name, sampler in SETTINGS.items():
+        facts = {**common, "setting": name, "sampler": dict(sampler)}
+        if name not in known or known[name]["facts"] != facts:
+            ears = load_or_draw_ears(folder, seed + OTHER_SEEDS, held_out, workers=workers)
+            bench = bench or Bench(run, judges, ears)
+            known[name] = Point(facts=facts, metrics=bench.measure(sampler))
+            write_json(file, known)
+        yield known[name]
+
+
+def by_setting(points: Iterable[Point]) -> dict[str, list[Mapping[str, float]]]:
+    """Return the metrics of each recipe and setting, one per cohort."""
+    groups: dict[str, list[Mapping[str, float]]] = {}
+    for each in points:
+        groups.setdefault(f"{each['facts']['recipe']}, {each['facts']['setting']}", []).append(each["metrics"])
+    return groups
+
+
+def summary(runs: Sequence[Mapping[str, float]], name: str) -> tuple[float, float]:
+    """Return the mean of a metric over cohorts and its standard error, zero for one cohort."""
+    over = over_seeds(each[name] for each in runs)
+    return over.mean, (over.spread or 0.0) / math.sqrt(over.count)
+
+
+def text(points: Sequence[Point]) -> str:
+    """Return the page with the table."""
+    seeds = sorted({each["facts"]["cohort_seed"] for each in points})
+    columns = [*PRIVACY.values(), *FIDELITY]
+    lines = [
+        "# Privacy against fidelity",
+        "",
+        f"Written by `frontier.py`. Simulated cohorts of seeds {', '.join(map(str, seeds))}, one training each; only",
+        "the density differs between rows. Values are means ± standard errors over the cohorts. As many pairs are",
+        f"generated as there are training ears. The page recommends **{RECOMMENDED}**.",
+        "",
+        *EXPLANATION,
+        "",
+        "![Privacy against fidelity](../../../docs/images/frontier.png)",
+        "",
+        f"| density | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for name, runs in by_setting(points).items():
+        cells = [_cell(*summary(runs, metric)) for metric in (*PRIVACY, *FIDELITY)]
+        cells[0] += f" ({summary(runs, 'low')[0]:.2f} to {summary(runs, 'high')[0]:.2f})"
+        title = f"**{name}**" if name.endswith(f", {RECOMMENDED}") else name
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(mean: float, error: float) -> str:
+    return f"{mean:.2f} ± {error:.2f}" if error else f"{mean:.2f}"
+
+
+def drawn(points: Sequence[Point]) -> Figure:
+    """Return the figure: one panel per metric, privacy along x, fidelity along y; bars are standard errors."""
+    shown = ("purity", "recall", "coverage", "malleus", "fill", "pressure", "TSTR", "closest in features")
+    groups = by_setting(points)
+    figure = Figure(figsize=(13, 6.4), layout="constrained")
+    panels = figure.subplots(2, 4, sharex=True)
+    colors = torch.linspace(0.08, 0.92, max(2, len(groups))).tolist()
+    for panel, metric in zip(panels.flat, shown, strict=True):
+        panel.axhline(1, color="0.75", linewidth=1)
+        panel.axvline(0.5, color="0.75", linewidth=1)
+        for (name, runs), color in zip(groups.items(), colors, strict=True):
+            (x, dx), (y, dy) = summary(runs, "membership"), summary(runs, metric)
+            best = name.endswith(f", {RECOMMENDED}")
+            style = {"marker": "*" if best else "o", "markersize": 16 if best else 7, "zorder": 3 + best}
+            panel.errorbar(x, y, dy, dx, label=name, linestyle="none", color=colormaps["turbo_r"](color), **style)
+        panel.set_title({"closest in features": "distance to the closest record"}.get(metric, metric), fontsize=11)
+    figure.supxlabel("membership: AUC of the attack by generated pairs (.5 = nothing revealed; lower is better)")
+    figure.supylabel("relative to real ears (1 = as real)")
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+    return figure

@@ -1,0 +1,49 @@
+"""Each setting is measured once per run, and the page averages runs; real ears in place of generated ones get 1."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import frontier
+import multimodal_vae as mv
+from ears import load_or_draw_ears
+from frontier import FIDELITY, PRIVACY, Bench, Point, by_setting, drawn, measured, summary, text
+from judges import Judges
+from multimodal_vae.evaluation.samples import LabeledSamples
+
+FEW = {"NOE": 10, "OME": 10, "AOM": 10}
+
+
+def point(seed: int, value: float, setting: str = "auto") -> Point:
+    metrics = dict.fromkeys((*PRIVACY, *FIDELITY, "low", "high"), value)
+    return Point(facts={"recipe": "best", "setting": setting, "cohort_seed": seed}, metrics=metrics)
+
+
+def test_runs_of_one_setting_are_averaged_and_the_recommended_one_stands_out() -> None:
+    points = [point(10, 0.5), point(10, 0.8, "1 Gaussian"), point(11, 0.7)]
+    groups = by_setting(points)
+    assert {name: len(runs) for name, runs in groups.items()} == {"best, auto": 2, "best, 1 Gaussian": 1}
+    assert summary(groups["best, auto"], "purity") == pytest.approx((0.6, 0.1))  # half of the difference
+    page = text(points)
+    assert "cohorts of seeds 10, 11," in page
+    assert "| **best, auto** | 0.60 ± 0.10 (0.60 to 0.60) |" in page
+    assert "| best, 1 Gaussian | 0.80 (0.80 to 0.80) | 0.80 |" in page
+    figure = drawn(points)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(groups)
+
+
+def test_a_setting_is_measured_once(run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, folder = run
+    shutil.copytree(path, tmp_path / "run")
+    shutil.copytree(path.parent / "cohort", tmp_path / "cohort")
+    (tmp_path / "run/config.toml").write_text((path / "config.toml").read_text("utf-8"), "utf-8")
+    monkeypatch.setattr(frontier, "SETTINGS", {"kde": {"name": "kde"}})
+    judges = Judges.load(folder)
+    (first,) = measured(tmp_path / "run", judges, folder, FEW, workers=1)
+    assert set(first["metrics"]) == {*PRIVACY, *FIDELITY, "low", "high"}
+    monkeypatch.setattr(Bench, "measure", lambda *_: pytest.fail("it was measured again"))
+    assert list(measured(tmp_path / "run", judges, folder, FEW, workers=1)) == [first]
