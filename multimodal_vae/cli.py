@@ -31,10 +31,10 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
-from multimodal_vae.options import RunFolder, Sampler, Seed
+from multimodal_vae.options import RunFolder, Sampler, Seed, as_part
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
+from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
-from multimodal_vae.toml import parse_part
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -124,7 +124,7 @@ def sample(
             with distributed.main_process_first():  # it fits the densities that are missing
                 synthesizer = opened.synthesizer(sampler)
             counts = dict.fromkeys(label or synthesizer.densities, count)
-            write_samples(out, synthesizer, counts, seed, _origin(run), temperature, min_quantile, noise, given)
+            write_samples(out, synthesizer, counts, seed, opened.origin, temperature, min_quantile, noise, given)
     if distributed.rank() == 0:
         _say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 
@@ -199,7 +199,7 @@ def translate(
         opened = _open(run)
         vae = opened.model
         data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
-        write_translations(out, vae, data, to, _origin(run), draws, seed, noise)
+        write_translations(out, vae, data, to, opened.origin, draws, seed, noise)
     _say(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
 
 
@@ -223,7 +223,7 @@ def complete(
 
     with claimed(out):
         opened = _open(run)
-        filled = conditional.write_completion(out, opened.model, opened.read(manifest), _origin(run), seed, noise)
+        filled = conditional.write_completion(out, opened.model, opened.read(manifest), opened.origin, seed, noise)
     counts = " ".join(f"{name} {count}" for name, count in filled.items()) or "no empty cells"
     _say(f"completed: {out}, {counts}")
 
@@ -244,7 +244,7 @@ def interpolate(
     with claimed(out):
         opened = _open(run)
         data = opened.read(manifest)
-        write_interpolation(out, opened.model, data.named(first, last), steps, _origin(run))
+        write_interpolation(out, opened.model, data.named(first, last), steps, opened.origin)
     _say(f"interpolated: {out}, {steps} samples")
 
 
@@ -253,9 +253,7 @@ def samplers(
     run: RunFolder,
     sampler: Annotated[
         list[Any] | None,
-        typer.Option(
-            parser=parse_part, metavar="NAME|TABLE", help="Name or TOML table; repeat. Default: all installed."
-        ),
+        typer.Option(parser=as_part, metavar="NAME|TABLE", help="Name or TOML table; repeat. Default: all installed."),
     ] = None,
     split: Annotated[
         str | None,
@@ -392,7 +390,7 @@ def new(
     _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
 
 
-for command, example in (PRIVACY | SELECTION).items():
+for command, example in (PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=example)(command)
 
 
@@ -419,11 +417,6 @@ def _read(run: "Run", manifest: Path, given: list[str] | None) -> "MultimodalDat
     """Return a manifest's samples, with the given modalities only."""
     data = run.read(manifest)
     return data.only(*given) if given else data
-
-
-def _origin(run: Path) -> dict[str, str]:
-    """Return what provenance.json says about the model."""
-    return {"run": str(run.resolve())}
 
 
 def _kind(word: str) -> str:

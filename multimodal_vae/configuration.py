@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 from multimodal_vae.checks import checked
 from multimodal_vae.data.covariates import Covariate
 from multimodal_vae.data.dataset import MultimodalDataset
+from multimodal_vae.data.labels import Unlisted
 from multimodal_vae.data.loading import Unreadable
 from multimodal_vae.data.manifest import SplitName
 from multimodal_vae.errors import ConfigurationError, MultimodalVAEError
@@ -48,6 +49,7 @@ class DataSettings(_Section):
             ``.mmvae_cache`` beside the manifest.
         workers: number of processes that read files. Default: one per core.
         unreadable: ``"refuse"`` unreadable files, or ``"skip"`` them.
+        unlisted: ``"refuse"`` labels that are not among ``classes``, or ``"skip"`` them: such samples are unlabeled.
         join: CSV files beside the manifest, whose columns join its own by ``sample_id`` or, without one, by
             ``patient_id``.
         covariates: columns that the model takes beside the modalities, such as the site or the age: names, or tables
@@ -61,6 +63,7 @@ class DataSettings(_Section):
     cache: Path | Literal[False] | None = None
     workers: NonNegativeInt | None = None
     unreadable: Unreadable = "refuse"
+    unlisted: Unlisted = "refuse"
     join: list[str] = []
     covariates: list[Covariate] | None = None
 
@@ -184,6 +187,7 @@ class Configuration(_Section):
             unreadable=data.unreadable,
             join=data.join,
             covariates=data.covariates or (),
+            unlisted=data.unlisted,
         )
 
     def split(self, data: MultimodalDataset) -> Splits:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.errors import DataError, RunError, one_line
+from multimodal_vae.formulas import quote_formula
 from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.part import explain
 
@@ -282,7 +283,7 @@ LONGEST_LINE = 2**24
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
-    """Return rows as the text of a CSV file whose cells are no formulas to a spreadsheet; see :func:`quote_formula`."""
+    """Return rows as the text of a CSV file whose cells are no formulas to a spreadsheet."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(map(quote_formula, row) for row in rows)
     return text.getvalue()
@@ -308,27 +309,6 @@ def split_csv_row(row: str) -> list[str]:
         ['1.5', 'a, b', '']
     """
     return next(csv.reader(io.StringIO(row, newline="")), [""])
-
-
-_FORMULA = re.compile(r"[\s']*[=+\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\uFF0D\uFF20]|[\t\r\n]")
-_NUMBERS = re.compile(r"(?:\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?:\s|$))+")
-
-
-def quote_formula(cell: str) -> str:
-    """Put a single quote before a cell that a spreadsheet could take for a formula; numbers stay as they are.
-
-    Source: OWASP, *CSV Injection*.
-
-    Example:
-        >>> quote_formula("=SUM(A1)"), quote_formula("-1.5 2"), quote_formula("AOM")
-        ("'=SUM(A1)", '-1.5 2', 'AOM')
-    """
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBERS.fullmatch(cell) else cell
-
-
-def unquote_formula(cell: str) -> str:
-    """Return the cell that :func:`quote_formula` was given."""
-    return cell[1:] if cell[:1] == "'" and quote_formula(cell[1:]) != cell[1:] else cell
 
 
 _RESERVED = {

@@ -6,10 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from multimodal_vae.bounds import LARGEST_SEED
-from multimodal_vae.toml import parse_part
+
+
+def as_part(text: str) -> str | dict[str, Any]:
+    """Return a part as a name, or as a table; see :func:`~multimodal_vae.toml.parse_part`."""
+    from multimodal_vae.toml import parse_part
+
+    return parse_part(text)
+
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as mmvae train writes it.")]
 Sampler = Annotated[
-    Any, typer.Option(parser=parse_part, metavar="NAME|TABLE", help="Sampler: name or TOML table. Default: the run's.")
+    Any, typer.Option(parser=as_part, metavar="NAME|TABLE", help="Sampler: name or TOML table. Default: the run's.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]

@@ -25,12 +25,14 @@ from multimodal_vae.errors import (
     TrainingError,
     TrainingInterrupted,
 )
-from multimodal_vae.files import inside, make_folder, read_json, read_tensors
+from multimodal_vae.files import file_sha256, inside, make_folder, read_json, read_tensors
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import Part, explain_settings, plain
 from multimodal_vae.provenance import register_classes, register_instances, require
 from multimodal_vae.run_folder import (
+    ADAPTED,
+    AdaptationRecord,
     EnvironmentRecord,
     RunFolder,
     State,
@@ -302,6 +304,29 @@ class Run:
                 )
         return parts
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """What ``provenance.json`` says about the model: the run's path, or the hash of its weights if adapted."""
+        if self.is_adapted:  # its path is that of its patients' data
+            return {"run": f"sha256:{file_sha256(inside(self.path, 'model.safetensors'))}"}
+        return {"run": str(self.path.resolve())}
+
+    @cached_property
+    def is_adapted(self) -> bool:
+        """Whether ``mmvae adapt`` wrote the run: only its own densities have seen its patients.
+
+        Raises:
+            RunError: if its weights or densities have changed since.
+        """
+        path = inside(self.path, ADAPTED)
+        if not path.exists():
+            return False
+        for name, before in read_json(path, AdaptationRecord)["sha256"].items():
+            file = inside(self.path, *name.split("/"))
+            if not file.is_file() or file_sha256(file) != before:
+                raise RunError(f"{file} has changed since the guarantee in {path}; restore it, or adapt again")
+        return True
+
     @checked
     def synthesizer(self, sampler: Any = None, fit_on: str | None = None) -> Synthesizer:
         """Return the model with one density per class, read from the run folder, or else fitted and saved there.
@@ -311,16 +336,25 @@ class Run:
             fit_on: ``train``, ``validation`` or ``test``. Default: the configuration's.
 
         Raises:
-            RunError: if a density must be saved while another process writes the run.
+            RunError: if a density must be saved while another process writes the run; or if the run is adapted, and
+                another private density would spend more of its patients' privacy.
         """
-        sampler = DensitySampler.of(self.configuration.density.sampler if sampler is None else sampler)
+        own = self.configuration.density
+        sampler = DensitySampler.of(own.sampler if sampler is None else sampler)
         register_instances(sampler)
         split = self._split(fit_on)
-        suffix = "" if split == self.configuration.density.fit_on else f"-{split}"
+        suffix = "" if split == own.fit_on else f"-{split}"
         path = density_file(self.path, sampler.name, suffix)
+        is_own = sampler.configuration == own.sampler.configuration and split == own.fit_on
+        if self.is_adapted and sampler.guarantee and not is_own:
+            raise RunError(
+                f"{self.path} has a private density of its patients; another would spend more of their privacy: run "
+                "mmvae adapt, which sums what they have spent"
+            )
         if path.exists():
             saved = Synthesizer.load(path, self.model)
             if saved.sampler.configuration == sampler.configuration:
+                saved.end_to_end = self.is_adapted and is_own
                 return saved
         with writing(self.path):
             make_folder(path.parent)

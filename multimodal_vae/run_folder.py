@@ -45,6 +45,8 @@ FILES = (
     "model.safetensors",
 )
 """Files that a training writes."""
+ADAPTED = "guarantee.json"
+"""File that says that only a run's densities have seen its patients, with differential privacy; see mmvae adapt."""
 REPORTS = ("metrics.json", "report.html", "privacy.json", "card.md")
 """Files that are written later."""
 
@@ -60,6 +62,18 @@ class Status(TypedDict):
     state: State
     epochs_done: int
     epochs: int
+
+
+class AdaptationRecord(TypedDict):
+    """The keys of ``guarantee.json`` that are read back; the others are for people.
+
+    Attributes:
+        request: what was asked for.
+        sha256: hashes of the files that the guarantee is about, by name.
+    """
+
+    request: dict[str, Any]
+    sha256: dict[str, str]
 
 
 class Fingerprint(TypedDict):
@@ -85,7 +99,7 @@ def writing(path: Path) -> Iterator[None]:
         RunError: if another process writes the run, or it cannot be written.
     """
     with locked(path):
-        for name in (*FILES, *REPORTS):
+        for name in (*FILES, *REPORTS, ADAPTED):
             remove_leftovers(path, name)
         remove_leftovers(inside(path, "samplers"), "*.safetensors")
         yield
@@ -111,9 +125,7 @@ class RunFolder:
             RunError: if the folder has other content, such as another training, or cannot be written.
         """
         folder = cls(path, configuration.training)
-        manifest = configuration.data.manifest
-        if manifest is not None:  # a relative path, so that run and data can be moved together
-            configuration = configuration.with_data(manifest=Path(os.path.relpath(manifest, path.resolve())))
+        configuration = relative_to(path, configuration)
         if is_begun(path):
             folder._require_same_configuration(configuration)
             folder._require_same_data(configuration, parts)
@@ -124,9 +136,7 @@ class RunFolder:
         make_folder(path)
         folder._require_no_other_recipe(configuration)
         folder._remove_outdated(configuration)
-        write_bytes(inside(path, "config.toml"), configuration.to_toml().encode())
-        write_json(inside(path, "environment.json"), _environment(configuration, parts))
-        write_json(inside(path, "split.json"), {name: part.ids if part else [] for name, part in parts.items()})
+        write_description(path, configuration, parts)
         folder.write_status("training", 0)
         return folder
 
@@ -215,6 +225,21 @@ class RunFolder:
                 raise RunError(
                     f"{self.path} has a training on other {name} samples; restore the data, or choose another folder"
                 )
+
+
+def relative_to(path: Path, configuration: Configuration) -> Configuration:
+    """Return a configuration whose manifest is relative to a run folder, so that both can be moved together."""
+    manifest = configuration.data.manifest
+    if manifest is None:
+        return configuration
+    return configuration.with_data(manifest=Path(os.path.relpath(manifest, path.resolve())))
+
+
+def write_description(path: Path, configuration: Configuration, parts: Parts) -> None:
+    """Write the configuration, the environment with hashes of the data, and the split into a run's folder."""
+    write_bytes(inside(path, "config.toml"), configuration.to_toml().encode())
+    write_json(inside(path, "environment.json"), _environment(configuration, parts))
+    write_json(inside(path, "split.json"), {name: part.ids if part else [] for name, part in parts.items()})
 
 
 def is_begun(path: Path) -> bool:

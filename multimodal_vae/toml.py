@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from multimodal_vae.errors import ConfigurationError
-from multimodal_vae.files import read_regular
 
 LARGEST = 2**20
 """Most bytes of a file."""
@@ -29,6 +28,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         OSError: if it is missing, is not a regular file, or has more than :data:`LARGEST` bytes.
         TOMLError: as :func:`parse_toml` does, or if it is not UTF-8.
     """
+    from multimodal_vae.files import read_regular  # with torch, which parsing does not need
+
     try:
         text = read_regular(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -17,16 +17,15 @@ from multimodal_vae.files import (
     is_reserved_name,
     new_folder,
     open_regular,
-    quote_formula,
     read_json,
     read_regular,
     read_tensors,
     require_vacant,
-    unquote_formula,
     write_bytes,
     write_json,
     write_tensors,
 )
+from multimodal_vae.formulas import quote_formula, unquote_formula
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b.c": torch.tensor(3), "empty": torch.zeros(0, 2)}
 

@@ -156,7 +156,7 @@ def test_generated_samples_miss_what_real_ones_of_their_class_miss():
 
 
 def test_a_run_is_evaluated_and_audited(run):
-    from multimodal_vae.privacy.run_audit import _complete, _generated, _records
+    from multimodal_vae.privacy.run_records import collect, complete, generate
     from multimodal_vae.report.page import _maps
     from multimodal_vae.report.run_evaluation import measure
 
@@ -169,8 +169,8 @@ def test_a_run_is_evaluated_and_audited(run):
         "median, real, against real",
         "median, generated, against real",
     ]
-    real = _complete(run.splits["train"])
-    records = _records(run.model, [run.splits["train"]], real), _generated(run.synthesizer(), {"ill": 3}, 0, real)
+    real = complete(run.splits["train"])
+    records = collect(run.model, real, run.splits["train"]), generate(run.synthesizer(), {"ill": 3}, 0, real)
     assert all(bool(x.isfinite().all()) for each in records for x in each.samples.values.values())
 
 

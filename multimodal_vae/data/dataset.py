@@ -18,18 +18,13 @@ from multimodal_vae.data.columns import Column, SampleColumns, Scratch
 from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns, texts_of
 from multimodal_vae.data.fingerprint import fingerprint_of
 from multimodal_vae.data.frames import DataFrames
-from multimodal_vae.data.labels import class_of_item, index_classes
+from multimodal_vae.data.labels import Unlisted, class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
 from multimodal_vae.data.settling import modalities_of, settled
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.modalities.base import (
-    LARGEST_FILE,
-    Modality,
-    check_samples,
-    load_arrays,
-)
+from multimodal_vae.modalities.base import LARGEST_FILE, Modality, check_samples, load_arrays
 from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of
 
 MOST_UNPACKED = 200
@@ -40,9 +35,9 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
     """Checked samples of several modalities, with labels and patients.
 
     Create one with :meth:`from_manifest`, :meth:`from_dataframe`, :meth:`from_npz`, :meth:`from_tensors` or
-    :meth:`from_dataset`. As a torch
-    data set it yields ``{"sample_id", "label", <modality>: value}``, without the keys of absent modalities. Subsets
-    share their samples with the original. Samples from a manifest or a data set lie in files, all others in memory.
+    :meth:`from_dataset`. As a torch data set it yields ``{"sample_id", "label", <modality>: value}``, without the keys
+    of absent modalities. Subsets share their samples with the original. Samples from a manifest or a data set lie in
+    files, all others in memory.
 
     Attributes:
         modalities: the modality by name.
@@ -108,6 +103,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         unreadable: Unreadable = "refuse",
         join: Sequence[str] = (),
         covariates: Sequence[Any] = (),
+        unlisted: Unlisted = "refuse",
     ) -> Self:
         """Read a manifest and the files it names; unchanged files come from the cache.
 
@@ -128,6 +124,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
                 by ``patient_id``.
             covariates: columns that the model takes beside the modalities, such as the site: names, or tables as
                 :class:`~multimodal_vae.data.covariates.Covariate` takes them. An empty cell is a missing value.
+            unlisted: ``"refuse"`` labels that are not among ``classes``, or ``"skip"`` them: the samples are unlabeled.
 
         Raises:
             DataError: if cells cannot be read; the message names manifest, line, sample, column and file.
@@ -139,7 +136,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         parts, manifest = settled(modalities, path, list(join))
         rows = manifest.rows({name: part.columns for name, part in parts.items()})
         names, labels = index_classes(
-            [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}"
+            [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}", unlisted
         )
         loaded = load_columns(path, rows, parts, cache, workers, unreadable, progress)
         kept = loaded.present.any(1).nonzero()[:, 0]

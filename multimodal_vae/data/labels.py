@@ -1,7 +1,7 @@
 """Class labels as users give them (strings, numbers, None, NaN), turned into class names and indices."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -9,6 +9,9 @@ from torch import Tensor
 from multimodal_vae.data.batch import UNLABELED
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.names import form, is_missing_word, name_of, names_of, refuse_forms, scalar, spelled
+
+Unlisted = Literal["refuse", "skip"]
+"""What is done with labels that are not among the classes that are given."""
 
 
 def class_of_item(label: Any, classes: Sequence[Any] | None) -> str:
@@ -32,7 +35,7 @@ def class_of_item(label: Any, classes: Sequence[Any] | None) -> str:
 
 
 def index_classes(
-    labels: Sequence[str], classes: Iterable[Any] | None, place: Callable[[int], str]
+    labels: Sequence[str], classes: Iterable[Any] | None, place: Callable[[int], str], unlisted: Unlisted = "refuse"
 ) -> tuple[list[str], Tensor]:
     """Return the class names, and the index of each label (N,), :data:`~multimodal_vae.data.batch.UNLABELED` if empty.
 
@@ -41,10 +44,12 @@ def index_classes(
         classes: the names of all classes. Default: those that occur among the labels, sorted; as numbers if all are
             whole numbers, so that class 10 comes after class 2.
         place: describes where a row's label was found, for the error.
+        unlisted: ``"skip"`` takes labels that are not among the classes as empty.
 
     Raises:
-        DataError: if a label is not one of the classes, is a word for a missing value that ``classes`` do not name,
-            such as "NA", or -1 beside other numbers, or differs from another label or class only in form.
+        DataError: if a label is not one of the classes and is not skipped, is a word for a missing value that
+            ``classes`` do not name, such as "NA", or -1 beside other numbers, or differs from another label or class
+            only in form.
     """
     if classes is None:
         refuse_forms("labels", labels, place)
@@ -64,7 +69,11 @@ def index_classes(
         refuse_forms("classes", names, lambda number: f"number {number + 1}")
     index = {name: number for number, name in enumerate(names)} | {"": UNLABELED}
     for row, label in enumerate(labels):
-        if label not in index:
+        if label in index:
+            continue
+        if unlisted == "skip" and not (is_missing_word(label) or any(form(name) == form(label) for name in names)):
+            index[label] = UNLABELED
+        else:
             raise DataError(f"{place(row)}: {_why_unknown(label, names)}")
     return names, torch.tensor([index[label] for label in labels], dtype=torch.int64)
 

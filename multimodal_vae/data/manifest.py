@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.files import csv_row, unquote_formula
+from multimodal_vae.files import csv_row
+from multimodal_vae.formulas import unquote_formula
 from multimodal_vae.names import check_names, clean, form, refuse_near_columns, spelled
 from multimodal_vae.tables import parse_text, read_opening
 

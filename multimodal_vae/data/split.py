@@ -1,5 +1,6 @@
-"""Splitting samples by patient, stratified by class."""
+"""Splitting samples by patient: stratified by class, or each patient independently of all others."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -61,3 +62,29 @@ def split_by_patient(
         assigned[part] += relative[one]
         part_of[one] = part
     return [np.flatnonzero(part_of[patient] == part).astype(np.int64) for part in range(len(share))]
+
+
+@checked
+def split_independently(patients: Sequence[str], fractions: Sequence[float], seed: int) -> list[NDArray[np.int64]]:
+    """Split rows into parts by a hash of each patient's name, so that no patient affects the part of another.
+
+    A differentially private result needs this: with :func:`split_by_patient`, one patient more or less may change the
+    parts of many. The shares hold on average only.
+
+    Args:
+        patients: (N,), the patient of each sample.
+        fractions: the expected share of each part; they sum to 1.
+        seed: seed of the hash.
+
+    Returns:
+        The rows of each part, ascending.
+
+    Example:
+        >>> [rows.tolist() for rows in split_independently(["a", "a", "b", "c"], [0.5, 0.5], seed=5)]
+        [[0, 1], [2, 3]]
+    """
+    ends, seed = np.cumsum(fractions)[:-1], require_seed(seed)
+    hashes = {each: hashlib.sha256(f"{seed} {each}".encode()).digest() for each in set(patients)}
+    points = [int.from_bytes(hashes[each][:8], "big") / 2**64 for each in patients]
+    part = np.searchsorted(ends, points, side="right")
+    return [np.flatnonzero(part == number).astype(np.int64) for number in range(len(fractions))]

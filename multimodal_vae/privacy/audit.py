@@ -20,7 +20,9 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.privacy.adversarial import adversarial
 from multimodal_vae.privacy.attributes import guess_attribute, risk
 from multimodal_vae.privacy.closest import copies, distance_ratio, nearer, quantile
+from multimodal_vae.privacy.control import control_attack
 from multimodal_vae.privacy.density_ratio import density_ratio
+from multimodal_vae.privacy.epsilon import DELTA, epsilon_lower_bound
 from multimodal_vae.privacy.membership import Attack
 from multimodal_vae.privacy.records import Records, require_disjoint
 from multimodal_vae.privacy.result import DESCRIPTION, PrivacyResult, Sizes, Verdict, Who
@@ -32,6 +34,8 @@ CLASS = "class"
 """Name of the attribute that is inferred for every record."""
 MODEL = "model"
 """Name of the space of the model's own outputs."""
+OTHER_PATIENTS_NEEDED = ("density ratio", "blind", "control")
+"""Attacks that compare with other patients of the audit, so that they give no bound on epsilon."""
 MIN_RECORDS = 10
 """Members, holdout and generated samples that an audit needs, each."""
 
@@ -121,7 +125,8 @@ def audit(
     by_name = spaces(pool, judges, components, seed)
     results: list[PrivacyResult] = []
     for who, records in members.items():
-        comparison = _Comparison(records, holdout, synthetic, k, max_records, resamples, seed)
+        level = 1 - 0.05 / (len(by_name) + len(records.scores))  # all lower bounds on epsilon hold together
+        comparison = _Comparison(records, holdout, synthetic, k, max_records, resamples, seed, level)
         measured = [(name, result) for name, space in by_name.items() for result in comparison.in_space(name, space)]
         measured += [(MODEL, result) for result in comparison.of_model()]
         results += [PrivacyResult(**vars(result), who=who, space=name) for name, result in measured]
@@ -134,7 +139,15 @@ class _Comparison:
     """One set of members against the holdout; t, h and s are members, holdout and generated samples in a space."""
 
     def __init__(
-        self, members: Records, holdout: Records, synthetic: Records, k: int, most: int, resamples: int, seed: int
+        self,
+        members: Records,
+        holdout: Records,
+        synthetic: Records,
+        k: int,
+        most: int,
+        resamples: int,
+        seed: int,
+        level: float,
     ) -> None:
         counts = _common_counts([members, holdout, synthetic], most)
         self.all_members, self.all_synthetic = members, synthetic
@@ -143,7 +156,7 @@ class _Comparison:
             each.subsample(counts, seed + step) for step, each in enumerate((members, holdout, synthetic))
         )
         self.groups = [f"member {name}" for name in self.members.groups] + [f"other {n}" for n in self.others.groups]
-        self.k, self.resamples, self.seed = k, resamples, seed
+        self.k, self.resamples, self.seed, self.level = k, resamples, seed, level
         self.bounds = partial(interval, resamples=resamples, seed=seed)
 
     def in_space(self, name: str, space: Space) -> Iterator[MetricResult]:
@@ -158,10 +171,13 @@ class _Comparison:
             with suppress(SamplerError):  # nor to samples that are all equal
                 scores = density_ratio(t, h, all_s, self.members.groups, self.others.groups, self.seed)
                 yield from self._attacked("density ratio", *scores)
-        patients = min(len(set(each.groups)) for each in (self.members, self.others))
-        if name.startswith("features") and patients >= MIN_RECORDS:
-            blind = blind_attack(t, h, self.groups, self.seed)
-            yield from self._attacked("blind", blind.members, blind.others)
+        if min(len(set(each.groups)) for each in (self.members, self.others)) >= MIN_RECORDS:
+            labels = self.members.samples.labels.tolist(), self.others.samples.labels.tolist()
+            scores = control_attack(t, h, labels, (self.members.groups, self.others.groups), self.seed)
+            yield from self._attacked("control", *scores)
+            if name.startswith("features"):
+                blind = blind_attack(t, h, self.groups, self.seed)
+                yield from self._attacked("blind", blind.members, blind.others)
         for attribute in (CLASS, *sorted(set(self.all_synthetic.attributes) & set(self.members.attributes))):
             yield self._guessed(attribute, t, h, s)
 
@@ -227,6 +243,9 @@ class _Comparison:
         yield MetricResult(f"membership/{name}", attack.auc(), "real", bounds, 0.5)
         bounds = attack.true_positive_interval(0.01, self.resamples, self.seed)
         yield MetricResult(f"recognized/{name}", attack.true_positive_rate(0.01), "lower", bounds, 0.01)
+        if name not in OTHER_PATIENTS_NEEDED:
+            epsilon, context = epsilon_lower_bound(attack, DELTA, self.level), {"delta": DELTA, "level": self.level}
+            yield MetricResult(f"epsilon/{name}", epsilon, "lower", real=0.0, context=context)
 
     def _guessed(self, attribute: str, t: Tensor, h: Tensor, s: Tensor) -> MetricResult:
         def values_of(records: Records) -> Tensor:

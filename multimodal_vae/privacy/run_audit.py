@@ -4,29 +4,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from multimodal_vae.bounds import require_seed
 from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import ConfigurationError, RunError, printable
-from multimodal_vae.evaluation.features import comparable, compared, with_gaps_of
 from multimodal_vae.evaluation.result import format_interval, format_number
-from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import inside, write_json
-from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.result import FILE, VERSION, Who
+from multimodal_vae.privacy.run_records import collect, complete, generate, given_samples, read
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import writing
-from multimodal_vae.scopes import evaluating
-from multimodal_vae.synthesis.folder import TABLE
-from multimodal_vae.synthesis.synthesizer import Synthesizer
+from multimodal_vae.synthesis.marks import TABLE
 
 
 @checked
@@ -70,17 +64,17 @@ def audit_run(
         path = inside(run.path, FILE)
         model, splits = run.model, run.splits
         fit_on = fit_on or run.configuration.density.fit_on
-        real = _complete(splits["train"])
-        records = partial(_records, model, real)
+        real = complete(splits["train"])
+        records = partial(collect, model, real)
         if samples is None:
             synthesizer = run.synthesizer(sampler, fit_on)
             counts = {model.classes[label]: count for label, count in real.counts().items()}
-            synthetic, configuration = _generated(synthesizer, counts, seed, real), synthesizer.sampler.configuration
+            synthetic, configuration = generate(synthesizer, counts, seed, real), synthesizer.sampler.configuration
         else:
-            synthetic, configuration = _given(run, samples / TABLE, seed, real), None
+            synthetic, configuration = given_samples(run, samples / TABLE, seed, real), None
         concerned: dict[Who, Records] = {"train": records(splits["train"])}
         if members is not None:
-            concerned = {"members": records(_read(run, members))}
+            concerned = {"members": records(read(run, members))}
         elif fit_on != "train":
             concerned["fitted on"] = records(splits[fit_on])
         result = audit(concerned, records(*_holdout(run, fit_on, holdout)), synthetic, seed=seed)
@@ -112,7 +106,7 @@ def print_audit(result: Audit) -> None:
 
 def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDataset]:
     if manifest is not None:
-        return [_read(run, manifest)]
+        return [read(run, manifest)]
     parts = [run.splits[name] for name in SPLITS if name not in ("train", fit_on) and len(run.splits[name])]
     if not parts:
         raise RunError(
@@ -120,73 +114,3 @@ def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDat
             "of other patients with --holdout"
         )
     return parts
-
-
-def _read(run: Run, manifest: Path) -> MultimodalDataset:
-    return run.configuration.with_manifest(manifest, run.model.classes).read_data()
-
-
-def _usable(data: MultimodalDataset) -> MultimodalDataset:
-    """Return the labeled samples that have every modality."""
-    return data.subset((data.present.all(1) & (data.labels >= 0)).nonzero()[:, 0].tolist())
-
-
-def _complete(data: MultimodalDataset) -> LabeledSamples:
-    data = _usable(data)
-    return LabeledSamples({name: data.samples[name] for name in data.modalities}, data.labels, data.patients, gaps=True)
-
-
-def _given(run: Run, manifest: Path, seed: int, real: LabeledSamples) -> Records:
-    """Return the samples of a manifest, with their embeddings; no cache is left beside them."""
-    settings = run.configuration.with_manifest(manifest, run.model.classes)
-    data = _usable(settings.with_data(cache=False, unreadable="refuse").read_data())
-    gapped = with_gaps_of(_complete(data), real, run.model.modalities, seed)
-    return Records(compared(gapped, run.model.modalities, real.values), run.model.embed(data))
-
-
-def _generated(synthesizer: Synthesizer, counts: dict[str, int], seed: int, real: LabeledSamples) -> Records:
-    """Return samples of each class, as ``mmvae sample`` gives them, with their latents."""
-    vae = synthesizer.vae
-    latents, samples = list[Tensor](), list[dict[str, Tensor]]()
-    for name, count in counts.items():
-        of_class = seed + vae.classes.index(name)
-        latents.append(synthesizer.latents(name, count, of_class))
-        given = synthesizer.draw_covariates(name, count, of_class)
-        samples.append(vae.generate(latents[-1], noise=None, seed=of_class, covariates=given))
-    labels = torch.cat([torch.full((count,), vae.classes.index(name)) for name, count in counts.items()])
-    values = {name: torch.cat([each[name] for each in samples]) for name in vae.modalities}
-    gapped = with_gaps_of(LabeledSamples(values, labels), real, vae.modalities, seed)
-    return Records(compared(gapped, vae.modalities, real.values), torch.cat(latents))
-
-
-def _records(model: MultimodalVAE, real: LabeledSamples, *parts: MultimodalDataset) -> Records:
-    """Return the complete, labeled samples of some parts of the data, with embeddings and scores."""
-    records = [_records_of(model, _usable(part), real) for part in parts]
-    first = records[0]
-    return Records(
-        LabeledSamples(
-            {name: torch.cat([each.samples.values[name] for each in records]) for name in first.samples.values},
-            torch.cat([each.samples.labels for each in records]),
-            [group for each in records for group in each.groups],
-        ),
-        torch.cat([each.latents for each in records if each.latents is not None]),
-        {name: torch.cat([each.scores[name] for each in records]) for name in first.scores},
-    )
-
-
-def _records_of(model: MultimodalVAE, data: MultimodalDataset, real: LabeledSamples) -> Records:
-    latents = model.embed(data)
-    losses: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in model.modalities}
-    with evaluating(model):
-        for rows in torch.split(torch.arange(len(data)), 256):
-            batch = data.batch(rows).to(model.device)
-            decoded = model.decode(latents[rows].to(model.device), covariates=batch.covariates)
-            for name, modality in model.modalities.items():
-                losses[name].append(modality.reconstruction_loss(decoded[name], batch.samples[name]).cpu())
-    scores = {f"reconstruction/{name}": -torch.cat(parts).double() for name, parts in losses.items()}
-    weights = {name: model.objective.weights.get(name, 1.0) for name in model.modalities}
-    total = torch.stack([weights[name] * scores[f"reconstruction/{name}"] for name in model.modalities]).sum(0)
-    values = comparable(model.modalities, {name: data.samples[name] for name in data.modalities}, real.values)
-    return Records(
-        LabeledSamples(values, data.labels, list(data.patients)), latents, {"reconstruction": total, **scores}
-    )

@@ -9,7 +9,8 @@ _PEOPLE: dict[Who, str] = {
     "fitted on": "patients the densities were fitted on",
     "members": "patients given as members",
 }
-_BLIND = "membership/blind"
+WITHOUT_GENERATOR = ("blind", "control")
+"""Attacks that see no generated samples; they succeed if the holdout is from another population."""
 
 
 def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -> Verdict:
@@ -26,7 +27,7 @@ def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) 
     revealed: list[str] = []
     audited = {who: people for who, people in _PEOPLE.items() if who in sizes}
     for who, people in audited.items():
-        rules = [_membership, _copies, _nearer, _inferred]
+        rules = [_membership, _copies, _nearer, _inferred, _epsilon]
         if sizes["holdout"].patients >= 100:  # with fewer, a single patient exceeds a rate of 1 %
             rules.insert(1, _recognized)
         outcomes = [rule(results, who) for rule in rules]
@@ -41,7 +42,7 @@ def judge_results(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) 
 
 
 def _membership(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
-    attacks = [each for each in select(results, "membership/", who) if each.name != _BLIND]
+    attacks = attacks_of(results, "membership/", who)
     strongest, people = highest(attacks), _PEOPLE[who]
     successes = [each for each in attacks if each.exceeds(len(attacks))]
     if successes:
@@ -55,7 +56,7 @@ def _membership(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
 
 
 def _recognized(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
-    shares = [each for each in select(results, "recognized/", who) if each.name != "recognized/blind"]
+    shares = attacks_of(results, "recognized/", who)
     successes = [each for each in shares if each.exceeds(len(shares)) and each.value > 0.05]
     if not successes:
         return "", False
@@ -106,20 +107,38 @@ def _inferred(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     )
 
 
+def _epsilon(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
+    best = highest(select(results, "epsilon/", who))
+    if best.value == 0:
+        return "", False
+    return (
+        f"No guarantee of differential privacy with epsilon below {best.value:.2f} (delta {best.context['delta']:g}) "
+        f"holds for the {_PEOPLE[who]}, by {_attack(best)}, at 95 % confidence.",
+        False,
+    )
+
+
+def attacks_of(results: Sequence[PrivacyResult], prefix: str, who: Who | None = None) -> list[PrivacyResult]:
+    """Return the results of attacks on the generator, without those that see no generated samples."""
+    names = [f"{prefix}{name}" for name in WITHOUT_GENERATOR]
+    return [each for each in select(results, prefix, who) if each.name not in names]
+
+
 def _shifted(results: Sequence[PrivacyResult]) -> list[str]:
-    blind = select(results, _BLIND)
-    successes = [each for each in blind if each.exceeds(len(blind))]
+    checks = [each for name in WITHOUT_GENERATOR for each in select(results, f"membership/{name}")]
+    successes = [each for each in checks if each.exceeds(len(checks))]
     if not successes:
         return []
     best = highest(successes)
+    reason = ", or a patient is among them under two names" if best.name.endswith("control") else ""
     return [
-        f"The holdout is from another population: without any generator, it is distinguished from the "
-        f"{_PEOPLE[best.who]} with {_area(best)} in {best.space}. This may explain the success of the attacks."
+        f"Without any generator, {_attack(best)} distinguishes the {_PEOPLE[best.who]} from others: {_area(best)}. "
+        f"So the holdout is from another population{reason}. This may explain the success of the attacks."
     ]
 
 
 def _limitations(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -> list[str]:
-    attacks = [each for each in select(results, "membership/") if each.name != _BLIND]
+    attacks = attacks_of(results, "membership/")
     failures = [each for each in attacks if each.interval and not each.exceeds(len(attacks))]
     upper = max((each.interval[1] for each in failures if each.interval), default=1.0)
     holdout = sizes["holdout"]

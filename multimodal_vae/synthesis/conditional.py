@@ -21,7 +21,8 @@ from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.completion import Completion, complete
-from multimodal_vae.synthesis.folder import CHUNK_SIZE, DRAWN, EXPECTED, ORIGINAL, ManifestRow, write_folder
+from multimodal_vae.synthesis.folder import CHUNK_SIZE, DRAWN, EXPECTED, ManifestRow, write_folder
+from multimodal_vae.synthesis.marks import ORIGINAL
 from multimodal_vae.synthesis.tables import label_names
 
 INTERVALS = "intervals.csv"

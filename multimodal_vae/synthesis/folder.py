@@ -18,10 +18,9 @@ from torch import Tensor
 from multimodal_vae.errors import DataError
 from multimodal_vae.files import csv_text, is_reserved_name, new_folder, split_csv_row, write_bytes, write_json
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.synthesis.marks import NOTICE, ORIGINAL, PROVENANCE, TABLE
 
-NOTICE = "synthetic, not for diagnosis"
 EXPECTED, DRAWN = "expected value", "draw"
-TABLE, PROVENANCE, ORIGINAL = "manifest.csv", "provenance.json", "original"
 
 CHUNK_SIZE = 256
 """Number of samples that are decoded at once."""

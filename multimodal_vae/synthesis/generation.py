@@ -36,8 +36,6 @@ from multimodal_vae.synthesis.drawing import require_in_range
 from multimodal_vae.synthesis.folder import (
     CHUNK_SIZE,
     LONGEST,
-    NOTICE,
-    TABLE,
     cells_of,
     columns_of,
     modality_folders,
@@ -46,6 +44,7 @@ from multimodal_vae.synthesis.folder import (
     write_cell,
     write_provenance,
 )
+from multimodal_vae.synthesis.marks import NOTICE, TABLE
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 
@@ -114,7 +113,7 @@ def write_samples(
         **({"covariates": dict(covariates or {})} if synthesizer.vae.covariates else {}),
     }
     require_seed(seed)
-    request = {**provenance, "at_once": CHUNK_SIZE, "weights": _weights_digest(synthesizer)}
+    request = {**provenance, "at_once": CHUNK_SIZE, "weights": weights_digest(synthesizer)}
     with claimed(out) as hidden:
         partial = _PartialFolder(hidden)
         partial.require_same(request)
@@ -286,7 +285,7 @@ def _write_manifest(
     write_provenance(partial.result, provenance)
 
 
-def _weights_digest(synthesizer: Synthesizer) -> str:
+def weights_digest(synthesizer: Synthesizer) -> str:
     """Return a hash of the model's weights and the densities."""
     return digest(
         {**{f"model.{name}": x for name, x in synthesizer.vae.state_dict().items()}, **synthesizer.state()}, {}

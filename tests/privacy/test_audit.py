@@ -74,6 +74,52 @@ def test_the_verdict_on_independent_draws_says_what_it_does_not_show(independent
     assert any("No metric here proves anonymity" in sentence for sentence in independent.verdict.limitations)
 
 
+def test_a_lower_bound_on_epsilon_follows_from_the_attacks(memorized, independent):
+    assert memorized.result("epsilon/distance", "data").value > 1
+    assert any(
+        "No guarantee of differential privacy with epsilon below" in each for each in memorized.verdict.conclusions
+    )
+    bounds = [each.value for each in independent.results if each.name.startswith("epsilon/")]
+    assert len(bounds) == 2 * len(SPACES)
+    assert max(bounds) == 0
+
+
+def shifted(records, by):
+    values = {name: x + by for name, x in records.samples.values.items()}
+    return Records(LabeledSamples(values, records.samples.labels, records.groups))
+
+
+def test_the_control_tells_a_leak_from_another_population():
+    train, new = people(0), generated(people(3))
+    found = audit({"train": train}, shifted(people(2), 4.0), new, resamples=50)
+    for name in ("distance", "control"):
+        assert found.result(f"membership/{name}", "data").value > 0.9
+    assert "the holdout is from another population" in " ".join(found.verdict.conclusions)
+    leak = audit({"train": train}, people(2), generated(train, 0.01), resamples=50)
+    assert leak.result("membership/distance", "data").value > 0.9
+    low, high = leak.result("membership/control", "data").interval
+    assert low <= 0.5 <= high
+    assert "another population" not in " ".join(leak.verdict.conclusions)
+
+
+def test_the_control_finds_a_patient_under_two_names_whom_no_classifier_finds():
+    train = people(0)
+    names = [f"{name} again" if row % 2 else name for row, name in enumerate(train.groups)]
+    values = {name: x.clone() for name, x in train.samples.values.items()}
+    for x in values.values():
+        x[1::2] = x[::2] + 0.01
+    found = audit(
+        {"train": Records(LabeledSamples(values, train.samples.labels, names))},
+        people(2),
+        generated(people(3)),
+        resamples=50,
+    )
+    assert found.result("membership/control", "data").interval[0] > 0.5
+    low, high = found.result("membership/blind", "features").interval
+    assert low <= 0.5 <= high
+    assert "under two names" in " ".join(found.verdict.conclusions)
+
+
 def test_those_that_densities_were_fitted_on_are_caught_as_well():
     fitted = people(1)
     found = audit({"train": people(0), "fitted on": fitted}, people(2), generated(fitted), resamples=50)

@@ -1,10 +1,14 @@
 """Each measure against another way to work it out."""
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
@@ -13,6 +17,7 @@ from multimodal_vae.errors import DataError
 from multimodal_vae.privacy.adversarial import adversarial
 from multimodal_vae.privacy.attributes import guess_attribute, risk
 from multimodal_vae.privacy.closest import copies, distance_ratio, nearer
+from multimodal_vae.privacy.epsilon import FALSE_POSITIVE_RATES, epsilon_lower_bound
 from multimodal_vae.privacy.membership import Attack
 
 
@@ -21,6 +26,48 @@ def normal(seed, *shape):
 
 
 seeds = st.integers(0, 1000)
+
+
+def gaussian_delta(epsilon, distance=1.0):
+    """Return the least delta of N(0, 1) against N(distance, 1); Balle and Wang (2018), theorem 8."""
+    cdf = NormalDist().cdf
+    return cdf(distance / 2 - epsilon / distance) - math.exp(epsilon) * cdf(-distance / 2 - epsilon / distance)
+
+
+@pytest.mark.parametrize("patients", [20, 200])
+def test_the_bound_on_epsilon_of_a_gaussian_mechanism_is_below_it_as_often_as_it_says(patients):
+    wrong = 0
+    for seed in range(100):
+        attack = Attack(normal(seed, patients) + 1, normal(seed + 1000, patients))
+        wrong += epsilon_lower_bound(attack, gaussian_delta(0.2), level=0.5) > 0.2
+    assert wrong <= 50  # far fewer, since the limits are corrected for each threshold
+
+
+def test_the_bound_on_epsilon_approaches_that_of_a_gaussian_mechanism():
+    members, others = normal(0, 200_000) + 1, normal(1, 200_000)
+    for attack in (Attack(members, others), Attack(-others, -members)):
+        assert 0.9 < epsilon_lower_bound(attack, gaussian_delta(1.0)) <= 1
+
+
+@given(st.integers(1, 40), st.integers(1, 3))
+def test_a_perfect_attack_proves_what_so_many_patients_can(patients, visits):
+    scores = torch.arange(patients * visits) % visits  # no one's lower scores matter
+    groups = [f"{kind} {row // visits}" for kind in "mo" for row in range(patients * visits)]
+    risk = 0.01  # of each limit
+    attack = Attack(scores.double() + visits, scores.double(), groups)
+    of_all, of_none = (
+        binomtest(hits, patients, alternative=side).proportion_ci(1 - risk, method="exact")
+        for hits, side in ((patients, "greater"), (0, "less"))
+    )
+    most = max(0.0, math.log((of_all.low - 0.01) / of_none.high))
+    found = epsilon_lower_bound(attack, 0.01, 1 - risk * 4 * len(FALSE_POSITIVE_RATES))
+    assert found == pytest.approx(most, abs=1e-9)
+
+
+@pytest.mark.parametrize(("delta", "level"), [(-0.1, 0.95), (1.0, 0.95), (0.1, 1.0), (float("nan"), 0.5)])
+def test_a_bound_on_epsilon_needs_probabilities(delta, level):
+    with pytest.raises(DataError, match="both must be between 0 and 1"):
+        epsilon_lower_bound(Attack(torch.ones(3), torch.zeros(3)), delta, level)
 
 
 @given(seeds, st.integers(1, 4), st.booleans())

@@ -13,7 +13,7 @@ import torch
 
 import multimodal_vae as mv
 from multimodal_vae.evaluation.result import MetricResult
-from multimodal_vae.privacy import run_audit
+from multimodal_vae.privacy import run_records
 from multimodal_vae.report import records, run_evaluation
 from multimodal_vae.report.records import Metrics, read_metrics
 
@@ -105,7 +105,7 @@ def test_evaluation_and_audit_rate_the_samples_that_generation_writes(evaluated,
     counts = dict.fromkeys(run.model.classes, 7)
     mv.write_samples(tmp_path / "new", synthesizer, counts, 3, {})
     written = run.read(tmp_path / "new" / "manifest.csv")
-    audited = run_audit._generated(synthesizer, counts, 3, evidence.held_out).samples
+    audited = run_records.generate(synthesizer, counts, 3, evidence.held_out).samples
     for generated in (evidence.generated, audited):
         assert generated.labels.tolist() == written.labels.tolist()
         torch.testing.assert_close(generated.values["blood"], written.samples["blood"])

@@ -8,7 +8,8 @@ from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae.synthesis.conditional import write_completion, write_interpolation, write_translations
-from multimodal_vae.synthesis.folder import NOTICE, mark_png
+from multimodal_vae.synthesis.folder import mark_png
+from multimodal_vae.synthesis.marks import NOTICE
 
 
 def rows_of(path):

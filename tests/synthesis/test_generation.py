@@ -9,7 +9,8 @@ from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae.synthesis import generation
-from multimodal_vae.synthesis.folder import LONGEST, NOTICE, safe_file_name
+from multimodal_vae.synthesis.folder import LONGEST, safe_file_name
+from multimodal_vae.synthesis.marks import NOTICE
 
 
 def build(classes=("ill", "well"), names=("photo", "blood", "side", "trace")):

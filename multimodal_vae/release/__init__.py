@@ -1,0 +1,1 @@
+"""Releases: folders of synthetic samples to hand on, and the check of such a folder."""
