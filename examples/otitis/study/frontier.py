@@ -1,8 +1,9 @@
 """Privacy against fidelity, for several densities of the same trained models.
 
 Run: ``python examples/otitis/study frontier RUN ... --judges runs/judges``, with runs of one recipe on cohorts of
-several seeds. Held-out ears, which the judges rate beside the generated ones, are also the holdout of the attack. What
-was measured is kept in each run's folder. ``FRONTIER.md`` and its figure are written after each measurement.
+several seeds. One held-out cohort serves all runs: judges rate its ears beside the generated ones, and the attacker
+must tell the training ears from them. What was measured is kept in each run's folder. ``FRONTIER.md`` and its figure
+are written after each measurement.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 import multimodal_vae as mv
-from ears import CLASSES, Ears, load_or_draw_ears
+from ears import CLASSES, load_or_draw_ears
 from judges import Judges
-from measure import HELD_OUT, OTHER_SEEDS, cohort_of, generate_pairs, recipe_of, train_samples
+from measure import HELD_OUT, cohort_of, generate_pairs, recipe_of, train_samples
 from multimodal_vae.distances import nearest
 from multimodal_vae.evaluation.bootstrap import over_seeds
 from multimodal_vae.evaluation.class_maps import spread_ratio
@@ -41,6 +42,8 @@ VERSION = 1
 """To be raised when a metric changes."""
 PAGE = Path(__file__).with_name("FRONTIER.md")
 FIGURE = Path(__file__).parents[3] / "docs/images/frontier.png"
+HELD_OUT_SEED = 500
+"""Seed of the held-out cohort, which no run's cohort may have."""
 RECOMMENDED = "auto"
 """Setting that the page recommends."""
 
@@ -94,11 +97,11 @@ class Bench:
     Args:
         run: a trained run on a simulated cohort.
         judges: the judges.
-        held_out: ears of other patients.
+        real: ears of other patients.
     """
 
-    def __init__(self, run: mv.Run, judges: Judges, held_out: Ears) -> None:
-        self.run, self.judges, self.real = run, judges, held_out.samples
+    def __init__(self, run: mv.Run, judges: Judges, real: LabeledSamples) -> None:
+        self.run, self.judges, self.real = run, judges, real
         self.train = train_samples(run)
         of_train, of_real = self.train.counts(), self.real.counts()
         self.counts = {label: min(of_train[label], of_real[label]) for label in of_train}
@@ -191,42 +194,32 @@ def main(arguments: Sequence[str]) -> None:
 def frontier(runs: Iterable[Path], judges_folder: Path, page: Path, figure: Path) -> None:
     """Measure all settings of all runs, and write page and figure after each of them."""
     console, judges, points = Console(stderr=True), Judges.load(judges_folder), list[Point]()
+    held_out = load_or_draw_ears(judges_folder, HELD_OUT_SEED, HELD_OUT, workers=2).samples
     for path in runs:
-        for point in measured(path, judges, judges_folder):
+        for point in measured(path, judges, held_out):
             points.append(point)
             page.write_text(text(points), "utf-8")
             drawn(points).savefig(figure, dpi=110)
             console.print(f"{path}: {point['facts']['setting']}")
 
 
-def measured(
-    path: Path, judges: Judges, folder: Path, held_out: Mapping[str, int] = HELD_OUT, workers: int = 2
-) -> Iterator[Point]:
-    """Yield the point of each setting of a run, from its ``frontier.json`` if that has the same conditions.
-
-    Args:
-        path: folder of the run.
-        judges: the judges.
-        folder: cache of held-out cohorts.
-        held_out: number of held-out ears by class.
-        workers: number of processes that draw ears.
-    """
+def measured(path: Path, judges: Judges, held_out: LabeledSamples) -> Iterator[Point]:
+    """Yield the point of each setting of a run, from its ``frontier.json`` if that has the same conditions."""
     file = path / "frontier.json"
     known = read_json(file, dict[str, Point]) if file.is_file() else {}
-    run, seed, bench = mv.open_run(path), cohort_of(mv.open_run(path))["seed"], None
+    run, bench = mv.open_run(path), None
     common = {
         "version": VERSION,
         "recipe": recipe_of(run.configuration, "train") or path.name,
-        "cohort_seed": seed,
-        "held_out": dict(held_out),
+        "cohort_seed": cohort_of(run)["seed"],
+        "held_out": len(held_out),
         "judges": judges.sha256,
         "weights": hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest(),
     }
     for name, sampler in SETTINGS.items():
         facts = {**common, "setting": name, "sampler": dict(sampler)}
         if name not in known or known[name]["facts"] != facts:
-            ears = load_or_draw_ears(folder, seed + OTHER_SEEDS, held_out, workers=workers)
-            bench = bench or Bench(run, judges, ears)
+            bench = bench or Bench(run, judges, held_out)
             known[name] = Point(facts=facts, metrics=bench.measure(sampler))
             write_json(file, known)
         yield known[name]
@@ -282,7 +275,7 @@ def drawn(points: Sequence[Point]) -> Figure:
     groups = by_setting(points)
     figure = Figure(figsize=(13, 6.4), layout="constrained")
     panels = figure.subplots(2, 4, sharex=True)
-    colors = torch.linspace(0.08, 0.92, max(2, len(groups))).tolist()
+    colors = colormaps["turbo_r"](torch.linspace(0.08, 0.92, len(groups)).numpy())
     for panel, metric in zip(panels.flat, shown, strict=True):
         panel.axhline(1, color="0.75", linewidth=1)
         panel.axvline(0.5, color="0.75", linewidth=1)
@@ -290,7 +283,7 @@ def drawn(points: Sequence[Point]) -> Figure:
             (x, dx), (y, dy) = summary(runs, "membership"), summary(runs, metric)
             best = name.endswith(f", {RECOMMENDED}")
             style = {"marker": "*" if best else "o", "markersize": 16 if best else 7, "zorder": 3 + best}
-            panel.errorbar(x, y, dy, dx, label=name, linestyle="none", color=colormaps["turbo_r"](color), **style)
+            panel.errorbar(x, y, dy, dx, label=name, linestyle="none", color=color, **style)
         panel.set_title({"closest in features": "distance to the closest record"}.get(metric, metric), fontsize=11)
     figure.supxlabel("membership: AUC of the attack by generated pairs (.5 = nothing revealed; lower is better)")
     figure.supylabel("relative to real ears (1 = as real)")

@@ -20,7 +20,7 @@ STEPS: Mapping[str, str] = {
     "ablations": "Change one setting of a recipe at a time, and write ABLATIONS.md.",
     "audits": "Audit the privacy of the recipes, and write PRIVACY.md.",
     "frontier": "Measure privacy against fidelity for several densities, and write FRONTIER.md.",
-    "canaries": "Plant outliers among the training patients, look for them in generated pairs, and write CANARIES.md.",
+    "canaries": "Plant outliers among patients, look for them in generated pairs, and write CANARIES.md.",
 }
 """Name of each step, which is its module, and what it does; in the order in which they build on one another."""
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 import multimodal_vae as mv
+from ears import draw_ears
 from judges import train_judges
+from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.run import train_run
 from simulator.cohort import write_cohort
 
@@ -27,3 +29,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     few = {"NOE": 3, "OME": 3, "AOM": 3}
     train_judges(folder / "judges", few, few, few, few, epochs=(1, 1), workers=1, show=False)
     return folder / "run", folder / "judges"
+
+
+@pytest.fixture(scope="session")
+def held_out() -> LabeledSamples:
+    """Ears of other patients."""
+    return draw_ears(503, {"NOE": 10, "OME": 10, "AOM": 10}).samples

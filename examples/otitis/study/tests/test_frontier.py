@@ -1,4 +1,4 @@
-"""Each setting is measured once per run, and the page averages runs; real ears in place of generated ones get 1."""
+"""Each setting is measured once per run, and the page averages runs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 import frontier
-import multimodal_vae as mv
-from ears import load_or_draw_ears
 from frontier import FIDELITY, PRIVACY, Bench, Point, by_setting, drawn, measured, summary, text
 from judges import Judges
 from multimodal_vae.evaluation.samples import LabeledSamples
-
-FEW = {"NOE": 10, "OME": 10, "AOM": 10}
 
 
 def point(seed: int, value: float, setting: str = "auto") -> Point:
@@ -36,14 +31,13 @@ def test_runs_of_one_setting_are_averaged_and_the_recommended_one_stands_out() -
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(groups)
 
 
-def test_a_setting_is_measured_once(run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, folder = run
-    shutil.copytree(path, tmp_path / "run")
-    shutil.copytree(path.parent / "cohort", tmp_path / "cohort")
-    (tmp_path / "run/config.toml").write_text((path / "config.toml").read_text("utf-8"), "utf-8")
+def test_a_setting_is_measured_once(
+    run: tuple[Path, Path], held_out: LabeledSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run[0].parent, tmp_path / "clinic")
+    path, judges = tmp_path / "clinic/run", Judges.load(run[1])
     monkeypatch.setattr(frontier, "SETTINGS", {"kde": {"name": "kde"}})
-    judges = Judges.load(folder)
-    (first,) = measured(tmp_path / "run", judges, folder, FEW, workers=1)
+    (first,) = measured(path, judges, held_out)
     assert set(first["metrics"]) == {*PRIVACY, *FIDELITY, "low", "high"}
     monkeypatch.setattr(Bench, "measure", lambda *_: pytest.fail("it was measured again"))
-    assert list(measured(tmp_path / "run", judges, folder, FEW, workers=1)) == [first]
+    assert list(measured(path, judges, held_out)) == [first]

@@ -16,7 +16,6 @@ from multimodal_vae.evaluation.result import MetricResult
 from simulator import identity
 from trainings import RECIPES
 
-
 FEW = {"NOE": 10, "OME": 10, "AOM": 10}
 
 
