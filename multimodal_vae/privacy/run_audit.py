@@ -1,11 +1,12 @@
 """The audit of a run: collect its records, write ``privacy.json``, print a table and the verdict."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from multimodal_vae.bounds import require_seed
 from multimodal_vae.checks import checked
@@ -18,6 +19,7 @@ from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.result import FILE, VERSION, Who
 from multimodal_vae.privacy.run_records import collect, complete, generate, given_samples, read
+from multimodal_vae.privacy.summary import summary
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import writing
 from multimodal_vae.synthesis.marks import TABLE
@@ -92,16 +94,21 @@ def audit_run(
 
 
 def print_audit(result: Audit) -> None:
-    """Print a table of all metrics, the conclusions and the limitations."""
+    """Print the conclusions, one row per question, and the limitations."""
     console = Console(highlight=False, markup=False)
-    table = Table("who", "space", "metric", "value", "interval", "nothing revealed")
-    for each in result.results:
-        numbers = format_number(each.value), format_interval(each.interval), format_number(each.real)
-        table.add_row(*map(printable, (each.who, each.space, each.name, *numbers)))
-    console.print(table)
     verdict = result.verdict
-    for heading, sentences in (("Conclusions", verdict.conclusions), ("Limitations", verdict.limitations)):
-        console.print(f"{heading}:", *(f"- {printable(sentence)}" for sentence in sentences), sep="\n")
+    console.print("A leak was found." if verdict.leak else "No leak was found.")
+    _print_list(console, "Conclusions", verdict.conclusions)
+    table = Table(Column("question", no_wrap=True), "value", Column("interval", no_wrap=True), "baseline", "where")
+    for question, each, where in summary(result.results):
+        numbers = format_number(each.value), format_interval(each.interval), format_number(each.real)
+        table.add_row(*map(printable, (question, *numbers, where)))
+    console.print(table)
+    _print_list(console, "Limitations", verdict.limitations)
+
+
+def _print_list(console: Console, heading: str, sentences: Sequence[str]) -> None:
+    console.print(f"{heading}:", *(f"- {printable(sentence)}" for sentence in sentences), sep="\n")
 
 
 def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDataset]:

@@ -47,10 +47,10 @@ def _membership(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     successes = [each for each in attacks if each.exceeds(len(attacks))]
     if successes:
         best = highest(successes)
-        return f"The {people} are distinguished from others by {_attack(best)}: {_area(best)}.", True
+        return f"The {people} are distinguished from others by {attack_words(best)}: {_area(best)}.", True
     return (
         f"The {people} are not distinguished from others by any of {len(attacks)} attacks beyond chance; the "
-        f"strongest, {_attack(strongest)}, has {_area(strongest)}.",
+        f"strongest, {attack_words(strongest)}, has {_area(strongest)}.",
         False,
     )
 
@@ -61,7 +61,10 @@ def _recognized(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
     if not successes:
         return "", False
     best = highest(successes)
-    return f"At a false positive rate of 1 %, {_attack(best)} recognizes {best.value:.0%} of the {_PEOPLE[who]}.", True
+    return (
+        f"At a false positive rate of 1 %, {attack_words(best)} recognizes {best.value:.0%} of the {_PEOPLE[who]}.",
+        True,
+    )
 
 
 def _copies(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
@@ -113,7 +116,7 @@ def _epsilon(results: Sequence[PrivacyResult], who: Who) -> tuple[str, bool]:
         return "", False
     return (
         f"No guarantee of differential privacy with epsilon below {best.value:.2f} (delta {best.context['delta']:g}) "
-        f"holds for the {_PEOPLE[who]}, by {_attack(best)}, at 95 % confidence.",
+        f"holds for the {_PEOPLE[who]}, by {attack_words(best)}, at 95 % confidence.",
         False,
     )
 
@@ -132,8 +135,8 @@ def _shifted(results: Sequence[PrivacyResult]) -> list[str]:
     best = highest(successes)
     reason = ", or a patient is among them under two names" if best.name.endswith("control") else ""
     return [
-        f"Without any generator, {_attack(best)} distinguishes the {_PEOPLE[best.who]} from others: {_area(best)}. "
-        f"So the holdout is from another population{reason}. This may explain the success of the attacks."
+        f"Without any generator, {attack_words(best)} distinguishes the {_PEOPLE[best.who]} from others: "
+        f"{_area(best)}. So the holdout is from another population{reason}. This may explain why attacks succeed."
     ]
 
 
@@ -162,7 +165,8 @@ def _limitations(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -
     return sentences
 
 
-def _attack(result: PrivacyResult) -> str:
+def attack_words(result: PrivacyResult) -> str:
+    """Return the name of an attack and its space in words."""
     _, _, name = result.name.partition("/")
     return f"{name} in {result.space}" if result.space != "model" else f"the model's own {name}"
 

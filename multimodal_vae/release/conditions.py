@@ -10,7 +10,8 @@ from torch import Tensor
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, RunError, listing
 from multimodal_vae.privacy.audit import MODEL, Audit
-from multimodal_vae.privacy.result import PrivacyResult, highest, select
+from multimodal_vae.privacy.result import PrivacyResult, highest
+from multimodal_vae.privacy.verdict import attacks_of
 from multimodal_vae.run import Run
 from multimodal_vae.synthesis.marks import TABLE
 
@@ -26,8 +27,7 @@ def require_threshold(threshold: float) -> None:
 
 def strongest_attack(audit: Audit) -> PrivacyResult:
     """Return the attack on the samples with the largest area under the curve; attacks on the model do not count."""
-    attacks = select(audit.results, "membership/")
-    return highest([each for each in attacks if each.space != MODEL and each.name != "membership/blind"])
+    return highest([each for each in attacks_of(audit.results, "membership/") if each.space != MODEL])
 
 
 def require_no_copies(run: Run, folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import jinja2
 
 from multimodal_vae.evaluation.result import format_interval, format_number
+from multimodal_vae.privacy.summary import summary
 from multimodal_vae.report import words
 from multimodal_vae.report.page import template_text
 from multimodal_vae.report.records import Metrics, Privacy
@@ -56,4 +57,9 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"number": format_number, "interval": format_interval, "sampler": describe}
+_ENVIRONMENT.filters |= {
+    "number": format_number,
+    "interval": format_interval,
+    "sampler": describe,
+    "summary": summary,
+}

@@ -18,6 +18,7 @@ from multimodal_vae.evaluation.result import MetricResult, format_interval, form
 from multimodal_vae.files import inside
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.privacy.result import FILE as PRIVACY_FILE
+from multimodal_vae.privacy.summary import summary
 from multimodal_vae.report import words
 from multimodal_vae.report.pictures import (
     CHART_SIZE,
@@ -120,6 +121,7 @@ def environment() -> jinja2.Environment:
     environment.filters |= {
         "number": format_number,
         "sampler": describe,
+        "summary": summary,
         "interval": format_interval,
         "describe": words.describe,
         "shortfall": words.shortfall,

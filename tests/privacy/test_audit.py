@@ -11,6 +11,7 @@ from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.privacy.audit import audit
 from multimodal_vae.privacy.records import Records
+from multimodal_vae.privacy.summary import QUESTIONS, summary
 
 
 def people(seed, count=120, visits=2):
@@ -60,6 +61,22 @@ def test_a_memorizer_gives_away_those_it_copied_and_nobody_else(memorized):
     )
     low, high = memorized.result("membership/distance", "data", "fitted on").interval
     assert low <= 0.5 <= high
+
+
+def test_the_summary_is_the_strongest_result_per_question(memorized):
+    answers = summary(memorized.results)
+    assert len(answers) == len(QUESTIONS) - 2  # no model, no shadow models
+    for question, result, where in answers:
+        prefix = QUESTIONS[question]
+        assert result.name.startswith(prefix)
+        assert where.endswith(result.who)
+        rivals = [each.value for each in memorized.results if each.name == result.name and each.space == result.space]
+        assert result.value == max(rivals)
+    by_question = {each.question: each.result for each in answers}
+    distances = [each.value for each in memorized.results if each.name == "membership/distance"]
+    assert by_question["membership by distance"].value == max(distances)
+    assert by_question["recognized at 1 %"].name not in ("recognized/blind", "recognized/control")
+    assert by_question["near copies"].space.startswith("data")
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -222,7 +239,8 @@ def test_the_table_and_the_verdict_are_printed(mmvae, trained, others):
     status, out, _ = mmvae("audit", trained, "--holdout", others)
     assert status == 0
     words = " ".join(out.split())
-    assert "Conclusions:" in words
+    assert words.startswith(("A leak was found. Conclusions:", "No leak was found. Conclusions:"))
+    assert all(question in words for question in ("exact copies", "epsilon at least", "recognized at 1 %"))
     assert "Limitations:" in words
     assert "proves anonymity" in words
 
