@@ -4,7 +4,6 @@ The samples are then differentially private from end to end: they follow from th
 """
 
 import datetime
-import hashlib
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from multimodal_vae.files import (
 )
 from multimodal_vae.names import form
 from multimodal_vae.privacy.budget import Total, spend
+from multimodal_vae.privacy.twins import find_twins
 from multimodal_vae.provenance import register_instances
 from multimodal_vae.run import Run, open_run
 from multimodal_vae.run_folder import (
@@ -204,31 +204,12 @@ def _require_other_people(run: Run, known: MultimodalDataset, manifest: Path, da
             f"{_REFUSED} {len(shared)} patients of {manifest} are among those of {run.path}, from whom its networks "
             f"learned: {listing(shared, 3)}; leave them out, rename them if they are other people, or adapt another run"
         )
-    ours, theirs = _owners(data), _owners(known)
-    for name, owners in theirs.items():
-        same = owners.keys() & ours[name].keys()
-        if same and 2 * len(owners) > len(known):  # otherwise most values, such as categories, are of several patients
-            twins = sorted(f"{ours[name][each]} as {owners[each]}" for each in same)
-            raise DataError(
-                f"{_REFUSED} {len(same)} samples of {manifest} are identical to samples of {run.path} in {name!r}: the "
-                f"patients {listing(twins, 3)}; leave these patients out, or adapt another run"
-            )
-
-
-def _owners(data: MultimodalDataset) -> dict[str, dict[bytes, str]]:
-    """Return the patients of those values that only one patient has, by modality and hash of the value."""
-    owners = {}
-    for column, name in enumerate(data.modalities):
-        hashes = [
-            hashlib.sha256(sample.contiguous().numpy().tobytes()).digest()
-            for chunk in data.samples.columns[name].chunks()
-            for sample in chunk
-        ]
-        people: dict[bytes, set[str]] = {}
-        for row in data.present[:, column].nonzero().flatten().tolist():
-            people.setdefault(hashes[row], set()).add(data.patients[row])
-        owners[name] = {value: who.pop() for value, who in people.items() if len(who) == 1}
-    return owners
+    for name, twins in find_twins(data, known).items():
+        pairs = sorted(f"{data.patients[row]} as {patient}" for row, patient in twins)
+        raise DataError(
+            f"{_REFUSED} {len(twins)} samples of {manifest} are identical to samples of {run.path} in {name!r}: the "
+            f"patients {listing(pairs, 3)}; leave these patients out, or adapt another run"
+        )
 
 
 def _warn_of_unlisted(run: Run, manifest: Path, data: MultimodalDataset) -> None:

@@ -1,16 +1,11 @@
 """What samples must fulfil to be released: no attack on them beyond a threshold, and no copy of a patient's sample."""
 
-import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, RunError, listing
 from multimodal_vae.privacy.audit import MODEL, Audit
 from multimodal_vae.privacy.result import PrivacyResult, highest
+from multimodal_vae.privacy.twins import find_twins
 from multimodal_vae.privacy.verdict import attacks_of
 from multimodal_vae.run import Run
 from multimodal_vae.synthesis.marks import TABLE
@@ -31,12 +26,16 @@ def strongest_attack(audit: Audit) -> PrivacyResult:
 
 
 def require_no_copies(run: Run, folder: Path) -> None:
-    """Refuse samples of which one is a copy of a patient's, in some modality.
+    """Refuse samples of which one is identical to a patient's, in some modality that tells patients apart.
+
+    Unlike the audit, this looks at all patients of the run, those included whom the model did not learn from.
 
     Raises:
         RunError: naming samples and modalities, with what to do about it.
     """
-    copies = find_copies(run, folder)
+    settings = run.configuration.with_manifest(folder / TABLE, run.model.classes)
+    new = settings.with_data(cache=False, unreadable="refuse").read_data()
+    copies = [f"{new.ids[row]} ({name})" for name, twins in find_twins(new, run.data).items() for row, _ in twins]
     if copies:
         raise RunError(
             f"nothing is released: copies of patients' samples are among the new ones, {len(copies)} in all: "
@@ -66,38 +65,3 @@ def require_private(audit: Audit, threshold: float, path: Path) -> None:
             f"nothing is released: the attack by {attack.name.partition('/')[2]} in {attack.space} has an area under "
             f"the curve of {reached}, whose upper end exceeds {threshold:g}; {advice}. All attacks are in {path}"
         )
-
-
-def find_copies(run: Run, folder: Path) -> list[str]:
-    """Return the samples that are exact copies, in some modality, of a sample of any patient of a run.
-
-    A modality counts in which no two patients of the run have equal samples: in others, such as a category, samples are
-    equal by chance. Unlike the audit, this covers patients whom the model did not learn from.
-
-    Args:
-        run: the run.
-        folder: generated samples.
-
-    Returns:
-        Names of samples with their modality, such as ``AOM-012 (otoscopy)``.
-    """
-    settings = run.configuration.with_manifest(folder / TABLE, run.model.classes)
-    new = settings.with_data(cache=False, unreadable="refuse").read_data()
-    copies = list[str]()
-    for column, name in enumerate(run.model.modalities):
-        owners = dict[bytes, str]()
-        shared = False
-        for row, sample in _rows(run.data, column, name):
-            patient = run.data.patients[row]
-            shared = shared or owners.setdefault(sample, patient) != patient
-        if not shared:
-            copies += [f"{new.ids[row]} ({name})" for row, sample in _rows(new, column, name) if sample in owners]
-    return copies
-
-
-def _rows(data: MultimodalDataset, column: int, name: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the row and a hash of each sample of a modality."""
-    for rows in torch.split(data.present[:, column].nonzero()[:, 0], 256):
-        samples: Tensor = data.batch(rows).samples[name]
-        for row, sample in zip(rows.tolist(), samples, strict=True):
-            yield row, hashlib.sha256(sample.numpy().tobytes()).digest()

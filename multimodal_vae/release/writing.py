@@ -74,7 +74,7 @@ def release_run(
 
 def _generate(folder: Path, run: Run, synthesizer: Synthesizer, counts: Mapping[str, int], seed: int) -> None:
     """Generate samples into a folder, or keep those that the same call generated before it was interrupted."""
-    origin = {"run": str(run.path.resolve()), "weights": weights_digest(synthesizer)}
+    origin = {**run.origin, "weights": weights_digest(synthesizer)}
     if not folder.exists():
         write_samples(folder, synthesizer, counts, seed, origin)
         return
