@@ -118,7 +118,10 @@ class Bench:
         }
 
     def measure(self, sampler: Mapping[str, Any]) -> dict[str, float]:
-        """Return all metrics of as many generated pairs as the run has training ears."""
+        """Return all metrics of as many generated pairs as the run has training ears.
+
+        What real ears do not have at all, as judges see it, is left out.
+        """
         of_train = self.train.counts()
         generated = generate_pairs(self.run, "train", max(of_train.values()), sampler=sampler)
         new = generated.subsample(of_train, seed=0)
@@ -137,7 +140,7 @@ class Bench:
             "low": low,
             "high": high,
             "recognized": attack.true_positive_rate(0.01),
-            **{name: value / self.usual[name] for name, value in values.items()},
+            **{name: value / self.usual[name] for name, value in values.items() if self.usual[name]},
         }
 
     def _features(self, samples: LabeledSamples) -> Tensor:
@@ -239,7 +242,7 @@ def by_setting(points: Iterable[Point]) -> dict[str, list[Mapping[str, float]]]:
 
 def summary(runs: Sequence[Mapping[str, float]], name: str) -> tuple[float, float]:
     """Return the mean of a metric over cohorts and its standard error, zero for one cohort."""
-    over = over_seeds(each[name] for each in runs)
+    over = over_seeds(each.get(name, math.nan) for each in runs)
     return over.mean, (over.spread or 0.0) / math.sqrt(over.count)
 
 

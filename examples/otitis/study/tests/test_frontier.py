@@ -38,6 +38,8 @@ def test_a_setting_is_measured_once(
     path, judges = tmp_path / "clinic/run", Judges.load(run[1])
     monkeypatch.setattr(frontier, "SETTINGS", {"kde": {"name": "kde"}})
     (first,) = measured(path, judges, held_out)
-    assert set(first["metrics"]) == {*PRIVACY, *FIDELITY, "low", "high"}
+    known = set(first["metrics"])
+    # Judges that saw three ears of each class may find no malleus, or nothing else, in any ear.
+    assert {*PRIVACY, "purity", "spread image", "TSTR", "low", "high"} <= known <= {*PRIVACY, *FIDELITY, "low", "high"}
     monkeypatch.setattr(Bench, "measure", lambda *_: pytest.fail("it was measured again"))
     assert list(measured(path, judges, held_out)) == [first]
