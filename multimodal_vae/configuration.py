@@ -86,10 +86,11 @@ class ModelSettings(_Section):
 
 
 class DensitySettings(_Section):
-    """``[density]``: the sampler of each class's density, and the split it is fitted on."""
+    """``[density]``: the sampler of each class's density, the split it is fitted on, and how often it is augmented."""
 
     sampler: DensitySampler = Field(default="auto", validate_default=True)
     fit_on: SplitName = "train"
+    augmented: Annotated[int, Field(ge=0)] = 0
 
 
 class Configuration(_Section):

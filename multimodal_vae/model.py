@@ -13,6 +13,7 @@ from multimodal_vae.calibration import calibrate_modality
 from multimodal_vae.checks import checked, require_finite, require_whole
 from multimodal_vae.conditions import Conditions, nearer_end, values_of_samples
 from multimodal_vae.data.batch import Batch, batches_of
+from multimodal_vae.data.batches import in_order
 from multimodal_vae.data.covariates import covariates_of, values_of_covariates
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.dependence import NoiseDependence
@@ -319,9 +320,12 @@ class MultimodalVAE(nn.Module):
             calibrate_modality(self.modalities[name], name, data, encoder, decoder, temperature, decoder_dim)
 
     @checked
-    def embed(self, data: MultimodalDataset, batch_size: int = 256) -> Tensor:
-        """Return the posterior mean of every sample, (N, latent_dim), on the CPU."""
-        return self.encode(data, batch_size).mean
+    def embed(self, data: MultimodalDataset, batch_size: int = 256, augmented: bool = False) -> Tensor:
+        """Return the posterior mean of every sample, or of an augmented version, (N, latent_dim), on the CPU."""
+        self.check(data)
+        change = self.augment if augmented else lambda samples, _: samples
+        batches = in_order(data, batch_size)
+        return self._encode_batches(x.with_samples(change(x.samples, x.present)) for x in batches).mean
 
     @checked
     def generate(
@@ -476,9 +480,7 @@ class MultimodalVAE(nn.Module):
         if not isinstance(samples, Mapping):
             self.check(samples)
             values_of_samples(self.covariates, samples, covariates)  # none may be given
-            return self._encode_batches(
-                samples.batch(rows) for rows in torch.split(torch.arange(len(samples)), batch_size)
-            )
+            return self._encode_batches(in_order(samples, batch_size))
         samples = samples_of(samples, self.modalities)
         shapes = {name: modality.shape for name, modality in self.modalities.items()}
         return self._encode_batches(

@@ -44,7 +44,7 @@ from multimodal_vae.run_folder import (
 )
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
-from multimodal_vae.synthesis.synthesizer import Synthesizer
+from multimodal_vae.synthesis.synthesizer import Synthesizer, embed_versions
 from multimodal_vae.training.checkpoint import Position, read_position
 from multimodal_vae.training.holding_out import hold_out
 from multimodal_vae.training.loop import Epoch, find_device, train
@@ -353,12 +353,12 @@ class Run:
             )
         if path.exists():
             saved = Synthesizer.load(path, self.model)
-            if saved.sampler.configuration == sampler.configuration:
+            if (saved.sampler.configuration, saved.augmented) == (sampler.configuration, own.augmented):
                 saved.end_to_end = self.is_adapted and is_own
                 return saved
         with writing(self.path):
             make_folder(path.parent)
-            synthesizer = Synthesizer(self.model, sampler).fit(self._samples(split))
+            synthesizer = Synthesizer(self.model, sampler, own.augmented).fit(self._samples(split))
             synthesizer.save(path)
         return synthesizer
 
@@ -374,9 +374,10 @@ class Run:
         split = self._split(split)
         data = self._samples(split)
         if split not in self._latents:  # usually several samplers are compared
-            self._latents[split] = self.model.embed(data)
-        latents, part = self._latents[split], DensitySampler.of(sampler)
-        return held_out_likelihood(part, latents, data.labels.tolist(), data.patients, data.classes, folds)
+            self._latents[split] = embed_versions(self.model, data, self.configuration.density.augmented)
+        versions, part = self._latents[split], DensitySampler.of(sampler)
+        labels, patients = data.labels.tolist() * len(versions), [*data.patients] * len(versions)
+        return held_out_likelihood(part, versions.flatten(0, 1), labels, patients, data.classes, folds)
 
     def _split(self, name: str | None) -> str:
         split = name or self.configuration.density.fit_on

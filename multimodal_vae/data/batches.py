@@ -1,4 +1,4 @@
-"""Class-balanced batches."""
+"""Batches of a data set: class-balanced ones for training, and all samples in their order."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,10 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from multimodal_vae.data.batch import Batch
+from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError
 
 MOST_REPEATED = 10_000
 """Largest batch that may be larger than the training set, so that samples repeat in it."""
+
+
+def in_order(data: MultimodalDataset, size: int) -> Iterator[Batch]:
+    """Yield all samples in their order, ``size`` at a time."""
+    return (data.batch(rows) for rows in torch.split(torch.arange(len(data)), size))
 
 
 class BalancedBatches:

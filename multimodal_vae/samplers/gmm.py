@@ -18,7 +18,7 @@ from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.samplers.base import DensitySampler, require_spread
 from multimodal_vae.scopes import Seed
 
-Covariance = Literal["diag", "full", "tied", "spherical"]
+Covariance = Literal["diag", "full", "tied", "spherical", "shrunk"]
 Points = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
@@ -31,7 +31,8 @@ class GMM(DensitySampler):
         components: number of components, or candidates; at most half the latents of the class, and at most the number
             of distinct latents.
         covariance: ``"spherical"``, one variance per component; ``"diag"``, one per dimension; ``"full"``; ``"tied"``,
-            a full covariance that all components share; or candidates.
+            a full covariance that all components share; ``"shrunk"``, full ones that are shrunk toward the common one,
+            by a Wishart prior; or candidates.
         regularization: variance to add to each dimension, as a fraction of the latents' mean variance. Default: a tenth
             of the number of dimensions per latent, D / (10 N), at least 0.01.
         seed: seed of the k-means initialization.
@@ -39,12 +40,14 @@ class GMM(DensitySampler):
             cross-validated likelihood.
         folds: number of folds for ``"held_out"``, contiguous blocks as in scikit-learn's ``KFold``; at most the number
             of latents.
+        shrinkage: for ``"shrunk"``, weight of the common covariance in that of a component of average size.
         method: ``"em"``, expectation maximization; or ``"variational"``, variational inference with a Dirichlet process
             prior on the weights (Blei and Jordan 2006), which empties unneeded components. Its density is the mixture
-            at the posterior means; it has no BIC, so set ``selection`` to ``"held_out"``.
+            at the posterior means; it has no BIC, so set ``selection`` to ``"held_out"``. So are ``"shrunk"`` mixtures,
+            with a Dirichlet prior.
 
     Raises:
-        ConfigurationError: if BIC is to select among variational fits.
+        ConfigurationError: if BIC is to select among fits that have none.
 
     Example:
         >>> density = GMM(components=2).fit(torch.randn(50, 3))()
@@ -65,6 +68,7 @@ class GMM(DensitySampler):
         selection: Literal["bic", "held_out"] = "bic",
         folds: Annotated[int, Field(ge=2)] = 5,
         method: Literal["em", "variational"] = "em",
+        shrinkage: Annotated[float, Field(gt=0, lt=1)] = 0.7,
     ) -> None:
         super().__init__()
         self.components = components
@@ -74,11 +78,13 @@ class GMM(DensitySampler):
         self.selection = selection
         self.folds = folds
         self.method = method
+        self.shrinkage = shrinkage
         numbers = components if isinstance(components, list) else [components]
         shapes = covariance if isinstance(covariance, list) else [covariance]
         self._candidates = list(itertools.product(numbers, shapes))
-        if method == "variational" and selection == "bic" and len(self._candidates) > 1:
-            raise ConfigurationError("'gmm' with method = 'variational' has no BIC; set selection to 'held_out'")
+        if (method == "variational" or "shrunk" in shapes) and selection == "bic" and len(self._candidates) > 1:
+            setting = "covariance = 'shrunk'" if method == "em" else "method = 'variational'"
+            raise ConfigurationError(f"'gmm' with {setting} has no BIC; set selection to 'held_out'")
         for buffer in ("weights", "means", "scale"):
             self.register_buffer(buffer, None)
 
@@ -119,18 +125,23 @@ class GMM(DensitySampler):
 
     def _fit(self, points: Points, components: int, covariance: Covariance, added: float) -> Any:
         """Fit a mixture by scikit-learn."""
-        kind = ExpectationMaximization if self.method == "em" else BayesianGaussianMixture
-        mixture = kind(
-            n_components=max(1, min(components, len(points) // 2, len(np.unique(points, axis=0)))),
-            covariance_type=covariance,
-            reg_covar=added,
-            max_iter=500,
-            random_state=self.seed,
-        )
+        kind: Any = ExpectationMaximization if self.method == "em" else BayesianGaussianMixture
+        count = max(1, min(components, len(points) // 2, len(np.unique(points, axis=0))))
+        shared = {"n_components": count, "reg_covar": added, "max_iter": 500, "random_state": self.seed}
         with warnings.catch_warnings():
             # A mixture that has not fully converged after 500 iterations is still a valid density.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return mixture.fit(points)
+            if covariance != "shrunk":
+                return kind(covariance_type=covariance, **shared).fit(points)
+            common = ExpectationMaximization(covariance_type="tied", **shared).fit(points).covariances_
+            strength = max(points.shape[1], self.shrinkage / (1 - self.shrinkage) * len(points) / count)  # in latents
+            prior = {
+                "covariance_prior": strength * common,
+                "degrees_of_freedom_prior": strength,
+                "mean_precision_prior": 1e-6,
+            }
+            weights = "dirichlet_distribution" if self.method == "em" else "dirichlet_process"
+            return BayesianGaussianMixture(weight_concentration_prior_type=weights, **prior, **shared).fit(points)
 
     def forward(self) -> Distribution:
         """Return the fitted mixture."""

@@ -43,8 +43,17 @@ from multimodal_vae.synthesis.drawing import draw
 PRIORS = ("frequency", "uniform")
 """Prior probabilities of the classes: their frequencies among the fitted samples, or uniform."""
 
+_SEED = 0
+"""Seed of the augmentation before fitting."""
+
 _disclosed = set[str]()
 """Samplers of which the session has said what they disclose."""
+
+
+def embed_versions(vae: MultimodalVAE, data: MultimodalDataset, augmented: int) -> Tensor:
+    """Return the latents of samples, (1, N, latent_dim), or of several augmented versions, one by one."""
+    with seeded(_SEED):
+        return torch.stack([vae.embed(data, augmented=augmented > 0) for _ in range(max(1, augmented))])
 
 
 class Synthesizer:
@@ -54,6 +63,8 @@ class Synthesizer:
         vae: trained model.
         sampler: density sampler; a copy is fitted to each class. Default: ``auto``, which chooses one on held-out
             patients.
+        augmented: number of augmented versions of each sample to fit to, as the modalities augment training samples;
+            0, the samples themselves. More of them estimate a density of many dimensions from few patients better.
 
     Attributes:
         densities: fitted sampler by class.
@@ -74,8 +85,11 @@ class Synthesizer:
     """
 
     @checked
-    def __init__(self, vae: MultimodalVAE, sampler: Any = "auto") -> None:
+    def __init__(
+        self, vae: MultimodalVAE, sampler: Any = "auto", augmented: Annotated[int, pydantic.Field(ge=0)] = 0
+    ) -> None:
         self.vae = vae
+        self.augmented = augmented
         self.sampler = DensitySampler.of(sampler)
         self.chosen: DensitySampler | None = None
         self.densities: dict[str, DensitySampler] = {}
@@ -105,7 +119,7 @@ class Synthesizer:
         self.covariate_counts = CovariateCounts.of(data) if self.vae.covariates else None
         rows, classes = self._embed(data)
         others = self._embed(reference)[1] if reference is not None else None
-        patients = [[data.patients[row] for row in of_class.tolist()] for of_class in rows]
+        patients = [[data.patients[row] for row in of_class.tolist()] * max(1, self.augmented) for of_class in rows]
         fitted = self.sampler.fit_classes(classes, patients, others)
         self.chosen = fitted.sampler
         for index, (name, density) in enumerate(zip(data.classes, fitted.densities, strict=True)):
@@ -129,9 +143,9 @@ class Synthesizer:
 
     def _embed(self, data: MultimodalDataset) -> tuple[list[Tensor], list[Tensor]]:
         """Return the rows of each class, and their latents."""
-        latents = self.vae.embed(data)
+        versions = embed_versions(self.vae, data, self.augmented)
         rows = [(data.labels == index).nonzero().flatten() for index in range(len(data.classes))]
-        return rows, [latents[of_class] for of_class in rows]
+        return rows, [versions[:, of_class].flatten(0, 1) for of_class in rows]
 
     @property
     def guarantee(self) -> Guarantee | None:
@@ -312,6 +326,7 @@ class Synthesizer:
             "parts": records([self.sampler, self.chosen]),
             "fitted_on": self.fitted_on,
             "failures": self.failures,
+            **({"augmented": self.augmented} if self.augmented else {}),
             **({"covariates": self.covariate_counts.model_dump()} if self.covariate_counts else {}),
         }
         write_tensors(path, self.state(), {"synthesizer": json.dumps(metadata)})
@@ -330,7 +345,7 @@ class Synthesizer:
             raise RunError(f"{path} has densities of the classes {list(fitted_on)}, but the model has {vae.classes}")
         require(facts["parts"], f"the density in {path}")
         try:
-            synthesizer = cls(vae, sampler)
+            synthesizer = cls(vae, sampler, facts.get("augmented", 0))
             chosen = synthesizer.chosen = DensitySampler.of(facts.get("chosen") or sampler)
         except (ConfigurationError, PluginError) as error:
             raise type(error)(f"{path}: {error}") from error
@@ -375,6 +390,7 @@ class _Facts(TypedDict):
     parts: list[Any]
     fitted_on: dict[str, Annotated[int, pydantic.Field(ge=0, lt=2**53)]]
     failures: NotRequired[dict[str, str]]
+    augmented: NotRequired[Annotated[int, pydantic.Field(ge=0)]]
     covariates: NotRequired[CovariateCounts]
 
 

@@ -151,3 +151,28 @@ def test_two_latents_are_too_few_to_hold_any_out():
     with pytest.raises(mv.SamplerError, match="held-out likelihood, not 2; set one"):
         mv.GMM(components=[1, 2], selection="held_out").fit(clusters(2))
     assert len(mv.GMM(components=[1, 2], selection="held_out").fit(clusters(3)).means) == 1
+
+
+def test_shrunk_covariances_lie_between_their_own_and_the_common_one():
+    points = clusters(300)
+    points[::3] = points[::3].mean(0) + 2 * (points[::3] - points[::3].mean(0))  # one is twice as wide
+    own, common, half, nearly = (
+        mv.GMM(components=3, regularization=1e-6, covariance=covariance, shrinkage=shrinkage).fit(points)().scale
+        for covariance, shrinkage in (("full", 0.5), ("tied", 0.5), ("shrunk", 0.5), ("shrunk", 1 - 1e-7))
+    )
+    own, common, half, nearly = (scale @ scale.mT for scale in (own, common, half, nearly))
+    # Equal clusters that lie apart: at one half, the prior counts as much as the latents of each.
+    closest = [min(range(3), key=lambda k, x=x: float((x - (own[k] + common[0]) / 2).norm())) for x in half]
+    assert sorted(closest) == [0, 1, 2]
+    assert all(
+        torch.allclose(x, (own[k] + common[0]) / 2, rtol=1e-3, atol=1e-3) for x, k in zip(half, closest, strict=True)
+    )
+    assert torch.allclose(nearly, common.expand(3, 3, 3), rtol=1e-3, atol=1e-3)
+
+
+def test_a_choice_among_shrunk_mixtures_is_made_by_held_out_likelihood():
+    with pytest.raises(mv.ConfigurationError, match="covariance = 'shrunk' has no BIC; set selection to 'held_out'"):
+        mv.GMM(components=[1, 3], covariance="shrunk")
+    chosen = mv.GMM(components=[1, 3], covariance="shrunk", selection="held_out").fit(clusters())
+    assert len(chosen().mean) == 3
+    assert len(chosen.weights) == 3

@@ -277,3 +277,34 @@ def test_what_a_density_gives_away_is_said_once_for_each_sampler(vae, data, monk
     assert not said({"name": "kde", "bandwidth": 0.5})
     assert len(said("interpolation")) == 1
     assert mv.Auto(candidates=["kde"]).fit(vae.embed(data)).discloses == mv.KDE.discloses
+
+
+def test_densities_can_be_fitted_to_augmented_versions_of_the_samples(tmp_path):
+    class Shaken(mv.Vector):
+        def augment(self, x):
+            return x + torch.randn_like(x)
+
+    samples = {"blood": torch.arange(24.0).reshape(8, 3)}
+    data = mv.MultimodalDataset.from_tensors(samples, ["a", "b"] * 4, {"blood": Shaken(size=3)})
+    vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0).eval()
+    plain, twice, again = (mv.Synthesizer(vae, "kde", augmented).fit(data) for augmented in (0, 2, 2))
+    assert twice.fitted_on == plain.fitted_on == {"a": 4, "b": 4}
+    assert [len(each.densities["a"].points) for each in (plain, twice)] == [4, 8]
+    assert torch.equal(twice.densities["a"].points, again.densities["a"].points)
+    assert not torch.equal(twice.densities["a"].points[:4], plain.densities["a"].points)
+    assert not torch.equal(twice.densities["a"].points[:4], twice.densities["a"].points[4:])
+    twice.save(tmp_path / "density.safetensors")
+    assert mv.Synthesizer.load(tmp_path / "density.safetensors", vae).augmented == 2
+
+
+def test_the_versions_of_a_sample_are_of_one_patient(vae, data):
+    seen = []
+
+    class Watch(mv.Prior):
+        def prepare(self, classes, groups=None):
+            seen.extend(zip(map(len, classes), groups, strict=True))
+            return self
+
+    mv.Synthesizer(vae, Watch(), augmented=3).fit(data)
+    assert [count for count, _ in seen] == [3 * 12, 3 * 12]
+    assert all(len(patients) == count and max(Counter(patients).values()) % 3 == 0 for count, patients in seen)
