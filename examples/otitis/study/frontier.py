@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from typing_extensions import TypedDict
 import multimodal_vae as mv
 from ears import CLASSES, load_or_draw_ears
 from judges import Judges
-from measure import HELD_OUT, cohort_of, generate_pairs, recipe_of, train_samples
+from measure import HELD_OUT, cohort_of, recipe_of, train_samples
 from multimodal_vae.evaluation.bootstrap import over_seeds
 from multimodal_vae.evaluation.class_maps import spread_ratio
 from multimodal_vae.evaluation.coherence import agreement, within_class_correlation
@@ -43,25 +44,34 @@ PAGE = Path(__file__).with_name("FRONTIER.md")
 FIGURE = Path(__file__).parents[3] / "docs/images/frontier.png"
 HELD_OUT_SEED = 500
 """Seed of the held-out cohort, which no run's cohort may have."""
-RECOMMENDED = "auto"
-"""Setting that the page recommends."""
+RECOMMENDED = "best: 30 shrunk Gaussians, augmented"
+"""Recipe and density that the page recommends."""
 
 
-def _mixture(components: int, regularization: float) -> dict[str, Any]:
-    return {"name": "gmm", "components": components, "covariance": "full", "regularization": regularization}
+def _shrunk(components: int, shrinkage: float) -> dict[str, Any]:
+    return {"name": "gmm", "components": components, "covariance": "shrunk", "shrinkage": shrinkage}
 
 
-SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "kde, width .4": {"name": "kde", "bandwidth": 0.4},
-    "kde, by likelihood": {"name": "kde"},
-    "interpolation": {"name": "interpolation"},
-    "30 Gaussians": _mixture(30, 0.05),
-    "10 Gaussians": _mixture(10, 0.05),
-    "3 Gaussians": _mixture(3, 0.05),
-    "1 Gaussian": {"name": "gaussian"},
-    "auto": {"name": "auto"},
+@dataclass(frozen=True)
+class Setting:
+    """A density: the settings of its sampler, and the number of augmented versions of each ear to fit it to."""
+
+    sampler: Mapping[str, Any]
+    augmented: int = 0
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "kde of width .4": Setting({"name": "kde", "bandwidth": 0.4}),
+    "kde by likelihood": Setting({"name": "kde"}),
+    "3 Gaussians": Setting({"name": "gmm", "components": 3, "covariance": "full", "regularization": 0.05}),
+    "1 Gaussian": Setting({"name": "gaussian"}),
+    "auto": Setting({"name": "auto"}),
+    "30 shrunk Gaussians, augmented": Setting(_shrunk(30, 0.5), 10),
+    "10 shrunk Gaussians, augmented": Setting(_shrunk(10, 0.7), 10),
+    "1 Gaussian, augmented": Setting({"name": "gaussian"}, 10),
 }
-"""Settings of samplers by name in the table, from the least private one."""
+"""Densities of the recipe ``best`` by name in the table; of runs of other recipes, their own density is measured."""
+OWN = "own density"
 
 PRIVACY = {
     "membership": "AUC",
@@ -117,30 +127,33 @@ class Bench:
             **self._compared(self.train),
         }
 
-    def measure(self, sampler: Mapping[str, Any]) -> dict[str, float]:
+    def measure(self, setting: Setting) -> dict[str, float]:
         """Return all metrics of as many generated pairs as the run has training ears.
 
         What real ears do not have at all, as judges see it, is left out.
         """
+        synthesizer = mv.Synthesizer(self.run.model, setting.sampler, setting.augmented).fit(self.run.splits["train"])
         of_train = self.train.counts()
-        generated = generate_pairs(self.run, "train", max(of_train.values()), sampler=sampler)
-        new = generated.subsample(of_train, seed=0)
+        pairs = [synthesizer.sample(CLASSES[label], count, seed=0) for label, count in of_train.items()]
+        values = {name: torch.cat([each[name] for each in pairs]) for name in self.run.model.modalities}
+        labels = torch.cat([torch.full((count,), label) for label, count in of_train.items()])
+        new = LabeledSamples(values, labels)
         points = self.space(Records(new))
         members, others = (-_distance(each, points) for each in (self.members, self.others))
         attack = Attack(members, others, self.groups)
-        values = {
+        raw = {
             "closest in data": _median_distance(points, self.records),
             "closest in features": _median_distance(self._features(new), self.record_features),
             **self._rated(new),
             **self._compared(new),
         }
-        low, high = attack.auc_interval(resamples=300)
+        low, high = attack.auc_interval(resamples=200)
         return {
             "membership": attack.auc(),
             "low": low,
             "high": high,
             "recognized": attack.true_positive_rate(0.01),
-            **{name: value / self.usual[name] for name, value in values.items() if self.usual[name]},
+            **{name: value / self.usual[name] for name, value in raw.items() if self.usual[name]},
         }
 
     def _features(self, samples: LabeledSamples) -> Tensor:
@@ -223,11 +236,13 @@ def measured(path: Path, judges: Judges, held_out: LabeledSamples) -> Iterator[P
         "judges": judges.sha256,
         "weights": hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest(),
     }
-    for name, sampler in SETTINGS.items():
-        facts = {**common, "setting": name, "sampler": dict(sampler)}
+    density = run.configuration.density
+    own = {OWN: Setting(density.sampler.configuration, density.augmented)}
+    for name, setting in (SETTINGS if common["recipe"] == "best" else own).items():
+        facts = {**common, "setting": name, "sampler": dict(setting.sampler), "augmented": setting.augmented}
         if name not in known or known[name]["facts"] != facts:
             bench = bench or Bench(run, judges, held_out)
-            known[name] = Point(facts=facts, metrics=bench.measure(sampler))
+            known[name] = Point(facts=facts, metrics=bench.measure(setting))
             write_json(file, known)
         yield known[name]
 
@@ -236,7 +251,7 @@ def by_setting(points: Iterable[Point]) -> dict[str, list[Mapping[str, float]]]:
     """Return the metrics of each recipe and setting, one per cohort."""
     groups: dict[str, list[Mapping[str, float]]] = {}
     for each in points:
-        groups.setdefault(f"{each['facts']['recipe']}, {each['facts']['setting']}", []).append(each["metrics"])
+        groups.setdefault(f"{each['facts']['recipe']}: {each['facts']['setting']}", []).append(each["metrics"])
     return groups
 
 
@@ -267,7 +282,7 @@ def text(points: Sequence[Point]) -> str:
     for name, runs in by_setting(points).items():
         cells = [_cell(*summary(runs, metric)) for metric in (*PRIVACY, *FIDELITY)]
         cells[0] += f" ({summary(runs, 'low')[0]:.2f} to {summary(runs, 'high')[0]:.2f})"
-        title = f"**{name}**" if name.endswith(f", {RECOMMENDED}") else name
+        title = f"**{name}**" if name == RECOMMENDED else name
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -288,7 +303,7 @@ def drawn(points: Sequence[Point]) -> Figure:
         panel.axvline(0.5, color="0.75", linewidth=1)
         for (name, runs), color in zip(groups.items(), colors, strict=True):
             (x, dx), (y, dy) = summary(runs, "membership"), summary(runs, metric)
-            best = name.endswith(f", {RECOMMENDED}")
+            best = name == RECOMMENDED
             style = {"marker": "*" if best else "o", "markersize": 16 if best else 7, "zorder": 3 + best}
             panel.errorbar(x, y, dy, dx, label=name, linestyle="none", color=color, **style)
         panel.set_title({"closest in features": "distance to the closest record"}.get(metric, metric), fontsize=11)
