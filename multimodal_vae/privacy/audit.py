@@ -34,6 +34,8 @@ CLASS = "class"
 """Name of the attribute that is inferred for every record."""
 MODEL = "model"
 """Name of the space of the model's own outputs."""
+_SPACES = {"shadows/distance": "data"}
+"""Scores that concern the samples and not the model, with their space."""
 OTHER_PATIENTS_NEEDED = ("density ratio", "blind", "control")
 """Attacks that compare with other patients of the audit, so that they give no bound on epsilon."""
 MIN_RECORDS = 10
@@ -128,7 +130,7 @@ def audit(
         level = 1 - 0.05 / (len(by_name) + len(records.scores))  # all lower bounds on epsilon hold together
         comparison = _Comparison(records, holdout, synthetic, k, max_records, resamples, seed, level)
         measured = [(name, result) for name, space in by_name.items() for result in comparison.in_space(name, space)]
-        measured += [(MODEL, result) for result in comparison.of_model()]
+        measured += [(_SPACES.get(result.name.partition("/")[2], MODEL), result) for result in comparison.of_model()]
         results += [PrivacyResult(**vars(result), who=who, space=name) for name, result in measured]
     sets: list[tuple[str, Records]] = [*members.items(), ("holdout", holdout), ("synthetic", synthetic)]
     sizes = {name: Sizes(len(each), len(set(each.groups))) for name, each in sets}

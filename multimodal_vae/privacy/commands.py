@@ -1,5 +1,6 @@
 """The commands of the package; thin, as those of :mod:`multimodal_vae.cli`, which registers them."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,9 @@ def audit(
         Path | None,
         typer.Option(help="Manifest of the patients whose privacy is concerned. Default: the run's training patients."),
     ] = None,
+    shadows: Annotated[
+        int, typer.Option(help="Number of shadow models to train, an even number such as 8; resumable.", min=0)
+    ] = 0,
     seed: Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print privacy.json in place of a table.")] = False,
 ) -> None:
@@ -39,9 +43,15 @@ def audit(
     Copying, membership inference and attribute inference, written to privacy.json in the run's folder.
     """
     from multimodal_vae.privacy.run_audit import audit_run, print_audit
+    from multimodal_vae.privacy.shadows import estimated_seconds
     from multimodal_vae.run import open_run
 
-    result, path = audit_run(open_run(run), sampler, fit_on, holdout, seed, samples=samples, members=members)
+    opened = open_run(run)
+    if shadows:
+        seconds = estimated_seconds(opened, shadows)
+        cost = f"{shadows} times as long as the run" if math.isnan(seconds) else f"about {seconds / 60:.1f} minutes"
+        typer.echo(f"mmvae: note: the shadow models take {cost}; rerun the command to resume", err=True)
+    result, path = audit_run(opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows)
     if as_json:
         _say(*path.read_text("utf-8").rstrip().split("\n"))
     else:

@@ -1,7 +1,7 @@
 """The input of an audit: samples with what else is known about them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -64,6 +64,10 @@ class Records:
             {name: x[index] for name, x in self.scores.items()},
             {name: x[index] for name, x in self.attributes.items()},
         )
+
+    def scored(self, scores: Mapping[str, Tensor]) -> Self:
+        """Return the same records with further scores."""
+        return replace(self, scores={**self.scores, **scores})
 
     def subsample(self, counts: Mapping[int, int], seed: int) -> Self:
         """Return a random choice per class; see :meth:`LabeledSamples.subsample`."""

@@ -18,7 +18,8 @@ from multimodal_vae.files import inside, write_json
 from multimodal_vae.privacy.audit import Audit, audit
 from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.result import FILE, VERSION, Who
-from multimodal_vae.privacy.run_records import collect, complete, generate, given_samples, read
+from multimodal_vae.privacy.run_records import collect, complete, generate, given_samples, read, usable
+from multimodal_vae.privacy.shadows import require_shadows, shadow_scores
 from multimodal_vae.privacy.summary import summary
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import writing
@@ -35,6 +36,7 @@ def audit_run(
     *,
     samples: Path | None = None,
     members: Path | None = None,
+    shadows: int = 0,
 ) -> tuple[Audit, Path]:
     """Audit a run and write ``privacy.json`` into its folder.
 
@@ -50,12 +52,14 @@ def audit_run(
             samples per class are generated as the model was trained on.
         members: manifest of the patients whose privacy is concerned; None: those of the run, which the model was
             trained on and, if they differ, those that the densities were fitted on.
+        shadows: number of shadow models to train and attack with; even. See
+            :func:`~multimodal_vae.privacy.shadows.shadow_scores`.
 
     Returns:
         The audit and the path of the file.
 
     Raises:
-        ConfigurationError: if both a sampler and samples are given.
+        ConfigurationError: if both a sampler and samples are given, or shadow models cannot audit what is asked for.
         RunError: if no samples are left for the holdout, or another process writes the run.
         DataError: if the holdout shares a patient with the members, or has too few samples.
     """
@@ -66,6 +70,8 @@ def audit_run(
         path = inside(run.path, FILE)
         model, splits = run.model, run.splits
         fit_on = fit_on or run.configuration.density.fit_on
+        if shadows:
+            require_shadows(run, shadows, fit_on, bool(holdout or members))
         real = complete(splits["train"])
         records = partial(collect, model, real)
         if samples is None:
@@ -79,7 +85,14 @@ def audit_run(
             concerned = {"members": records(read(run, members))}
         elif fit_on != "train":
             concerned["fitted on"] = records(splits[fit_on])
-        result = audit(concerned, records(*_holdout(run, fit_on, holdout)), synthetic, seed=seed)
+        others = _holdout(run, fit_on, holdout)
+        unseen = records(*others)
+        if shadows:
+            pool = run.data.named(*(name for part in (splits["train"], *others) for name in usable(part).ids))
+            scores, count = shadow_scores(run, sampler, shadows, pool, real, synthetic, seed), len(concerned["train"])
+            concerned["train"] = concerned["train"].scored({name: x[:count] for name, x in scores.items()})
+            unseen = unseen.scored({name: x[count:] for name, x in scores.items()})
+        result = audit(concerned, unseen, synthetic, seed=seed)
         settings = {
             "version": VERSION,
             "sampler": configuration,
@@ -87,6 +100,7 @@ def audit_run(
             "fit_on": fit_on,
             "members": str(members) if members else "run",
             "holdout": str(holdout) if holdout else "run",
+            "shadows": shadows,
             "seed": seed,
         }
         write_json(path, {**settings, **result.to_dict()})

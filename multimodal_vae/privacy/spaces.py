@@ -37,10 +37,7 @@ def spaces(pool: Records, judges: Sequence[Judge] = (), components: int = 20, se
     """
     values = pool.samples.values
     subsets = {"": list(values), **({f"/{name}": [name] for name in values} if len(values) > 1 else {})}
-    scales = {name: float(x.detach().flatten(1).double().var(0).sum()) ** 0.5 or 1.0 for name, x in values.items()}
-    by_name: dict[str, Space] = {
-        f"data{suffix}": _data({name: scales[name] for name in names}) for suffix, names in subsets.items()
-    }
+    by_name = {f"data{suffix}": data_space({name: values[name] for name in names}) for suffix, names in subsets.items()}
     for suffix, names in subsets.items():
         judge = next((judge for judge in judges if set(judge.modalities) == set(names)), None)
         if judge is not None:
@@ -53,7 +50,9 @@ def spaces(pool: Records, judges: Sequence[Judge] = (), components: int = 20, se
     return by_name
 
 
-def _data(scales: Mapping[str, float]) -> Space:
+def data_space(values: Mapping[str, Tensor]) -> Space:
+    """Return the space of some modalities' values, each scaled by the total variance of those given."""
+    scales = {name: float(x.detach().flatten(1).double().var(0).sum()) ** 0.5 or 1.0 for name, x in values.items()}
     return lambda records: torch.cat(
         [records.samples.values[name].detach().flatten(1).double() / scale for name, scale in scales.items()], 1
     )

@@ -145,9 +145,10 @@ def _limitations(results: Sequence[PrivacyResult], sizes: Mapping[str, Sizes]) -
     failures = [each for each in attacks if each.interval and not each.exceeds(len(attacks))]
     upper = max((each.interval[1] for each in failures if each.interval), default=1.0)
     holdout = sizes["holdout"]
+    shadows = select(results, "membership/shadows")
     sentences = [
-        "The metrics are lower bounds: an attacker with shadow models, or with knowledge of particular patients, may "
-        "do better.",
+        f"The metrics are lower bounds: an attacker with {'more ' * bool(shadows)}shadow models, or with knowledge of "
+        "particular patients, may do better.",
         f"With {holdout.patients} held-out patients, attacks that failed may still reach an area under the curve of "
         f"{upper:.2f}.",
         "Averages say little about a single patient: a rare one may be revealed while all others are not.",
