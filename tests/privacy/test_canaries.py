@@ -1,4 +1,4 @@
-"""Planted outliers are found in draws of a density that keeps latents, and not in those of one Gaussian."""
+"""Planted outliers are found in draws of a density that keeps latents, and not in draws of one Gaussian."""
 
 import pytest
 import torch
@@ -32,6 +32,7 @@ def test_outliers_are_found_where_the_density_keeps_latents(sampler):
     assert sum(found(sampler, seed) for seed in range(SEEDS)) / SEEDS > 0.9
 
 
-def test_outliers_are_not_found_where_the_density_is_one_gaussian():
+@pytest.mark.parametrize("sampler", ["gaussian", {"name": "private_gaussian", "epsilon": 3.0, "seed": 0}])
+def test_outliers_are_not_found_where_the_density_is_one_gaussian(sampler):
     # By chance, 0.5 of 50 are found; 5 or more have a probability of 2e-4.
-    assert sum(found("gaussian", seed) for seed in range(SEEDS)) / SEEDS < 0.1
+    assert sum(found(sampler, seed) for seed in range(SEEDS)) / SEEDS < 0.1

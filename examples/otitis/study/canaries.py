@@ -39,6 +39,7 @@ DENSITIES: Mapping[str, Mapping[str, Any]] = {
     "`gmm`, 3 full Gaussians": {"name": "gmm", "components": 3, "covariance": "full", "regularization": 0.05},
     "`auto`": {"name": "auto"},
     "`gaussian`": {"name": "gaussian"},
+    "`private_gaussian`, epsilon 3": {"name": "private_gaussian", "epsilon": 3.0},
 }
 
 
@@ -88,8 +89,8 @@ def main(arguments: Sequence[str]) -> None:
 def attack(model: mv.MultimodalVAE, ears: LabeledSamples, sampler: Mapping[str, Any], seed: int = 0) -> Attack:
     """Return the attack that tells planted ears from ears of other patients that were changed in the same way.
 
-    The density is fitted to half of the patients. The attacker embeds the generated pairs and both kinds of odd ears,
-    and scores an ear by its distance to the nearest pair.
+    The density is fitted to half of the patients; the others are the reference of a private density. The attacker
+    embeds the generated pairs and both kinds of odd ears, and scores an ear by its distance to the nearest pair.
 
     Args:
         model: model that learned from other people.
@@ -105,7 +106,8 @@ def attack(model: mv.MultimodalVAE, ears: LabeledSamples, sampler: Mapping[str, 
     members = odd({name: x[planted] for name, x in values.items()}, seed)
     for name, x in members.items():
         values[name][planted] = x
-    synthesizer = mv.Synthesizer(model, sampler).fit(_data(model, values, private.labels, private.groups))
+    data, public = (_data(model, x, y.labels, y.groups) for x, y in ((values, private), (others.values, others)))
+    synthesizer = mv.Synthesizer(model, sampler).fit(data, public)
     counts = {CLASSES[label]: DRAWS * count for label, count in private.counts().items()}
     pairs = [synthesizer.sample(label, count, seed) for label, count in counts.items()]
     generated = _embedded(model, {name: torch.cat([each[name] for each in pairs]) for name in model.modalities})

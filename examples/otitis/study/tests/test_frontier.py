@@ -12,13 +12,14 @@ from judges import Judges
 from multimodal_vae.evaluation.samples import LabeledSamples
 
 
-def point(seed: int, value: float, setting: str = RECOMMENDED.removeprefix("best: ")) -> Point:
+def point(seed: int, value: float, name: str = RECOMMENDED) -> Point:
+    recipe, setting = name.split(": ")
     metrics = dict.fromkeys((*PRIVACY, *FIDELITY, "low", "high"), value)
-    return Point(facts={"recipe": "best", "setting": setting, "cohort_seed": seed}, metrics=metrics)
+    return Point(facts={"recipe": recipe, "setting": setting, "cohort_seed": seed}, metrics=metrics)
 
 
 def test_runs_of_one_setting_are_averaged_and_the_recommended_one_stands_out() -> None:
-    points = [point(10, 0.5), point(10, 0.8, "1 Gaussian"), point(11, 0.7)]
+    points = [point(10, 0.5), point(10, 0.8, "best: 1 Gaussian"), point(11, 0.7)]
     groups = by_setting(points)
     assert {name: len(runs) for name, runs in groups.items()} == {RECOMMENDED: 2, "best: 1 Gaussian": 1}
     assert summary(groups[RECOMMENDED], "purity") == pytest.approx((0.6, 0.1))  # half of the difference
