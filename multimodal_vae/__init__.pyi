@@ -57,6 +57,7 @@ from .samplers.gmm import GMM as GMM
 from .samplers.interpolation import Interpolation as Interpolation
 from .samplers.kde import KDE as KDE
 from .samplers.prior import Prior as Prior
+from .samplers.private_gaussian import PrivateGaussian as PrivateGaussian
 from .selection.cross_validation import cross_validate as cross_validate
 from .selection.tuning import tune as tune
 from .synthesis.completion import complete as complete

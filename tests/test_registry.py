@@ -21,7 +21,7 @@ CORE = {
     "modality": {"image", "signal", "vector", "categorical", "counts"},
     "fusion": {"concat"},
     "metric_loss": {"triplet", "supcon", "proxy_anchor", "center", "pytorch_metric_learning"},
-    "sampler": {"auto", "kde", "gaussian", "gmm", "flow", "prior", "interpolation"},
+    "sampler": {"auto", "kde", "gaussian", "gmm", "flow", "prior", "interpolation", "private_gaussian"},
     "logger": {"jsonl", "console", "tensorboard"},
 }
 

@@ -16,6 +16,7 @@ from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import inside, read_json
+from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.modalities.base import Noise
 from multimodal_vae.privacy import result as privacy
 from multimodal_vae.provenance import PartRecord
@@ -81,7 +82,7 @@ class EvaluatedRecord(TypedDict):
     """Samples and settings of the evaluation.
 
     ``left_out`` counts samples by the reason of their exclusion; ``ranking`` holds the samplers from which that of the
-    densities was chosen, best first, if it was.
+    densities was chosen, best first, if it was; ``guarantee`` is their differential privacy, if any.
     """
 
     split: Literal["validation", "test"]
@@ -92,6 +93,7 @@ class EvaluatedRecord(TypedDict):
     generated: int
     sampler: str
     ranking: NotRequired[list[Ranked]]
+    guarantee: NotRequired[Guarantee | None]
     noise: NotRequired[dict[str, Noise]]
     fitted_on: str
     seed: int

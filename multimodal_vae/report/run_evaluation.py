@@ -169,6 +169,7 @@ def measure(
         generated=count,
         sampler=synthesizer.sampler.name,
         ranking=synthesizer.ranking,
+        guarantee=synthesizer.guarantee,
         noise=model.noise_of(),
         fitted_on=run.configuration.density.fit_on,
         seed=seed,

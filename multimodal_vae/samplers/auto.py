@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.distributions import Distribution
 
-from multimodal_vae.errors import SamplerError
+from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.samplers.base import DensitySampler, Ranked, require_spread
 from multimodal_vae.samplers.trial import Cohort, Trial, try_sampler, two_sample
 from multimodal_vae.scopes import Seed, seeded
@@ -69,6 +69,12 @@ class Auto(DensitySampler):
         seed: Seed = 0,
     ) -> None:
         super().__init__()
+        private = next((each.name for each in candidates if each.guarantee), None)
+        if private:
+            raise ConfigurationError(
+                f"{self.name!r} chooses among samplers by the patients, which would void the guarantee of "
+                f"{private!r}; use that alone"
+            )
         self.candidates = candidates
         self.folds = folds
         self.seed = seed

@@ -103,6 +103,7 @@ def write_samples(
         "sampler": synthesizer.sampler.configuration,
         "chosen": synthesizer.chosen.configuration if synthesizer.chosen else None,
         "ranking": synthesizer.ranking,
+        "guarantee": synthesizer.guarantee.record() if synthesizer.guarantee else None,
         "densities_fitted_on": synthesizer.fitted_on,
         "counts": dict(counts),
         "seed": seed,

@@ -110,11 +110,17 @@ class Synthesizer:
 
         Raises:
             SamplerError: naming each class, if no class can be fitted.
+            ConfigurationError: if the sampler is private, and the model has covariates.
 
         Warns:
             MultimodalVAEWarning: for each skipped class; and, once per session and sampler, of what its densities give
                 away about the patients, as kernel densities do.
         """
+        if self.vae.covariates and self.sampler.guarantee:
+            raise ConfigurationError(
+                f"the sampler {self.sampler.name!r} cannot be used with covariates, whose exact counts would break its "
+                "guarantee; train a model without covariates"
+            )
         self.densities, self.fitted_on, self.failures = {}, {}, {}
         self.covariate_counts = CovariateCounts.of(data) if self.vae.covariates else None
         rows, classes = self._embed(data)

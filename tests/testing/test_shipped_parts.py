@@ -84,6 +84,8 @@ PARTS = [
     mv.Flow(transforms=1, hidden=[8], epochs=5, patience=2),
     mv.Flow(transform="affine", transforms=2, hidden=[8], epochs=5, patience=2),
     mv.Prior(),
+    mv.PrivateGaussian(3.0),
+    mv.PrivateGaussian(1.0, delta=1e-3, clip=0.5, dimensions=2, seed=0),
     mv.Interpolation(neighbors=2),
     mv.Interpolation(neighbors=1, width=0.5),
     mv.JSONLines(),
