@@ -26,6 +26,9 @@ OUTSIDE = {
     "examples/otitis/study/ABLATIONS.md": "otitis-ablations.md",
     "examples/otitis/study/LENGTHS.md": "otitis-lengths.md",
     "examples/otitis/study/PRIVACY.md": "otitis-privacy.md",
+    "examples/otitis/study/ADAPT.md": "otitis-adapt.md",
+    "examples/otitis/study/FRONTIER.md": "otitis-frontier.md",
+    "examples/otitis/study/CANARIES.md": "otitis-canaries.md",
     "examples/ecg/README.md": "ecg.md",
 }
 """Path in the repository: path in the site."""

@@ -59,12 +59,40 @@ def audit(
         _say(f"written: {path}")
 
 
+def adapt(
+    run: RunFolder,
+    manifest: Annotated[Path, typer.Argument(help="Manifest of the patients to protect, unknown to RUN.")],
+    epsilon: Annotated[float, typer.Option(help="Privacy budget of a patient; smaller is more private.")],
+    out: Annotated[Path, typer.Option(help="Run folder to create; or an interrupted one to resume.")],
+    delta: Annotated[
+        float | None, typer.Option(help="Probability that the guarantee fails. Default: the sampler's.")
+    ] = None,
+    dimensions: Annotated[
+        int | None, typer.Option(help="Number of latent dimensions to adapt. Default: the sampler's.", min=1)
+    ] = None,
+    count: Annotated[int, typer.Option(help="Number of samples per class.", min=1)] = 100,
+    seed: Seed = 0,
+) -> None:
+    """Fit a run's densities to other patients, with differential privacy.
+
+    Only the densities learn from these patients, so that the guarantee covers the samples, in OUT/samples.
+    """
+    from multimodal_vae.privacy.adaptation import adapt_run, adaptation_words
+    from multimodal_vae.run import open_run
+
+    given = {"epsilon": epsilon, "delta": delta, "dimensions": dimensions}
+    sampler = {"name": "private_gaussian", **{name: value for name, value in given.items() if value is not None}}
+    adapted = adapt_run(open_run(run), manifest, sampler, out, count, seed)
+    _say(f"adapted: {out}; hand on: {out / 'samples'}", *adaptation_words(adapted))
+
+
 def _say(*lines: str) -> None:
     for line in lines:
         typer.echo(printable(line))
 
 
 COMMANDS: dict[Callable[..., Any], str] = {
+    adapt: "Example: mmvae adapt runs/otitis clinic/manifest.csv --epsilon 3 --out runs/clinic",
     audit: "Example: mmvae audit runs/otitis --fit-on test --holdout others/manifest.csv",
 }
 """Commands with their epilogs."""

@@ -1,11 +1,13 @@
 """What falls short is said, in the right direction, and nothing else is."""
 
+import pydantic
 import pytest
 
 from multimodal_vae.evaluation.result import MetricResult
-from multimodal_vae.report.card import escaped
+from multimodal_vae.guarantee import Guarantee
+from multimodal_vae.report.card import escaped, model_card
 from multimodal_vae.report.pictures import chart, read_log
-from multimodal_vae.report.records import read_metrics
+from multimodal_vae.report.records import FILE, Metrics, read_metrics
 from multimodal_vae.report.words import baseline_wins, cautions, describe, shortfall, shortfalls, worse_subgroups
 
 
@@ -101,6 +103,16 @@ def test_a_card_holds_figures_limits_and_provenance(evaluated, mmvae):
     assert metrics["run"]["weights_sha256"] in card
     assert "Not chosen." in card
     assert "<img" not in card
+
+
+def test_a_guarantee_is_kept_and_said_on_the_card_in_words(evaluated, tmp_path):
+    metrics = read_metrics(evaluated)
+    assert metrics["evaluated"]["guarantee"] is None
+    metrics["evaluated"]["guarantee"] = Guarantee(3.0, 1e-5, "density")
+    (tmp_path / FILE).write_bytes(pydantic.TypeAdapter(Metrics).dump_json(metrics))
+    again = read_metrics(tmp_path)
+    assert again["evaluated"]["guarantee"] == Guarantee(3.0, 1e-5, "density")
+    assert escaped(Guarantee(3.0, 1e-5, "density").sentence) in model_card(again, None)
 
 
 def test_a_card_needs_an_evaluation(trained, mmvae):

@@ -172,3 +172,8 @@ def test_the_two_sample_test_sees_dependence_and_is_at_chance_for_equals(generat
     tied[:, 1] = 0.9 * tied[:, 0] + 0.19**0.5 * tied[:, 1]  # the same marginal distributions
     value, error = two_sample(cohort, tied)
     assert value - 5 * error > 0.5
+
+
+def test_a_private_sampler_is_no_candidate():
+    with pytest.raises(mv.ConfigurationError, match="void the guarantee of 'private_gaussian'"):
+        mv.Auto(candidates=["gaussian", {"name": "private_gaussian", "epsilon": 1.0}])

@@ -170,3 +170,9 @@ def test_a_manifest_without_the_columns_is_refused_by_name(cohort, tmp_path):
     (tmp_path / "manifest.csv").write_text("sample_id,label,gait,blood\na,ill,0 0,1\n")
     with pytest.raises(mv.DataError, match="no column 'age' beside the modalities, which is a covariate"):
         cohort[1].read(tmp_path / "manifest.csv")
+
+
+def test_a_private_density_is_refused_since_counts_of_covariates_are_exact(cohort):
+    _, run = cohort
+    with pytest.raises(mv.ConfigurationError, match="'private_gaussian' cannot be used with covariates"):
+        run.synthesizer({"name": "private_gaussian", "epsilon": 1.0})

@@ -303,3 +303,19 @@ def test_without_modalities_in_files_there_are_no_folders(tmp_path):
     vae = mv.MultimodalVAE(data.modalities, data.classes, latent_dim=2, seed=0).eval()
     mv.write_samples(tmp_path / "new", mv.Synthesizer(vae).fit(data), {"0": 2}, 0, {})
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"manifest.csv", "provenance.json"}
+
+
+def test_provenance_says_the_guarantee_in_words(synthesizer, tmp_path):
+    private = mv.Synthesizer(synthesizer.vae, mv.PrivateGaussian(3.0))
+    rows = {name: torch.rand(8, *part.shape) for name, part in synthesizer.vae.modalities.items()}
+    rows["side"] = torch.eye(2)[torch.arange(8) % 2]
+    private.fit(mv.MultimodalDataset.from_tensors(rows, ["ill", "well"] * 4, synthesizer.vae.modalities))
+    for name, end_to_end, words in (("one", False, "The density is"), ("two", True, "The samples are")):
+        private.end_to_end = end_to_end
+        generation.write_samples(tmp_path / name, private, {"ill": 1}, 0, {})
+        guarantee = json.loads((tmp_path / name / "provenance.json").read_text("utf-8"))["guarantee"]
+        assert (guarantee["epsilon"], guarantee["delta"], guarantee["unit"]) == (3.0, 1e-5, "patient")
+        assert guarantee["covers"] == ("samples" if end_to_end else "density")
+        assert guarantee["sentence"].startswith(words)
+    generation.write_samples(tmp_path / "none", synthesizer, {"ill": 1}, 0, {})
+    assert json.loads((tmp_path / "none" / "provenance.json").read_text("utf-8"))["guarantee"] is None

@@ -23,7 +23,7 @@ PAGE = Path(__file__).with_name("PRIVACY.md")
 AUDITED = {"clean": ("paper-small", "train"), "paper-small": ("paper-small", "test"), "best": ("best", "train")}
 """Run and split of the densities by recipe; a run's own split comes last, so that its audit stays in the folder."""
 WHOSE = {"train": "model trained on", "fitted on": "densities fitted on"}
-LEFT_OUT = ("membership/blind", "recognized/blind", "copies/near")
+LEFT_OUT = ("membership/blind", "recognized/blind", "membership/control", "recognized/control", "copies/near")
 """Metrics that the table leaves out."""
 
 

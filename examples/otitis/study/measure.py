@@ -63,7 +63,9 @@ class MeasuredRecord(TypedDict):
     metrics: list[dict[str, Any]]
 
 
-class _Cohort(TypedDict):
+class Cohort(TypedDict):
+    """Content of a cohort's ``cohort.json``."""
+
     seed: int
     simulator_sha256: str
 
@@ -114,7 +116,7 @@ def measure_run(
     if run.status["state"] != "done":
         raise mv.RunError(f"the training in {path} is {run.status['state']}; finish it before measuring")
     fitted_on = split or run.configuration.density.fit_on
-    cohort = _cohort_of(run)
+    cohort = cohort_of(run)
     facts = Facts(
         recipe=recipe_of(run.configuration, fitted_on) or path.name,
         fitted_on=fitted_on,
@@ -219,11 +221,16 @@ def _settings(configuration: mv.Configuration, fitted_on: str) -> dict[str, Any]
     return settings
 
 
-def _cohort_of(run: mv.Run) -> _Cohort:
+def cohort_of(run: mv.Run) -> Cohort:
+    """Return what a run's simulated cohort records of itself.
+
+    Raises:
+        RunError: if it is no cohort of this simulator, or its seed is among those of judges and held-out ears.
+    """
     manifest = run.configuration.data.manifest
     if manifest is None:
         raise mv.RunError(f"{run.path} was trained on data in memory; train on a cohort of cohort.py")
-    cohort = read_json(manifest.parent / "cohort.json", _Cohort)
+    cohort = read_json(manifest.parent / "cohort.json", Cohort)
     if cohort["simulator_sha256"] != identity()["simulator_sha256"]:
         raise mv.RunError(f"the cohort of {run.path} is of another simulator; draw it again and train on it")
     if cohort["seed"] + OTHER_SEEDS >= FIRST_SEED:

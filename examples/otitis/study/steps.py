@@ -18,7 +18,11 @@ STEPS: Mapping[str, str] = {
     "sanity": "Check that the metrics notice real ears that were spoiled in known ways.",
     "lengths": "Train recipes for shorter and longer times, and write LENGTHS.md.",
     "ablations": "Change one setting of a recipe at a time, and write ABLATIONS.md.",
+    "adapt": "Adapt a run to another clinic with differential privacy, and write ADAPT.md.",
+    "private_density": "Compare private densities of a cohort with others, and print a table.",
     "audits": "Audit the privacy of the recipes, and write PRIVACY.md.",
+    "frontier": "Measure privacy against fidelity for several densities, and write FRONTIER.md.",
+    "canaries": "Plant outliers among patients, look for them in generated pairs, and write CANARIES.md.",
 }
 """Name of each step, which is its module, and what it does; in the order in which they build on one another."""
 

@@ -10,12 +10,10 @@ import pytest
 
 import multimodal_vae as mv
 import reproduce
-from judges import Judges, train_judges
+from judges import Judges
 from measure import Facts, Measured, by_recipe, comparison, cost_table, measure_run, recipe_of
 from multimodal_vae.evaluation.result import MetricResult
-from multimodal_vae.run import train_run
 from simulator import identity
-from simulator.cohort import write_cohort
 from trainings import RECIPES
 
 FEW = {"NOE": 10, "OME": 10, "AOM": 10}
@@ -101,24 +99,6 @@ def test_only_figures_of_the_same_judges_are_put_together(tmp_path: Path) -> Non
         folder.mkdir(parents=True)
         (folder / "measured.json").write_text(json.dumps(measured("paper-small", seed, 0.5, judges).record()), "utf-8")
     assert [each.facts["cohort_seed"] for each in reproduce.all_measured(tmp_path, "a")] == [9, 10]
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("clinic")
-    write_cohort(folder / "cohort", 3, FEW, workers=1)
-    small = {"width": 4, "network": "compact"}
-    configuration = mv.Configuration(
-        data={"manifest": folder / "cohort/manifest.csv", "classes": ["OME", "NOE", "AOM"], "split": (0.6, 0.0, 0.4)},
-        modalities={name: {"name": name, **small} for name in ("otoscopy", "wbt")},
-        model={"latent_dim": 4},
-        training={"epochs": 2, "per_class": 4, "loggers": ["jsonl"]},
-        density={"fit_on": "test"},
-    )
-    train_run(configuration, folder / "run", show=False)
-    few = {"NOE": 3, "OME": 3, "AOM": 3}
-    train_judges(folder / "judges", few, few, few, few, epochs=(1, 1), workers=1, show=False)
-    return folder / "run", folder / "judges"
 
 
 def test_a_run_is_measured_on_ears_that_nothing_has_seen(run: tuple[Path, Path]) -> None:

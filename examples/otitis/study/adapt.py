@@ -1,0 +1,260 @@
+"""Adapt a recipe's run to the ears of another clinic with differential privacy, and measure cost and gain.
+
+Run: ``python examples/otitis/study adapt --run runs/reproduce/seed10/best``, after ``reproduce``. The run's cohort
+plays the public part. The clinic has other cameras, older children and thicker effusions. The table is written to
+``ADAPT.md`` beside this file. All metrics compare with further patients of the clinic, whom nothing has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import hypot, sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+from typing_extensions import TypedDict
+
+import multimodal_vae as mv
+from multimodal_vae.evaluation.coherence import agreement
+from multimodal_vae.evaluation.judge import Judge
+from multimodal_vae.evaluation.kernel_distance import kernel_distance
+from multimodal_vae.evaluation.neighbors import neighbors
+from multimodal_vae.evaluation.pixels import PixelClassifier
+from multimodal_vae.evaluation.samples import LabeledSamples
+from multimodal_vae.files import read_json, write_json
+from multimodal_vae.privacy.adaptation import adapt_run
+from multimodal_vae.privacy.run_audit import audit_run
+from multimodal_vae.report.run_evaluation import labeled_samples, load_judges
+from multimodal_vae.run import Run
+from other_clinic import write_other_clinic
+from steps import step_parser
+
+PAGE = Path(__file__).with_name("ADAPT.md")
+PRIVATE, OTHERS = {"NOE": 317, "OME": 234, "AOM": 91}, {"NOE": 132, "OME": 128, "AOM": 60}
+"""Ears of the clinic's private patients, and of those whom nothing has seen, by label."""
+EPSILONS, AUDITED = (1.0, 3.0, 8.0), 3.0
+COUNT, REPEATS = 100, 2
+"""Generated pairs per class, and independent fits with draws."""
+MIXTURE = {"name": "gmm", "components": 3, "covariance": "full", "regularization": 0.05}
+PUBLIC, GAUSSIAN, GMM, REAL = "public run, not adapted", "gaussian, not private", "gmm, not private", "real ears"
+PER_EAR = ("kernel distance", "coverage", "TSTR")
+"""Metrics that are means over held-out ears, so that two generators are compared ear by ear."""
+
+
+class Draw(TypedDict):
+    """Metrics of one fit and its samples; those of held-out ears as one value per ear."""
+
+    per_ear: dict[str, list[float]]
+    others: dict[str, float]
+
+
+class Attacked(TypedDict):
+    """Membership attacks on the samples of an adapted run: area under the curve, and its interval."""
+
+    distance: tuple[float, tuple[float, float]]
+    strongest: tuple[str, float, tuple[float, float]]
+    attacks: int
+
+
+class Measured(TypedDict):
+    """All about one clinic."""
+
+    patients: list[str]
+    draws: dict[str, list[Draw]]
+    audits: dict[str, Attacked]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse the command line, adapt, measure, and write the page."""
+    parser = step_parser("adapt", "--run runs/reproduce/seed10/best")
+    parser.add_argument("--run", type=Path, default=Path("runs/reproduce/seed10/best"), help="public run")
+    parser.add_argument("--judges", type=Path, help="folder of the public run's judges (default RUN/judges)")
+    parser.add_argument("--out", type=Path, default=Path("runs/adapt"), help="folder of the clinic and the adapted run")
+    parser.add_argument("--seed", type=int, default=70, help="seed of the clinic (default 70)")
+    given = parser.parse_args(arguments)
+    run = mv.open_run(given.run)
+    judges = load_judges(given.judges or run.path / "judges", run, labeled_samples(run.splits["train"]))
+    measured = measure_clinic(run, judges, given.out, given.seed)
+    PAGE.write_text(page(measured, run.model.latent_dim), "utf-8")
+    print(PAGE)
+
+
+def measure_clinic(run: Run, judges: Sequence[Judge], folder: Path, seed: int) -> Measured:
+    """Adapt a run to the clinic, draw from it and audit it; what is measured already is read."""
+    path, console = folder / "measured.json", Console(stderr=True)
+    private = write_other_clinic(folder / "private", seed, PRIVATE)
+    others = write_other_clinic(folder / "others", seed + 1, OTHERS)
+    adapted = adapt_run(run, private, _private(AUDITED), folder / "adapted", COUNT)
+    train = adapted.splits["train"]
+    held_out = labeled_samples(run.read(others))
+    done = read_json(path, Measured) if path.exists() else Measured(patients=held_out.groups, draws={}, audits={})
+    real = judges[0].predict(held_out.values).features.double()
+    rate = partial(rate_samples, judges=judges, held_out=held_out, real=real)
+    if REAL not in done["draws"]:
+        done["draws"][REAL] = [
+            rate(
+                labeled_samples(train).subsample(
+                    {k: min(COUNT, n) for k, n in labeled_samples(train).counts().items()}, 0
+                )
+            )
+        ]
+    for name, sampler in samplers().items():
+        while len(draws := done["draws"].setdefault(name, [])) < REPEATS:
+            console.print(f"{name}, {len(draws)}")
+            data = run.splits["train"] if name == PUBLIC else train
+            synthesizer = mv.Synthesizer(run.model, sampler).fit(data, reference=run.splits["train"])
+            draws.append(rate(draw_samples(synthesizer, 100 * len(draws))))
+            write_json(path, done)
+    if not done["audits"]:
+        console.print("audit")
+        done["audits"][f"{AUDITED:g}"] = attack(adapted, others)
+        write_json(path, done)
+    return done
+
+
+def samplers() -> dict[str, Any]:
+    """Return the samplers compared, by name in the table."""
+    private = {f"private, ε = {epsilon:g}": _private(epsilon) for epsilon in EPSILONS}
+    return {PUBLIC: "gaussian", **private, GAUSSIAN: "gaussian", GMM: MIXTURE}
+
+
+def _private(epsilon: float) -> dict[str, Any]:
+    return {"name": "private_gaussian", "epsilon": epsilon}
+
+
+def draw_samples(synthesizer: mv.Synthesizer, seed: int) -> LabeledSamples:
+    """Draw pairs of every class."""
+    vae = synthesizer.vae
+    drawn = [synthesizer.sample(name, COUNT, seed + index) for index, name in enumerate(vae.classes)]
+    values = {name: torch.cat([each[name] for each in drawn]) for name in vae.modalities}
+    return LabeledSamples(values, torch.arange(len(drawn)).repeat_interleave(COUNT))
+
+
+def rate_samples(samples: LabeledSamples, judges: Sequence[Judge], held_out: LabeledSamples, real: Tensor) -> Draw:
+    """Return the metrics of samples against held-out ears, as the reference of metrics defines them.
+
+    Args:
+        samples: the samples.
+        judges: judges of both modalities, and of each.
+        held_out: the ears.
+        real: features of the ears.
+    """
+    answer = judges[0].predict(samples.values)
+    features = answer.features.double()
+    mean, scale = real.mean(0), real.var(0).mean().sqrt()
+    features, real = (features - mean) / scale, (real - mean) / scale
+    near = neighbors(real, features)
+    predicted = PixelClassifier().fit(samples.values, samples.labels).predict(held_out.values)
+    weight = len(held_out) / (held_out.labels.bincount().double() * len(held_out.counts()))[held_out.labels]
+    first, second = (judge.predict(samples.values).labels for judge in judges[1:3])
+    per_ear = {
+        "kernel distance": kernel_terms(features, real),
+        "coverage": near.covered.double(),
+        "TSTR": (predicted == held_out.labels) * weight,
+    }
+    return Draw(
+        per_ear={name: values.tolist() for name, values in per_ear.items()},
+        others={
+            "precision": float(near.precise.double().mean()),
+            "recall": float(near.recalled.double().mean()),
+            "coherence": agreement(first, second, samples.labels),
+            "purity": float((answer.labels == samples.labels).double().mean()),
+        },
+    )
+
+
+def kernel_terms(features: Tensor, real: Tensor) -> Tensor:
+    """Return one term per real ear, whose mean is the kernel distance."""
+    cross = ((real @ features.T / real.shape[1] + 1) ** 3).mean(1)
+    return kernel_distance(features, real) + 2 * cross.mean() - 2 * cross
+
+
+def attack(adapted: Run, others: Path) -> Attacked:
+    """Audit as many samples of an adapted run as its density has patients' ears; these are the members."""
+    result, _ = audit_run(adapted, holdout=others)
+    chance = ("membership/blind", "membership/control")  # these do not see the samples
+    attacks = [each for each in result.results if each.name.startswith("membership/") and each.name not in chance]
+    strongest = max(attacks, key=lambda each: each.value)
+    pairs = result.result("membership/distance", "data")
+    return Attacked(
+        distance=(pairs.value, pairs.interval or (0.0, 1.0)),
+        strongest=(f"{strongest.name} in {strongest.space}", strongest.value, strongest.interval or (0.0, 1.0)),
+        attacks=len(attacks),
+    )
+
+
+class Gain(NamedTuple):
+    """A difference of means, and its standard error over patients and over fits."""
+
+    value: float
+    error: float
+
+
+def gain(new: Sequence[Draw], old: Sequence[Draw], metric: str, patients: Sequence[str]) -> Gain:
+    """Return how much two generators differ in a metric of held-out ears, ear by ear."""
+    ears = [np.array([each["per_ear"][metric] for each in draws]) for draws in (new, old)]
+    difference = ears[0].mean(0) - ears[1].mean(0)
+    _, person = np.unique(patients, return_inverse=True)
+    over_patients = sqrt(float((np.bincount(person, difference - difference.mean()) ** 2).sum())) / len(difference)
+    over_fits = [stdev(each.mean(1)) / sqrt(len(each)) if len(each) > 1 else 0.0 for each in ears]
+    return Gain(float(difference.mean()), hypot(over_patients, *over_fits))
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    digits: int = 2
+
+    def cell(self, draws: Sequence[Draw]) -> str:
+        values = [each["others"].get(self.name, fmean(each["per_ear"].get(self.name, [0.0]))) for each in draws]
+        spread = f" ± {stdev(values):.{self.digits}f}" if len(values) > 1 else ""
+        return f"{fmean(values):.{self.digits}f}{spread}"
+
+
+COLUMNS = [*map(_Column, ("kernel distance", "coverage", "precision", "recall", "TSTR", "coherence", "purity"))]
+
+
+def page(measured: Measured, dimensions: int) -> str:
+    """Return the page with the table."""
+    lines = [
+        "# Adapting a run to private patients",
+        "",
+        "Written by `adapt.py`. A public run, of one simulated cohort, is adapted to the patients of another simulated",
+        "clinic, which has other cameras, children of five years and more, and thicker, amber effusions:",
+        f"{sum(PRIVATE.values())} ears, of which the densities learn from eight in ten. [Adapt a",
+        "run](../../../docs/how-to/adapt.md) explains the command. Each generator is compared with",
+        f"{len(measured['patients'])} ears of further patients of the clinic. The latent has {dimensions} dimensions.",
+        f"Values are means over {REPEATS} fits with {COUNT} new pairs per class, ± their standard deviation, with the",
+        "noise of the mechanism. *Gain* is the decrease of the kernel distance from that of the public run, a metric",
+        "chosen beforehand, ± its standard error over patients and fits. All densities but the mixture are one",
+        "Gaussian per class. Judges learned from another public cohort.",
+        "",
+        f"| generator | {' | '.join(each.name for each in COLUMNS)} | gain |",
+        "|---" * (len(COLUMNS) + 2) + "|",
+    ]
+    for name in (*samplers(), REAL):
+        draws = measured["draws"][name]
+        found = gain(draws, measured["draws"][PUBLIC], PER_EAR[0], measured["patients"])
+        last = "" if name == PUBLIC else f"{-found.value:.2f} ± {found.error:.2f}"
+        lines.append(f"| {name} | {' | '.join(each.cell(draws) for each in COLUMNS)} | {last} |")
+    found = {
+        name: gain(measured["draws"][name], measured["draws"][PUBLIC], PER_EAR[0], measured["patients"])
+        for name in samplers()
+    }
+    better = [name for name, each in found.items() if -each.value > 2 * each.error]
+    lines += ["", f"More than two standard errors better than the public run: {', '.join(better) or 'none of them'}."]
+    for epsilon, each in measured["audits"].items():
+        (area, (low, high)), (name, most, (lowest, highest)) = each["distance"], each["strongest"]
+        lines += [
+            "",
+            f"Audit at ε = {epsilon}: membership by pairs, area under the curve {area:.2f} ({low:.2f} to {high:.2f}).",
+            f"The strongest of {each['attacks']} attacks, {name}: {most:.2f} ({lowest:.2f} to {highest:.2f}).",
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,51 @@
+"""What the page of adapting says follows from its draws, and the other clinic is another one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adapt import PER_EAR, PUBLIC, REAL, Attacked, Draw, Measured, gain, kernel_terms, page, samplers
+from multimodal_vae.evaluation.kernel_distance import kernel_distance
+from other_clinic import YOUNGEST, draw_other_patients
+
+OTHERS = {"precision": 0.9, "recall": 0.8, "coherence": 0.7, "purity": 0.6}
+
+
+def draw(*ears: float) -> Draw:
+    return Draw(per_ear={name: list(ears) for name in PER_EAR}, others=OTHERS)
+
+
+def test_terms_of_ears_average_to_the_kernel_distance() -> None:
+    rng = torch.Generator().manual_seed(0)
+    made, real = (torch.randn(count, 5, generator=rng, dtype=torch.float64) for count in (30, 40))
+    assert float(kernel_terms(made, real).mean()) == pytest.approx(kernel_distance(made, real))
+
+
+def test_a_gain_has_the_error_of_patients_and_of_fits() -> None:
+    old, new = [draw(1.0, 1.0, 1.0, 1.0)] * 2, [draw(2.0, 4.0, 3.0, 3.0)] * 2
+    assert gain(new, old, "TSTR", ["a", "b", "c", "d"]) == pytest.approx((2.0, 0.5**0.5 / 2))
+    assert gain(new, old, "TSTR", ["a", "a", "c", "d"]) == pytest.approx((2.0, 0.0))  # differences cancel
+    noisy = [draw(2.0, 2.0, 2.0, 2.0), draw(4.0, 4.0, 4.0, 4.0)]
+    assert gain(noisy, old, "TSTR", ["a", "b", "c", "d"]) == pytest.approx((2.0, 1.0))
+
+
+def test_the_page_has_a_row_per_generator_and_a_line_per_audit() -> None:
+    draws = {name: [draw(0.5, 0.7)] for name in (*samplers(), REAL)} | {PUBLIC: [draw(1.0, 1.0)]}
+    audit = Attacked(
+        distance=(0.51, (0.48, 0.54)), strongest=("membership/distance in latent", 0.52, (0.49, 0.55)), attacks=9
+    )
+    text = page(Measured(patients=["a", "b"], draws=draws, audits={"3": audit}), 64)
+    assert "| private, ε = 3 | 0.60 | 0.60 | 0.90 | 0.80 | 0.60 | 0.70 | 0.60 | 0.40 ± 0.07 |" in text
+    assert (
+        "area under the curve 0.51 (0.48 to 0.54).\nThe strongest of 9 attacks, membership/distance in latent" in text
+    )
+
+
+def test_the_other_clinic_has_older_children_of_names_of_their_own_and_every_label() -> None:
+    counts = {"NOE": 12, "OME": 9, "AOM": 6}
+    visits = draw_other_patients(7, counts)
+    assert {label: sum(visit.label == label for visit in visits) for label in counts} == counts
+    assert min(visit.age for visit in visits) >= YOUNGEST
+    assert all(visit.patient_id.startswith("7-p") for visit in visits)
+    assert {visit.camera for visit in visits} == {0, 1}
