@@ -80,9 +80,11 @@ def adapt(
     from multimodal_vae.privacy.adaptation import adapt_run, adaptation_words
     from multimodal_vae.run import open_run
 
-    given = {"epsilon": epsilon, "delta": delta, "dimensions": dimensions}
+    opened = open_run(run)
+    given: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "dimensions": dimensions}
+    given["base"] = opened.configuration.density.sampler  # the run's densities are moved, and keep their shape
     sampler = {"name": "private_gaussian", **{name: value for name, value in given.items() if value is not None}}
-    adapted = adapt_run(open_run(run), manifest, sampler, out, count, seed)
+    adapted = adapt_run(opened, manifest, sampler, out, count, seed)
     _say(f"adapted: {out}; hand on: {out / 'samples'}", *adaptation_words(adapted))
 
 

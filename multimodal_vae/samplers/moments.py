@@ -30,11 +30,20 @@ _FLATTEST = 0.2
 
 @dataclass(frozen=True)
 class Moments:
-    """Estimates of one class: number of patients, mean (D,) and covariance (D, D) of latents."""
+    """Estimates of one class.
+
+    Attributes:
+        patients: number of patients.
+        mean: (D,), mean of the latents.
+        covariance: (D, D), their covariance.
+        moved: (N, D), the reference's latents after the affine map that gives them this mean and covariance; None
+            without a reference.
+    """
 
     patients: float
     mean: Array
     covariance: Array
+    moved: Array | None
 
 
 class Statistics:
@@ -131,12 +140,15 @@ class Statistics:
         scale = _shrunk_together(scale, inexact[3] + 2 * max(rest, 1) * sampling) / max(rest, 1)
         for index, center in enumerate(coordinates.centers):
             change = self._matrix(shape[index] + trace[index] * self._diagonal)
-            covariance = self._covariance(coordinates.covariances[index], change, float(scale[index, 0]))
-            mean = np.concatenate([means[index], rest_means[index]])
+            transform = self._transform(coordinates.covariances[index], change, float(scale[index, 0]))
+            covariance = transform @ coordinates.covariances[index] @ transform.T
+            mean = center + np.concatenate([means[index], rest_means[index]]) @ coordinates.inverse
+            white = coordinates.reference[index] if coordinates.reference is not None else None
             yield Moments(
                 float(counts[index, 0]),
-                center + mean @ coordinates.inverse,
+                mean,
                 coordinates.inverse.T @ covariance @ coordinates.inverse,
+                mean + white @ transform.T @ coordinates.inverse if white is not None else None,
             )
 
     def _parts(self, white: Array) -> list[Array]:
@@ -171,8 +183,8 @@ class Statistics:
         upper[self._triangle] = triangle / self._weights
         return upper + upper.T - np.diag(upper.diagonal())
 
-    def _covariance(self, reference: Array, change: Array, scale: float) -> Array:
-        r"""Return :math:`T C T^T`, the covariance of the reference after a linear map.
+    def _transform(self, reference: Array, change: Array, scale: float) -> Array:
+        r"""Return *T*, a linear map after which the covariance *C* of the reference is the estimate, :math:`T C T^T`.
 
         *T* maps the leading block of *C* to the estimated covariance, whose eigenvalues relative to *C* are projected
         to between 0.2 and :math:`r_v^2`, and multiplies all other coordinates by one factor; so the result is positive
@@ -194,8 +206,7 @@ class Statistics:
             ratio = 1 + scale / reference.diagonal()[lead:].mean()
             others = range(lead, len(reference))
             transform[others, others] = np.clip(ratio, _FLATTEST, rest_highest) ** 0.5
-        covariance: Array = transform @ reference @ transform.T
-        return covariance
+        return transform
 
 
 def _shrunk_together(differences: Array, variances: Array) -> Array:

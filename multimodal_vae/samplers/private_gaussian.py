@@ -1,6 +1,6 @@
-"""One Gaussian per class, with differential privacy."""
+"""One Gaussian per class, or another density of other people that is moved, with differential privacy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from multimodal_vae.distributions import GaussianMixture
+from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.mechanism import private_sums, smallest_deviation
 from multimodal_vae.samplers.base import DensitySampler, Fitted, require_matrix
@@ -40,7 +41,9 @@ class PrivateGaussian(DensitySampler):
     theirs, and the sums estimate the difference: means in all directions, second moments in the leading ones, one scale
     for all other ones. Without, the prior (the origin and the unit sphere) takes their place, and leading are the first
     dimensions of the latent. Differences that the noise explains become zero, so with few patients or a small epsilon
-    the density is the reference's. So is that of a class without patients; nothing tells that it has none.
+    the density is the reference's. So is that of a class without patients; nothing tells that it has none. With
+    ``base``, the reference's latents are moved by the affine map that gives them the estimated mean and covariance, and
+    that sampler is fitted to them: the density keeps their shape, which no budget could pay for.
 
     **What it does not cover**: the networks, if they learned from the same patients; the names of the classes; settings
     chosen by results on these patients; and a second fit, whose epsilon and delta add up with those of the first.
@@ -52,8 +55,13 @@ class PrivateGaussian(DensitySampler):
             the number of dimensions, never from the data. Less is less noise and more bias.
         dimensions: number of leading directions whose second moments are estimated. Their number grows with its square,
             and the noise with it: 4 to 8 for a hundred patients per class, 16 for a thousand.
+        base: sampler to fit to the moved latents of the reference, such as ``"kde"``, which gives away nothing but the
+            reference. Default: one Gaussian.
         seed: for tests only. Noise that can be repeated voids the guarantee, so ``guarantee`` is None. Default: noise
             from the operating system's cryptographic generator.
+
+    Raises:
+        ConfigurationError: if ``base`` is itself a private sampler.
 
     Source: Balle and Wang (2018), *Improving the Gaussian Mechanism for Differential Privacy*; Dwork and Roth (2014),
         *The Algorithmic Foundations of Differential Privacy*, proposition 2.1 (post-processing).
@@ -76,6 +84,7 @@ class PrivateGaussian(DensitySampler):
         delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5,
         clip: Annotated[float, Field(gt=0, lt=1)] = 0.9,
         dimensions: Annotated[int, Field(ge=1)] = 8,
+        base: DensitySampler | None = None,
         seed: Seed | None = None,
     ) -> None:
         super().__init__()
@@ -83,6 +92,10 @@ class PrivateGaussian(DensitySampler):
         self.delta = delta
         self.clip = clip
         self.dimensions = dimensions
+        if base is not None and base.guarantee:
+            raise ConfigurationError(f"{base.name!r} is private, and {self.name!r} needs a base that is fitted exactly")
+        self.base = base
+        self.moved: DensitySampler | None = None
         self.seed = seed
         for name in ("mean", "factor", "patients"):
             self.register_buffer(name, None)
@@ -108,22 +121,39 @@ class PrivateGaussian(DensitySampler):
         groups: Sequence[Sequence[str]] | None = None,
         reference: Sequence[Tensor] | None = None,
     ) -> Fitted:
-        """Return the densities of all classes, by one mechanism; no class fails.
+        """Return the densities of all classes, by one mechanism; a class fails only if ``base`` refuses its reference.
 
         Raises:
-            SamplerError: if the latents are no matrices, or the reference has too few.
+            SamplerError: if the latents are no matrices, the reference has too few, or ``base`` has none.
         """
+        if self.base is not None and reference is None:
+            raise SamplerError(f"{self.name!r} fits its base to a reference, and there is none; give one, or no base")
         for latents in [*classes, *(reference or [])]:
             require_matrix(latents, self.name)
         statistics = self._statistics(classes, reference)
         densities: list[DensitySampler | None] = []
+        failures = dict[int, str]()
         for moments in statistics.estimates(self._release(statistics, classes, groups)[0], self._deviation):
             density = self.clone()
             density.patients = torch.tensor(max(1, round(moments.patients)))
             density.mean = torch.from_numpy(moments.mean).to(classes[0])
             density.factor = torch.from_numpy(np.linalg.cholesky(moments.covariance)).to(classes[0])
-            densities.append(density)
-        return Fitted(self.clone(), densities, {})
+            if self.base is not None:
+                assert moments.moved is not None  # noqa: S101  (there is a reference)
+                try:
+                    density.moved = DensitySampler.of(self.base).fit(torch.from_numpy(moments.moved).to(classes[0]))
+                except SamplerError as error:
+                    failures[len(densities)] = str(error)
+            densities.append(None if len(densities) in failures else density)
+        return Fitted(self.clone(), densities, failures)
+
+    def restore(self, state: Mapping[str, Tensor]) -> Self:
+        """Load the result of :meth:`state` and return self."""
+        moved = {name.removeprefix(_MOVED): x for name, x in state.items() if name.startswith(_MOVED)}
+        super().restore({name: x for name, x in state.items() if not name.startswith(_MOVED)})
+        if self.base is not None:
+            self.moved = DensitySampler.of(self.base).restore(moved)
+        return self
 
     @property
     def _deviation(self) -> float:
@@ -151,9 +181,15 @@ class PrivateGaussian(DensitySampler):
         return private_sums(vectors, labels, owners, len(classes), self._deviation, self.seed, draws)
 
     def forward(self) -> Distribution:
-        """Return the fitted Gaussian, as a mixture of one component."""
+        """Return the fitted Gaussian, as a mixture of one component, or the density of ``base``."""
         self.state()
+        if self.moved is not None:
+            density: Distribution = self.moved()
+            return density
         return GaussianMixture(self.mean.new_ones(1), self.mean[None], self.factor[None])
+
+
+_MOVED = "moved."
 
 
 def _array(latents: Tensor) -> Array:

@@ -151,3 +151,41 @@ def test_without_a_seed_no_fit_repeats():
 def test_a_reference_from_which_nothing_follows_is_refused(bad):
     with pytest.raises(mv.SamplerError, match="reference"):
         mv.PrivateGaussian(1.0).fit_classes([torch.randn(9, 2)], None, [bad])
+
+
+def test_a_base_is_fitted_to_the_reference_moved_to_the_estimated_moments():
+    torch.manual_seed(0)
+    ring = torch.randn(4000, 3)
+    ring = ring / ring.norm(dim=1, keepdim=True) + 0.05 * torch.randn(4000, 3)  # no Gaussian has this shape
+    patients = ring[:2000] * torch.tensor([1.5, 1.0, 0.7]) + torch.tensor([0.5, 0.0, -0.5])
+    settings = {"epsilon": 100.0, "delta": 0.5, "clip": 0.999, "seed": 0}
+    gaussian, moved = (
+        mv.PrivateGaussian(base=base, **settings).fit_classes([patients], reference=[ring[2000:]]).densities[0]
+        for base in (None, mv.KDE(bandwidth=0.01))
+    )
+    points = moved.moved.points
+    torch.testing.assert_close(points.mean(0), gaussian.mean, atol=1e-4, rtol=0)
+    # The covariance of the reference is shrunk, by a hundredth or two with this many latents.
+    torch.testing.assert_close(torch.cov(points.T), gaussian.factor @ gaussian.factor.T, atol=0.03, rtol=0)
+    torch.testing.assert_close(points.mean(0), patients.mean(0), atol=0.05, rtol=0)
+    torch.testing.assert_close(points.var(0), patients.var(0), atol=0.0, rtol=0.1)
+    # It is a ring still: no draw is near its middle, where the Gaussian is densest.
+    assert moved().log_prob(gaussian.mean) < gaussian().log_prob(gaussian.mean) - 10
+    assert moved.fitted_on == gaussian.fitted_on
+    again = moved.clone().restore(moved.state())
+    assert torch.equal(again().log_prob(patients[:5]), moved().log_prob(patients[:5]))
+
+
+def test_a_base_needs_a_reference_and_is_not_private():
+    with pytest.raises(mv.SamplerError, match="fits its base to a reference, and there is none"):
+        mv.PrivateGaussian(epsilon=1.0, base="kde").fit(torch.randn(9, 2))
+    with pytest.raises(mv.ConfigurationError, match="'private_gaussian' is private"):
+        mv.PrivateGaussian(epsilon=1.0, base={"name": "private_gaussian", "epsilon": 1.0})
+
+
+def test_a_class_whose_reference_the_base_refuses_goes_without():
+    sampler = mv.PrivateGaussian(epsilon=1.0, base="kde", seed=0)
+    fitted = sampler.fit_classes([torch.randn(9, 2)] * 2, reference=[torch.randn(9, 2), torch.zeros(0, 2)])
+    assert fitted.densities[0] is not None
+    assert fitted.densities[1] is None
+    assert "at least 2 latents" in fitted.failures[1]
