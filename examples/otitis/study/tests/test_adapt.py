@@ -5,11 +5,24 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapt import PER_EAR, PUBLIC, REAL, Attacked, Draw, Measured, gain, kernel_terms, page, samplers
+from adapt import (
+    PER_EAR,
+    PUBLIC,
+    REAL,
+    Attacked,
+    Draw,
+    Measured,
+    class_mean_difference,
+    gain,
+    kernel_terms,
+    page,
+    samplers,
+)
 from multimodal_vae.evaluation.kernel_distance import kernel_distance
+from multimodal_vae.evaluation.samples import LabeledSamples
 from other_clinic import YOUNGEST, draw_other_patients
 
-OTHERS = {"precision": 0.9, "recall": 0.8, "coherence": 0.7, "purity": 0.6}
+OTHERS = {"precision": 0.9, "recall": 0.8, "coherence": 0.7, "purity": 0.6, "class mean WBT": 0.0123}
 
 
 def draw(*ears: float) -> Draw:
@@ -22,6 +35,14 @@ def test_terms_of_ears_average_to_the_kernel_distance() -> None:
     assert float(kernel_terms(made, real).mean()) == pytest.approx(kernel_distance(made, real))
 
 
+def test_class_means_are_compared_class_by_class() -> None:
+    made, real = (
+        LabeledSamples({"wbt": torch.tensor(x)[:, None]}, torch.tensor([0, 0, 1]))
+        for x in ([1.0, 3.0, 5.0], [2.0, 2.0, 4.0])
+    )
+    assert class_mean_difference(made, real) == pytest.approx(0.5)
+
+
 def test_a_gain_has_the_error_of_patients_and_of_fits() -> None:
     old, new = [draw(1.0, 1.0, 1.0, 1.0)] * 2, [draw(2.0, 4.0, 3.0, 3.0)] * 2
     assert gain(new, old, "TSTR", ["a", "b", "c", "d"]) == pytest.approx((2.0, 0.5**0.5 / 2))
@@ -31,12 +52,12 @@ def test_a_gain_has_the_error_of_patients_and_of_fits() -> None:
 
 
 def test_the_page_has_a_row_per_generator_and_a_line_per_audit() -> None:
-    draws = {name: [draw(0.5, 0.7)] for name in (*samplers(), REAL)} | {PUBLIC: [draw(1.0, 1.0)]}
+    draws = {name: [draw(0.5, 0.7)] for name in (*samplers("kde"), REAL)} | {PUBLIC: [draw(1.0, 1.0)]}
     audit = Attacked(
         distance=(0.51, (0.48, 0.54)), strongest=("membership/distance in latent", 0.52, (0.49, 0.55)), attacks=9
     )
     text = page(Measured(patients=["a", "b"], draws=draws, audits={"3": audit}), 64)
-    assert "| private, ε = 3 | 0.60 | 0.60 | 0.90 | 0.80 | 0.60 | 0.70 | 0.60 | 0.40 ± 0.07 |" in text
+    assert "| private, ε = 3 | 0.60 | 0.60 | 0.90 | 0.80 | 0.60 | 0.70 | 0.60 | 0.0123 | 0.40 ± 0.07 |" in text
     assert (
         "area under the curve 0.51 (0.48 to 0.54).\nThe strongest of 9 attacks, membership/distance in latent" in text
     )
