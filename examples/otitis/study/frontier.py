@@ -274,9 +274,9 @@ def text(points: Sequence[Point]) -> str:
     lines = [
         "# Privacy against fidelity",
         "",
-        f"Written by `frontier.py`. Simulated cohorts of seeds {', '.join(map(str, seeds))}, one training each; only",
-        "the density differs between rows. Values are means ± standard errors over the cohorts. As many pairs are",
-        "generated as there are training ears. What is recommended is in bold, and a star in the figure.",
+        f"Written by `frontier.py`. Simulated cohorts of seeds {', '.join(map(str, seeds))}, one training each; rows",
+        "of one recipe differ in the density only. Values are means ± standard errors over the cohorts. As many pairs",
+        "are generated as there are training ears. What is recommended is in bold, and a star in the figure.",
         "",
         *EXPLANATION,
         "",
