@@ -73,7 +73,7 @@ def page(results: Mapping[str, Audit], seed: int) -> str:
         "# What the recipes reveal about patients",
         "",
         f"Written by `audits.py`. Simulated cohort of seed {seed}, one training each; the holdout is the cohort of",
-        f"seed {seed + OTHER_SEEDS}. [Privacy](../../../docs/concepts/privacy.md) describes each metric. Parentheses",
+        f"seed {seed + OTHER_SEEDS}. [The reference](../../../docs/reference/privacy.md) describes each metric. Parentheses",
         "hold the interval, by bootstrap over patients. *Usual* is the value of a generator that reveals nothing;",
         "where it differs between recipes, it follows after a slash. Metrics of single modalities are in each run's",
         "`privacy.json`.",
