@@ -476,7 +476,6 @@ class MultimodalVAE(nn.Module):
         Raises:
             DataError: if a modality is unknown, samples do not fit, or the fusion needs an absent modality.
         """
-        require_whole("batch_size", batch_size, 1)
         if not isinstance(samples, Mapping):
             self.check(samples)
             values_of_samples(self.covariates, samples, covariates)  # none may be given

@@ -16,6 +16,7 @@ KINDS = {"fusion": mv.Fusion, "metric_loss": mv.MetricLoss, "sampler": mv.Densit
 NEEDED = {
     ("metric_loss", "pytorch_metric_learning"): {"loss": "ProxyAnchorLoss"},
     ("sampler", "flow"): {"epochs": 5},
+    ("sampler", "private_gaussian"): {"epsilon": 3.0},
 }
 """Settings without a default, and those that make a part fast."""
 

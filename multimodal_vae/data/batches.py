@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from multimodal_vae.checks import require_whole
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import DataError
@@ -15,7 +16,8 @@ MOST_REPEATED = 10_000
 
 
 def in_order(data: MultimodalDataset, size: int) -> Iterator[Batch]:
-    """Yield all samples in their order, ``size`` at a time."""
+    """Return an iterator over all samples in their order, ``size`` at a time."""
+    require_whole("batch_size", size, 1)
     return (data.batch(rows) for rows in torch.split(torch.arange(len(data)), size))
 
 

@@ -73,6 +73,7 @@ def test_every_row_and_the_folder_say_that_they_are_synthetic_and_where_from(syn
         "sampler": synthesizer.sampler.configuration,
         "chosen": synthesizer.sampler.configuration,
         "ranking": [],
+        "guarantee": None,
         "densities_fitted_on": {"ill": 4, "well": 4},
         "counts": {"well": 3},
         "seed": 5,

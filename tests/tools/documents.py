@@ -97,6 +97,10 @@ def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], 
     return True
 
 
+_DISCLOSED = "ignore:'kde' gives patients away"
+"""A filter for the note that is said where a page fits kernel densities."""
+
+
 class _Session:
     """One interpreter for all Python blocks of a page."""
 
@@ -114,7 +118,7 @@ for line in sys.stdin:
 """
 
     def __init__(self, executable: str, folder: Path, environment: Mapping[str, str]) -> None:
-        self._command = [executable, "-W", "error", "-c", self._PROGRAM]
+        self._command = [executable, "-W", "error", "-W", _DISCLOSED, "-c", self._PROGRAM]
         self._options = {"cwd": folder, "env": environment}
         self._process: subprocess.Popen[str] | None = None
 
