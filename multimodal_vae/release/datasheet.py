@@ -12,9 +12,9 @@ import jinja2
 
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.files import read_json, write_bytes, write_json
-from multimodal_vae.privacy.audit import MODEL, Audit
+from multimodal_vae.privacy.audit import Audit
 from multimodal_vae.privacy.verdict import judge_results
-from multimodal_vae.release.conditions import strongest_attack
+from multimodal_vae.release.conditions import NEED_MODEL, strongest_attack
 from multimodal_vae.release.verification import DATASHEET
 from multimodal_vae.report.card import escaped
 from multimodal_vae.run import Run
@@ -72,7 +72,7 @@ def describe(folder: Path, run: Run, synthesizer: Synthesizer, audit: Audit, thr
 def _results(audit: Audit) -> dict[str, Any]:
     """Return the audit in words and its strongest attack, as far as it concerns the samples and not the model."""
     strongest = strongest_attack(audit)
-    verdict = judge_results([each for each in audit.results if each.space != MODEL], audit.sizes)
+    verdict = judge_results([each for each in audit.results if each.space not in NEED_MODEL], audit.sizes)
     return {
         "holdout": audit.sizes["holdout"].patients,
         "attack": f"{strongest.name.partition('/')[2]} in {strongest.space}",

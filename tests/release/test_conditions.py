@@ -25,6 +25,7 @@ def audit(*attacks):
 WEAK = ("distance", "data", 0.52, (0.48, 0.59))
 IRRELEVANT = [
     ("reconstruction", "model", 0.93, (0.9, 0.95)),
+    ("distance", "latent", 0.63, (0.58, 0.68)),
     ("blind", "features", 0.9, (0.85, 0.95)),
     ("control", "data", 0.9, (0.85, 0.95)),
 ]
