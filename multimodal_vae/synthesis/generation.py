@@ -27,6 +27,7 @@ from multimodal_vae.files import (
     digest,
     move_into_place,
     read_json,
+    remove_leftovers,
     write_bytes,
     write_json,
 )
@@ -227,6 +228,7 @@ class _PartialFolder:
             if folder.exists():
                 shutil.rmtree(folder)
         self._request.unlink(missing_ok=True)
+        remove_leftovers(self.folder, self._request.name)  # of a process that was killed while it wrote the request
 
 
 def _write_chunks(

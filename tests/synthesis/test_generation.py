@@ -200,6 +200,7 @@ def test_other_weights_are_another_request(stopped, synthesizer):
 
 def test_what_a_process_left_that_was_killed_as_it_began_or_ended_is_in_nobodys_way(stopped, synthesizer, tmp_path):
     shutil.rmtree(tmp_path / ".new.partial" / "result")
+    (tmp_path / ".new.partial" / ".request.json.0123456789abcdef").write_bytes(b"half")
     mv.write_samples(stopped, synthesizer, {"ill": 3, "well": 5}, 1, {"run": "here"})
     assert len(read_back(stopped, synthesizer)) == 8
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
