@@ -311,7 +311,7 @@ def main(dist: Path, constraints: Path, core: Path) -> None:
         for malformed in (False, True):
             beside = "a malformed distribution" if malformed else "broken plugins"
             if malformed:
-                trained = train("vector", "concat", "twin", "kde", [], "twin-alone")
+                trained = train("vector", "concat", "twin", "gaussian", [], "twin-alone")
                 alone = ["metric_loss", "twin", "mv-twin-one"]
                 hold("a plugin whose name is unique needs no prefix", alone in trained["parts"], trained)  # type: ignore[operator]
                 install([TWINS[1], *EDITABLE])  # not later: setuptools fails beside malformed metadata
@@ -326,7 +326,7 @@ def main(dist: Path, constraints: Path, core: Path) -> None:
             differing = [row for row in listed + wanted if (row in listed) != (row in wanted)]
             hold(f"beside {beside}, mmvae plugins lists every part once", sorted(listed) == wanted, differing)
             hold("and imports none of them", not list(marks.iterdir()), list(marks.iterdir()))
-            trained = train("vector", "concat", "triplet", "kde", ["jsonl"], f"core-{malformed}")
+            trained = train("vector", "concat", "triplet", "gaussian", ["jsonl"], f"core-{malformed}")
             hold(
                 "the core trains and samples", (trained.get("shape"), trained.get("finite")) == ([5, 3], True), trained
             )
@@ -371,7 +371,7 @@ def main(dist: Path, constraints: Path, core: Path) -> None:
         )
         hold("a stale egg-info's part is unknown", "no metric_loss 'mv-stale:ghost'" in said["mv-stale:ghost"][1])
 
-        trained = train("vector", "concat", {"name": "mv-twin-two:twin", "factor": 2}, "kde", [], "twin-two")
+        trained = train("vector", "concat", {"name": "mv-twin-two:twin", "factor": 2}, "gaussian", [], "twin-two")
         hold(
             "one of two owners trains", ["metric_loss", "mv-twin-two:twin", "mv-twin-two"] in trained["parts"], trained
         )  # type: ignore[operator]
