@@ -205,6 +205,7 @@ OURS = ["mv-ours", "mv-our-bytes", "mv-mark"]
 TRAIN = """
 import json, sys, warnings
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", ".*gives patients away")  # one sampler is a kernel density
 from multimodal_vae.discovery import shield
 shield()  # torch cannot be imported beside malformed metadata
 import torch
