@@ -31,7 +31,7 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
-from multimodal_vae.options import RunFolder, Sampler, Seed, as_part
+from multimodal_vae.options import RunFolder, Sampler, Seed, as_part, say
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
 from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
@@ -81,8 +81,8 @@ def train(
         return
     for name, counts in run.data.notes.items():
         for note, count in counts.items():
-            _say(f"{name}: {note}: {count}", err=True)
-    _say(f"trained: {run.path}")
+            say(f"{name}: {note}: {count}", err=True)
+    say(f"trained: {run.path}")
 
 
 @app.command(epilog="Example: mmvae sample runs/otitis --label AOM --count 500 --sampler gmm --out new")
@@ -126,7 +126,7 @@ def sample(
             counts = dict.fromkeys(label or synthesizer.densities, count)
             write_samples(out, synthesizer, counts, seed, opened.origin, temperature, min_quantile, noise, given)
     if distributed.rank() == 0:
-        _say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
+        say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 
 
 @app.command(epilog="Example: mmvae encode runs/clinic cohort/manifest.csv --given audiogram --out latents.npz")
@@ -144,7 +144,7 @@ def encode(
         opened = _open(run)
         data = _read(opened, manifest, given)
         write_latents(out, data, opened.model.encode(data))
-    _say(f"encoded: {out}, {len(data)} samples")
+    say(f"encoded: {out}, {len(data)} samples")
 
 
 @app.command(epilog="Example: mmvae classify runs/otitis cohort/manifest.csv --prior uniform --out probabilities.csv")
@@ -172,9 +172,9 @@ def classify(
         if out is not None:
             write_new(out, table.encode())
     if out is None:
-        _say(*table.split("\r\n")[:-1])
+        say(*table.split("\r\n")[:-1])
     else:
-        _say(f"classified: {out}, {len(data)} samples")
+        say(f"classified: {out}, {len(data)} samples")
 
 
 @app.command(epilog="Example: mmvae translate runs/clinic cohort/manifest.csv --to audiogram --out translated")
@@ -200,7 +200,7 @@ def translate(
         vae = opened.model
         data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
         write_translations(out, vae, data, to, opened.origin, draws, seed, noise)
-    _say(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
+    say(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
 
 
 @app.command(epilog="Example: mmvae complete runs/otitis cohort/manifest.csv --out completed")
@@ -225,7 +225,7 @@ def complete(
         opened = _open(run)
         filled = conditional.write_completion(out, opened.model, opened.read(manifest), opened.origin, seed, noise)
     counts = " ".join(f"{name} {count}" for name, count in filled.items()) or "no empty cells"
-    _say(f"completed: {out}, {counts}")
+    say(f"completed: {out}, {counts}")
 
 
 @app.command(epilog="Example: mmvae interpolate runs/otitis cohort/manifest.csv ear-3 ear-8 --steps 9 --out between")
@@ -245,7 +245,7 @@ def interpolate(
         opened = _open(run)
         data = opened.read(manifest)
         write_interpolation(out, opened.model, data.named(first, last), steps, opened.origin)
-    _say(f"interpolated: {out}, {steps} samples")
+    say(f"interpolated: {out}, {steps} samples")
 
 
 @app.command(epilog="""Example: mmvae samplers runs/otitis --sampler gmm --sampler '{name="kde", shared=true}'""")
@@ -273,11 +273,11 @@ def samplers(
         except (ConfigurationError, PluginError) as error:  # as where an extra is not installed
             if sampler:
                 raise
-            _say(f"mmvae: note: {each} is left out: {error}", err=True)
+            say(f"mmvae: note: {each} is left out: {error}", err=True)
     if as_json:
-        _say(*json.dumps([asdict(result) for result in results], indent=2).split("\n"))
+        say(*json.dumps([asdict(result) for result in results], indent=2).split("\n"))
     else:
-        _say(*as_table(results).rstrip("\n").split("\n"))
+        say(*as_table(results).rstrip("\n").split("\n"))
 
 
 @app.command(epilog="Example: mmvae evaluate runs/otitis --by camera --by age_months")
@@ -306,7 +306,7 @@ def evaluate(
     from multimodal_vae.run import open_run
 
     metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler)
-    _say(f"evaluated: {metrics}, {report}")
+    say(f"evaluated: {metrics}, {report}")
 
 
 @app.command(epilog="Example: mmvae card runs/otitis")
@@ -315,7 +315,7 @@ def card(run: RunFolder) -> None:
     from multimodal_vae.report.run_evaluation import write_card
     from multimodal_vae.run import open_run
 
-    _say(f"written: {write_card(open_run(run))}")
+    say(f"written: {write_card(open_run(run))}")
 
 
 @app.command(epilog="Example: mmvae plugins --check")
@@ -340,7 +340,7 @@ def plugins(
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if broken:
         raise typer.Exit(1)
 
@@ -366,10 +366,10 @@ def check(
             law(part)
         except LawBroken as error:
             broken += 1
-            _say(f"BROKEN  {law.name}: actual: {error.actual}; expected: {error.expected}")
+            say(f"BROKEN  {law.name}: actual: {error.actual}; expected: {error.expected}")
         else:
-            _say(f"holds   {law.name}: {law.statement}")
-    _say(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")
+            say(f"holds   {law.name}: {law.statement}")
+    say(f"{part!r}: {len(laws(part.kind)) - broken} laws hold, {broken} broken")
     if broken:
         raise typer.Exit(1)
 
@@ -387,17 +387,11 @@ def new(
     from multimodal_vae.scaffold.distribution import new_distribution
 
     folder = new_distribution(kind, name, out)
-    _say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
+    say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
 
 
 for command, example in (PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=example)(command)
-
-
-def _say(*lines: str, err: bool = False) -> None:
-    """Print lines; names and paths in them may hold escape sequences, which do not reach the terminal."""
-    for line in lines:
-        typer.echo(printable(line), err=err)
 
 
 def _open(path: Path) -> "Run":
@@ -409,7 +403,7 @@ def _open(path: Path) -> "Run":
     state = run.status
     if state["state"] != "done" and distributed.rank() == 0:
         progress = f"{state['state']} after {state['epochs_done']} of {state['epochs']} epochs"
-        _say(f"mmvae: note: the training of {path} is {progress}", err=True)
+        say(f"mmvae: note: the training of {path} is {progress}", err=True)
     return run
 
 
@@ -460,7 +454,7 @@ def run_command(command: Callable[[], Any]) -> int:
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
     """Print this package's warnings as one line, without the line of code that they come from."""
     if issubclass(category, MultimodalVAEWarning):
-        _say(f"mmvae: note: {message}", err=True)
+        say(f"mmvae: note: {message}", err=True)
     else:
         _show_other_warning(message, category, *place, **options)
 

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments, options and output that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from multimodal_vae.bounds import LARGEST_SEED
+from multimodal_vae.errors import printable
 
 
 def as_part(text: str) -> str | dict[str, Any]:
@@ -20,3 +21,9 @@ Sampler = Annotated[
     Any, typer.Option(parser=as_part, metavar="NAME|TABLE", help="Sampler: name or TOML table. Default: the run's.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines; names and paths in them may hold escape sequences, which do not reach the terminal."""
+    for line in lines:
+        typer.echo(printable(line), err=err)

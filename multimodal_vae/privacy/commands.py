@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.errors import printable
-from multimodal_vae.options import RunFolder, Sampler, Seed
+from multimodal_vae.options import RunFolder, Sampler, Seed, say
 
 
 def audit(
@@ -53,10 +52,10 @@ def audit(
         typer.echo(f"mmvae: note: the shadow models take {cost}; rerun the command to resume", err=True)
     result, path = audit_run(opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows)
     if as_json:
-        _say(*path.read_text("utf-8").rstrip().split("\n"))
+        say(*path.read_text("utf-8").rstrip().split("\n"))
     else:
         print_audit(result)
-        _say(f"written: {path}")
+        say(f"written: {path}")
 
 
 def adapt(
@@ -85,12 +84,7 @@ def adapt(
     given["base"] = opened.configuration.density.sampler  # the run's densities are moved, and keep their shape
     sampler = {"name": "private_gaussian", **{name: value for name, value in given.items() if value is not None}}
     adapted = adapt_run(opened, manifest, sampler, out, count, seed)
-    _say(f"adapted: {out}; hand on: {out / 'samples'}", *adaptation_words(adapted))
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        typer.echo(printable(line))
+    say(f"adapted: {out}; hand on: {out / 'samples'}", *adaptation_words(adapted))
 
 
 COMMANDS: dict[Callable[..., Any], str] = {

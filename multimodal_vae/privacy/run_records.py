@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from multimodal_vae.data.batches import in_order
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.evaluation.features import comparable, compared, with_gaps_of
 from multimodal_vae.evaluation.samples import LabeledSamples
@@ -20,6 +21,12 @@ def read(run: Run, manifest: Path) -> MultimodalDataset:
     return run.configuration.with_manifest(manifest, run.model.classes).read_data()
 
 
+def read_generated(run: Run, manifest: Path) -> MultimodalDataset:
+    """Return the generated samples of a manifest, all of them; no cache is left beside them."""
+    settings = run.configuration.with_manifest(manifest, run.model.classes)
+    return settings.with_data(cache=False, unreadable="refuse").read_data()
+
+
 def usable(data: MultimodalDataset) -> MultimodalDataset:
     """Return the labeled samples that have every modality."""
     return data.subset((data.present.all(1) & (data.labels >= 0)).nonzero()[:, 0].tolist())
@@ -32,9 +39,8 @@ def complete(data: MultimodalDataset) -> LabeledSamples:
 
 
 def given_samples(run: Run, manifest: Path, seed: int, real: LabeledSamples) -> Records:
-    """Return the samples of a manifest, with their embeddings; no cache is left beside them."""
-    settings = run.configuration.with_manifest(manifest, run.model.classes)
-    data = usable(settings.with_data(cache=False, unreadable="refuse").read_data())
+    """Return the generated samples of a manifest, with their embeddings."""
+    data = usable(read_generated(run, manifest))
     gapped = with_gaps_of(complete(data), real, run.model.modalities, seed)
     return Records(compared(gapped, run.model.modalities, real.values), run.model.embed(data))
 
@@ -73,9 +79,9 @@ def _records_of(model: MultimodalVAE, data: MultimodalDataset, real: LabeledSamp
     latents = model.embed(data)
     losses: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in model.modalities}
     with evaluating(model):
-        for rows in torch.split(torch.arange(len(data)), 256):
-            batch = data.batch(rows).to(model.device)
-            decoded = model.decode(latents[rows].to(model.device), covariates=batch.covariates)
+        moved = (each.to(model.device) for each in in_order(data, 256))
+        for part, batch in zip(torch.split(latents, 256), moved, strict=True):
+            decoded = model.decode(part.to(model.device), covariates=batch.covariates)
             for name, modality in model.modalities.items():
                 losses[name].append(modality.reconstruction_loss(decoded[name], batch.samples[name]).cpu())
     scores = {f"reconstruction/{name}": -torch.cat(parts).double() for name, parts in losses.items()}

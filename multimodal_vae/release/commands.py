@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.errors import printable
-from multimodal_vae.options import RunFolder, Sampler, Seed
+from multimodal_vae.options import RunFolder, Sampler, Seed, say
 
 
 def release(
@@ -35,7 +34,7 @@ def release(
     from multimodal_vae.run import open_run
 
     digest = release_run(open_run(run), out, count, sampler, seed, holdout, threshold)
-    _say(f"released: {out}", f"digest: {digest}")
+    say(f"released: {out}", f"digest: {digest}")
 
 
 def verify(
@@ -49,14 +48,9 @@ def verify(
     from multimodal_vae.release.verification import verify_release
 
     found = verify_release(folder, digest)
-    _say(f"verified: {folder}, {found.samples} samples in {found.files} files", f"digest: {found.digest}")
+    say(f"verified: {folder}, {found.samples} samples in {found.files} files", f"digest: {found.digest}")
     if digest is None:
-        _say("not compared: give the digest that the releaser published with --digest")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        typer.echo(printable(line))
+        say("not compared: give the digest that the releaser published with --digest")
 
 
 COMMANDS: dict[Callable[..., Any], str] = {

@@ -5,6 +5,7 @@ from pathlib import Path
 from multimodal_vae.errors import ConfigurationError, RunError, listing
 from multimodal_vae.privacy.audit import MODEL, Audit
 from multimodal_vae.privacy.result import PrivacyResult, highest
+from multimodal_vae.privacy.run_records import read_generated
 from multimodal_vae.privacy.spaces import LATENT
 from multimodal_vae.privacy.twins import find_twins
 from multimodal_vae.privacy.verdict import attacks_of
@@ -38,8 +39,7 @@ def require_no_copies(run: Run, folder: Path) -> None:
     Raises:
         RunError: naming samples and modalities, with what to do about it.
     """
-    settings = run.configuration.with_manifest(folder / TABLE, run.model.classes)
-    new = settings.with_data(cache=False, unreadable="refuse").read_data()
+    new = read_generated(run, folder / TABLE)
     copies = [f"{new.ids[row]} ({name})" for name, twins in find_twins(new, run.data).items() for row, _ in twins]
     if copies:
         raise RunError(

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.errors import printable
-from multimodal_vae.options import Seed
+from multimodal_vae.options import Seed, say
 
 _Recipe = Annotated[Path, typer.Argument(help="TOML file that describes a run.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
@@ -30,7 +29,7 @@ def cross_validate(
     from multimodal_vae.selection.cross_validation import cross_validate as run
 
     result = run(Configuration.read(recipe), out, folds, jobs=jobs, count=count, seed=seed, show=not quiet)
-    _say(*result.table().split("\n"), f"cross-validated: {out}")
+    say(*result.table().split("\n"), f"cross-validated: {out}")
 
 
 def tune(
@@ -54,12 +53,7 @@ def tune(
 
     found = Configuration.read(recipe)
     result = run(found, out, minutes, objective=objective, trials=trials, seed=seed, show=not quiet)
-    _say(*summary(result).split("\n"), f"tuned: {out}")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        typer.echo(printable(line))
+    say(*summary(result).split("\n"), f"tuned: {out}")
 
 
 COMMANDS: dict[Callable[..., Any], str] = {
