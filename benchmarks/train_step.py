@@ -13,7 +13,7 @@ from report import duration, section, table
 from timing import alternate, has_bfloat16, print_machine
 
 from multimodal_vae.data.batch import Batch
-from multimodal_vae.model import Precision
+from multimodal_vae.trainable import Precision
 from multimodal_vae.training.loop import train_step
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import train_precision

@@ -15,18 +15,19 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.labels import Unlisted
 from multimodal_vae.data.loading import Unreadable
 from multimodal_vae.data.manifest import SplitName
-from multimodal_vae.errors import ConfigurationError, MultimodalVAEError
+from multimodal_vae.errors import ConfigurationError, MultimodalVAEError, did_you_mean
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.objective import Objective
 from multimodal_vae.part import explain_settings, plain
+from multimodal_vae.refiners.base import Refiner
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.scopes import Seed
 from multimodal_vae.search_space import Space
 from multimodal_vae.toml import TOMLError, read_toml
-from multimodal_vae.training.settings import Training
+from multimodal_vae.training.settings import RefinementTraining, Training
 
 Shares = tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat]
 Splits = tuple[MultimodalDataset, MultimodalDataset, MultimodalDataset]
@@ -93,6 +94,13 @@ class DensitySettings(_Section):
     augmented: Annotated[int, Field(ge=0)] = 0
 
 
+class RefinementSettings(_Section):
+    """``[refinement]``: the refiner of each modality that has one, and their training after the model's."""
+
+    refiners: Annotated[dict[str, Refiner], Field(min_length=1)]
+    training: RefinementTraining = RefinementTraining()
+
+
 class Configuration(_Section):
     """The configuration of a run: the content of a TOML file, with all defaults filled in.
 
@@ -103,6 +111,7 @@ class Configuration(_Section):
         model: fusion, metric loss, latent and objective.
         training: settings of the training.
         density: sampler, and the split it is fitted on.
+        refinement: refiners of decoded samples, by modality, and their training. Default: none.
         tune: choices or ranges of settings that ``mmvae tune`` searches; a training does not use them.
     """
 
@@ -112,6 +121,7 @@ class Configuration(_Section):
     model: ModelSettings = Field(default_factory=ModelSettings)
     training: Training = Training()
     density: DensitySettings = Field(default_factory=DensitySettings)
+    refinement: RefinementSettings | None = None
     tune: Space | None = None
 
     def __init__(self, **table: Any) -> None:
@@ -119,6 +129,16 @@ class Configuration(_Section):
             super().__init__(**table)
         except pydantic.ValidationError as error:
             raise ConfigurationError(explain_settings(error, type(self))) from error
+        for name in self.refiners:
+            if name not in self.modalities:
+                raise ConfigurationError(
+                    f"[refinement.refiners] has {name!r}, which is no modality; {did_you_mean(name, self.modalities)}"
+                )
+
+    @property
+    def refiners(self) -> dict[str, Refiner]:
+        """The refiners by modality; none without ``[refinement]``."""
+        return self.refinement.refiners if self.refinement else {}
 
     @classmethod
     @checked
@@ -168,6 +188,14 @@ class Configuration(_Section):
     def with_training(self, **changes: Any) -> Self:
         """Return a copy with other training settings."""
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
+
+    def resolved(self, classes: int, samples: int, validated: bool) -> Self:
+        """Return a copy with training settings as the data and this machine determine them; see ``Training``."""
+        update: dict[str, Any] = {"training": self.training.resolved(classes, samples, validated).on_this_machine()}
+        if self.refinement:
+            training = self.refinement.training.resolved(classes, samples, validated).on_this_machine()
+            update["refinement"] = self.refinement.model_copy(update={"training": training})
+        return self.model_copy(update=update)
 
     def to_toml(self) -> str:
         """Return the configuration as TOML, with defaults; settings that are None are omitted."""

@@ -27,6 +27,7 @@ KINDS = {
     "fusion": "multimodal_vae.fusions",
     "metric_loss": "multimodal_vae.metric_losses",
     "sampler": "multimodal_vae.samplers",
+    "refiner": "multimodal_vae.refiners",
     "logger": "multimodal_vae.loggers",
 }
 """Entry point group of each kind of part."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -45,13 +45,13 @@ from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.part import plain
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 from multimodal_vae.temperature import Temperature
+from multimodal_vae.trainable import Trainable
 
-Precision = Literal["float32", "bfloat16"]
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
 """Samples to encode: tensors by modality, or a data set."""
 
 
-class MultimodalVAE(nn.Module):
+class MultimodalVAE(Trainable):
     """One encoder and decoder per modality, one fusion, one latent.
 
     Every decoder takes the shared latent and, with some fusions, its modality's private dimensions.
@@ -101,7 +101,6 @@ class MultimodalVAE(nn.Module):
         self.conditions = Conditions(self.covariates)
         self.latent_dim = latent_dim
         self.seed = seed
-        self.precision: Precision = "float32"
         self.fusion = Fusion.of(fusion)
         self.shared_dim = latent_dim - len(self.modalities) * self.fusion.private
         if self.shared_dim < 1:
@@ -128,11 +127,6 @@ class MultimodalVAE(nn.Module):
             )
             self.fusion.build({name: size + self.conditions.size for name, size in self.sizes.items()}, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return next(self.parameters()).device
 
     @property
     def bytes_per_sample(self) -> int:
@@ -218,6 +212,10 @@ class MultimodalVAE(nn.Module):
         weights = subsets.weighted_sum(weight * subsets.expand(here))
         least = masked_apply(modality.least_loss, here, (), batch.samples[name])
         return temperature.forward(term - weights * least, weights, gather)
+
+    def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
+        """Return the loss, as :meth:`~multimodal_vae.objective.Objective.total` does."""
+        return self.objective.total(terms, kl_share)
 
     def _measurements(self) -> Tensor | float:
         """Return as how many measurements a sample counts in the loss."""

@@ -30,15 +30,18 @@ def decoder_of(name: str) -> str:
     return f"the decoder of modality {name!r}"
 
 
+def refiner_of(name: str) -> str:
+    """Return the name of a modality's refiner in errors."""
+    return f"the refiner of modality {name!r}"
+
+
 @contextmanager
-def explain_failure() -> Iterator[None]:
+def explain_failure(what: str = "the model's networks") -> Iterator[None]:
     """Turn errors of networks that cannot be built into one line."""
     try:
         yield
     except _CANNOT_BUILD as error:
-        raise ConfigurationError(
-            f"the model's networks cannot be built: {one_line(error)}; change the sizes"
-        ) from error
+        raise ConfigurationError(f"{what} cannot be built: {one_line(error)}; change the sizes") from error
 
 
 _CANNOT_BUILD = (RuntimeError, MemoryError, ValueError, TypeError, ArithmeticError)

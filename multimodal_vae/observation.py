@@ -49,13 +49,37 @@ def observe(
         return torch.zeros(0, *modality.shape)
     if seed is None or noise_of(modality, decoded, noise) == "mean":
         return modality.observe(decoded).cpu()
-    # The generator takes 32 bits. Hashed, the numbers of other seeds and modalities lie elsewhere among them.
-    start = int.from_bytes(hashlib.blake2b(f"{seed} {name}".encode("utf-8", "surrogatepass"), digest_size=4).digest())
-    rows = decoded.cpu()
+    rows, seeds = decoded.cpu(), _seeds_of_rows(seed, name, first, len(decoded))
     draw = partial(dependence.draw, modality) if isinstance(dependence, NoiseDependence) else modality.draw
     samples = rows.new_empty(len(rows), *modality.shape)
     with torch.random.fork_rng(devices=[]):
-        for row in range(len(rows)):
-            torch.default_generator.manual_seed((start + first + row) % 2**32)
+        for row, own in enumerate(seeds):
+            torch.default_generator.manual_seed(own)
             samples[row] = draw(rows[row : row + 1])[0]
     return samples
+
+
+def noise_of_refiner(name: str, shape: tuple[int, ...], seed: int, first: int, count: int) -> Tensor:
+    """Return the standard normal noise from which samples are refined, (count, *shape), on the CPU.
+
+    Like that of :func:`observe`, it depends on the seed, the modality's name and the sample's number only.
+
+    Args:
+        name: name of the modality.
+        shape: shape of one sample.
+        seed: seed of the noise.
+        first: number of the first sample.
+        count: number of samples.
+    """
+    generator, noise = torch.Generator(), torch.empty(count, *shape)
+    for row, own in enumerate(_seeds_of_rows(seed, name, first, count, b"refiner")):
+        torch.randn(shape, generator=generator.manual_seed(own), out=noise[row])
+    return noise
+
+
+def _seeds_of_rows(seed: int, name: str, first: int, count: int, purpose: bytes = b"") -> list[int]:
+    """Return a seed for each of ``count`` samples of a modality, which depends on the sample's number."""
+    # The generator takes 32 bits. Hashed, the numbers of other seeds and modalities lie elsewhere among them.
+    text = f"{seed} {name}".encode("utf-8", "surrogatepass")
+    start = int.from_bytes(hashlib.blake2b(text, digest_size=4, person=purpose).digest())
+    return [(start + first + row) % 2**32 for row in range(count)]

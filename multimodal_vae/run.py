@@ -2,8 +2,8 @@
 
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
-from functools import cached_property
+from contextlib import nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,17 @@ from multimodal_vae.errors import (
     MultimodalVAEWarning,
     RunError,
     SamplerError,
-    TrainingError,
-    TrainingInterrupted,
 )
-from multimodal_vae.files import file_sha256, inside, make_folder, read_json, read_tensors
+from multimodal_vae.files import file_sha256, inside, make_folder, read_json
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.part import Part, explain_settings, plain
+from multimodal_vae.model_checks import check_weights, refiner_of
+from multimodal_vae.part import Part, explain_settings
 from multimodal_vae.provenance import register_classes, register_instances, require
+from multimodal_vae.refiners.base import Refiner
 from multimodal_vae.run_folder import (
     ADAPTED,
+    REFINER,
     AdaptationRecord,
     EnvironmentRecord,
     RunFolder,
@@ -39,16 +40,18 @@ from multimodal_vae.run_folder import (
     Status,
     density_file,
     is_begun,
+    load_weights,
+    refiner_folders,
     require_new,
     writing,
 )
+from multimodal_vae.run_training import train_model, train_refiners
 from multimodal_vae.samplers.base import DensitySampler
 from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_likelihood
 from multimodal_vae.synthesis.synthesizer import Synthesizer, embed_versions
-from multimodal_vae.training.checkpoint import Position, read_position
 from multimodal_vae.training.holding_out import hold_out
-from multimodal_vae.training.loop import Epoch, find_device, train
-from multimodal_vae.training.precision import resolve_precision
+from multimodal_vae.training.loop import find_device
+from multimodal_vae.training.refining import build_refiner
 from multimodal_vae.training.settings import Training
 
 
@@ -74,7 +77,8 @@ def fit(
         test: held-out samples; only their names and hash are recorded.
         out: run folder to create; or the folder of the same training, which resumes from its last checkpoint with
             bit-identical results. If that training is done, its weights are loaded. Default: write nothing.
-        configuration: configuration of the run. Default: made from the model and the settings.
+        configuration: configuration of the run. Default: made from the model and the settings. Its refiners, if any,
+            are trained after the model, into the run folder.
         show: whether to show progress.
         settings: fields of :class:`~multimodal_vae.training.settings.Training`, such as ``steps=2000``.
 
@@ -115,12 +119,8 @@ def fit(
     vae.check(data)
     if validation is None and training.early_stopping is not False:
         data, validation = hold_out(data, training.seed)
-    training = training.resolved(len(data.classes), len(data), validation is not None)
-    precision = resolve_precision(training.precision, training.device)
-    training = training.model_copy(update={"precision": precision})
-    configuration = configuration.with_data(classes=data.classes, covariates=data.covariate_types or None).model_copy(
-        update={"training": training}
-    )
+    configuration = configuration.with_data(classes=data.classes, covariates=data.covariate_types or None)
+    configuration = configuration.resolved(len(data.classes), len(data), validation is not None)
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
     for part in (validation, test):
         if part is not None:
@@ -133,70 +133,16 @@ def fit(
         if folder and distributed.rank() == 0:
             folder = RunFolder.begin(folder.path, configuration, parts)
         distributed.wait()
-        if folder and folder.status["state"] == "done":
+        state: State = folder.status["state"] if folder else "training"
+        if folder and state in ("refining", "done"):
             folder.remove_checkpoint()  # of a process that was killed right at the end
-            _load_weights(vae, folder.weights)
-            return vae.eval()
-        _train_in(folder, vae, data, validation, configuration, show)
+            load_weights(vae, folder.weights, folder.path, vae.require_finite_weights)
+            vae.eval()
+        else:
+            train_model(folder, vae, data, validation, configuration, show)
+        if folder and state != "done":
+            train_refiners(folder, vae, data, validation, configuration, show)
     return vae
-
-
-def _train_in(
-    folder: RunFolder | None,
-    vae: MultimodalVAE,
-    data: MultimodalDataset,
-    validation: MultimodalDataset | None,
-    configuration: Configuration,
-    show: bool,
-) -> None:
-    """Train; process 0 logs and records the status in the run's folder, if any."""
-    main_process = distributed.rank() == 0
-    loggers = [
-        logger for logger in configuration.training.loggers if main_process and (show or not logger.displays_progress)
-    ]
-    start = read_position(folder.checkpoint) if folder else Position()
-    epochs_done = start.epoch - 1
-
-    def on_epoch(epoch: Epoch) -> None:
-        nonlocal epochs_done
-        for logger in loggers:
-            logger.log(epoch.steps, epoch.values)
-        epochs_done = epoch.number
-        if folder and main_process:
-            folder.write_status("training", epochs_done)
-
-    state: State = "failed"
-    try:
-        with ExitStack() as stack:  # closes every logger, even if another fails
-            for logger in loggers:
-                logger.open(folder.path if folder else None, plain(dict(configuration)))
-                stack.callback(logger.close)
-                logger.rewind(start.steps)
-            checkpoint = folder.checkpoint if folder else None
-            train(vae, data, validation, configuration.training, on_epoch, show, checkpoint)
-        state = "done"
-    except KeyboardInterrupt:
-        state = "interrupted"
-        resume = f"; rerun the same command or call to resume from {folder.path}" if folder else ""
-        epochs = configuration.training.length(1).epochs
-        raise TrainingInterrupted(f"training was interrupted after {epochs_done} of {epochs} epochs{resume}") from None
-    finally:
-        if folder and main_process:
-            folder.close(vae, state, epochs_done)
-
-
-def _load_weights(vae: MultimodalVAE, path: Path) -> None:
-    tensors, _ = read_tensors(path)
-    try:
-        vae.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise RunError(
-            f"{path} does not match {path.with_name('config.toml')}: {str(error).splitlines()[-1]}"
-        ) from error
-    try:
-        vae.require_finite_weights()
-    except TrainingError as error:
-        raise RunError(f"{path}: {error}") from error
 
 
 class _SplitIds(TypedDict):
@@ -242,8 +188,27 @@ class Run:
                 f"{path} has {size} bytes, too few for latent_dim = {dimensions} in config.toml; restore both files"
             )
         vae = self.configuration.build(self.configuration.data.classes or [])
-        _load_weights(vae, path)
+        load_weights(vae, path, self.path, vae.require_finite_weights)
         return vae.eval()
+
+    @cached_property
+    def refiners(self) -> dict[str, Refiner]:
+        """The trained refiners by modality, in evaluation mode.
+
+        Raises:
+            RunError: if one is not trained yet, or its file is damaged.
+        """
+        loaded, parts = dict[str, Refiner](), self.configuration.refiners
+        for name, folder in refiner_folders(self.path, self.configuration).items():
+            path = inside(folder, REFINER)
+            if not path.is_file():
+                raise RunError(
+                    f"{self.path} has no trained refiner of {name!r} yet; rerun the training, or do not refine"
+                )
+            loaded[name] = build_refiner(self.model, name, parts[name])
+            check = partial(check_weights, {refiner_of(name): loaded[name]})
+            load_weights(loaded[name], path, self.path, check)
+        return loaded
 
     @cached_property
     def data(self) -> MultimodalDataset:
@@ -328,12 +293,13 @@ class Run:
         return True
 
     @checked
-    def synthesizer(self, sampler: Any = None, fit_on: str | None = None) -> Synthesizer:
+    def synthesizer(self, sampler: Any = None, fit_on: str | None = None, refine: bool = True) -> Synthesizer:
         """Return the model with one density per class, read from the run folder, or else fitted and saved there.
 
         Args:
             sampler: an instance, a name or a table. Default: the configuration's.
             fit_on: ``train``, ``validation`` or ``test``. Default: the configuration's.
+            refine: whether it has the run's refiners, by which its samples are refined.
 
         Raises:
             RunError: if a density must be saved while another process writes the run; or if the run is adapted, and
@@ -351,14 +317,15 @@ class Run:
                 f"{self.path} has a private density of its patients; another would spend more of their privacy: run "
                 "mmvae adapt, which sums what they have spent"
             )
+        refiners = self.refiners if refine else {}
         if path.exists():
-            saved = Synthesizer.load(path, self.model)
+            saved = Synthesizer.load(path, self.model, refiners)
             if (saved.sampler.configuration, saved.augmented) == (sampler.configuration, own.augmented):
                 saved.end_to_end = self.is_adapted and is_own
                 return saved
         with writing(self.path):
             make_folder(path.parent)
-            synthesizer = Synthesizer(self.model, sampler, own.augmented).fit(self._samples(split))
+            synthesizer = Synthesizer(self.model, sampler, own.augmented, refiners).fit(self._samples(split))
             synthesizer.save(path)
         return synthesizer
 
@@ -413,7 +380,7 @@ def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Seq
 
 @checked
 def train_run(configuration: Configuration, out: str | Path, show: bool = True) -> Run:
-    """Read the data, train or resume, and fit the densities, as ``mmvae train`` does."""
+    """Read the data, train or resume model and refiners, and fit the densities, as ``mmvae train`` does."""
     with locked(Path(out)):
         return _train_run(configuration, Path(out), show)
 

@@ -4,23 +4,25 @@ import datetime
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from torch import nn
 from typing_extensions import TypedDict
 
 from multimodal_vae.configuration import Configuration
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS, SplitName
-from multimodal_vae.errors import RunError, one_line
+from multimodal_vae.errors import RunError, TrainingError, one_line
 from multimodal_vae.files import (
     inside,
     is_leftover,
     make_folder,
     read_json,
+    read_tensors,
     remove_leftovers,
     require_vacant,
     write_bytes,
@@ -30,6 +32,7 @@ from multimodal_vae.files import (
 from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
+from multimodal_vae.synthesis.folder import LONGEST, unique_file_names
 from multimodal_vae.synthesis.synthesizer import sampler_in
 from multimodal_vae.toml import TOMLError, parse_toml, read_toml
 from multimodal_vae.training.settings import Training
@@ -45,6 +48,10 @@ FILES = (
     "model.safetensors",
 )
 """Files that a training writes."""
+REFINER = "refiner.safetensors"
+"""File of a refiner's weights, in a folder of its own; written when it is trained."""
+REFINER_FILES = ("log.jsonl", "timing.jsonl", "checkpoint.safetensors", REFINER)
+"""Files that the training of a refiner writes."""
 ADAPTED = "guarantee.json"
 """File that says that only a run's densities have seen its patients, with differential privacy; see mmvae adapt."""
 REPORTS = ("metrics.json", "report.html", "privacy.json", "card.md")
@@ -53,7 +60,8 @@ REPORTS = ("metrics.json", "report.html", "privacy.json", "card.md")
 Parts = Mapping[SplitName, MultimodalDataset | None]
 """Training, validation and test samples, by name of the split."""
 
-State = Literal["training", "interrupted", "failed", "done"]
+State = Literal["training", "interrupted", "failed", "refining", "done"]
+"""``refining``: the model is trained, but not all of its refiners are."""
 
 
 class Status(TypedDict):
@@ -167,7 +175,7 @@ class RunFolder:
         with suppress(*([RunError] if state == "failed" else [])):
             write_tensors(self.weights, vae.state_dict(), {"format": "multimodal_vae model"})
             self.write_status(state, epochs)
-        if state == "done":
+        if state in ("refining", "done"):
             self.remove_checkpoint()
 
     def remove_checkpoint(self) -> None:
@@ -181,6 +189,9 @@ class RunFolder:
             for name in FILES:
                 remove_leftovers(self.path, name)
             remove_leftovers(inside(self.path, "samplers"), "*.safetensors")
+            for folder in refiner_folders(self.path, configuration).values():
+                for name in REFINER_FILES:
+                    remove_leftovers(folder, name)
             for density in {own, *saved_densities(self.path)}:
                 density.unlink(missing_ok=True)
         except OSError as error:
@@ -266,6 +277,35 @@ def density_file(folder: Path, sampler: str, suffix: str = "") -> Path:
     """
     # Not every file system allows colons.
     return inside(folder, "samplers", f"{sampler.replace(':', '-')}{suffix}.safetensors")
+
+
+def refiner_folders(folder: Path, configuration: Configuration) -> dict[str, Path]:
+    """Return the folder of each refiner in a run folder, by modality."""
+    names = unique_file_names([*configuration.refiners], LONGEST)
+    return {name: inside(folder, "refiners", stem) for name, stem in names.items()}
+
+
+def load_weights(module: nn.Module, path: Path, run: Path, check: Callable[[], None]) -> None:
+    """Load the weights of a run's model or refiner.
+
+    Args:
+        module: what they belong to.
+        path: the file.
+        run: the run folder.
+        check: raises TrainingError if the weights are not finite.
+
+    Raises:
+        RunError: if the file is damaged, or the weights belong to something else or are not finite.
+    """
+    tensors, _ = read_tensors(path)
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise RunError(f"{path} does not match {run / 'config.toml'}: {str(error).splitlines()[-1]}") from error
+    try:
+        check()
+    except TrainingError as error:
+        raise RunError(f"{path}: {error}") from error
 
 
 def saved_densities(folder: Path) -> list[Path]:

@@ -46,6 +46,7 @@ from multimodal_vae.synthesis.folder import (
     write_provenance,
 )
 from multimodal_vae.synthesis.marks import NOTICE, TABLE
+from multimodal_vae.synthesis.refinement import REFINED
 from multimodal_vae.synthesis.synthesizer import Synthesizer
 
 
@@ -60,6 +61,7 @@ def write_samples(
     min_quantile: float = 0.0,
     noise: Noise | None = None,
     covariates: Mapping[str, Any] | None = None,
+    refine: bool = True,
 ) -> None:
     """Generate samples and write ``manifest.csv``, ``provenance.json`` and one folder of files per modality.
 
@@ -82,6 +84,8 @@ def write_samples(
         covariates: values to fix by name, as for
             :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.draw_covariates`. The manifest has a column of each
             covariate.
+        refine: whether to refine the modalities that have a refiner. ``provenance.json`` says which were refined, and
+            by what.
 
     Raises:
         ConfigurationError: if the seed, the temperature or the quantile is out of range, or memory or disk cannot hold
@@ -98,6 +102,7 @@ def write_samples(
         synthesizer.density(label)  # raises for an unknown class before anything is written
         synthesizer.draw_covariates(label, 1, seed, covariates)
     counts = {synthesizer.class_of(label): count for label, count in counts.items()}
+    refiners = synthesizer.refiners if refine else {}
     provenance = {
         "notice": NOTICE,
         **origin,
@@ -111,7 +116,8 @@ def write_samples(
         "temperature": float(temperature),
         "min_quantile": float(min_quantile),
         "noise": noise,
-        "noise_by_modality": synthesizer.vae.noise_of(noise),
+        "noise_by_modality": synthesizer.vae.noise_of(noise) | dict.fromkeys(refiners, REFINED),
+        **({"refiners": {name: refiner.configuration for name, refiner in refiners.items()}} if refiners else {}),
         **({"covariates": dict(covariates or {})} if synthesizer.vae.covariates else {}),
     }
     require_seed(seed)
@@ -247,7 +253,9 @@ def _write_chunks(
             latents = synthesizer.latents(label, chunk.total, seed, settings["temperature"], settings["min_quantile"])
             known = synthesizer.draw_covariates(label, chunk.total, seed, settings.get("covariates"))
         part, given = (x[chunk.start : chunk.start + CHUNK_SIZE] for x in (latents, known))
-        samples = vae.generate(part, noise=settings["noise"], seed=seed, first=chunk.start, covariates=given)
+        samples = synthesizer.decode(
+            part, label, settings["noise"], seed, chunk.start, given, refine="refiners" in settings
+        )
         texts = texts_of(vae.covariates, given)
         rows = _write_files(partial.result, vae.modalities, samples, texts, chunk, stems[label])
         write_bytes(partial.chunk_rows(chunk.number), csv_text(rows).encode())
@@ -289,7 +297,7 @@ def _write_manifest(
 
 
 def weights_digest(synthesizer: Synthesizer) -> str:
-    """Return a hash of the model's weights and the densities."""
-    return digest(
-        {**{f"model.{name}": x for name, x in synthesizer.vae.state_dict().items()}, **synthesizer.state()}, {}
-    )
+    """Return a hash of the weights of model and refiners, and of the densities."""
+    parts = {"model": synthesizer.vae, **{f"refiner.{name}": each for name, each in synthesizer.refiners.items()}}
+    weights = {f"{part}.{name}": x for part, module in parts.items() for name, x in module.state_dict().items()}
+    return digest(weights | synthesizer.state(), {})

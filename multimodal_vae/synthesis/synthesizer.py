@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 from typing_extensions import TypedDict
 
 from multimodal_vae.checks import checked, require_finite
-from multimodal_vae.data.covariates import check_given
+from multimodal_vae.data.covariates import check_given, values_of_covariates
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import (
@@ -31,14 +31,16 @@ from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import Encodable, MultimodalVAE
-from multimodal_vae.model_checks import check_latents
+from multimodal_vae.model_checks import check_latents, require_modality
 from multimodal_vae.names import name_of
 from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
+from multimodal_vae.refiners.base import Refiner
 from multimodal_vae.samplers.base import DensitySampler, Ranked
 from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.covariates import CovariateCounts
 from multimodal_vae.synthesis.drawing import draw
+from multimodal_vae.synthesis.refinement import refined
 
 PRIORS = ("frequency", "uniform")
 """Prior probabilities of the classes: their frequencies among the fitted samples, or uniform."""
@@ -65,6 +67,8 @@ class Synthesizer:
             patients.
         augmented: number of augmented versions of each sample to fit to, as the modalities augment training samples;
             0, the samples themselves. More of them estimate a density of many dimensions from few patients better.
+        refiners: trained refiners by modality, as :func:`~multimodal_vae.training.refining.fit_refiner` returns them.
+            Default: none.
 
     Attributes:
         densities: fitted sampler by class.
@@ -86,9 +90,16 @@ class Synthesizer:
 
     @checked
     def __init__(
-        self, vae: MultimodalVAE, sampler: Any = "auto", augmented: Annotated[int, pydantic.Field(ge=0)] = 0
+        self,
+        vae: MultimodalVAE,
+        sampler: Any = "auto",
+        augmented: Annotated[int, pydantic.Field(ge=0)] = 0,
+        refiners: Mapping[str, Refiner] | None = None,
     ) -> None:
         self.vae = vae
+        self.refiners = dict(refiners or {})
+        for name in self.refiners:
+            require_modality(name, vae.modalities)
         self.augmented = augmented
         self.sampler = DensitySampler.of(sampler)
         self.chosen: DensitySampler | None = None
@@ -224,6 +235,7 @@ class Synthesizer:
         min_quantile: float = 0.0,
         noise: Noise | None = None,
         covariates: Mapping[str, Any] | None = None,
+        refine: bool = True,
     ) -> dict[str, Tensor]:
         """Draw new samples of one class, (count, *shape) by modality; a row is one sample in all modalities.
 
@@ -236,10 +248,41 @@ class Synthesizer:
             noise: ``"draw"``, samples with the observation noise of their likelihood; or ``"mean"``, expected samples,
                 which vary less than real ones. Default: as each modality says; expected samples without a likelihood.
             covariates: as for :meth:`draw_covariates`.
+            refine: whether to refine the modalities that have a refiner. Refined samples come from the expected ones,
+                whatever ``noise`` says. All other modalities are the same either way.
         """
         latents = self.latents(label, count, seed, temperature, min_quantile)
         given = self.draw_covariates(label, count, seed, covariates)
-        return self.vae.generate(latents, noise=noise, seed=seed, covariates=given)
+        return self.decode(latents, label, noise, seed, covariates=given, refine=refine)
+
+    def decode(
+        self,
+        latents: Tensor,
+        label: str | int,
+        noise: Noise | None = None,
+        seed: int | None = None,
+        first: int = 0,
+        covariates: Any = None,
+        refine: bool = True,
+    ) -> dict[str, Tensor]:
+        """Decode latents (N, latent_dim) of one class into samples, (N, *shape) by modality, refined where asked for.
+
+        Args:
+            latents: the latents.
+            label: their class, or the integer that it was in the data.
+            noise: as for :meth:`~multimodal_vae.model.MultimodalVAE.generate`, like ``first`` and ``covariates``.
+            seed: seed of the noise, also of refiners. Default: torch's current random state.
+            first: number of the first latent.
+            covariates: covariates of the samples.
+            refine: as for :meth:`sample`.
+        """
+        samples = self.vae.generate(latents, noise=noise, seed=seed, first=first, covariates=covariates)
+        if not refine or not self.refiners:
+            return samples
+        seed = int(torch.randint(2**63 - 1, ())) if seed is None else seed
+        labels = torch.full((len(latents),), self.vae.classes.index(self.class_of(label)))
+        given = values_of_covariates(self.vae.covariates, covariates, len(latents))
+        return samples | refined(self.vae, self.refiners, latents, labels, seed, first, given)
 
     @checked
     def draw_covariates(
@@ -324,7 +367,7 @@ class Synthesizer:
 
     @checked
     def save(self, path: Path) -> None:
-        """Write the densities, without the model, to a safetensors file."""
+        """Write the densities, without model and refiners, to a safetensors file."""
         metadata = {
             "sampler": self.sampler.configuration,
             "chosen": self.chosen.configuration if self.chosen else None,
@@ -339,8 +382,8 @@ class Synthesizer:
 
     @classmethod
     @checked
-    def load(cls, path: Path, vae: MultimodalVAE) -> Self:
-        """Read the densities of a model.
+    def load(cls, path: Path, vae: MultimodalVAE, refiners: Mapping[str, Refiner] | None = None) -> Self:
+        """Read the densities of a model, to be used with some refiners.
 
         Raises:
             RunError: if the file is damaged, or belongs to a model with other classes or latents.
@@ -351,7 +394,7 @@ class Synthesizer:
             raise RunError(f"{path} has densities of the classes {list(fitted_on)}, but the model has {vae.classes}")
         require(facts["parts"], f"the density in {path}")
         try:
-            synthesizer = cls(vae, sampler, facts.get("augmented", 0))
+            synthesizer = cls(vae, sampler, facts.get("augmented", 0), refiners)
             chosen = synthesizer.chosen = DensitySampler.of(facts.get("chosen") or sampler)
         except (ConfigurationError, PluginError) as error:
             raise type(error)(f"{path}: {error}") from error

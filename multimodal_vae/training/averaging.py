@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import seeded
+from multimodal_vae.trainable import Trainable
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 _BATCH_SIZE = 256  # samples per batch in which statistics are estimated
@@ -16,36 +16,36 @@ MOST_SAMPLES = 2048
 """Maximum number of training samples on which statistics are estimated, since this is done after each epoch."""
 
 
-def weight_average(vae: MultimodalVAE, decay: float) -> AveragedModel:
-    """Return a copy of a model whose ``update_parameters(vae)`` averages the weights exponentially.
+def weight_average(model: Trainable, decay: float) -> AveragedModel:
+    """Return a copy of a model whose ``update_parameters(model)`` averages the weights exponentially.
 
     The first steps have a smaller decay, ``min(decay, (1 + step) / (10 + step))``, or the initial weights would
     dominate for long.
 
     Args:
-        vae: the model, with its initial weights.
+        model: the model, with its initial weights.
         decay: share of the average that remains at each step.
     """
 
     def update(averages: Tensors, weights: Tensors, step: Tensor | int) -> None:
         torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + int(step)) / (10 + int(step))))
 
-    average = AveragedModel(vae, multi_avg_fn=update)
+    average = AveragedModel(model, multi_avg_fn=update)
     average.n_averaged += 1  # at 0, the first update would replace the initial weights
     return average
 
 
-def averaged_model(average: AveragedModel, vae: MultimodalVAE, data: MultimodalDataset, seed: int) -> MultimodalVAE:
+def averaged_model(average: AveragedModel, model: Trainable, data: MultimodalDataset, seed: int) -> Trainable:
     """Return the averaged model with the batch-norm statistics of the averaged weights on the training data."""
-    averaged = cast(MultimodalVAE, average.module)
-    averaged.precision = vae.precision
+    averaged = cast(Trainable, average.module)
+    averaged.precision = model.precision
     estimate_statistics(averaged, data, seed)
     return averaged
 
 
-def estimate_statistics(vae: MultimodalVAE, data: MultimodalDataset, seed: int) -> None:
+def estimate_statistics(model: Trainable, data: MultimodalDataset, seed: int) -> None:
     """Set the running statistics of every batch norm to their mean over batches of random training samples."""
     with seeded(seed):
         batches = torch.split(torch.randperm(len(data))[:MOST_SAMPLES], _BATCH_SIZE)
         # A single sample has no variance.
-        update_bn((data.batch(rows) for rows in batches if len(rows) > 1 or len(data) == 1), vae, vae.device)
+        update_bn((data.batch(rows) for rows in batches if len(rows) > 1 or len(data) == 1), model, model.device)

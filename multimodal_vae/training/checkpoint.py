@@ -20,8 +20,8 @@ from multimodal_vae import distributed
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
-from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.part import explain
+from multimodal_vae.trainable import Trainable
 
 _Count = Annotated[int, Field(ge=0, lt=2**53)]
 
@@ -57,7 +57,7 @@ class TrainingState:
     """State of a training, which checkpoints save and restore.
 
     Attributes:
-        vae: the model, with its weights and buffers.
+        model: what is trained, with its weights and buffers.
         optimizer: the optimizer, with its moments.
         batches: the batches, with the rows not yet drawn and the state of the generator.
         per_epoch: number of batches per epoch.
@@ -66,7 +66,7 @@ class TrainingState:
         best: weights of the best epoch so far; empty without early stopping.
     """
 
-    vae: MultimodalVAE
+    model: Trainable
     optimizer: torch.optim.Optimizer
     batches: BalancedBatches
     per_epoch: int
@@ -80,7 +80,7 @@ class TrainingState:
         Raises:
             RunError: if it cannot be written; the last one then remains.
         """
-        device = self.vae.device
+        device = self.model.device
         random_states = {"cpu": torch.random.get_rng_state()}
         if device.type == "cuda":
             random_states["cuda"] = torch.cuda.get_rng_state(device)
@@ -91,7 +91,7 @@ class TrainingState:
         }
         if distributed.rank() > 0:
             return
-        tensors |= {f"model.{name}": x for name, x in self.vae.state_dict().items()}
+        tensors |= {f"model.{name}": x for name, x in self.model.state_dict().items()}
         tensors |= {f"best.{name}": x for name, x in self.best.items()}
         tensors |= {f"average.{name}": x for name, x in (self.average.state_dict() if self.average else {}).items()}
         tensors |= {f"batches.{name}": x for name, x in self.batches.state().items()}
@@ -110,9 +110,9 @@ class TrainingState:
         try:
             if self.position.batches >= self.per_epoch:
                 raise ValueError(f"it has {self.position.batches} batches of an epoch with {self.per_epoch}")
-            self.vae.load_state_dict(_with_prefix("model.", tensors))
+            self.model.load_state_dict(_with_prefix("model.", tensors))
             self.best = _with_prefix("best.", tensors)
-            if self.best and _shapes(self.best) != _shapes(self.vae.state_dict()):
+            if self.best and _shapes(self.best) != _shapes(self.model.state_dict()):
                 raise ValueError("its best weights have other shapes")
             if self.average:
                 self.average.load_state_dict(_with_prefix("average.", tensors))
@@ -138,7 +138,7 @@ class TrainingState:
                 raise ValueError(f"weight {index} has had {float(found['step'])} steps")
 
     def _restore_random(self, states: dict[str, Tensor]) -> None:
-        rank, device = distributed.rank(), self.vae.device
+        rank, device = distributed.rank(), self.model.device
         if f"cpu.{rank}" in states:
             torch.random.set_rng_state(states[f"cpu.{rank}"])
         else:  # more processes than before: seed this one differently from all others

@@ -31,6 +31,7 @@ class Display:
         show: whether to draw anything.
         done: number of batches trained before a resume.
         stopping: name of the metric that may end the training earlier, if any.
+        what: what is trained.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class Display:
         show: bool = True,
         done: int = 0,
         stopping: str | None = None,
+        what: str = "the training",
     ) -> None:
-        self._device, self._show, self._stopping = device, show, stopping
+        self._device, self._show, self._stopping, self._what = device, show, stopping, what
         self._left, self._length = length.batches - done, length
         self.console = console or Console(stderr=True, soft_wrap=True)
         self._started = time.monotonic()
@@ -94,7 +96,7 @@ class Display:
         earlier = f"; it ends earlier once {self._stopping} has settled" if self._stopping else ""
         most = "at most " if self._stopping else ""
         return (
-            f"the training takes {most}about {duration(seconds)} on this machine ({self._length.steps} steps){memory}"
+            f"{self._what} takes {most}about {duration(seconds)} on this machine ({self._length.steps} steps){memory}"
             f"{earlier}"
         )
 

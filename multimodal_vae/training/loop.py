@@ -17,10 +17,11 @@ from multimodal_vae.errors import ConfigurationError, DataError, TrainingError, 
 from multimodal_vae.loggers.base import MEMORY
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import evaluating, seeded
+from multimodal_vae.trainable import Trainable
 from multimodal_vae.training.averaging import averaged_model, weight_average
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
-from multimodal_vae.training.interruption import catch_signals
+from multimodal_vae.training.interruption import StopRequest, catch_signals
 from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.noise import measure_noise
 from multimodal_vae.training.optimizer import adam
@@ -96,47 +97,76 @@ def train(
     vae.check(data)
     _require_every_modality(data)
     _require_encodable(vae, data)
-    device = distributed.local_device(find_device(settings.device))
     with seeded(settings.seed), catch_signals() as stop_requested:
         vae.calibrate(data)
-        generator = torch.Generator().manual_seed(settings.seed)
-        batches = BalancedBatches(data.labels, data.classes, settings.per_class or 2, generator, settings.unlabeled)
-        length = settings.length(len(batches))
-        distributed.require_even_shards(sum(batches.counts))
-        if distributed.world_size() > 1:  # processes draw the same batches, but different noise
-            torch.manual_seed(settings.seed + _SEED_STRIDE * distributed.rank())
-        vae.to(device).train()
-        module = distributed.wrap_model(vae)
-        average = weight_average(vae, settings.average) if settings.average else None
-        state = TrainingState(vae, adam(vae, settings.learning_rate), batches, length.per_epoch, average)
-        if checkpoint and checkpoint.exists():
-            state.restore(checkpoint)
-        position, saved = state.position, time.monotonic()
-        show = show and distributed.rank() == 0
-        try:
-            done = (position.epoch - 1) * length.per_epoch + position.batches
-            precision = resolve_precision(settings.precision, settings.device)
-            watched = settings.early_stopping.metric if settings.early_stopping else None
-            display = Display(length, device, show=show, done=done, stopping=watched)
-            with train_precision(vae, precision), display:
-                started = time.monotonic()
-                while position.epoch <= length.epochs and not _out_of_patience(position, settings, length):
-                    _take_step(state, module, data, settings, length, display)
-                    if position.batches == length.batches_in(position.epoch):
-                        _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
-                        started = time.monotonic()
-                    due = time.monotonic() - saved >= settings.checkpoint_seconds
-                    stop, due = distributed.any_process([bool(stop_requested), due], device)
-                    if checkpoint and (stop or due):
-                        state.save(checkpoint)
-                        saved = time.monotonic()
-                    if stop:
-                        raise KeyboardInterrupt
-            vae.load_state_dict(state.best or _evaluated_model(state, data, settings.seed).state_dict())
-            vae.require_finite_weights()  # the last step may have spoiled them
-        finally:
-            vae.to("cpu").eval()
+        minimize(vae, data, validation, settings, stop_requested, on_epoch, show, checkpoint)
         measure_noise(vae, data, settings.seed)
+
+
+def minimize(
+    model: Trainable,
+    data: MultimodalDataset,
+    validation: MultimodalDataset | None,
+    settings: Training,
+    stop_requested: StopRequest,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    show: bool = True,
+    checkpoint: Path | None = None,
+    what: str = "the training",
+) -> None:
+    """Minimize the loss of a model in place, with torch's generator as the caller seeded it.
+
+    Arguments, other than these, and errors are those of :func:`train`.
+
+    Args:
+        model: what is trained; moved to the CPU and set to evaluation mode at the end.
+        data: training samples.
+        validation: samples on which to evaluate the loss after each epoch, if any.
+        settings: settings of the training.
+        stop_requested: whether to stop after the current step.
+        on_epoch: called after each epoch.
+        show: whether to show progress.
+        checkpoint: file to write checkpoints to.
+        what: what is trained, as the progress names it.
+    """
+    device = distributed.local_device(find_device(settings.device))
+    generator = torch.Generator().manual_seed(settings.seed)
+    batches = BalancedBatches(data.labels, data.classes, settings.per_class or 2, generator, settings.unlabeled)
+    length = settings.length(len(batches))
+    distributed.require_even_shards(sum(batches.counts))
+    if distributed.world_size() > 1:  # processes draw the same batches, but different noise
+        torch.manual_seed(settings.seed + _SEED_STRIDE * distributed.rank())
+    model.to(device).train()
+    module = distributed.wrap_model(model)
+    average = weight_average(model, settings.average) if settings.average else None
+    state = TrainingState(model, adam(model, settings.learning_rate), batches, length.per_epoch, average)
+    if checkpoint and checkpoint.exists():
+        state.restore(checkpoint)
+    position, saved = state.position, time.monotonic()
+    show = show and distributed.rank() == 0
+    try:
+        done = (position.epoch - 1) * length.per_epoch + position.batches
+        precision = resolve_precision(settings.precision, settings.device)
+        watched = settings.early_stopping.metric if settings.early_stopping else None
+        display = Display(length, device, show=show, done=done, stopping=watched, what=what)
+        with train_precision(model, precision), display:
+            started = time.monotonic()
+            while position.epoch <= length.epochs and not _out_of_patience(position, settings, length):
+                _take_step(state, module, data, settings, length, display)
+                if position.batches == length.batches_in(position.epoch):
+                    _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
+                    started = time.monotonic()
+                due = time.monotonic() - saved >= settings.checkpoint_seconds
+                stop, due = distributed.any_process([bool(stop_requested), due], device)
+                if checkpoint and (stop or due):
+                    state.save(checkpoint)
+                    saved = time.monotonic()
+                if stop:
+                    raise KeyboardInterrupt
+        model.load_state_dict(state.best or _evaluated_model(state, data, settings.seed).state_dict())
+        model.require_finite_weights()  # the last step may have spoiled them
+    finally:
+        model.to("cpu").eval()
 
 
 def _require_encodable(vae: MultimodalVAE, data: MultimodalDataset) -> None:
@@ -175,17 +205,17 @@ def _take_step(
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
     count = min(settings.accumulate, total - position.batches)
-    device = state.vae.device
+    device = state.model.device
     batches = (data.batch(distributed.shard(state.batches.draw())).to(device) for _ in range(count))
     kl_share = min(1.0, (position.steps + 1) / (settings.kl_warmup + 1))
-    for metrics in train_step(state.vae, batches, state.optimizer, count, settings.clip or None, kl_share, module):
+    for metrics in train_step(state.model, batches, state.optimizer, count, settings.clip or None, kl_share, module):
         position.batches += 1
         for name, value in metrics.items():
             position.sums[name] = position.sums.get(name, 0.0) + value / total
         display.update(position.epoch, metrics)
     position.steps += 1
     if state.average:
-        state.average.update_parameters(state.vae)
+        state.average.update_parameters(state.model)
 
 
 def _finish_epoch(
@@ -207,7 +237,7 @@ def _finish_epoch(
             validated = evaluate(model, validation, settings.seed, draws=draws)
         if stopping is not None:
             weights = {name: x.detach().cpu().clone() for name, x in model.state_dict().items()}
-    epoch = Epoch(position.epoch, position.steps, dict(position.sums), validated, seconds, peak_gib(state.vae.device))
+    epoch = Epoch(position.epoch, position.steps, dict(position.sums), validated, seconds, peak_gib(state.model.device))
     on_epoch(epoch)
     if stopping is not None:
         if stopping.metric not in epoch.values:
@@ -220,9 +250,9 @@ def _finish_epoch(
     position.next_epoch()
 
 
-def _evaluated_model(state: TrainingState, data: MultimodalDataset, seed: int) -> MultimodalVAE:
+def _evaluated_model(state: TrainingState, data: MultimodalDataset, seed: int) -> Trainable:
     """Return the model that is evaluated and kept: the trained one, or the average of its weights."""
-    return averaged_model(state.average, state.vae, data, seed) if state.average else state.vae
+    return averaged_model(state.average, state.model, data, seed) if state.average else state.model
 
 
 def _out_of_patience(position: Position, settings: Training, length: Length) -> bool:
@@ -234,7 +264,7 @@ def _out_of_patience(position: Position, settings: Training, length: Length) -> 
 
 
 def train_step(
-    vae: MultimodalVAE,
+    model: Trainable,
     batches: Iterable[Batch],
     optimizer: torch.optim.Optimizer,
     count: int = 1,
@@ -242,10 +272,10 @@ def train_step(
     kl_share: float = 1.0,
     module: nn.Module | None = None,
 ) -> list[dict[str, float]]:
-    """Take one optimizer step: augment, corrupt, encode, fuse, decode, compute the loss, and update the weights.
+    """Take one optimizer step: augment, corrupt, compute the loss, and update the weights.
 
     Args:
-        vae: the model, in training mode.
+        model: the model, in training mode.
         batches: batches whose gradients are averaged.
         optimizer: optimizer of the model's parameters.
         count: number of batches.
@@ -263,16 +293,16 @@ def train_step(
     results = []
     for batch in batches:
         with torch.no_grad():
-            target = batch.with_samples(vae.augment(batch.samples, batch.present))
-            inputs = vae.corrupt(target.samples, batch.present)
-        terms = (module or vae)(target, inputs, distributed.gather)
-        loss = vae.objective.total(terms, kl_share)
-        metrics = distributed.average(_metrics(loss, terms), vae.device)
+            target = batch.with_samples(model.augment(batch.samples, batch.present))
+            inputs = model.corrupt(target.samples, batch.present)
+        terms = (module or model)(target, inputs, distributed.gather)
+        loss = model.total(terms, kl_share)
+        metrics = distributed.average(_metrics(loss, terms), model.device)
         _require_finite(metrics, batch.ids)
         (loss / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         results.append(metrics)
     if clip is not None:
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
     return results
 
@@ -287,14 +317,14 @@ def _require_finite(metrics: Mapping[str, float], ids: Sequence[str]) -> None:
 
 
 def evaluate(
-    vae: MultimodalVAE, data: MultimodalDataset, seed: int, batch_size: int = 256, draws: int = 1
+    model: Trainable, data: MultimodalDataset, seed: int, batch_size: int = 256, draws: int = 1
 ) -> dict[str, float]:
     """Return the loss and its terms over a data set, without augmentation; processes share the batches.
 
     Latents of batch *i* are drawn with ``seed + i``, so the result does not depend on the number of processes.
 
     Args:
-        vae: the model.
+        model: the model.
         data: the samples.
         seed: seed of the latents.
         batch_size: number of samples per batch.
@@ -305,16 +335,16 @@ def evaluate(
     """
     batches = torch.split(torch.arange(len(data)), batch_size) * draws
     # Each row is filled by one process and zero elsewhere, so the sum over processes is exact.
-    table = torch.zeros(len(batches), len(vae.metric_names), dtype=torch.float64)
-    with evaluating(vae), seeded(seed):
+    table = torch.zeros(len(batches), len(model.metric_names), dtype=torch.float64)
+    with evaluating(model), seeded(seed):
         for number in distributed.shard(torch.arange(len(batches))).tolist():
             torch.manual_seed(seed + number)
-            terms = vae(data.batch(batches[number]).to(vae.device))
-            metrics = _metrics(vae.objective.total(terms), terms)
-            table[number] = torch.tensor([metrics[name] for name in vae.metric_names], dtype=torch.float64)
+            terms = model(data.batch(batches[number]).to(model.device))
+            metrics = _metrics(model.total(terms), terms)
+            table[number] = torch.tensor([metrics[name] for name in model.metric_names], dtype=torch.float64)
     sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
-    means = (sizes / sizes.sum()) @ distributed.sum_over_processes(table, vae.device)
-    metrics = dict(zip(vae.metric_names, means.tolist(), strict=True))
+    means = (sizes / sizes.sum()) @ distributed.sum_over_processes(table, model.device)
+    metrics = dict(zip(model.metric_names, means.tolist(), strict=True))
     _require_finite(metrics, data.ids)
     return metrics
 

@@ -1,4 +1,4 @@
-"""The precision in which encoders and decoders train; fusion, latent and losses are always float32."""
+"""The precision in which networks train; fusion, latent and losses of a model are always float32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from multimodal_vae.model import MultimodalVAE, Precision
+from multimodal_vae.trainable import Precision, Trainable
 
 
 def resolve_precision(precision: Precision | Literal["auto"], device: str) -> Precision:
@@ -23,10 +23,10 @@ def resolve_precision(precision: Precision | Literal["auto"], device: str) -> Pr
 
 
 @contextmanager
-def train_precision(vae: MultimodalVAE, precision: Precision) -> Iterator[None]:
-    """Set the precision in which a model's encoders and decoders train, within a block."""
-    before, vae.precision = vae.precision, precision
+def train_precision(model: Trainable, precision: Precision) -> Iterator[None]:
+    """Set the precision in which a model's networks train, within a block."""
+    before, model.precision = model.precision, precision
     try:
         yield
     finally:
-        vae.precision = before
+        model.precision = before

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,7 @@ from pydantic import (
 
 from multimodal_vae.loggers.base import Logger
 from multimodal_vae.scopes import Seed
+from multimodal_vae.training.precision import resolve_precision
 
 STEPS = 5000
 """Default of ``steps`` if a validation set ends the training earlier."""
@@ -24,6 +25,8 @@ UNWATCHED_STEPS = 500
 """Default of ``steps`` otherwise."""
 BATCH = 100
 """Number of samples per batch from which the default of ``per_class`` follows."""
+REFINEMENT_BATCH = 18
+"""The same of a refiner, whose networks keep the size of a sample."""
 WARMUP = 100
 """Default of ``warmup`` in a training of many steps."""
 EPOCHS = 200
@@ -97,6 +100,10 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
+    batch_size: ClassVar[int] = BATCH
+    default_steps: ClassVar[tuple[int, int]] = (STEPS, UNWATCHED_STEPS)
+    """Defaults of ``steps`` with and without early stopping."""
+
     steps: PositiveInt | None = None
     epochs: PositiveInt | None = None
     per_class: Annotated[int, Field(ge=2)] | None = None
@@ -131,20 +138,43 @@ class Training(BaseModel):
         """
         stopping = (EarlyStopping() if validated else False) if self.early_stopping is None else self.early_stopping
         automatic = {
-            "steps": (STEPS if stopping else UNWATCHED_STEPS) if self.epochs is None else None,
-            "per_class": max(2, round(min(BATCH, samples) / max(1, classes))),
+            "steps": self.default_steps[0 if stopping else 1] if self.epochs is None else None,
+            "per_class": max(2, round(min(self.batch_size, samples) / max(1, classes))),
         }
         update = {name: value for name, value in automatic.items() if getattr(self, name) is None}
         return self.model_copy(update={**update, "early_stopping": stopping})
+
+    def on_this_machine(self) -> Self:
+        """Return these settings with a precision in place of ``"auto"``."""
+        return self.model_copy(update={"precision": resolve_precision(self.precision, self.device)})
 
     def length(self, batches: int) -> "Length":
         """Return the length of a training with so many batches in one pass over the data."""
         if self.epochs:
             return Length(self.epochs * batches, batches, self.accumulate)
-        steps = self.steps or UNWATCHED_STEPS
+        steps = self.steps or self.default_steps[1]
         return Length(
             steps * self.accumulate, max(SHORTEST_EPOCH, math.ceil(steps / EPOCHS)) * self.accumulate, self.accumulate
         )
+
+
+class RefinementTraining(Training):
+    """Settings of the training of refiners: those of :class:`Training`, with other defaults.
+
+    ``kl_warmup`` has no effect on them.
+
+    Attributes:
+        steps: default 6,000, or 3,000 without early stopping.
+        per_class: default: about :data:`REFINEMENT_BATCH` samples per batch.
+        learning_rate: default 8e-4.
+        average: default .998.
+    """
+
+    batch_size: ClassVar[int] = REFINEMENT_BATCH
+    default_steps: ClassVar[tuple[int, int]] = (6000, 3000)
+
+    learning_rate: PositiveFloat = 8e-4
+    average: Annotated[float, Field(gt=0, lt=1)] | Off = 0.998
 
 
 @dataclass(frozen=True)
