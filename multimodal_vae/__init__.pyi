@@ -45,6 +45,7 @@ from .modalities.volume import Volume as Volume
 from .model import MultimodalVAE as MultimodalVAE
 from .objective import Objective as Objective
 from .part import Part as Part
+from .refiners.base import Refiner as Refiner
 from .registry import register as register
 from .run import Run as Run
 from .run import fit as fit
@@ -63,5 +64,6 @@ from .selection.tuning import tune as tune
 from .synthesis.completion import complete as complete
 from .synthesis.generation import write_samples as write_samples
 from .synthesis.synthesizer import Synthesizer as Synthesizer
+from .training.refining import fit_refiner as fit_refiner
 
 __version__: str

@@ -31,7 +31,7 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
-from multimodal_vae.options import RunFolder, Sampler, Seed, as_part, say
+from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, as_part, say
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
 from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
@@ -100,6 +100,7 @@ def sample(
         float, typer.Option(help="Share of the least likely latents to leave out, from 0 to below 1.")
     ] = 0.0,
     noise: _Noise = None,
+    refine: Refine = True,
     covariates: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Covariate to fix; repeat. Default: as trained on."),
@@ -122,7 +123,7 @@ def sample(
             # torchrun sends SIGTERM when a process is lost. Set here, since Python cannot answer while processes join.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             with distributed.main_process_first():  # it fits the densities that are missing
-                synthesizer = opened.synthesizer(sampler)
+                synthesizer = opened.synthesizer(sampler, refine=refine)
             counts = dict.fromkeys(label or synthesizer.densities, count)
             write_samples(out, synthesizer, counts, seed, opened.origin, temperature, min_quantile, noise, given)
     if distributed.rank() == 0:
@@ -167,8 +168,8 @@ def classify(
 
     with claimed(out) if out else nullcontext():
         opened = _open(run)
-        data = _read(opened, manifest, given)
-        table = probability_table(data, opened.synthesizer(sampler).classify(opened.model.encode(data).mean, prior))
+        data, densities = _read(opened, manifest, given), opened.synthesizer(sampler, refine=False)
+        table = probability_table(data, densities.classify(opened.model.encode(data).mean, prior))
         if out is not None:
             write_new(out, table.encode())
     if out is None:
@@ -297,6 +298,7 @@ def evaluate(
     ] = None,
     seed: Seed = 0,
     sampler: Sampler = None,
+    refine: Refine = True,
 ) -> None:
     """Evaluate a run on held-out samples.
 
@@ -305,7 +307,7 @@ def evaluate(
     from multimodal_vae.report.run_evaluation import write_evaluation
     from multimodal_vae.run import open_run
 
-    metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler)
+    metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler, refine)
     say(f"evaluated: {metrics}, {report}")
 
 
@@ -347,7 +349,7 @@ def plugins(
 
 @app.command(epilog="Example: mmvae check modality signal --set length=64 --set channels=2")
 def check(
-    kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss, sampler or logger.")],
+    kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss, sampler, refiner or logger.")],
     name: Annotated[str, typer.Argument(help="Name of the part, as mmvae plugins lists it.")],
     settings: Annotated[
         list[str] | None,
@@ -376,7 +378,7 @@ def check(
 
 @app.command(epilog="Example: mmvae new modality eeg")
 def new(
-    kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss or sampler.")],
+    kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss, sampler or refiner.")],
     name: Annotated[str, typer.Argument(help="Name of the part.")],
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: multimodal-vae-NAME.")] = None,
 ) -> None:

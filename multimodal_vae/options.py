@@ -20,6 +20,9 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of a run, as mmvae train
 Sampler = Annotated[
     Any, typer.Option(parser=as_part, metavar="NAME|TABLE", help="Sampler: name or TOML table. Default: the run's.")
 ]
+Refine = Annotated[
+    bool, typer.Option("--refine/--no-refine", help="Refine the modalities for which the run has a refiner.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
 
 

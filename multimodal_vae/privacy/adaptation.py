@@ -37,9 +37,11 @@ from multimodal_vae.provenance import register_instances
 from multimodal_vae.run import Run, open_run
 from multimodal_vae.run_folder import (
     ADAPTED,
+    REFINER,
     AdaptationRecord,
     EnvironmentRecord,
     density_file,
+    refiner_folders,
     relative_to,
     write_description,
 )
@@ -249,6 +251,12 @@ def _write_run(
     write_description(folder, configuration, {name: part if len(part) else None for name, part in parts.items()})
     write_json(folder / "status.json", run.status)
     write_bytes(folder / _WEIGHTS, inside(run.path, _WEIGHTS).read_bytes())
+    copied = [folder / _WEIGHTS]
+    for name in run.refiners:  # raises if one is not trained
+        of_run, own = (refiner_folders(path, configuration)[name] for path in (run.path, folder))
+        make_folder(own)
+        write_bytes(own / REFINER, inside(of_run, REFINER).read_bytes())
+        copied.append(own / REFINER)
     synthesizer = Synthesizer(run.model, configuration.density.sampler)
     guarantee = synthesizer.sampler.guarantee
     assert guarantee is not None  # noqa: S101  (adapt_run checks it)
@@ -268,6 +276,6 @@ def _write_run(
             "run": str(run.path.resolve()),
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "request": request,
-            "sha256": {path.relative_to(folder).as_posix(): file_sha256(path) for path in (folder / _WEIGHTS, density)},
+            "sha256": {path.relative_to(folder).as_posix(): file_sha256(path) for path in (*copied, density)},
         },
     )

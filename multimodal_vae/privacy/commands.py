@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.options import RunFolder, Sampler, Seed, say
+from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, say
 
 
 def audit(
@@ -35,6 +35,7 @@ def audit(
         int, typer.Option(help="Number of shadow models to train, an even number such as 8; resumable.", min=0)
     ] = 0,
     seed: Seed = 0,
+    refine: Refine = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print privacy.json in place of a table.")] = False,
 ) -> None:
     """Measure what a run reveals about its patients.
@@ -50,7 +51,9 @@ def audit(
         seconds = estimated_seconds(opened, shadows)
         cost = f"{shadows} times as long as the run" if math.isnan(seconds) else f"about {seconds / 60:.1f} minutes"
         typer.echo(f"mmvae: note: the shadow models take {cost}; rerun the command to resume", err=True)
-    result, path = audit_run(opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows)
+    result, path = audit_run(
+        opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows, refine=refine
+    )
     if as_json:
         say(*path.read_text("utf-8").rstrip().split("\n"))
     else:

@@ -37,6 +37,7 @@ def audit_run(
     samples: Path | None = None,
     members: Path | None = None,
     shadows: int = 0,
+    refine: bool = True,
 ) -> tuple[Audit, Path]:
     """Audit a run and write ``privacy.json`` into its folder.
 
@@ -54,6 +55,7 @@ def audit_run(
             trained on and, if they differ, those that the densities were fitted on.
         shadows: number of shadow models to train and attack with; even. See
             :func:`~multimodal_vae.privacy.shadows.shadow_scores`.
+        refine: whether the audited samples are refined, if the run has refiners.
 
     Returns:
         The audit and the path of the file.
@@ -75,7 +77,7 @@ def audit_run(
         real = complete(splits["train"])
         records = partial(collect, model, real)
         if samples is None:
-            synthesizer = run.synthesizer(sampler, fit_on)
+            synthesizer = run.synthesizer(sampler, fit_on, refine)
             counts = {model.classes[label]: count for label, count in real.counts().items()}
             synthetic, configuration = generate(synthesizer, counts, seed, real), synthesizer.sampler.configuration
         else:
@@ -89,7 +91,10 @@ def audit_run(
         unseen = records(*others)
         if shadows:
             pool = run.data.named(*(name for part in (splits["train"], *others) for name in usable(part).ids))
-            scores, count = shadow_scores(run, sampler, shadows, pool, real, synthetic, seed), len(concerned["train"])
+            scores, count = (
+                shadow_scores(run, sampler, shadows, pool, real, synthetic, seed, refine),
+                len(concerned["train"]),
+            )
             concerned["train"] = concerned["train"].scored({name: x[:count] for name, x in scores.items()})
             unseen = unseen.scored({name: x[count:] for name, x in scores.items()})
         result = audit(concerned, unseen, synthetic, seed=seed)
@@ -97,6 +102,7 @@ def audit_run(
             "version": VERSION,
             "sampler": configuration,
             "samples": str(samples) if samples else None,
+            "refined": [*run.configuration.refiners] if refine and samples is None else [],
             "fit_on": fit_on,
             "members": str(members) if members else "run",
             "holdout": str(holdout) if holdout else "run",

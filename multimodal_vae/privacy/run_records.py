@@ -53,7 +53,7 @@ def generate(synthesizer: Synthesizer, counts: dict[str, int], seed: int, real: 
         of_class = seed + vae.classes.index(name)
         latents.append(synthesizer.latents(name, count, of_class))
         given = synthesizer.draw_covariates(name, count, of_class)
-        samples.append(vae.generate(latents[-1], noise=None, seed=of_class, covariates=given))
+        samples.append(synthesizer.decode(latents[-1], name, seed=of_class, covariates=given))
     labels = torch.cat([torch.full((count,), vae.classes.index(name)) for name, count in counts.items()])
     values = {name: torch.cat([each[name] for each in samples]) for name in vae.modalities}
     gapped = with_gaps_of(LabeledSamples(values, labels), real, vae.modalities, seed)

@@ -100,7 +100,14 @@ _TIMES = pydantic.TypeAdapter(dict[str, float])
 
 
 def shadow_scores(
-    run: Run, sampler: Any, count: int, pool: MultimodalDataset, real: LabeledSamples, synthetic: Records, seed: int
+    run: Run,
+    sampler: Any,
+    count: int,
+    pool: MultimodalDataset,
+    real: LabeledSamples,
+    synthetic: Records,
+    seed: int,
+    refine: bool = True,
 ) -> dict[str, Tensor]:
     """Train shadow models, or resume or reopen them, and return scores of records by name, (N,) each.
 
@@ -119,6 +126,7 @@ def shadow_scores(
         real: the run's training samples, which give the scales.
         synthetic: the audited samples; the shadows generate as many.
         seed: seed of the generated samples.
+        refine: whether to refine the shadows' samples, if the run has refiners.
 
     Raises:
         TrainingInterrupted: on SIGTERM or Ctrl-C; the same call resumes.
@@ -132,7 +140,7 @@ def shadow_scores(
         rows, others = halves if number % 2 == 0 else halves[::-1]
         trained_on[number, torch.from_numpy(rows)] = True
         shadow = _trained(run, number, pool.subset(rows.tolist()), pool.subset(others.tolist()))
-        generated = generate(shadow.synthesizer(sampler), counts, seed, real)
+        generated = generate(shadow.synthesizer(sampler, refine=refine), counts, seed, real)
         shadows.append(_statistics(shadow, pool, real, generated))
     target = _statistics(run, pool, real, synthetic)
     ratios = {

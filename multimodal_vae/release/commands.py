@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.options import RunFolder, Sampler, Seed, say
+from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, say
 
 
 def release(
@@ -24,6 +24,7 @@ def release(
     threshold: Annotated[
         float, typer.Option(help="Largest area under the curve of an attack, at the upper end of its interval.")
     ] = 0.6,
+    refine: Refine = True,
 ) -> None:
     """Write samples to hand on: audited, with a datasheet and checksums, without anything of the model.
 
@@ -33,7 +34,7 @@ def release(
     from multimodal_vae.release.writing import release_run
     from multimodal_vae.run import open_run
 
-    digest = release_run(open_run(run), out, count, sampler, seed, holdout, threshold)
+    digest = release_run(open_run(run), out, count, sampler, seed, holdout, threshold, refine)
     say(f"released: {out}", f"digest: {digest}")
 
 

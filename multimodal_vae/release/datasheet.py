@@ -20,7 +20,10 @@ from multimodal_vae.report.card import escaped
 from multimodal_vae.run import Run
 from multimodal_vae.synthesis.folder import DRAWN, EXPECTED
 from multimodal_vae.synthesis.marks import NOTICE, PROVENANCE
+from multimodal_vae.synthesis.refinement import REFINED
 from multimodal_vae.synthesis.synthesizer import Synthesizer
+
+_VALUES = {"draw": DRAWN, "mean": EXPECTED, REFINED: REFINED}
 
 
 def describe(folder: Path, run: Run, synthesizer: Synthesizer, audit: Audit, threshold: float) -> None:
@@ -53,7 +56,7 @@ def describe(folder: Path, run: Run, synthesizer: Synthesizer, audit: Audit, thr
             name: {
                 "kind": modality.name,
                 "shape": list(modality.shape),
-                "values": DRAWN if generated["noise_by_modality"][name] == "draw" else EXPECTED,
+                "values": _VALUES[generated["noise_by_modality"][name]],
             }
             for name, modality in modalities.items()
         },

@@ -29,6 +29,7 @@ def release_run(
     seed: int = 0,
     holdout: Path | None = None,
     threshold: float = THRESHOLD,
+    refine: bool = True,
 ) -> str:
     """Generate samples, audit them, and write the folder to hand on: samples, datasheet and checksums.
 
@@ -45,6 +46,7 @@ def release_run(
         holdout: manifest of unseen patients, as for :func:`~multimodal_vae.privacy.run_audit.audit_run`.
         threshold: largest upper end of the interval of the strongest attack's area under the curve, above 0.5 and at
             most 1. Attacks on the model's own outputs do not count, since the model is not released.
+        refine: whether to refine the samples, if the run has refiners.
 
     Returns:
         The digest of the folder, to publish where recipients trust it.
@@ -55,7 +57,7 @@ def release_run(
     """
     require_threshold(threshold)
     with claimed(out) as partial:
-        synthesizer = run.synthesizer(sampler)
+        synthesizer = run.synthesizer(sampler, refine=refine)
         folder = partial / "samples"
         _generate(folder, run, synthesizer, dict.fromkeys(synthesizer.densities, count), seed)
         try:

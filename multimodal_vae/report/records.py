@@ -94,7 +94,7 @@ class EvaluatedRecord(TypedDict):
     sampler: str
     ranking: NotRequired[list[Ranked]]
     guarantee: NotRequired[Guarantee | None]
-    noise: NotRequired[dict[str, Noise]]
+    noise: NotRequired[dict[str, Noise | Literal["refined"]]]
     fitted_on: str
     seed: int
     resamples: int

@@ -47,6 +47,7 @@ from multimodal_vae.report.records import (
 )
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import writing
+from multimodal_vae.synthesis.refinement import REFINED
 
 REPORT = "report.html"
 MIN_PER_CLASS = 2
@@ -70,6 +71,7 @@ def write_evaluation(
     judges: Path | None = None,
     seed: int = 0,
     sampler: Any = None,
+    refine: bool = True,
 ) -> tuple[Path, Path]:
     """Evaluate a run as :func:`measure` does, and write ``metrics.json`` and ``report.html`` into its folder.
 
@@ -80,7 +82,7 @@ def write_evaluation(
         files = inside(run.path, records.FILE), inside(run.path, REPORT)
         inside(run.path, "log.jsonl")
         privacy = read_privacy(run.path)  # first, since measuring takes long
-        metrics, evidence = measure(run, by, count, split, judges, seed, sampler=sampler)
+        metrics, evidence = measure(run, by, count, split, judges, seed, sampler=sampler, refine=refine)
         content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
         write_bytes(files[0], content + b"\n")
         write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
@@ -110,6 +112,7 @@ def measure(
     seed: int = 0,
     resamples: int = 200,
     sampler: Any = None,
+    refine: bool = True,
 ) -> tuple[Metrics, Evidence]:
     """Compute the metrics of a run.
 
@@ -123,6 +126,8 @@ def measure(
         seed: seed of all random choices.
         resamples: number of bootstrap resamples.
         sampler: sampler to generate with, an instance, a name or a table; None: the run's.
+        refine: whether to refine the generated samples, if the run has refiners. Reconstructions and predictions never
+            are.
 
     Raises:
         RunError: if the run is not trained, or the split has no samples.
@@ -142,7 +147,7 @@ def measure(
     training = replace(reference, values=numbers(reference.values), gaps=False)
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
-    synthesizer = run.synthesizer(sampler)
+    synthesizer = run.synthesizer(sampler, refine=refine)
     by_class = [synthesizer.sample(classes[label], count, seed + label) for label in labels]  # as mmvae sample does
     generated = LabeledSamples(
         {name: torch.cat([each[name] for each in by_class]) for name in model.modalities},
@@ -170,7 +175,7 @@ def measure(
         sampler=synthesizer.sampler.name,
         ranking=synthesizer.ranking,
         guarantee=synthesizer.guarantee,
-        noise=model.noise_of(),
+        noise=model.noise_of() | dict.fromkeys(synthesizer.refiners, REFINED),
         fitted_on=run.configuration.density.fit_on,
         seed=seed,
         resamples=resamples,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from multimodal_vae.observation import noise_of_refiner
 from multimodal_vae.refiners.base import Refiner
 from multimodal_vae.scopes import evaluating
 
-REFINED = "refined"
+REFINED: Literal["refined"] = "refined"
 """What a modality's samples are, in place of a draw or an expected sample."""
 
 

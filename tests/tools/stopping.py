@@ -6,8 +6,8 @@ from multimodal_vae.training import loop
 
 
 @contextlib.contextmanager
-def stopped_after(steps, monkeypatch):
-    """Request a stop after so many steps."""
+def stopped_after(steps, monkeypatch, module=loop):
+    """Request a stop after so many steps of a training that the module starts."""
     answers = iter([False] * (steps - 1) + [True] * 99)
 
     class Request:
@@ -19,5 +19,5 @@ def stopped_after(steps, monkeypatch):
         yield Request()
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "catch_signals", catch_signals)
+        patched.setattr(module, "catch_signals", catch_signals)
         yield

@@ -127,7 +127,7 @@ def test_a_training_that_is_done_is_only_read(data, whole, tmp_path, monkeypatch
     def train(*arguments):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("multimodal_vae.run.train", train)
+    monkeypatch.setattr("multimodal_vae.run_training.train", train)
     again = fit(data, tmp_path / "whole")
     assert not again.training
     run = mv.open_run(tmp_path / "whole", data, parts=[Noisy])
