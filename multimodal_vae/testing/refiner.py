@@ -25,7 +25,7 @@ from multimodal_vae.testing.law import expect, law
 
 _COUNT, _CELL = 48, 4
 """Number of made-up samples, and side of the cells over which they are pooled."""
-_STEPS, _BATCH, _RATE = 150, 16, 3e-3
+_STEPS, _BATCH, _RATE = 100, 16, 3e-3
 """Of a short training, with Adam."""
 _NEAR = 0.5
 """Largest distance from the pooled decoded samples, in units of their deviation."""

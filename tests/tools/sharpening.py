@@ -21,11 +21,11 @@ class Sharpen(mv.Refiner):
 
     def loss(self, coarse, target, latents, labels):
         if self.training:
-            with torch.no_grad():
-                self.range.copy_(torch.stack([self.range[0].min(target.min()), self.range[1].max(target.max())]))
+            self.range[0].clamp_(max=target.min())
+            self.range[1].clamp_(min=target.max())
         residual = (target - coarse - self.network(coarse)).square().flatten(1).mean(1)
         return residual + (self.deviation.square() - residual.detach()).square()
 
     def forward(self, coarse, latents, labels, noise):
         refined = coarse + self.network(coarse) + self.deviation * noise
-        return refined if self.range.isinf().any() else refined.clamp(*self.range)
+        return torch.where(self.range[0] <= self.range[1], refined.clamp(*self.range), refined)
