@@ -46,6 +46,7 @@ from .model import MultimodalVAE as MultimodalVAE
 from .objective import Objective as Objective
 from .part import Part as Part
 from .refiners.base import Refiner as Refiner
+from .refiners.rectified_flow import RectifiedFlow as RectifiedFlow
 from .registry import register as register
 from .run import Run as Run
 from .run import fit as fit

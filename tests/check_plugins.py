@@ -21,6 +21,7 @@ KINDS = {
     "multimodal_vae.fusions": "fusion",
     "multimodal_vae.metric_losses": "metric_loss",
     "multimodal_vae.samplers": "sampler",
+    "multimodal_vae.refiners": "refiner",
     "multimodal_vae.loggers": "logger",
 }
 LOSS = """

@@ -22,6 +22,7 @@ CORE = {
     "fusion": {"concat"},
     "metric_loss": {"triplet", "supcon", "proxy_anchor", "center", "pytorch_metric_learning"},
     "sampler": {"auto", "kde", "gaussian", "gmm", "flow", "prior", "interpolation", "private_gaussian"},
+    "refiner": {"rectified_flow"},
     "logger": {"jsonl", "console", "tensorboard"},
 }
 

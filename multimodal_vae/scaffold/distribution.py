@@ -11,7 +11,7 @@ from multimodal_vae import registry
 from multimodal_vae.errors import PluginError, did_you_mean
 from multimodal_vae.files import is_reserved_name, new_folder
 
-TEMPLATES = ("modality", "fusion", "metric_loss", "sampler")
+TEMPLATES = ("modality", "fusion", "metric_loss", "sampler", "refiner")
 """Kinds of part that have a template."""
 
 _MAX_ACRONYM = 4  # letters; a class of a name up to this length is written in capitals, as EEG

@@ -1,26 +1,33 @@
 """Use a part as the core does."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import singledispatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import SamplerError
+from multimodal_vae.errors import ConfigurationError, SamplerError
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.loggers.base import Logger
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.nn.dimensions import INTERPOLATION
 from multimodal_vae.part import Part
+from multimodal_vae.refiners.base import Refiner
 from multimodal_vae.samplers.base import DensitySampler
 
 LATENT, CLASSES = 6, 3
 SHARED = 6
 SIZES: Mapping[str, int] = {"image": 7, "signal": 4, "table": 3}
 """Numbers of shared dimensions and of features per modality, to test fusions with."""
+
+SHAPES = ((2, 16, 16), (1, 32), (1, 8, 8, 8))
+"""Shapes of a picture, a signal and a volume, to test refiners with, which may refuse some of them."""
 
 CONFIGURATION = {"training": {"epochs": 2, "per_class": 4}, "model": {"latent_dim": LATENT}}
 METRICS = {
@@ -109,6 +116,41 @@ def _(part: DensitySampler) -> None:
         part.fit(torch.randn(30, 2))().sample((3,))
     except SamplerError:  # other laws require what a sampler must accept
         return
+
+
+@exercise.register
+def _(part: Refiner) -> None:
+    samples = refiner_arguments(build_refiner(part), 4)
+    part.train().loss(*samples[:4]).sum().backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        part.eval()(*(samples[index] for index in (0, 2, 3, 4)))
+
+
+def build_refiner(part: Refiner) -> tuple[int, ...]:
+    """Build a refiner for the first of :data:`SHAPES` that it takes, and return the shape.
+
+    Raises:
+        ConfigurationError: if it takes none of them.
+    """
+    for shape in SHAPES[:-1]:
+        with suppress(ConfigurationError):
+            part.build(shape, LATENT, CLASSES)
+            return shape
+    part.build(SHAPES[-1], LATENT, CLASSES)
+    return SHAPES[-1]
+
+
+def refiner_arguments(shape: tuple[int, ...], count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return decoded samples, real ones, latents, labels and noise, to test refiners with.
+
+    Decoded samples are smooth, from 0 to 2; real ones have a texture as well, from -1 to 3.
+    """
+    channels, *space = shape
+    corners = torch.rand(count, channels, *(2 for _ in space))
+    smooth = 2 * F.interpolate(corners, tuple(space), mode=INTERPOLATION[len(space)], align_corners=True)
+    real = smooth + torch.rand_like(smooth) * 2 - 1
+    labels = torch.arange(count) % (CLASSES + 1) - 1  # unlabeled ones, too
+    return smooth, real, torch.randn(count, LATENT), labels, torch.randn_like(smooth)
 
 
 @exercise.register

@@ -13,7 +13,7 @@ from multimodal_vae.part import Part
 from multimodal_vae.registry import KINDS
 from multimodal_vae.scopes import seeded
 
-_MODULES = ("modality", "fusion", "metric_loss", "sampler", "logger", "common")
+_MODULES = ("modality", "fusion", "metric_loss", "sampler", "refiner", "logger", "common")
 _LAWS: list["Law"] = []
 
 
@@ -77,7 +77,7 @@ def laws(kind: str) -> list[Law]:
     """Return the laws of one kind of part.
 
     Args:
-        kind: ``"modality"``, ``"fusion"``, ``"metric_loss"``, ``"sampler"`` or ``"logger"``.
+        kind: ``"modality"``, ``"fusion"``, ``"metric_loss"``, ``"sampler"``, ``"refiner"`` or ``"logger"``.
 
     Example:
         >>> [law.name for law in laws("logger")][0]

@@ -12,8 +12,8 @@ from multimodal_vae import registry
 from multimodal_vae.scaffold.distribution import TEMPLATES, new_distribution
 from multimodal_vae.testing import laws
 
-NAMES = {"modality": "emg", "fusion": "blend", "metric_loss": "pull-push", "sampler": "one-blob"}
-CLASSES = {"modality": "EMG", "fusion": "Blend", "metric_loss": "PullPush", "sampler": "OneBlob"}
+NAMES = {"modality": "emg", "fusion": "blend", "metric_loss": "pull-push", "sampler": "one-blob", "refiner": "crisp"}
+CLASSES = {"modality": "EMG", "fusion": "Blend", "metric_loss": "PullPush", "sampler": "OneBlob", "refiner": "Crisp"}
 
 
 @pytest.fixture(params=TEMPLATES)

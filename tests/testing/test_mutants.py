@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 import multimodal_vae as mv
 from multimodal_vae.registry import KINDS
 from multimodal_vae.testing import LawBroken, laws
+from sharpening import Sharpen
 
 MUTANTS = {}
 
@@ -716,7 +717,105 @@ class closes_before_anything_is_logged(Notes):
         del self.last
 
 
-KEEPERS = [Picture, Numbers, Good, Pull, Normal, Notes]
+@mutant("settings_recreate_the_part")
+class ForgetfulRefiner(Sharpen):
+    @property
+    def configuration(self):
+        return {"name": self.name, "width": self.width + 2}
+
+
+@mutant("copies_share_nothing")
+class SharedRefiner(Sharpen):
+    def __deepcopy__(self, memory):
+        return self
+
+
+@mutant("use_changes_nothing_global")
+class SeedingRefiner(Sharpen):
+    def build(self, shape, latent_dim, classes):
+        super().build(shape, latent_dim, classes)
+        np.random.seed(0)  # noqa: NPY002
+
+
+@mutant()
+class keeps_the_shape(Sharpen):
+    def forward(self, coarse, latents, labels, noise):
+        refined = super().forward(coarse, latents, labels, noise)
+        return refined[..., 1:] if coarse.dim() == 3 else refined  # of signals only
+
+
+@mutant()
+class same_arguments_give_the_same_samples(Sharpen):
+    calls = 0
+
+    def forward(self, coarse, latents, labels, noise):
+        self.calls += 1
+        return super().forward(coarse * (1 + 1e-6 * self.calls), latents, labels, noise)
+
+
+@mutant()
+class other_noise_gives_another_sample(Sharpen):
+    def forward(self, coarse, latents, labels, noise):
+        pattern = 2.3 * torch.arange(coarse[0].numel(), device=coarse.device)
+        return super().forward(coarse, latents, labels, 2**0.5 * pattern.sin().reshape(coarse.shape[1:]))
+
+
+@mutant()
+class refining_is_independent_per_sample(Sharpen):
+    def forward(self, coarse, latents, labels, noise):
+        return super().forward(coarse, latents, labels, noise - 0.5 * noise.mean(0))
+
+
+@mutant("loss_is_one_finite_number_per_sample")
+class Column(Sharpen):
+    def loss(self, coarse, target, latents, labels):
+        return super().loss(coarse, target, latents, labels)[:, None]
+
+
+@mutant()
+class every_weight_has_a_gradient(Sharpen):
+    def build(self, shape, latent_dim, classes):
+        super().build(shape, latent_dim, classes)
+        self.unused = nn.Parameter(torch.zeros(2))
+
+
+@mutant("state_is_restored_from_a_file")
+class Measuring(Sharpen):
+    gain = 1.0
+
+    def loss(self, coarse, target, latents, labels):
+        self.gain = 1 + 0.01 * target.detach().square().mean()  # and no buffer
+        return super().loss(coarse, target, latents, labels)
+
+    def forward(self, coarse, latents, labels, noise):
+        return super().forward(coarse, latents, labels, self.gain * noise)
+
+
+@mutant()
+class samples_stay_in_the_range_of_training(Sharpen):
+    def forward(self, coarse, latents, labels, noise):
+        return coarse + self.network(coarse) + self.deviation * noise
+
+
+@mutant()
+class training_brings_the_texture_of_samples_nearer_to_real_ones(Sharpen):
+    def forward(self, coarse, latents, labels, noise):
+        return super().forward(coarse, latents, labels, 0.1 * noise)
+
+
+@mutant()
+class refined_samples_stay_near_decoded_ones(Sharpen):
+    def forward(self, coarse, latents, labels, noise):
+        return super().forward(coarse.flip(2), latents, labels, noise)
+
+
+@mutant("follows_the_device")
+class RootedRefiner(Sharpen):
+    def forward(self, coarse, latents, labels, noise):
+        return super().forward(coarse + torch.zeros(coarse.shape), latents, labels, noise)
+
+
+KEEPERS = [Picture, Numbers, Good, Pull, Normal, Sharpen, Notes]
 
 
 def broken(part):

@@ -17,10 +17,15 @@ class Sharpen(mv.Refiner):
         convolution = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[len(shape) - 1]
         self.network = convolution(shape[0], shape[0], self.width, padding=self.width // 2)
         self.deviation = nn.Parameter(torch.tensor(0.1))
+        self.register_buffer("range", torch.tensor([torch.inf, -torch.inf]))
 
     def loss(self, coarse, target, latents, labels):
+        if self.training:
+            self.range[0].clamp_(max=target.min())
+            self.range[1].clamp_(min=target.max())
         residual = (target - coarse - self.network(coarse)).square().flatten(1).mean(1)
         return residual + (self.deviation.square() - residual.detach()).square()
 
     def forward(self, coarse, latents, labels, noise):
-        return (coarse + self.network(coarse) + self.deviation * noise).clamp(0, 1)
+        refined = coarse + self.network(coarse) + self.deviation * noise
+        return torch.where(self.range[0] <= self.range[1], refined.clamp(*self.range), refined)
