@@ -97,7 +97,7 @@ def test_a_short_training_learns_the_details_that_decoded_samples_lack():
         detail = 0.3 * torch.randn(count, 1, length)
         return coarse, coarse + detail, torch.zeros(count, 3), torch.zeros(count, dtype=torch.int64)
 
-    for _ in range(100):
+    for _ in range(60):
         coarse, target, latents, labels = batch()
         optimizer.zero_grad()
         flow.loss(coarse, target, latents, labels).mean().backward()
