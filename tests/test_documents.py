@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 import documents
-from multimodal_vae.configuration import Configuration, DataSettings, DensitySettings, ModelSettings
+from multimodal_vae.configuration import (
+    Configuration,
+    DataSettings,
+    DensitySettings,
+    ModelSettings,
+    RefinementSettings,
+)
 from multimodal_vae.registry import KINDS
 from multimodal_vae.testing import laws
 
@@ -99,7 +105,12 @@ def test_a_command_may_fail_where_the_page_shows_its_error(tmp_path):
 
 def test_the_recipes_reference_lists_every_key_with_its_default():
     page = (DOCS / "reference" / "recipe.md").read_text("utf-8")
-    sections = {"data": DataSettings, "model": ModelSettings, "density": DensitySettings}
+    sections = {
+        "data": DataSettings,
+        "model": ModelSettings,
+        "density": DensitySettings,
+        "refinement": RefinementSettings,
+    }
     assert set(Configuration.model_fields) == {*sections, "modalities", "training", "tune", "license"}
     for name, section in sections.items():
         table = re.search(rf"^## \[{name}\]\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)[1]
