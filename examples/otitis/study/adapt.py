@@ -1,13 +1,15 @@
-"""Adapt a recipe's run to the ears of another clinic with differential privacy, and measure cost and gain.
+"""Adapt public runs to the ears of another clinic with differential privacy, and measure cost and gain.
 
-Run: ``python examples/otitis/study adapt --run runs/reproduce/seed10/best``, after ``reproduce``. The run's cohort
-plays the public part. The clinic has other cameras, older children and thicker effusions. The table is written to
-``ADAPT.md`` beside this file. All metrics compare with further patients of the clinic, whom nothing has seen.
+Run: ``python examples/otitis/study adapt --run runs/reproduce/seed10/best``, after ``reproduce``. The clinic has other
+cameras, older children and thicker effusions. Two public runs are adapted to it: the given one, whose networks never
+saw such cameras, and one of the same recipe that learns here from a cohort with forty cameras, none of them the
+clinic's. The tables are written to ``ADAPT.md`` beside this file. All metrics compare with further patients of the
+clinic, whom nothing has seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import hypot, sqrt
@@ -33,14 +35,18 @@ from multimodal_vae.privacy.adaptation import adapt_run
 from multimodal_vae.privacy.run_audit import audit_run
 from multimodal_vae.report.run_evaluation import labeled_samples, load_judges
 from multimodal_vae.run import Run
-from other_clinic import write_other_clinic
+from other_clinic import write_other_clinic, write_varied_cohort
+from simulator.causes import COUNTS
 from steps import step_parser
+from trainings import RECIPES, changed_recipe, train_all
 
 PAGE = Path(__file__).with_name("ADAPT.md")
-PRIVATE, OTHERS = {"NOE": 317, "OME": 234, "AOM": 91}, {"NOE": 132, "OME": 128, "AOM": 60}
-"""Ears of the clinic's private patients, and of those whom nothing has seen, by label."""
+OTHERS = {"NOE": 264, "OME": 256, "AOM": 120}
+"""Ears of patients whom nothing has seen, by label; the private patients have as many ears as a cohort."""
 EPSILONS, AUDITED = (1.0, 3.0, 8.0), 3.0
-COUNT, REPEATS = 100, 2
+RECIPE, PUBLIC_SEED = "best.toml", 80
+"""Recipe of the run that learns from forty cameras, and seed of its cohort."""
+COUNT, REPEATS = 200, 3
 """Generated pairs per class, and independent fits with draws."""
 MIXTURE = {"name": "gmm", "components": 3, "covariance": "full", "regularization": 0.05}
 PUBLIC, OWN, GMM, REAL = "public run, not adapted", "the run's sampler, not private", "gmm, not private", "real ears"
@@ -72,25 +78,37 @@ class Measured(TypedDict):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse the command line, adapt, measure, and write the page."""
+    """Parse the command line, train, adapt, measure, and write the page."""
     parser = step_parser("adapt", "--run runs/reproduce/seed10/best")
     parser.add_argument("--run", type=Path, default=Path("runs/reproduce/seed10/best"), help="public run")
     parser.add_argument("--judges", type=Path, help="folder of the public run's judges (default RUN/judges)")
-    parser.add_argument("--out", type=Path, default=Path("runs/adapt"), help="folder of the clinic and the adapted run")
+    parser.add_argument("--out", type=Path, default=Path("runs/adapt"), help="folder of the clinic and all runs")
     parser.add_argument("--seed", type=int, default=70, help="seed of the clinic (default 70)")
     given = parser.parse_args(arguments)
-    run = mv.open_run(given.run)
-    judges = load_judges(given.judges or run.path / "judges", run, labeled_samples(run.splits["train"]))
-    measured = measure_clinic(run, judges, given.out, given.seed)
-    PAGE.write_text(page(measured, run.model.latent_dim), "utf-8")
+    varied, clinic = given.out / "varied", given.out / "clinic"
+    train_all({varied: changed_recipe(RECIPES / RECIPE, write_varied_cohort(given.out / "public", PUBLIC_SEED), {})}, 1)
+    private = write_other_clinic(clinic / "private", given.seed)
+    others = write_other_clinic(clinic / "others", given.seed + 1, OTHERS)
+    measured = {}
+    for name, run in (("four", mv.open_run(given.run)), ("forty", mv.open_run(varied))):
+        judges_folder = given.judges if given.judges and name == "four" else run.path / "judges"
+        judges = load_judges(judges_folder, run, labeled_samples(run.splits["train"]))
+        measured[name] = measure_clinic(run, judges, private, others, given.out / name)
+        PAGE.write_text(page(measured, run.model.latent_dim), "utf-8")
     print(PAGE)
 
 
-def measure_clinic(run: Run, judges: Sequence[Judge], folder: Path, seed: int) -> Measured:
-    """Adapt a run to the clinic, draw from it and audit it; what is measured already is read."""
+def measure_clinic(run: Run, judges: Sequence[Judge], private: Path, others: Path, folder: Path) -> Measured:
+    """Adapt a run to the clinic, draw from it and audit it; what is measured already is read.
+
+    Args:
+        run: public run.
+        judges: its judges.
+        private: manifest of the private patients.
+        others: manifest of further patients of the clinic.
+        folder: folder of the adapted run, and of what is measured.
+    """
     path, console = folder / "measured.json", Console(stderr=True)
-    private = write_other_clinic(folder / "private", seed, PRIVATE)
-    others = write_other_clinic(folder / "others", seed + 1, OTHERS)
     own = run.configuration.density.sampler.configuration
     adapted = adapt_run(run, private, _private(AUDITED, own), folder / "adapted", COUNT)
     train = adapted.splits["train"]
@@ -108,7 +126,7 @@ def measure_clinic(run: Run, judges: Sequence[Judge], folder: Path, seed: int) -
         ]
     for name, sampler in samplers(own).items():
         while len(draws := done["draws"].setdefault(name, [])) < REPEATS:
-            console.print(f"{name}, {len(draws)}")
+            console.print(f"{folder.name} cameras, {name}, {len(draws)}")
             data = run.splits["train"] if name == PUBLIC else train
             synthesizer = mv.Synthesizer(run.model, sampler).fit(data, reference=run.splits["train"])
             draws.append(rate(draw_samples(synthesizer, 100 * len(draws))))
@@ -239,23 +257,38 @@ COLUMNS = [
 ]
 
 
-def page(measured: Measured, dimensions: int) -> str:
-    """Return the page with the table."""
+CAMERAS = {
+    "four": "The public run learned from a cohort with four cameras. It never saw cameras like the clinic's.",
+    "forty": "The public run learned from as many ears with forty cameras, none of them the clinic's. This is what one "
+    "can\ndo who does not know the clinic, but simulates or collects widely.",
+}
+"""The public runs, by number of cameras."""
+
+
+def page(measured: Mapping[str, Measured], dimensions: int) -> str:
+    """Return the page with one table per public run."""
     lines = [
         "# Adapting a run to private patients",
         "",
-        "Written by `adapt.py`. A public run, of one simulated cohort, is adapted to the patients of another simulated",
-        "clinic, which has other cameras, children of five years and more, and thicker, amber effusions:",
-        f"{sum(PRIVATE.values())} ears, of which the densities learn from eight in ten. [Adapt a",
+        "Written by `adapt.py`. Public runs are adapted to the patients of another simulated clinic, which has other",
+        "cameras, children of five years and more, and thicker, amber effusions:",
+        f"{sum(COUNTS.values())} ears, of which the densities learn from eight in ten. [Adapt a",
         "run](../../../docs/how-to/adapt.md) explains the command. Each generator is compared with",
-        f"{len(measured['patients'])} ears of further patients of the clinic. The latent has {dimensions} dimensions.",
+        f"{sum(OTHERS.values())} ears of further patients of the clinic. The latents have {dimensions} dimensions.",
         f"Values are means over {REPEATS} fits with {COUNT} new pairs per class, ± their standard deviation, with the",
         "noise of the mechanism. *Gain* is the decrease of the kernel distance from that of the public run, a metric",
         "chosen beforehand, ± its standard error over patients and fits. *Class mean WBT*, added afterwards, is the",
         "mean absolute difference of class means of tympanograms, in absorbance (lower is better). A private density",
         "is that of the public run, moved; the last two are fitted to the patients' ears. Judges learned from the",
         "public cohort.",
-        "",
+    ]
+    for name, each in measured.items():
+        lines += ["", f"## A public run of {name} cameras", "", CAMERAS[name], "", *_table(each)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(measured: Measured) -> list[str]:
+    lines = [
         f"| generator | {' | '.join(each.name for each in COLUMNS)} | gain |",
         "|---" * (len(COLUMNS) + 2) + "|",
     ]
@@ -277,4 +310,4 @@ def page(measured: Measured, dimensions: int) -> str:
             f"Audit at ε = {epsilon}: membership by pairs, area under the curve {area:.2f} ({low:.2f} to {high:.2f}).",
             f"The strongest of {each['attacks']} attacks, {name}: {most:.2f} ({lowest:.2f} to {highest:.2f}).",
         ]
-    return "\n".join(lines) + "\n"
+    return lines

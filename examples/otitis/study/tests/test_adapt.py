@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from adapt import (
+    CAMERAS,
     PER_EAR,
     PUBLIC,
     REAL,
@@ -20,7 +23,8 @@ from adapt import (
 )
 from multimodal_vae.evaluation.kernel_distance import kernel_distance
 from multimodal_vae.evaluation.samples import LabeledSamples
-from other_clinic import YOUNGEST, draw_other_patients
+from other_clinic import YOUNGEST, draw_other_patients, other_cameras, varied_cameras, write_varied_cohort
+from simulator.otoscope import cameras
 
 OTHERS = {"precision": 0.9, "recall": 0.8, "coherence": 0.7, "purity": 0.6, "class mean WBT": 0.0123}
 
@@ -56,7 +60,9 @@ def test_the_page_has_a_row_per_generator_and_a_line_per_audit() -> None:
     audit = Attacked(
         distance=(0.51, (0.48, 0.54)), strongest=("membership/distance in latent", 0.52, (0.49, 0.55)), attacks=9
     )
-    text = page(Measured(patients=["a", "b"], draws=draws, audits={"3": audit}), 64)
+    measured = Measured(patients=["a", "b"], draws=draws, audits={"3": audit})
+    text = page(dict.fromkeys(CAMERAS, measured), 64)
+    assert text.count("## A public run of") == len(CAMERAS)
     assert "| private, ε = 3 | 0.60 | 0.60 | 0.90 | 0.80 | 0.60 | 0.70 | 0.60 | 0.0123 | 0.40 ± 0.07 |" in text
     assert (
         "area under the curve 0.51 (0.48 to 0.54).\nThe strongest of 9 attacks, membership/distance in latent" in text
@@ -70,3 +76,12 @@ def test_the_other_clinic_has_older_children_of_names_of_their_own_and_every_lab
     assert min(visit.age for visit in visits) >= YOUNGEST
     assert all(visit.patient_id.startswith("7-p") for visit in visits)
     assert {visit.camera for visit in visits} == {0, 1}
+
+
+def test_the_public_cohort_has_many_cameras_and_not_those_of_the_clinic(tmp_path: Path) -> None:
+    drawn = varied_cameras(0)
+    assert len({each.balance for each in drawn}) == len({each.name for each in drawn}) == 40
+    assert not {each.balance for each in drawn} & {each.balance for each in (*other_cameras(), *cameras())}
+    assert varied_cameras(0) == drawn != varied_cameras(1)
+    manifest = write_varied_cohort(tmp_path, 0, {"NOE": 1, "OME": 1, "AOM": 1})
+    assert [row.split(",")[2] for row in manifest.read_text("utf-8").splitlines()[1:]].count("NOE") == 1
