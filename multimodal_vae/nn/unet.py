@@ -13,7 +13,7 @@ from multimodal_vae.nn.fast import channels_last
 _GROUP = 8
 """Channels per group of a group norm, whose statistics depend neither on the batch nor on the other groups."""
 
-_WIDTHS = (1, 2, 3)
+_WIDTHS = (1, 2, 4)
 """Channels of each level over those of the finest; each level has half the sides of the one before."""
 
 MULTIPLE = 2 ** (len(_WIDTHS) - 1)
@@ -61,7 +61,7 @@ class UNet(nn.Module):
         axes: number of spatial axes, one to three; each side must be a multiple of :data:`MULTIPLE`.
         inputs: input channels.
         outputs: output channels.
-        width: channels of the finest level, a multiple of 8; the others have two and three times as many.
+        width: channels of the finest level, a multiple of 8; the others have two and four times as many.
         features: length of the vector.
 
     Example:

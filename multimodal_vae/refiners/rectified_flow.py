@@ -42,11 +42,11 @@ class RectifiedFlow(Refiner):
         noise: maximum deviation of the noise that is added in training to pooled samples, in units of the decoder's
             error there, and to latents, where the prior has deviation one. So the flow learns to correct errors, and
             not to know training samples by their latents. Half of it is assumed of new samples, to which none is added.
-        steps: number of Euler steps. Fewer are faster and less sharp.
+        euler_steps: number of Euler steps. Fewer are faster and less sharp.
 
     Example:
         >>> import torch
-        >>> flow = RectifiedFlow(width=8, steps=2)
+        >>> flow = RectifiedFlow(width=8, euler_steps=2)
         >>> flow.build((3, 16, 16), latent_dim=4, classes=2)
         >>> coarse, latents, labels = torch.zeros(5, 3, 16, 16), torch.zeros(5, 4), torch.zeros(5, dtype=torch.int64)
         >>> flow(coarse, latents, labels, torch.randn(5, 3, 16, 16)).shape
@@ -63,16 +63,16 @@ class RectifiedFlow(Refiner):
 
     def __init__(
         self,
-        width: Annotated[int, Field(gt=0, multiple_of=8)] = 40,
+        width: Annotated[int, Field(gt=0, multiple_of=8)] = 32,
         pool: Literal[1, 2, 4, 8] = 4,
         noise: NonNegativeFloat = 1.0,
-        steps: PositiveInt = 12,
+        euler_steps: PositiveInt = 12,
     ) -> None:
         super().__init__()
         self.width = width
         self.pool = pool
         self.noise = noise
-        self.steps = steps
+        self.euler_steps = euler_steps
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int) -> None:
         """Create the network, with scales of one until training measures them.
@@ -131,13 +131,13 @@ class RectifiedFlow(Refiner):
         return (velocity - (residual - noise)).square().flatten(1).mean(1)
 
     def forward(self, coarse: Tensor, latents: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
-        """Refine samples by :attr:`steps` steps of Euler's method, within the range of the training samples."""
+        """Refine samples by :attr:`euler_steps` steps of Euler's method, within the range of the training samples."""
         condition = self._enlarged(self._pooled(coarse))
         amount = torch.full((len(coarse),), self.noise / 2, device=coarse.device)
         state = haar(self._padded(noise))
-        for step in range(self.steps):
-            time = torch.full_like(amount, step / self.steps)
-            state = state + self._velocity(state, time, condition, amount, latents, labels) / self.steps
+        for step in range(self.euler_steps):
+            time = torch.full_like(amount, step / self.euler_steps)
+            state = state + self._velocity(state, time, condition, amount, latents, labels) / self.euler_steps
         fine = condition + inverse_haar(state * self.deviation)
         for axis, length in enumerate(coarse.shape[2:], start=2):
             fine = fine.narrow(axis, 0, length)

@@ -10,7 +10,7 @@ from multimodal_vae.refiners.rectified_flow import RectifiedFlow
 
 
 def built(shape, latent_dim=3, classes=2, **settings):
-    flow = RectifiedFlow(**{"width": 8, "steps": 3, **settings})
+    flow = RectifiedFlow(**{"width": 8, "euler_steps": 3, **settings})
     flow.build(shape, latent_dim, classes)
     return flow
 
@@ -59,7 +59,7 @@ def test_euler_steps_converge_to_the_exact_flow_of_gaussian_residuals():
     coarse, _, latents, labels, noise = inputs((1, 8, 8))
     errors = []
     for steps in (50, 100, 200):
-        flow = built((1, 8, 8), pool=1, steps=steps)
+        flow = built((1, 8, 8), pool=1, euler_steps=steps)
         flow.deviation.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None])
         flow._velocity = exact_velocity(0.5)
         expected = coarse + inverse_haar(0.5 * haar(noise) * flow.deviation)
@@ -89,7 +89,7 @@ def test_a_short_training_learns_the_details_that_decoded_samples_lack():
     torch.manual_seed(0)
     count, length = 32, 32
     wave = torch.linspace(0, math.pi, length).sin()
-    flow = built((1, length), width=8, pool=4, noise=0.1, steps=8)
+    flow = built((1, length), width=8, pool=4, noise=0.1, euler_steps=8)
     optimizer = torch.optim.Adam(flow.parameters(), 1e-2)
 
     def batch():
