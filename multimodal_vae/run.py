@@ -51,7 +51,7 @@ from multimodal_vae.synthesis.comparison import HeldOutLikelihood, held_out_like
 from multimodal_vae.synthesis.synthesizer import Synthesizer, embed_versions
 from multimodal_vae.training.holding_out import hold_out
 from multimodal_vae.training.loop import find_device
-from multimodal_vae.training.refining import build_refiner
+from multimodal_vae.training.refining import build_refiner, prepare_refiner
 from multimodal_vae.training.settings import Training
 
 
@@ -121,6 +121,9 @@ def fit(
         data, validation = hold_out(data, training.seed)
     configuration = configuration.with_data(classes=data.classes, covariates=data.covariate_types or None)
     configuration = configuration.resolved(len(data.classes), len(data), validation is not None)
+    for name, refiner in configuration.refiners.items():  # refuses now what could not be trained after the model
+        assert configuration.refinement is not None  # noqa: S101  (it has refiners)
+        prepare_refiner(vae, data, validation, name, refiner, configuration.refinement.training)
     parts = dict(zip(SPLITS, (data, validation, test), strict=True))
     for part in (validation, test):
         if part is not None:

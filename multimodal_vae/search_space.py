@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
-SECTIONS = ("modalities", "model", "training", "density")
+SECTIONS = ("modalities", "model", "training", "density", "refinement")
 """Sections of a recipe whose settings can be tuned."""
 
 

@@ -29,6 +29,7 @@ def main(dist: Path, constraints: Path, core: Path) -> None:
             ("fusion", "blend"),
             ("metric-loss", "pull-push"),
             ("sampler", "one-blob"),
+            ("refiner", "crisp"),
         )
         packages = [scaffolded(env, kind, name) for kind, name in plugins]
         typed = env.run(env.python, "-m", "mypy", "--strict", *packages)

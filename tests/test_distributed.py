@@ -25,7 +25,7 @@ import multimodal_vae as mv
 from multimodal_vae import distributed
 from multimodal_vae.files import write_tensors
 from multimodal_vae.synthesis import generation
-from multimodal_vae.training import loop
+from multimodal_vae.training import loop, refining
 
 generation.CHUNK_SIZE = 2
 
@@ -45,6 +45,13 @@ class Squares(Whole):  # no likelihood, so that processes share a temperature
         return (decoded[:, 0] - target).square().mean(1)
 parts = {"x": Whole(size=3, hidden=8, cell="path"), "y": Squares(size=2, hidden=8)}
 data = mv.MultimodalDataset.from_tensors(samples, labels, parts)
+class Line(mv.Refiner):
+    def build(self, shape, latent_dim, classes):
+        self.network = torch.nn.Linear(shape[0], shape[0])
+    def loss(self, coarse, target, latents, labels):
+        return (self.network(coarse) - target).square().mean(1)
+    def forward(self, coarse, latents, labels, noise):
+        return self.network(coarse) + noise
 fuse = mv.Concat.forward
 def without_noise(self, *given):
     found = fuse(self, *given)
@@ -61,6 +68,10 @@ with distributed.join_processes(torch.device("cpu")):
     for _ in range(3):
         batch = data.batch(distributed.shard(batches.draw()))
         found += loop.train_step(vae, [batch], optimizer, module=module)
+    refined = refining.Refining(new, "x", refining.build_refiner(new, "x", Line(), seed=0)).train()
+    module, optimizer = distributed.wrap_model(refined), torch.optim.SGD(refined.parameters(), lr=0.05)
+    for _ in range(3):
+        loop.train_step(refined, [data.batch(distributed.shard(batches.draw()))], optimizer, module=module)
     mv.Concat.forward = fuse
     evaluated = loop.evaluate(new, data, 0, batch_size=5)
     if "lose" in sys.argv:
@@ -76,7 +87,7 @@ with distributed.join_processes(torch.device("cpu")):
         mv.Vector.write = lost
     mv.write_samples(pathlib.Path(sys.argv[1] + "-samples"), density, {"0": 3, "2": 9, "1": 4}, 0, {}, 0.7, 0.3)
     if distributed.rank() == 0:
-        weights = torch.cat([parameter.detach().flatten() for parameter in vae.parameters()])
+        weights = torch.cat([parameter.detach().flatten() for net in (vae, refined) for parameter in net.parameters()])
         facts = {"found": json.dumps(found), "evaluated": json.dumps(evaluated)}
         write_tensors(pathlib.Path(sys.argv[1]), {"weights": weights}, facts)
 """

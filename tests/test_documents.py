@@ -2,14 +2,22 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import documents
-from multimodal_vae.configuration import Configuration, DataSettings, DensitySettings, ModelSettings
+from multimodal_vae.configuration import (
+    Configuration,
+    DataSettings,
+    DensitySettings,
+    ModelSettings,
+    RefinementSettings,
+)
 from multimodal_vae.registry import KINDS
 from multimodal_vae.testing import laws
+from warm import Warm
 
 DOCS = Path(__file__).parent.parent / "docs"
 WITH_PIP = {"write-a-modality.md"}
@@ -21,9 +29,18 @@ AS_NOTEBOOK = {"quickstart.md"}
 PAGES = [page for page in sorted(DOCS.glob("**/*.md")) if page.name not in WITH_PIP | AS_NOTEBOOK]
 
 
+@pytest.fixture(scope="module")
+def warm():
+    if sys.platform != "linux":
+        yield None
+        return
+    with Warm(documents.environment_of(sys.executable)) as process:
+        yield process
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_what_a_page_shows_has_been_run(page, tmp_path):
-    documents.run(page, tmp_path)
+def test_what_a_page_shows_has_been_run(page, tmp_path, warm):
+    documents.run(page, tmp_path, warm=warm)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +116,12 @@ def test_a_command_may_fail_where_the_page_shows_its_error(tmp_path):
 
 def test_the_recipes_reference_lists_every_key_with_its_default():
     page = (DOCS / "reference" / "recipe.md").read_text("utf-8")
-    sections = {"data": DataSettings, "model": ModelSettings, "density": DensitySettings}
+    sections = {
+        "data": DataSettings,
+        "model": ModelSettings,
+        "density": DensitySettings,
+        "refinement": RefinementSettings,
+    }
     assert set(Configuration.model_fields) == {*sections, "modalities", "training", "tune", "license"}
     for name, section in sections.items():
         table = re.search(rf"^## \[{name}\]\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)[1]

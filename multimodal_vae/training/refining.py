@@ -11,6 +11,7 @@ from torch import Tensor
 
 from multimodal_vae.checks import checked
 from multimodal_vae.data.batch import Batch
+from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, DataError
 from multimodal_vae.model import MultimodalVAE
@@ -114,7 +115,7 @@ def build_refiner(vae: MultimodalVAE, name: str, refiner: Any, seed: int | None 
     modality, part = vae.modalities[name], Refiner.of(refiner).clone()
     if modality.gaps:
         raise ConfigurationError(f"samples of modality {name!r} may lack elements, which no refiner can learn")
-    with seeded(seed), explain_failure(refiner_of(name)), BoundedWeights():
+    with _explaining(name), seeded(seed), explain_failure("it"), BoundedWeights():
         part.build(tuple(modality.shape), vae.latent_dim, len(vae.classes))
     if not any(parameter.requires_grad for parameter in part.parameters()):
         raise ConfigurationError(f"the refiner {part.name!r} of modality {name!r} has no weights to train after build")
@@ -123,10 +124,30 @@ def build_refiner(vae: MultimodalVAE, name: str, refiner: Any, seed: int | None 
 
 @contextmanager
 def _explaining(name: str) -> Iterator[None]:
+    """Name the refiner in errors."""
     try:
         yield
-    except DataError as error:
-        raise DataError(f"{refiner_of(name)}: {error}") from error
+    except (ConfigurationError, DataError) as error:
+        raise type(error)(f"{refiner_of(name)}: {error}") from error
+
+
+def prepare_refiner(
+    vae: MultimodalVAE,
+    data: MultimodalDataset,
+    validation: MultimodalDataset | None,
+    name: str,
+    refiner: Any,
+    settings: Training,
+) -> tuple[Refiner, MultimodalDataset, MultimodalDataset | None]:
+    """Return an untrained refiner, and the training and validation samples that have its modality.
+
+    Arguments and errors are those of :func:`train_refiner`, so that what cannot be trained is refused beforehand.
+    """
+    built = build_refiner(vae, name, refiner, settings.seed)
+    with _explaining(name):
+        data, validation = _having(data, name), validation and _having(validation, name)
+        BalancedBatches(data.labels, data.classes, settings.per_class or 2, torch.Generator(), settings.unlabeled)
+    return built, data, validation
 
 
 def train_refiner(
@@ -160,9 +181,9 @@ def train_refiner(
         DataError: if no training sample of a class, or no validation sample, has the modality.
     """
     vae.check(data)
-    refining = Refining(vae, name, build_refiner(vae, name, refiner, settings.seed))
-    with seeded(settings.seed), catch_signals() as stop, _explaining(name):
-        data, validation = _having(data, name), validation and _having(validation, name)
+    built, data, validation = prepare_refiner(vae, data, validation, name, refiner, settings)
+    refining = Refining(vae, name, built)
+    with seeded(settings.seed), catch_signals() as stop:
         minimize(refining, data, validation, settings, stop, on_epoch, show, checkpoint, refiner_of(name))
     return refining.refiner
 

@@ -156,6 +156,24 @@ def test_a_recipe_that_cannot_be_is_refused_before_training(recipe, old, new, wo
         mv.Configuration.read(recipe)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("refiners.photo", "refiners.blood", "the refiner of modality 'blood': no axes of space"),
+        (
+            "per_class = 2",
+            "per_class = 2\nunlabeled = 1",
+            "refiner of modality 'photo': all .* are labeled",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_model_is(recipe, old, new, words, tmp_path):
+    recipe.write_text(recipe.read_text("utf-8").replace(REFINEMENT, REFINEMENT.replace(old, new)), "utf-8")
+    with pytest.raises(mv.MultimodalVAEError, match=words):
+        train(recipe, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_another_refiner_is_refused_on_resume(recipe, run):
     recipe.write_text(recipe.read_text("utf-8") + "width = 5\n", "utf-8")
     with pytest.raises(mv.RunError, match=r"\[refinement.refiners.photo\] width was 3 and is 5"):

@@ -120,7 +120,7 @@ class Particular(Sharpen):
     [
         ("phoot", Sharpen(), "no modality 'phoot'; did you mean 'photo'"),
         ("photo", Empty(), "has no weights to train after build"),
-        ("photo", Particular(), "refiner of modality 'photo' cannot be built: .*sizes must be even"),
+        ("photo", Particular(), "refiner of modality 'photo': it cannot be built: .*sizes must be even"),
         ("photo", "sharpen_", "no refiner 'sharpen_'"),
     ],
 )

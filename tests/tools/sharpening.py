@@ -14,6 +14,8 @@ class Sharpen(mv.Refiner):
         self.width = width
 
     def build(self, shape, latent_dim, classes):
+        if len(shape) == 1:
+            raise mv.ConfigurationError("no axes of space")
         convolution = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[len(shape) - 1]
         self.network = convolution(shape[0], shape[0], self.width, padding=self.width // 2)
         self.deviation = nn.Parameter(torch.tensor(0.1))
