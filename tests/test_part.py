@@ -53,7 +53,7 @@ PARTS: dict[tuple[str, str], dict[str, Any]] = {
     ("sampler", "prior"): {},
     ("sampler", "private_gaussian"): {"epsilon": 2.0, "delta": 1e-6, "clip": 0.8, "dimensions": 4},
     ("sampler", "interpolation"): {"neighbors": 3, "width": 0.2},
-    ("refiner", "rectified_flow"): {"width": 8, "pool": 2, "noise": 0.5, "euler_steps": 3},
+    ("refiner", "rectified_flow"): {"width": 8, "pool": 2, "noise": 0.5, "integration_steps": 3},
     ("logger", "jsonl"): {},
     ("logger", "console"): {},
     ("logger", "tensorboard"): {},

@@ -88,7 +88,7 @@ PARTS = [
     mv.PrivateGaussian(1.0, delta=1e-3, clip=0.5, dimensions=2, seed=0),
     mv.Interpolation(neighbors=2),
     mv.Interpolation(neighbors=1, width=0.5),
-    mv.RectifiedFlow(width=8, euler_steps=3),
+    mv.RectifiedFlow(width=8, integration_steps=2),
     mv.JSONLines(),
     mv.Console(),
     mv.TensorBoard(),
