@@ -23,7 +23,7 @@ from multimodal_vae.nn import (
     bce_minimum,
     weighted_loss,
 )
-from multimodal_vae.nn.dimensions import INTERPOLATION, MEAN
+from multimodal_vae.nn.dimensions import INTERPOLATION, MEAN, SMOOTH
 
 Network: TypeAlias = Literal["residual", "compact"]
 Losses: TypeAlias = Annotated[dict[PixelLoss, PositiveFloat], Field(min_length=1)]
@@ -41,7 +41,7 @@ class Grid(Modality):
             a likelihood: normal noise with a deviation that is learned per element, and values beyond 0 and 1 recorded
             there.
         network_size: elements along each axis at which the networks work, by whole factors below ``size``: the encoder
-            averages the sample first, and the decoder's output is enlarged linearly. Default: those of ``size``.
+            averages the sample first, and the decoder's output is enlarged smoothly. Default: those of ``size``.
 
     Raises:
         ConfigurationError: if the size is too small for a loss, or no multiple of ``network_size``.
@@ -99,7 +99,7 @@ class Grid(Modality):
         kind = ResidualDecoder if self.network == "residual" else CompactDecoder
         network: nn.Module = kind(latent_dim, self._network_shape, self.width)
         if self.network_size is not None:
-            network = nn.Sequential(network, nn.Upsample(self.size, mode=INTERPOLATION[len(self.size)]))
+            network = nn.Sequential(network, nn.Upsample(self.size, mode=SMOOTH[len(self.size)]))
         if self.loss != "normal":
             return network
         return nn.Sequential(network, Unstandardize(self.shape), LearnedScale(self.shape))

@@ -12,3 +12,5 @@ MEAN: dict[int, type[nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgP
 AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """Torch's name of linear interpolation along each axis."""
+SMOOTH = INTERPOLATION | {2: "bicubic"}
+"""Torch's name of its smoothest interpolation."""
