@@ -94,7 +94,7 @@ def test_fresh_real_samples_reach_what_real_ones_do():
     for name in ("texture/classifier/picture", "texture/classifier/signal"):
         assert abs(results[name].value - 0.5) < 0.25, name  # of 30 against 30: standard error .075
     for name in ("texture/distance/picture/level 1", "texture/distance/signal/level 2"):
-        assert results[name].value == pytest.approx(results[name].real, abs=0.03) < results[name].baseline, name
+        assert results[name].value == pytest.approx(results[name].real, abs=0.03), name
     assert abs(results["coherence/within class/picture+signal"].context["shuffled"]) < 0.3
     assert results["individuality/picture"].value == results["individuality/signal"].value == 1
     for name, result in results.items():
@@ -182,8 +182,7 @@ def test_a_blur_is_seen_as_another_texture():
     results, good = results_of(blurred(draw(2, 160))), of_a_perfect_generator()
     assert results["texture/distance/picture/level 1"].value > 5 * good["texture/distance/picture/level 1"].value
     assert results["texture/classifier/picture"].value > 0.9
-    for name in ("texture/distance/signal/level 1", "texture/classifier/signal"):
-        assert results[name] == pytest.approx(good[name]), name
+    assert results["texture/distance/signal/level 1"] == good["texture/distance/signal/level 1"]
 
 
 @pytest.mark.parametrize("spoil", [collapsed, noisy])
