@@ -34,6 +34,9 @@ ENVIRONMENTS = .venv .venv-browser .venv-core .venv-floors .venv-mlflow .venv-mu
 .venv-multivae/.installed: requirements/multivae.txt
 # The oracle of tests/test_mechanism.py; all that it needs is there, though not in the versions that it asks for.
 .venv/.installed: ORACLES = dp-accounting
+# Two thirds of its code is never imported; the rest is compiled when it is, once.
+.venv/.installed: COMPILE = --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 # anndata 0.12 needs pandas 2.
 .venv-omics/.installed: requirements/omics.txt requirements/tests.txt build/constraints-omics.txt
 .venv-omics/.installed: CONSTRAINTS = -c build/constraints-omics.txt
@@ -43,7 +46,7 @@ build/constraints-omics.txt: constraints.txt
 $(ENVIRONMENTS:%=%/.installed): constraints.txt $(METADATA)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q $(CONSTRAINTS) hatchling editables
-	$(@D)/bin/python -m pip install -q --no-build-isolation $(CONSTRAINTS) $(PACKAGES) $(patsubst %,-r %,$(filter requirements/%,$^))
+	$(@D)/bin/python -m pip install -q --no-build-isolation $(COMPILE) $(CONSTRAINTS) $(PACKAGES) $(patsubst %,-r %,$(filter requirements/%,$^))
 	$(if $(ORACLES),$(@D)/bin/python -m pip install -q --no-deps $(CONSTRAINTS) $(ORACLES))
 	touch $@
 

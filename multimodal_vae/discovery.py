@@ -217,6 +217,7 @@ def _installed(distribution: str) -> importlib.metadata.Distribution | None:
     return next(_by_precedence(importlib.metadata.distributions(name=distribution, path=_search_path())), None)
 
 
+@cache
 def version_of(distribution: str) -> str:
     """Return a distribution's version; empty if it is not installed or its metadata are unreadable."""
     installed = _installed(distribution)

@@ -78,6 +78,7 @@ def entries(kind: str | None = None) -> list[PartEntry]:
 def refresh() -> None:
     """Clear the cache of installed parts, so that the next lookup reads their metadata again."""
     discover.cache_clear()
+    version_of.cache_clear()
 
 
 def register(part: C, name: str | None = None) -> C:

@@ -4,7 +4,8 @@ import csv
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from PIL import Image as Pillow
 
 import multimodal_vae as mv
 from multimodal_vae import cli
+from multimodal_vae.privacy import run_audit
 
 # Wants an environment that has MultiVae, and is looked into for examples otherwise.
 collect_ignore = ["check_multivae.py"]
@@ -30,6 +32,14 @@ settings.load_profile("suite")
 def _one_thread() -> None:
     """Several test processes with several threads each would get in each other's way."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_resamples() -> Iterator[None]:
+    """The resamples are most of the time of a run's audit; the intervals themselves are tested on arrays."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run_audit, "audit", partial(run_audit.audit, resamples=10))
+        yield
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import documents
 from multimodal_vae.configuration import Configuration, DataSettings, DensitySettings, ModelSettings
 from multimodal_vae.registry import KINDS
 from multimodal_vae.testing import laws
+from warm import Warm
 
 DOCS = Path(__file__).parent.parent / "docs"
 WITH_PIP = {"write-a-modality.md"}
@@ -21,9 +23,18 @@ AS_NOTEBOOK = {"quickstart.md"}
 PAGES = [page for page in sorted(DOCS.glob("**/*.md")) if page.name not in WITH_PIP | AS_NOTEBOOK]
 
 
+@pytest.fixture(scope="module")
+def warm():
+    if sys.platform != "linux":
+        yield None
+        return
+    with Warm(documents.environment_of(sys.executable)) as process:
+        yield process
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
-def test_what_a_page_shows_has_been_run(page, tmp_path):
-    documents.run(page, tmp_path)
+def test_what_a_page_shows_has_been_run(page, tmp_path, warm):
+    documents.run(page, tmp_path, warm=warm)
 
 
 @pytest.mark.parametrize("kind", KINDS)

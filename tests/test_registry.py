@@ -651,9 +651,10 @@ def test_a_check_does_not_see_the_modules_of_the_folder_it_is_called_in(tmp_path
     assert registry.states_of([registry.find("metric_loss", "triplet")]) == [registry.WORKS]
 
 
-def test_a_check_gives_up_after_a_while(install, monkeypatch):
+def test_a_check_gives_up_after_a_while(install, tmp_path, monkeypatch):
     slow = {"slow_module": "import time\ntime.sleep(60)\n"}
     install("slow-dist", "[multimodal_vae.samplers]\none = slow_module:One\ntwo = slow_module:Two\n", slow)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "slow-dist"))
     monkeypatch.setattr(registry, "_TIMEOUT", 0.1)
     found = registry.states_of([registry.find("sampler", "one"), registry.find("sampler", "two")])
     assert found == ["has not finished importing after 0.1 s"] * 2

@@ -46,7 +46,6 @@ def memorizing(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore::multimodal_vae.errors.MultimodalVAEWarning")  # what a kernel density gives away
 def test_shadow_models_find_more_than_a_distance_and_resume(memorizing, monkeypatch):
-    monkeypatch.setattr(run_audit, "audit", partial(run_audit.audit, resamples=10))
     fit, trained = shadows.fit, []
 
     def interrupted(*given, out, **settings):

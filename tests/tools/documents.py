@@ -13,13 +13,16 @@ import doctest
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Self
+from typing import IO, Any, Self
+
+from warm import Warm
 
 _FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 _SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -59,29 +62,38 @@ def blocks(page: str) -> list[Block]:
     return result
 
 
-def run(page: Path, folder: Path, executable: str = sys.executable) -> int:
+def environment_of(executable: str) -> dict[str, str]:
+    """Return an environment with the commands of an interpreter first, and no path to the checkout."""
+    path = f"{Path(executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return environment | {"PATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def run(page: Path, folder: Path, executable: str = sys.executable, warm: Warm | None = None) -> int:
     """Run a page in a folder and return the number of blocks run.
+
+    Args:
+        page: the page.
+        folder: working folder of its code.
+        executable: interpreter of its code.
+        warm: runs the Python blocks and simple ``mmvae`` commands, in place of the interpreter.
 
     Raises:
         DiffersError: with page, line, expected and actual output.
     """
-    # Commands of the environment first, and no path to the checkout.
-    path = f"{Path(executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"PATH": path, "OMP_NUM_THREADS": "1"}
-    with _Session(executable, folder, environment) as session:
-        return sum(_run(block, page.name, folder, environment, session) for block in blocks(page.read_text("utf-8")))
+    with _Session(executable, folder, warm) as session:
+        return sum(_run(block, page.name, session) for block in blocks(page.read_text("utf-8")))
 
 
-def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], session: "_Session") -> bool:
+def _run(block: Block, page: str, session: "_Session") -> bool:
     """Run one block, and return whether it is runnable."""
-    where = f"{page}, line {block.line}"
+    where, folder = f"{page}, line {block.line}", session.folder
     if block.title:
         (folder / block.title).parent.mkdir(parents=True, exist_ok=True)
         (folder / block.title).write_text(block.text, "utf-8")
     elif block.language == "console":
         for command, expected in _commands(block.text):
-            ran = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
+            ran = session.run_command(command)
             # Errors go to standard error, where successful commands may print notes.
             may_fail = expected.startswith("mmvae: ")
             if ran.returncode and not may_fail:
@@ -97,15 +109,18 @@ def _run(block: Block, page: str, folder: Path, environment: Mapping[str, str], 
     return True
 
 
-_DISCLOSED = "ignore:'kde' gives patients away"
-"""A filter for the note that is said where a page fits kernel densities."""
+_COMMAND = "import sys; del sys.path[0]; from multimodal_vae.cli import main; main()"
+_SIMPLE = re.compile(r"mmvae [^|&;<>()$`*?~#\\]*")
+"""Commands that bash would only split into words."""
 
 
 class _Session:
-    """One interpreter for all Python blocks of a page."""
+    """A shell, and one interpreter for all Python blocks of a page."""
 
     _PROGRAM = """
-import contextlib, io, json, sys, traceback
+import contextlib, io, json, sys, traceback, warnings
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", "'kde' gives patients away")  # said where a page fits kernel densities
 names = {"__name__": "__main__"}
 for line in sys.stdin:
     output, error = io.StringIO(), ""
@@ -117,30 +132,50 @@ for line in sys.stdin:
     print(json.dumps([output.getvalue(), error]), flush=True)
 """
 
-    def __init__(self, executable: str, folder: Path, environment: Mapping[str, str]) -> None:
-        self._command = [executable, "-W", "error", "-W", _DISCLOSED, "-c", self._PROGRAM]
-        self._options = {"cwd": folder, "env": environment}
+    def __init__(self, executable: str, folder: Path, warm: Warm | None) -> None:
+        self.folder = folder
+        self._command = [executable, "-W", "error", "-c", self._PROGRAM]
+        self._options: dict[str, Any] = {"cwd": folder, "env": environment_of(executable), "text": True}
+        self._warm = warm
         self._process: subprocess.Popen[str] | None = None
+        self._pipes: tuple[IO[str], IO[str]] | None = None
+
+    def run_command(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of a shell."""
+        if self._warm and _SIMPLE.fullmatch(command):
+            return self._warm.run(_COMMAND, shlex.split(command), self.folder)
+        return subprocess.run(["bash", "-c", command], capture_output=True, **self._options)
 
     def run(self, code: str) -> tuple[str, str]:
         """Return the output of a block, and its traceback if it fails."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **self._options
-            )
+        if self._pipes is None:
+            self._pipes = self._start()
+        stdin, stdout = self._pipes
+        stdin.write(json.dumps(code) + "\n")
+        stdin.flush()
+        output, error = json.loads(stdout.readline())
+        return output, error
+
+    def _start(self) -> tuple[IO[str], IO[str]]:
+        if self._warm:
+            return self._warm.start(self._PROGRAM, self.folder)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, **self._options)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(code) + "\n")
-        self._process.stdin.flush()
-        output, error = json.loads(self._process.stdout.readline())
-        return output, error
+        return self._process.stdin, self._process.stdout
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._pipes is not None:
+            stdin, stdout = self._pipes
+            stdin.close()
+            with stdout:
+                stdout.read()  # to its end
         if self._process is not None:
-            self._process.communicate()
+            self._process.wait()
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:

@@ -1,19 +1,21 @@
-"""Another simulated clinic: other cameras, older children, and effusions that are thicker and amber.
+"""Another simulated clinic, and a public cohort as varied as one can think of when one does not know the clinic.
 
-The simulator is that of the cohort; only whom it draws and which cameras look at them differ.
+The clinic has other cameras, older children, and effusions that are thicker and amber. The public cohort has the
+patients of the simulated cohort and many cameras. The simulator is that of the cohort; only whom it draws and which
+cameras look at them differ.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from simulator.causes import CONDITIONS, COUNTS, Visit, draw_patient
+from simulator.causes import CONDITIONS, COUNTS, Visit, draw_patient, draw_visits
 from simulator.cohort import COMPRESSION, sample_id, sample_rng
 from simulator.otoscope import Camera, cameras, render
 from simulator.tympanometer import measure, probes, to_mat
@@ -29,6 +31,28 @@ def other_cameras() -> tuple[Camera, ...]:
         replace(halogen, name="warm", balance=(1.22, 0.95, 0.68), gain=0.78, radius=196, vignette=0.45),
         replace(phone, name="cold", balance=(0.88, 1.02, 1.16), saturation=0.9, gain=1.1, sharpening=140, radius=238),
     )
+
+
+def varied_cameras(seed: int, count: int = 40) -> tuple[Camera, ...]:
+    """Return cameras whose light, color, sharpness and view are drawn at random around those of the cohort."""
+    rng = np.random.default_rng([seed, 3])
+    drawn = []
+    for index in range(count):
+        like = cameras()[index % len(cameras())]
+        red, green, blue = (value * float(np.exp(0.15 * rng.normal())) for value in like.balance)
+        drawn.append(
+            replace(
+                like,
+                name=f"camera{index + 1}",
+                balance=(red, green, blue),
+                saturation=float(rng.uniform(0.7, 1.1)),
+                gain=like.gain * float(np.exp(0.15 * rng.normal())),
+                sharpening=float(rng.choice([0, rng.uniform(0, 160)])),
+                radius=float(rng.uniform(190, 240)),
+                vignette=float(rng.uniform(0.1, 0.5)),
+            )
+        )
+    return tuple(drawn)
 
 
 def draw_other_patients(seed: int, counts: Mapping[str, int] = COUNTS) -> list[Visit]:
@@ -58,16 +82,27 @@ def _with_thick_effusion(visit: Visit) -> Visit:
 
 def write_other_clinic(folder: Path, seed: int, counts: Mapping[str, int] = COUNTS) -> Path:
     """Write the clinic's samples into a folder, unless they are there, and return their manifest."""
+    return _write(folder, seed, other_cameras(), lambda: draw_other_patients(seed, counts))
+
+
+def write_varied_cohort(folder: Path, seed: int, counts: Mapping[str, int] = COUNTS) -> Path:
+    """Write the samples of the public cohort into a folder, unless they are there, and return their manifest."""
+    devices = varied_cameras(seed)
+    rng = np.random.default_rng([seed, 4])
+    return _write(folder, seed, devices, lambda: draw_visits(rng, counts, len(devices), len(probes())))
+
+
+def _write(folder: Path, seed: int, devices: Sequence[Camera], draw: Callable[[], Sequence[Visit]]) -> Path:
     manifest = folder / "manifest.csv"
     if manifest.exists():
         return manifest
     rows = []
     for name in ("otoscopy", "wbt"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for index, visit in enumerate(draw_other_patients(seed, counts)):
+    for index, visit in enumerate(draw()):
         for_image, for_sound = sample_rng(seed, index).spawn(2)
         name = sample_id(visit)
-        image = render(visit.state, visit.ear, other_cameras()[visit.camera], for_image)
+        image = render(visit.state, visit.ear, devices[visit.camera], for_image)
         Image.fromarray(image).save(folder / "otoscopy" / f"{name}.png", compress_level=COMPRESSION)
         sweep = measure(visit.ear, visit.state, probes()[visit.probe], for_sound)
         (folder / "wbt" / f"{name}.mat").write_bytes(to_mat(sweep))

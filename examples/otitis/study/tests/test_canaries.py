@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import multimodal_vae as mv
-from canaries import PLANTED, attack, odd, page
+from canaries import PLACES, PLANTED, SPACES, attack, odd, page, plant, planted_rows, train
 from multimodal_vae.evaluation.samples import LabeledSamples
 
 
@@ -21,9 +21,24 @@ def test_odd_ears_are_valid_samples_and_differ_from_each_other() -> None:
 
 
 def test_planted_ears_are_compared_with_those_of_other_patients(
-    run: tuple[Path, Path], held_out: LabeledSamples
+    run: tuple[Path, Path], held_out: LabeledSamples, tmp_path: Path
 ) -> None:
-    found = attack(mv.open_run(run[0]).model, held_out, {"name": "gaussian"})
-    assert len(found.members) == PLANTED
-    assert 0 < len(found.others) < len(held_out)
-    assert f"| gaussian | {found.auc():.2f} | " in page({"gaussian": found})
+    opened = mv.open_run(run[0])
+    planted = plant(held_out, opened.model)
+    trained = train(planted, opened.configuration, tmp_path / "run", steps=2)
+    for model in (opened.model, trained):
+        found = attack(model, planted, {"name": "gaussian"})
+        assert list(found) == list(SPACES)
+        for each in found.values():
+            assert len(each.members) == PLANTED
+            assert len(each.others) == len(planted.public)
+    text = page({place: {"gaussian": found} for place in PLACES})
+    assert text.count(f"| gaussian | {found['pairs'].auc():.2f} | ") == len(PLACES)
+
+
+def test_the_planted_ears_are_among_the_patients(run: tuple[Path, Path], held_out: LabeledSamples) -> None:
+    planted = plant(held_out, mv.open_run(run[0]).model)
+    assert not set(planted.private.patients) & set(planted.public.patients)
+    for name, x in planted.members.items():
+        for row in planted_rows(planted.private.patients):
+            assert (x == planted.private.samples[name][row]).flatten(1).all(1).any()
