@@ -22,12 +22,14 @@ from multimodal_vae.evaluation.judge import Judge
 from multimodal_vae.evaluation.kernel_distance import kernel_distance
 from multimodal_vae.evaluation.latent import cross_validated_labels
 from multimodal_vae.evaluation.neighbors import neighbors
+from multimodal_vae.evaluation.patch_classifier import LEAST_SIDE, patch_classifier
 from multimodal_vae.evaluation.pca import JointPCA
 from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.evaluation.purity import purity
 from multimodal_vae.evaluation.result import Aim, MetricResult
 from multimodal_vae.evaluation.samples import LabeledSamples, group_numbers, same_classes
 from multimodal_vae.evaluation.sharpness import BANDS, energy, reproduced_energy
+from multimodal_vae.evaluation.texture import patch_distances
 from multimodal_vae.evaluation.translation import ridge_translation
 from multimodal_vae.evaluation.two_sample import FOLDS, two_sample
 from multimodal_vae.evaluation.utility import Utility, utility
@@ -262,6 +264,7 @@ def _comparison(
         if x.dim() > 2:
             mean, energies = energy(x, bands).mean(0), energy(real.values[name], bands)
             values |= _sharpness(name, mean, energies, bands, real, bootstrap)
+            values |= _texture(name, new, real, bootstrap, seed)
     return values
 
 
@@ -275,6 +278,21 @@ def _sharpness(
             ratio = _ratio(float(mean[index]), energies[:, index])
             bounds = partial(bootstrap, ratio, len(energies), real.groups)
             values[f"sharpness/{name}/{band}"] = _Value(ratio(torch.arange(len(energies))), "real", bounds)
+    return values
+
+
+def _texture(
+    name: str, new: LabeledSamples, real: LabeledSamples, bootstrap: _Bootstrap, seed: int | None
+) -> dict[str, _Value]:
+    """Return distances of patches per level and the AUC of a patch classifier; without a seed, no classifier's."""
+    x, y = new.values[name], real.values[name]
+    # No interval, as for class maps.
+    distances = enumerate(patch_distances(x, y), start=1)
+    values = {f"texture/distance/{name}/level {level}": _Value(each, "lower") for level, each in distances}
+    if seed is not None and min(x.shape[2:]) >= LEAST_SIDE:
+        scores = patch_classifier(y, x, real.groups, new.groups, seed=seed)
+        bounds = partial(bootstrap, scores.auc, len(scores.real), scores.groups)
+        values[f"texture/classifier/{name}"] = _Value(scores.auc(), "lower", bounds)
     return values
 
 

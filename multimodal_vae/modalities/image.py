@@ -28,6 +28,8 @@ class Image(Grid):
         loss: weights of the reconstruction losses, by name in :data:`multimodal_vae.nn.PIXEL_LOSSES`; or ``"normal"``,
             a likelihood: normal noise with a deviation that is learned per element, and values beyond 0 and 1 recorded
             there.
+        network_size: (height, width) at which the networks work, by whole factors below ``size``, so that large images
+            take little more time and memory than small ones; they lack detail finer than that. Default: ``size``.
         resize: how files of another size get this one: ``"crop"`` cuts off what is too long on both sides, ``"pad"``
             keeps all of it between black margins, ``"stretch"`` changes the proportions. Default: they are refused.
 
@@ -48,8 +50,9 @@ class Image(Grid):
         network: Network = "compact",
         loss: Losses | Literal["normal"] = {"bce": 1.0},  # noqa: B006  (parts copy their settings)
         resize: Resize | None = None,
+        network_size: tuple[PositiveInt, PositiveInt] | None = None,
     ) -> None:
-        super().__init__(size=size, channels=channels, width=width, network=network, loss=loss)
+        super().__init__(size, channels, width, network, loss, network_size)
         self.resize = resize
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:

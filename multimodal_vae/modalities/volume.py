@@ -39,6 +39,8 @@ class Volume(Grid):
             is 0.
         degrees: maximum angle of a rotation, in either direction.
         erase: probability that a random box of the input becomes 0, which the network learns to restore.
+        network_size: (depth, height, width) at which the networks work, by whole factors below ``size``; see
+            :class:`~multimodal_vae.Image`. Default: ``size``.
 
     Example:
         >>> Volume(size=(8, 8, 8), width=4, flip=0.5).shape
@@ -59,8 +61,9 @@ class Volume(Grid):
         rotate: Probability = 0.0,
         degrees: Annotated[float, Field(ge=0, le=180)] = 10.0,
         erase: Probability = 0.0,
+        network_size: Size | None = None,
     ) -> None:
-        super().__init__(size=size, channels=channels, width=width, network=network, loss=loss)
+        super().__init__(size, channels, width, network, loss, network_size)
         self.flip = flip
         self.rotate = rotate
         self.degrees = degrees

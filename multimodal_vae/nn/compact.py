@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimodal_vae.nn.dimensions import BATCH_NORM, CONVOLUTION, INTERPOLATION, TRANSPOSED
+from multimodal_vae.nn.dimensions import BATCH_NORM, CONVOLUTION, INTERPOLATION, MEAN, TRANSPOSED
 from multimodal_vae.nn.fast import apply_layers
 from multimodal_vae.nn.residual import SLOPE
 
@@ -48,7 +48,6 @@ class VoxelShuffle(VoxelUnshuffle):
 
 
 # By the number of spatial dimensions.
-_MEAN: dict[int, type[nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _UNSHUFFLE: dict[int, type[nn.Module]] = {2: nn.PixelUnshuffle, 3: VoxelUnshuffle}
 _SHUFFLE: dict[int, type[nn.Module]] = {2: nn.PixelShuffle, 3: VoxelShuffle}
 
@@ -93,7 +92,7 @@ class CompactEncoder(nn.Module):
             *halving(axes, 2 * width, 4 * width),
             *halving(axes, 4 * width, 8 * width),
         )
-        self.coarse = nn.Sequential(_MEAN[axes](_COARSE), BATCH_NORM[axes](channels), _UNSHUFFLE[axes](16 // _COARSE))
+        self.coarse = nn.Sequential(MEAN[axes](_COARSE), BATCH_NORM[axes](channels), _UNSHUFFLE[axes](16 // _COARSE))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, *shape) to feature maps (N, 8 * width + channels * 4^axes, ...), each side divided by 16."""

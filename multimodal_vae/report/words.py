@@ -80,6 +80,16 @@ _WORDS = {
         "generated samples are blurred",
         "generated samples have too much detail, or noise",
     ),
+    "texture/distance": MetricWords(
+        "distance of small patches from those of real samples, per level from fine to coarse",
+        "",
+        "the texture of generated samples differs from that of real ones",
+    ),
+    "texture/classifier": MetricWords(
+        "area under the ROC curve of a network that tells generated samples from real ones by small patches",
+        "",
+        "a network tells generated samples from real ones by their texture",
+    ),
     "reproduced": MetricWords(
         "share of detail that reconstructions reproduce, per frequency band", "reconstructions lose detail", ""
     ),

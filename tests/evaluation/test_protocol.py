@@ -2,7 +2,7 @@ import math
 import pkgutil
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -10,12 +10,22 @@ import torch.nn.functional as F
 
 import multimodal_vae.evaluation
 from multimodal_vae.errors import DataError
+from multimodal_vae.evaluation import protocol
 from multimodal_vae.evaluation.coherence import shuffled_within, within_class_correlation
 from multimodal_vae.evaluation.judge import train_judge
 from multimodal_vae.evaluation.kernel_distance import kernel_distance
+from multimodal_vae.evaluation.patch_classifier import patch_classifier
 from multimodal_vae.evaluation.pixels import balanced_accuracy
 from multimodal_vae.evaluation.protocol import evaluate
 from multimodal_vae.evaluation.samples import LabeledSamples
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps():
+    """Train patch classifiers for a few steps; test_texture.py trains them to the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "patch_classifier", partial(patch_classifier, steps=40))
+        yield
 
 
 def clean(rng, count, labels):
@@ -81,6 +91,10 @@ def test_fresh_real_samples_reach_what_real_ones_do():
     # The stripe's place depends on the class: level and height of the wave give its brightness only in part.
     assert 0.1 < results["translation/picture"].baseline < 0.6
     assert results["fidelity/two-sample"].value < 0.65
+    for name in ("texture/classifier/picture", "texture/classifier/signal"):
+        assert abs(results[name].value - 0.5) < 0.25, name  # of 30 against 30: standard error .075
+    for name in ("texture/distance/picture/level 1", "texture/distance/signal/level 2"):
+        assert results[name].value == pytest.approx(results[name].real, abs=0.03), name
     assert abs(results["coherence/within class/picture+signal"].context["shuffled"]) < 0.3
     assert results["individuality/picture"].value == results["individuality/signal"].value == 1
     for name, result in results.items():
@@ -162,6 +176,13 @@ def noisy(samples):
 )
 def test_what_is_spoilt_is_noticed_by_the_measure_that_is_there_for_it(spoil, name, below):
     assert results_of(spoil(draw(2, 160)))[name].value < below < of_a_perfect_generator()[name].value
+
+
+def test_a_blur_is_seen_as_another_texture():
+    results, good = results_of(blurred(draw(2, 160))), of_a_perfect_generator()
+    assert results["texture/distance/picture/level 1"].value > 5 * good["texture/distance/picture/level 1"].value
+    assert results["texture/classifier/picture"].value > 0.9
+    assert results["texture/distance/signal/level 1"] == good["texture/distance/signal/level 1"]
 
 
 @pytest.mark.parametrize("spoil", [collapsed, noisy])

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
@@ -162,3 +163,43 @@ def test_the_error_about_a_wrong_size_names_the_setting(tmp_path, pixels):
 def test_a_long_strip_is_refused_before_resampling():
     with pytest.raises(mv.DataError, match="70000 x 1 pixels; sides of at most 65,536 are resized"):
         module.resize_picture(np.zeros((1, 70_000, 1), np.float32), (4, 4), "stretch")
+
+
+@pytest.mark.parametrize("network", ["compact", "residual"])
+def test_networks_of_a_smaller_size_see_means_and_are_enlarged_at_the_end(network):
+    small = mv.Image(size=(16, 32), channels=1, width=4, network=network)
+    large = mv.Image(size=(32, 96), channels=1, width=4, network=network, network_size=(16, 32))
+    samples, latents, pairs = large.examples(2), torch.randn(2, 6), []
+    for part in (small, large):
+        torch.manual_seed(0)
+        pairs.append((part.encoder().eval(), part.decoder(6).eval()))
+    (encoder, decoder), (pooled, enlarged) = pairs
+    means = samples.unflatten(2, (16, 2)).unflatten(4, (32, 3)).mean((3, 5))
+    torch.testing.assert_close(pooled(samples), encoder(means))
+    expected = F.interpolate(decoder(latents), (32, 96), mode="bicubic")
+    torch.testing.assert_close(enlarged(latents), expected)
+    assert large.reconstruction_loss(enlarged(latents), samples).shape == (2,)
+
+
+def test_without_a_network_size_weights_keep_their_names():
+    part = mv.Image(size=(32, 32), width=4, loss="normal")
+    assert {name.split(".")[0] for name in part.encoder().state_dict()} == {"layers", "coarse"}
+    assert {name.split(".")[0] for name in part.decoder(6).state_dict()} == {"0", "1", "2"}
+
+
+def test_a_size_that_is_no_multiple_of_the_network_size_is_refused():
+    with pytest.raises(mv.ConfigurationError, match="size 32 x 30 is no multiple of the network_size 16 x 16"):
+        mv.Image(size=(32, 30), network_size=(16, 16))
+
+
+@pytest.mark.parametrize("side", [128, 256])
+def test_large_images_have_every_loss(side):
+    losses = {"ssim": 1.0, "detail": 1.0, "l1": 1.0} | ({"ms_ssim": 1.0} if side > 160 else {})
+    part = mv.Image(size=(side, side), channels=1, width=4, network_size=(32, 32), loss=losses)
+    samples, decoder = part.examples(2), part.decoder(3)
+    loss = part.reconstruction_loss(decoder(torch.randn(2, 3)), samples)
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert all(x.grad.isfinite().all() for x in decoder.parameters())
+    perfect = part.reconstruction_loss(torch.logit(samples, 1e-6), samples)
+    assert (perfect < 1e-3).all()

@@ -46,6 +46,18 @@ def smoothed(real: LabeledSamples) -> LabeledSamples:
     return LabeledSamples({**real.values, "otoscopy": blurred(real.values["otoscopy"], 3.0)}, real.labels)
 
 
+def unsharp(real: LabeledSamples) -> LabeledSamples:
+    """Blur images by 1 pixel, and keep tympanograms."""
+    return LabeledSamples({**real.values, "otoscopy": blurred(real.values["otoscopy"], 1.0)}, real.labels)
+
+
+def textured(real: LabeledSamples) -> LabeledSamples:
+    """Replace detail finer than 2 pixels by that of the first image, and keep tympanograms."""
+    images = real.values["otoscopy"]
+    coarse = blurred(images, 2.0)
+    return LabeledSamples({**real.values, "otoscopy": (coarse + (images - coarse)[:1]).clamp(0, 1)}, real.labels)
+
+
 def noise(real: LabeledSamples) -> LabeledSamples:
     """Return noise of the same mean and spread."""
     rng = torch.Generator().manual_seed(0)
@@ -63,6 +75,8 @@ def substitutes(train: LabeledSamples, real: LabeledSamples) -> dict[str, Labele
         "copied": LabeledSamples(train.values, train.labels),
         "repeated": repeated(real),
         "blurred": smoothed(real),
+        "unsharp": unsharp(real),
+        "textured": textured(real),
         "noise": noise(real),
     }
 
@@ -71,6 +85,8 @@ WITHIN = "coherence/within class/otoscopy+wbt"
 PRESSURE = "coherence/cause pressure/otoscopy+wbt"
 COPIES = "copying/closest record"
 SHARP = "drum/sharpness/0.1-0.2"
+PATCHES = "texture/distance/otoscopy/level 1"
+CLASSIFIER = "texture/classifier/otoscopy"
 MALLEUS = "landmark/malleus in NOE"
 
 
@@ -97,7 +113,12 @@ def _below(name: str, share: float) -> Callable[[Values, Values], bool]:
     return lambda case, real: case[name].value < share * (real[name].real or 0)
 
 
+def _above(name: str, factor: float) -> Callable[[Values, Values], bool]:
+    return lambda case, real: case[name].value > factor * (real[name].real or 0)
+
+
 EXPECTED = (
+    Expectation("real", "textured as real samples are", lambda case, _: case[CLASSIFIER].value < 0.65),
     Expectation("real", "as pure as real samples", _near("purity", 0.05)),
     Expectation("real", "covers as real samples do", _near("fidelity/coverage", 0.1)),
     Expectation("real", "as near to training records as real ones", _near(COPIES, 0.1)),
@@ -113,6 +134,12 @@ EXPECTED = (
     Expectation("blurred", "no detail", _below(SHARP, 0.1)),
     Expectation("blurred", "fewer handles of the malleus", _below(MALLEUS, 0.5)),
     Expectation("blurred", "fewer vessels", _below("landmark/vessels in AOM", 0.5)),
+    Expectation("unsharp", "covers as real samples do", _near("fidelity/coverage", 0.15)),
+    Expectation("unsharp", "patches unlike real ones", _above(PATCHES, 3.0)),
+    Expectation("unsharp", "told from real ones by patches", lambda case, _: case[CLASSIFIER].value > 0.9),
+    Expectation("textured", "covers as real samples do", _near("fidelity/coverage", 0.15)),
+    Expectation("textured", "patches unlike real ones", _above(PATCHES, 1.5)),
+    Expectation("textured", "told from real ones by patches", lambda case, _: case[CLASSIFIER].value > 0.65),
     Expectation("noise", "no better than chance", lambda case, _: case["purity"].value < 0.45),
     Expectation("noise", "no precision", lambda case, _: case["fidelity/precision"].value < 0.1),
     Expectation("noise", "no coverage", lambda case, _: case["fidelity/coverage"].value < 0.1),

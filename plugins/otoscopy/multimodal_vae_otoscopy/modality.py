@@ -37,6 +37,8 @@ class Otoscopy(Image):
         erase: probability that a random rectangle of the input becomes black; 0.5 as in Zhong et al. 2020.
         erase_target: erase the target together with the input, so that the network learns to generate erased images;
             by default it learns to restore them. The paper's text allows both.
+        network_size: height and width at which the networks work, a whole factor below ``size``; see
+            :class:`~multimodal_vae.Image`. Default: ``size``.
 
     Example:
         >>> Otoscopy(width=8).shape
@@ -54,8 +56,10 @@ class Otoscopy(Image):
         degrees: Annotated[float, Field(ge=0, le=180)] = 20.0,
         erase: Probability = 0.5,
         erase_target: bool = False,
+        network_size: PositiveInt | None = None,
     ) -> None:
-        super().__init__(size=(size, size), channels=3, width=width, network=network, loss=loss)
+        square = (network_size, network_size) if network_size else None
+        super().__init__((size, size), 3, width, network, loss, network_size=square)
         self.flip = flip
         self.rotate = rotate
         self.degrees = degrees

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -12,7 +12,9 @@ import sanity
 from ears import CLASSES, CLEAN, Ears
 from landmark_judge import LandmarkJudge, Lessons, train_landmark_judge
 from landmarks import LANDMARKS
+from multimodal_vae.evaluation import protocol, texture
 from multimodal_vae.evaluation.judge import Judge, train_judge
+from multimodal_vae.evaluation.patch_classifier import patch_classifier
 from multimodal_vae.evaluation.samples import LabeledSamples
 
 COUNT = 120
@@ -57,7 +59,10 @@ def results() -> dict[str, dict[str, object]]:
     means = torch.stack([apart.values["wbt"][apart.labels == index].mean(0) for index in range(3)])
     judges = ToyJudges(joint, image, wbt, train_landmark_judge(taught, epochs=4, batch=24), means)
     held_out = toys(2)
-    return sanity.cases(toys(1), Ears(held_out, {CLEAN: held_out.values["otoscopy"]}), toys(3), judges, resamples=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "patch_classifier", partial(patch_classifier, steps=25))
+        patch.setattr(texture, "_PATCHES", 1024)
+        return sanity.cases(toys(1), Ears(held_out, {CLEAN: held_out.values["otoscopy"]}), toys(3), judges, resamples=2)
 
 
 @pytest.mark.parametrize("expected", sanity.EXPECTED, ids=lambda each: f"{each.case}: {each.says}")
@@ -89,7 +94,9 @@ def test_spoilt_samples_are_what_they_are_called() -> None:
 
 def test_the_table_has_a_column_a_case_and_what_stands_beside() -> None:
     lines = sanity.table(results(), ["purity", sanity.COPIES]).splitlines()
-    assert lines[0] == "| metric | held out | real | shuffled | copied | repeated | blurred | noise |"
+    assert (
+        lines[0] == "| metric | held out | real | shuffled | copied | repeated | blurred | unsharp | textured | noise |"
+    )
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| purity", "| purity, spread otoscopy", "| purity, spread wbt", "| copying/closest record",
     ]  # fmt: skip
