@@ -16,7 +16,10 @@ import multimodal_vae as mv
 HERE = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("recipe", ["quick.toml", "best.toml", "paper.toml", "paper-small.toml", "clean.toml"])
+RECIPES = ["quick.toml", "best.toml", "private.toml", "sharp.toml", "paper.toml", "paper-small.toml", "clean.toml"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_valid_and_looks_for_the_same_cohort(recipe):
     configuration = mv.Configuration.read(HERE / recipe)
     assert configuration.data.manifest == (HERE / "../../runs/cohort/manifest.csv").resolve()
@@ -44,6 +47,11 @@ def settings(recipe):
 def test_recipes_differ_in_what_they_say_and_nothing_else(one, other, differ):
     ours, theirs = settings(one), settings(other)
     assert {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)} == differ
+
+
+def test_the_sharp_recipe_refines_the_pairs_of_the_best_one():
+    sharp = {key: value for key, value in settings("sharp.toml").items() if not key.startswith("refinement.")}
+    assert sharp == settings("best.toml")
 
 
 def test_the_papers_recipe_has_the_papers_parameters():
