@@ -20,7 +20,7 @@ def haar(x: Tensor) -> Tensor:
     Source: Mallat (2009), *A wavelet tour of signal processing*, section 7.7.
 
     Example:
-        >>> haar(torch.tensor([[[3.0, 1.0, 2.0, 2.0]]])) * 2**0.5
+        >>> (haar(torch.tensor([[[3.0, 1.0, 2.0, 2.0]]])) * 2**0.5).round()
         tensor([[[4., 4.],
                  [2., 0.]]])
     """

@@ -45,7 +45,7 @@ class RectifiedFlow(Refiner):
             keeps the most of what the decoder draws, 8 only colors and layout.
         noise: maximum deviation of the noise that is added in training to pooled samples, in units of the decoder's
             error there, and to latents, where the prior has deviation one. So the flow learns to correct errors, and
-            not to know training samples by their latents. Half of it is assumed of new samples, to which none is added.
+            not to know training samples by their latents. The network is told its amount; new samples get none.
         integration_steps: number of steps from noise to a sample, of two evaluations of the network each. Fewer are
             faster and less sharp.
 
@@ -138,7 +138,7 @@ class RectifiedFlow(Refiner):
     def forward(self, coarse: Tensor, latents: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
         """Refine samples by steps of the midpoint method, within the range of the training samples."""
         condition = self._enlarged(self._pooled(coarse))
-        amount = torch.full((len(coarse),), self.noise / 2, device=coarse.device)
+        amount = coarse.new_zeros(len(coarse))
         state, length = haar(self._padded(noise)), 1 / self.integration_steps
 
         def velocity(state: Tensor, time: float) -> Tensor:
