@@ -43,6 +43,7 @@ from multimodal_vae.report.pictures import read_log
 from multimodal_vae.report.records import read_metrics, read_privacy
 from multimodal_vae.run import open_run, train_run
 from multimodal_vae.toml import TOMLError, parse_toml
+from multimodal_vae.training.refining import train_refiner
 
 Reader = Callable[[Path], object]
 
@@ -66,9 +67,9 @@ cache = false
 name = "vector"
 size = 3
 [modalities.scan]
-name = "vector"
-size = 3
-cell = "path"
+name = "signal"
+length = 3
+width = 4
 [model]
 latent_dim = 4
 fusion = { name = "concat", dropout = 0.2 }
@@ -82,6 +83,16 @@ loggers = ["jsonl"]
 early_stopping = { metric = "training.loss", patience = 2 }
 [density]
 sampler = { name = "gmm", components = 2 }
+[refinement.refiners.scan]
+name = "rectified_flow"
+width = 8
+[refinement.training]
+epochs = 1
+per_class = 2
+device = "cpu"
+loggers = ["jsonl"]
+early_stopping = false
+checkpoint_seconds = 0
 """
 WORDS = [*rb"""nan inf -1 1e999 \0 " , ; [ ] = ../ / {} ' null true : .. NA 1979-05-27 -0 \ud800 """.split()]
 WORDS += [
@@ -299,7 +310,7 @@ def table_targets(place: Path) -> dict[str, Target]:
 
 
 def write_scans(place: Path) -> Path:
-    """Write a manifest with files of vectors, and return it."""
+    """Write a manifest with files of three numbers, and return it."""
     for number in range(8):
         np.save(place / f"{number}.npy", np.full(3, float(number)))
     header, *rows = MANIFEST.decode().splitlines()
@@ -312,8 +323,19 @@ def run_targets(place: Path) -> dict[str, Target]:
     """Return the files of a trained run."""
     write_scans(place)
     (place / "recipe.toml").write_bytes(RECIPE)
-    run = place / "run"
-    data = train_run(mv.Configuration.read(place / "recipe.toml"), run, show=False).data
+    run, configuration = place / "run", mv.Configuration.read(place / "recipe.toml")
+    trained = train_run(configuration, run, show=False)
+    data, refiner = trained.data, run / "refiners" / "scan" / "refiner.safetensors"
+    checkpoint = place / "checkpoint.safetensors"
+
+    def refined(path: Path) -> None:
+        """Train the refiner, from the checkpoint if there is one."""
+        section = trained.configuration.refinement
+        assert section is not None
+        part, training = section.refiners["scan"], section.training
+        train_refiner(trained.model, trained.splits["train"], None, "scan", part, training, show=False, checkpoint=path)
+
+    refined(checkpoint)
     (run / "metrics.json").write_text(json.dumps({"version": 2, "results": [], "run": {}}))
     (run / "privacy.json").write_text(json.dumps({"version": 2, "results": [], "settings": {}}))
     (run / "judges").mkdir()
@@ -335,6 +357,8 @@ def run_targets(place: Path) -> dict[str, Target]:
         "gmm.safetensors": Target(
             run / "samplers" / "gmm.safetensors", lambda folder: open_run(folder, data).synthesizer(), 1, run
         ),
+        "refiner.safetensors": Target(refiner, lambda folder: open_run(folder, data).refiners, 2, run),
+        "checkpoint of refiner": Target(checkpoint, refined, 2),
         "judge": Target(judge, Judge.load, 10),
         "judge.json": Target(judge.with_suffix(".json"), Judge.load, 10, judge),
         "log.jsonl": Target(run / "log.jsonl", read_log, 30),
