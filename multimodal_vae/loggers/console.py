@@ -49,13 +49,17 @@ class Console(Logger):
 
 
 def metrics_line(values: Mapping[str, float], prefix: str = "") -> str:
-    """Return the metrics whose names start with a prefix, as one line.
+    """Return the metrics whose names start with a prefix, as one line; a loss of one term is shown once.
 
     Example:
         >>> metrics_line({"training.kl": 1.25, "training.reconstruction.image": 0.5, "epoch": 3}, "training.")
         'KL 1.2500, image 0.5000'
+        >>> metrics_line({"loss": 0.5, "refinement.image": 0.5})
+        'loss 0.5000'
     """
     terms = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+    if "loss" in terms and len(terms) == 2 and len(set(terms.values())) == 1:
+        terms = {"loss": terms["loss"]}
     return ", ".join(
         f"{_NAMES.get(term, printable(term.removeprefix('reconstruction.')))} {value:.4f}"
         for term, value in terms.items()

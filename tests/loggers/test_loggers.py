@@ -82,6 +82,18 @@ def test_the_console_says_a_line_an_epoch_on_standard_error(capfd):
     assert second.endswith("batches/s in float32")
 
 
+def test_the_console_shows_a_loss_of_one_term_once(capfd):
+    logger = mv.Console()
+    logger.open(None, CONFIGURATION)
+    for scan in (0.5, 0.25):
+        term = {f"{split}.refinement.scan": scan for split in ("training", "validation")}
+        logger.log(10, {"epoch": 2, "training.loss": 0.5, "validation.loss": 0.5, **term})
+    equal, weighted = capfd.readouterr().err.splitlines()
+    assert equal.startswith("epoch 2/3: loss 0.5000 | validation loss 0.5000 | ")
+    figures = "loss 0.5000, refinement.scan 0.2500"
+    assert weighted.startswith(f"epoch 2/3: {figures} | validation {figures} | ")
+
+
 def test_on_a_terminal_the_console_is_silent(capfd, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich assume a terminal
     logger = mv.Console()
