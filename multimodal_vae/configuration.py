@@ -189,6 +189,15 @@ class Configuration(_Section):
         """Return a copy with other training settings."""
         return self.model_copy(update={"training": self.training.model_copy(update=changes)})
 
+    def with_seed(self, seed: int) -> Self:
+        """Return a copy with one seed for the model, its training and that of its refiners."""
+        changes: dict[str, Any] = {"seed": seed}
+        update: dict[str, Any] = {"model": self.model.model_copy(update=changes)}
+        if self.refinement:
+            training = self.refinement.training.model_copy(update=changes)
+            update["refinement"] = self.refinement.model_copy(update={"training": training})
+        return self.with_training(**changes).model_copy(update=update)
+
     def resolved(self, classes: int, samples: int, validated: bool) -> Self:
         """Return a copy with training settings as the data and this machine determine them; see ``Training``."""
         update: dict[str, Any] = {"training": self.training.resolved(classes, samples, validated).on_this_machine()}

@@ -20,7 +20,7 @@ from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.run_records import collect, generate
 from multimodal_vae.privacy.spaces import data_space
 from multimodal_vae.run import Run, fit, open_run
-from multimodal_vae.run_folder import ADAPTED
+from multimodal_vae.run_folder import ADAPTED, refiner_folders
 
 FOLDER = "shadows"
 MIN_SHADOWS = 4
@@ -88,8 +88,10 @@ def estimated_seconds(run: Run, count: int) -> float:
         run: the audited run.
         count: number of shadow models.
     """
+    trainings = [run.path, *refiner_folders(run.path, run.configuration).values()]
     try:
-        lines = read_regular(inside(run.path, "timing.jsonl"), LONGEST_LOG).splitlines()
+        logs = [read_regular(inside(folder, "timing.jsonl"), LONGEST_LOG) for folder in trainings]
+        lines = [line for log in logs for line in log.splitlines()]
         seconds = sum(_TIMES.validate_json(line)["machine.seconds"] for line in lines)
     except (OSError, pydantic.ValidationError, KeyError):
         return math.nan
@@ -154,8 +156,7 @@ def shadow_scores(
 def _trained(run: Run, number: int, data: MultimodalDataset, validation: MultimodalDataset) -> Run:
     make_folder(inside(run.path, FOLDER))
     path = inside(run.path, FOLDER, str(number))
-    settings = run.configuration.with_data(split="passed").with_training(seed=number)
-    settings = settings.model_copy(update={"model": settings.model.model_copy(update={"seed": number})})
+    settings = run.configuration.with_data(split="passed").with_seed(number)
     if not _is_done(path):
         vae = settings.build(data.classes, data.covariate_types)
         fit(vae, data, validation, out=path, configuration=settings, show=False)

@@ -1,6 +1,7 @@
 """A run with a refiner: trained after the model, resumed to the last bit, and used or left out by the commands."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import multimodal_vae as mv
 from multimodal_vae import registry
 from multimodal_vae.privacy.adaptation import adapt_run
 from multimodal_vae.privacy.run_audit import audit_run
+from multimodal_vae.privacy.shadows import estimated_seconds
 from multimodal_vae.report import run_evaluation
 from multimodal_vae.run import train_run
 from multimodal_vae.training import loop, refining
@@ -101,6 +103,17 @@ def test_the_refiner_is_trained_after_the_model_and_recorded(run, trained, mmvae
         provenance = json.loads((tmp_path / said / "provenance.json").read_text())
         assert provenance["noise_by_modality"]["photo"] == said
         assert ("refiners" in provenance) == (option == "--refine")
+
+
+def test_shadow_models_have_refiners_of_their_own_seed_and_take_their_time(run):
+    times = [run.path / "timing.jsonl", run.path / "refiners" / "photo" / "timing.jsonl"]
+    seconds = [json.loads(line)["machine.seconds"] for path in times for line in path.read_text().splitlines()]
+    assert estimated_seconds(run, 4) == pytest.approx(4 * sum(seconds))
+    changed = run.configuration.with_seed(7)
+    assert changed.model.seed == changed.training.seed == changed.refinement.training.seed == 7
+    assert run.configuration.refinement.training.seed == 0
+    times[1].unlink()
+    assert math.isnan(estimated_seconds(run, 4))
 
 
 def test_stopped_at_any_step_it_goes_on_to_the_same_end(recipe, run, tmp_path, monkeypatch):
