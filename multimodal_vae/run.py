@@ -161,7 +161,8 @@ class Run:
         path: the folder.
         configuration: configuration of the run.
         environment: versions, parts and hashes of the data at the start of the training.
-        status: ``state`` (``training``, ``interrupted``, ``failed`` or ``done``), ``epochs_done`` and ``epochs``.
+        status: ``state`` (``training``, ``refining``, ``interrupted``, ``failed`` or ``done``), ``epochs_done`` and
+            ``epochs``.
     """
 
     def __init__(self, path: Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> None:
