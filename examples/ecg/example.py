@@ -36,26 +36,36 @@ def example(path: Path, out: Path, recipe: Path, count: int) -> None:
     configuration = mv.Configuration.read(recipe)
     data = training.dataset(configuration)
     run = out / "run"
-    vae = mv.open_run(run, data).model if run.exists() else train(training, configuration, run, show=True)
-    new, translations = generate(vae, data, count, seed=0), translate(vae, test)
+    if not run.exists():
+        train(training, configuration, run, show=True)
+    opened = mv.open_run(run, data)
+    vae, refiners = opened.model, opened.refiners
+    new, refined = (generate(vae, data, count, 0, some) for some in ({}, refiners))
+    translations = translate(vae, test)
     figures = {
-        "ecg-generated": beats_figure(test, new, count),
+        "ecg-generated": beats_figure(test, new, refined, count),
         "ecg-from-rhythm": translation_figure(test, translations),
         "ecg-to-rhythm": intervals_figure(test, translations),
     }
     for name, figure in figures.items():
         figure.savefig(out / f"{name}.png", dpi=110)
-    report = "\n".join(str(table) for table in metric_tables(training, test, vae, data, count))
+    report = "\n".join(str(table) for table in metric_tables(training, test, vae, data, count, refiners))
     (out / "metrics.md").write_text(report, "utf-8")
     sys.stdout.write(report)
 
 
-def beats_figure(test: Beats, new: dict[str, NDArray[np.float32]], count: int) -> Figure:
-    """Draw real beats of held-out recordings above generated ones, by class; none are selected by hand."""
+def beats_figure(
+    test: Beats, new: dict[str, NDArray[np.float32]], refined: dict[str, NDArray[np.float32]], count: int
+) -> Figure:
+    """Draw real beats of held-out recordings above generated ones, then the same refined, by class.
+
+    None are selected by hand.
+    """
     rows = []
     for label, name in enumerate(CLASSES):
         rows.append((f"{name}, real", test.ecg[spread_by_recording(test, label), 0]))
-        rows.append((f"{name}, generated", new["ecg"][label * count : label * count + COLUMNS]))
+        for title, pairs in (("generated", new), ("generated, refined", refined)):
+            rows.append((f"{name}, {title}", pairs["ecg"][label * count : label * count + COLUMNS]))
     return papers(rows)
 
 

@@ -1,6 +1,6 @@
 """Functions that the example's scripts share: reading beats, training by a recipe, generating and measuring."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,20 @@ def train(
     return mv.fit(vae, beats.dataset(configuration), out=out, configuration=configuration, show=show)
 
 
-def generate(vae: mv.MultimodalVAE, data: mv.MultimodalDataset, count: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Generate pairs, ``count`` per class: ``ecg`` (2 * count, 128) and ``rhythm`` (2 * count, 4), classes in order."""
-    synthesizer = mv.Synthesizer(vae, mv.KDE()).fit(data)
+def generate(
+    vae: mv.MultimodalVAE,
+    data: mv.MultimodalDataset,
+    count: int,
+    seed: int,
+    refiners: Mapping[str, mv.Refiner] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Generate pairs, ``count`` per class, refined if there are refiners.
+
+    Returns:
+        ``ecg`` (2 * count, 128) and ``rhythm`` (2 * count, 4), classes in order. A row has the same latent and rhythm
+        with and without refiners.
+    """
+    synthesizer = mv.Synthesizer(vae, mv.KDE(), refiners=refiners).fit(data)
     by_class = [synthesizer.sample(label, count, seed) for label in CLASSES]
     return {name: torch.cat([pairs[name] for pairs in by_class]).flatten(1).numpy() for name in by_class[0]}
 
@@ -132,7 +143,12 @@ class Table:
 
 
 def metric_tables(
-    training: Beats, test: Beats, vae: mv.MultimodalVAE, data: mv.MultimodalDataset, count: int
+    training: Beats,
+    test: Beats,
+    vae: mv.MultimodalVAE,
+    data: mv.MultimodalDataset,
+    count: int,
+    refiners: Mapping[str, mv.Refiner],
 ) -> list[Table]:
     """Return the tables that the README shows of one model."""
     labels = np.repeat([0, 1], count)
@@ -141,6 +157,7 @@ def metric_tables(
         TRAINING: ({"ecg": training.ecg[:, 0], "rhythm": training.rhythm}, training.y),
         HELD_OUT: ({"ecg": test.ecg[:, 0], "rhythm": test.rhythm}, test.y),
         "generated": (new, labels),
+        "generated, refined": (generate(vae, data, count, 0, refiners), labels),
         "generated, with noise": ({**new, "ecg": with_noise(new["ecg"], vae, data, seed=0)}, labels),
         "Gaussian per class": (gaussian_pairs(training.ecg[:, 0], training.rhythm, training.y, count, seed=0), labels),
     }

@@ -68,9 +68,11 @@ def test_a_recording_on_both_sides_is_refused(tmp_path):
 
 def test_the_whole_way_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys):
     save(made_up(), tmp_path / "beats.npz", test=[3])
-    (tmp_path / "quick.toml").write_text(
-        (HERE / "beats.toml").read_text("utf-8").replace("epochs = 50", "epochs = 2"), "utf-8"
-    )
+    text = (HERE / "beats.toml").read_text("utf-8")
+    for setting, quick_setting in (("epochs = 50", "epochs = 2"), ("steps = 1200", "steps = 4")):
+        assert setting in text
+        text = text.replace(setting, quick_setting)
+    (tmp_path / "quick.toml").write_text(text, "utf-8")
     words = ["example.py", tmp_path / "beats.npz", "--out", tmp_path / "out", "--recipe", tmp_path / "quick.toml"]
     monkeypatch.setattr(sys, "argv", [*map(str, words), "--count", "20"])
     reports = []
@@ -83,7 +85,7 @@ def test_the_whole_way_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys)
         *("run", "metrics.md", "ecg-generated.png", "ecg-from-rhythm.png", "ecg-to-rhythm.png")
     }
     assert reports[0] == reports[1] == (tmp_path / "out" / "metrics.md").read_text("utf-8")
-    for words in ("Balanced accuracy", "Shape", "Gaussian per class", "QRS width, ms", "class mean"):
+    for words in ("Balanced accuracy", "Shape", "refined", "Gaussian per class", "QRS width, ms", "class mean"):
         assert words in reports[0]
 
 
