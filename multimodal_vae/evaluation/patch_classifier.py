@@ -97,8 +97,8 @@ def patch_classifier(
 def _inputs(*sets: Tensor) -> list[Tensor]:
     """Return samples and their finest level as channels, standardized over all sets."""
     both = [torch.cat([x, laplacian_pyramid(x)[0]], 1) for x in (each.detach().cpu().float() for each in sets)]
-    over = (0, *range(2, both[0].dim()))
-    mean, deviation = (getattr(torch.cat(both), name)(over, keepdim=True) for name in ("mean", "std"))
+    every, over = torch.cat(both), (0, *range(2, both[0].dim()))
+    mean, deviation = every.mean(over, keepdim=True), every.std(over, keepdim=True)
     return [(x - mean) / torch.where(deviation > 0, deviation, 1.0) for x in both]
 
 

@@ -91,10 +91,8 @@ def audit_run(
         unseen = records(*others)
         if shadows:
             pool = run.data.named(*(name for part in (splits["train"], *others) for name in usable(part).ids))
-            scores, count = (
-                shadow_scores(run, sampler, shadows, pool, real, synthetic, seed, refine),
-                len(concerned["train"]),
-            )
+            scores = shadow_scores(run, sampler, shadows, pool, real, synthetic, seed, refine)
+            count = len(concerned["train"])
             concerned["train"] = concerned["train"].scored({name: x[:count] for name, x in scores.items()})
             unseen = unseen.scored({name: x[count:] for name, x in scores.items()})
         result = audit(concerned, unseen, synthetic, seed=seed)

@@ -169,11 +169,8 @@ class HeldOut:
         self.patients = list(samples.groups or [])
         self._judges = judges
         self._pca = JointPCA(COMPONENTS, 0).fit(samples.values)
-        self._features, self._points = self._described(samples)
-
-    def _described(self, samples: LabeledSamples) -> tuple[Tensor, Tensor]:
-        """Return the judge's features of samples, and their principal components."""
-        return self._judges[0].predict(samples.values).features.double(), self._pca.transform(samples.values).double()
+        self._features = judges[0].predict(samples.values).features.double()
+        self._points = self._pca.transform(samples.values).double()
 
     def rate(self, samples: LabeledSamples) -> Draw:
         """Return the metrics of samples, as the reference of metrics defines them, and their energy distance."""
@@ -182,7 +179,7 @@ class HeldOut:
         predicted = PixelClassifier().fit(samples.values, samples.labels).predict(self.samples.values)
         counts = self.samples.counts()
         weight = len(labels) / (labels.bincount().double() * len(counts))[labels]
-        points, distance = self._described(samples)[1], torch.zeros(len(labels), dtype=torch.float64)
+        points, distance = self._pca.transform(samples.values).double(), torch.zeros(len(labels), dtype=torch.float64)
         for label in counts:
             of_class = labels == label
             distance[of_class] = energy_terms(points[samples.labels == label], self._points[of_class])
