@@ -46,6 +46,13 @@ class Refiner(Part, nn.Module, ABC):
             labels: (N,) of int64, class indices; -1 for unlabeled samples.
         """
 
+    def calibrate(self, coarse: Tensor, target: Tensor, latents: Tensor, labels: Tensor) -> None:
+        """Adjust to some training samples at the end of the training. By default, do nothing.
+
+        The core calls this once, with the final weights, in evaluation mode, without gradients. What is adjusted
+        belongs into buffers, which are saved. Arguments are those of :meth:`loss`.
+        """
+
     @abstractmethod
     def forward(self, coarse: Tensor, latents: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
         """Return refined samples, (N, *shape), in the range of valid samples.

@@ -19,6 +19,12 @@ _FREQUENCIES = 16
 """Number of frequencies at which the network sees the time, and the amount of noise."""
 _MEASURED = 2000
 """Number of training samples on which scales are measured."""
+_MOST = 2.0
+"""Largest factor by which calibrating may change a subband."""
+_MOST_CELLS = 1024
+"""Number of elements of each map that the network sees, as of a picture of 64 x 64. Larger samples have more maps."""
+_FEW = 16
+"""Number of samples that are calibrated at a time."""
 _UNLABELED = 0.1
 """Share of training samples whose class is hidden, so that the network also learns to do without it."""
 
@@ -27,14 +33,20 @@ class RectifiedFlow(Refiner):
     r"""A flow along straight lines from noise to the residual: what a sample has beyond the pooled decoded sample.
 
     With *c* the decoded sample, pooled, with noise of a known amount, and enlarged, and *r* the residual in Haar
-    wavelet space, each subband divided by its deviation over the training samples, a network learns
+    wavelet space, each subband divided by its deviation over the training samples, *v* is learned by
 
     .. math:: \min_v \; E \lVert v(r_t, t, c) - (r - \varepsilon) \rVert^2,
         \quad r_t = (1 - t)\, \varepsilon + t\, r, \quad \varepsilon \sim N(0, I)
 
     (Liu et al. 2023, equation 1). Since each subband has deviation one, fine details, which have little energy, are
-    learned as well as coarse ones. The midpoint method follows *v* from noise to a residual. Six of its steps reproduce
-    the energy of details that are normal noise, as of a camera; twelve of Euler's take as long and lose a fifth of it.
+    learned as well as coarse ones. The network gives what *v* has beyond the velocity of a residual that is white
+    noise, :math:`(2t - 1) / ((1 - t)^2 + t^2)\; r_t` (as in Karras et al. 2022, equation 7): a camera's noise need not
+    be learned. Samples larger than 64 x 64 are transformed two or more times, so that the network sees more maps, and
+    not larger ones.
+
+    The midpoint method follows *v* from noise to a residual. Six of its steps reproduce the energy of white noise;
+    twelve of Euler's take as long and lose a fifth of it. A small network that learned for minutes loses energy as
+    well. So, after the training, each subband is multiplied by one number that gives it the energy of real residuals.
 
     After a training, means over cells of 8 should differ from those of decoded samples by no more than held-out real
     samples differ from their reconstructions.
@@ -62,6 +74,7 @@ class RectifiedFlow(Refiner):
     center: Tensor
     error: Tensor
     deviation: Tensor
+    gain: Tensor
     low: Tensor
     high: Tensor
     seen: Tensor
@@ -91,9 +104,12 @@ class RectifiedFlow(Refiner):
             raise ConfigurationError(
                 f"a rectified flow refines samples with one to three axes of space, but they have the shape {shape}"
             )
-        cells, features = channels * 2**axes, 4 * self.width
+        self.levels = 1
+        while math.prod(space) > _MOST_CELLS * 2 ** (axes * self.levels):
+            self.levels += 1
+        cells, features = channels * 2 ** (axes * self.levels), 4 * self.width
         # F.pad counts from the last axis, and takes what comes before it and after it.
-        self.padding = [pad for n in reversed(space) for pad in (0, -n % max(2 * MULTIPLE, self.pool))]
+        self.padding = [pad for n in reversed(space) for pad in (0, -n % max(2**self.levels * MULTIPLE, self.pool))]
         self.numbers = mlp([4 * _FREQUENCIES, features, features])
         self.latents = nn.Linear(latent_dim, features)
         self.classes = nn.Embedding(classes + 1, features)
@@ -105,6 +121,7 @@ class RectifiedFlow(Refiner):
             ("scale", ones.clone()),
             ("error", ones.clone()),
             ("deviation", torch.ones(cells, *(1 for _ in space))),
+            ("gain", torch.ones(cells, *(1 for _ in space))),
             ("low", -largest * ones),
             ("high", largest * ones),
             ("seen", torch.zeros(())),
@@ -119,11 +136,11 @@ class RectifiedFlow(Refiner):
         count, axes = len(coarse), coarse.dim() - 2
         if self.training:
             self._measure_samples(coarse, target)
-        amount = self.noise * torch.rand(count, device=coarse.device)
+        amount = self.noise * torch.rand(count, device=coarse.device).square()
         rows = amount.reshape(-1, *(1,) * (axes + 1))
         pooled = self._pooled(coarse)
         condition = self._enlarged(pooled + rows * self.error * torch.randn_like(pooled))
-        residual = haar(self._standardized(target) - condition)
+        residual = haar(self._standardized(target) - condition, self.levels)
         if self.training:
             self._measure_residual(residual)
         residual = residual / self.deviation
@@ -135,11 +152,30 @@ class RectifiedFlow(Refiner):
         velocity = self._velocity((1 - along) * noise + along * residual, time, condition, amount, latents, labels)
         return (velocity - (residual - noise)).square().flatten(1).mean(1)
 
+    def calibrate(self, coarse: Tensor, target: Tensor, latents: Tensor, labels: Tensor) -> None:
+        """Measure by how much generated residuals lack energy, subband by subband."""
+        condition = self._enlarged(self._pooled(coarse))
+        real = haar(self._standardized(target) - condition, self.levels) / self.deviation
+        arguments = (condition, latents, labels, torch.randn_like(condition))
+        few = (torch.split(x, _FEW) for x in arguments)  # a network's maps take much more memory than samples
+        new = torch.cat([self._residual(*some) for some in zip(*few, strict=True)])
+        axes = (0, *range(2, real.dim()))
+        energy, wanted = (x.square().mean(axes, keepdim=True)[0] for x in (new, real))
+        self.gain.copy_((wanted / energy.clamp(min=torch.finfo(energy.dtype).eps)).sqrt().clamp(1 / _MOST, _MOST))
+
     def forward(self, coarse: Tensor, latents: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
         """Refine samples by steps of the midpoint method, within the range of the training samples."""
         condition = self._enlarged(self._pooled(coarse))
-        amount = coarse.new_zeros(len(coarse))
-        state, length = haar(self._padded(noise)), 1 / self.integration_steps
+        residual = self._residual(condition, latents, labels, self._padded(noise))
+        fine = condition + inverse_haar(residual * self.gain * self.deviation, self.levels)
+        for axis, length in enumerate(coarse.shape[2:], start=2):
+            fine = fine.narrow(axis, 0, length)
+        return (self.center + self.scale * fine).clamp(self.low, self.high)
+
+    def _residual(self, condition: Tensor, latents: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
+        """Follow the velocity from noise to a residual of deviation one, in wavelet space."""
+        amount = condition.new_zeros(len(condition))
+        state, length = haar(noise, self.levels), 1 / self.integration_steps
 
         def velocity(state: Tensor, time: float) -> Tensor:
             return self._velocity(state, torch.full_like(amount, time), condition, amount, latents, labels)
@@ -147,19 +183,20 @@ class RectifiedFlow(Refiner):
         for step in range(self.integration_steps):
             middle = state + length / 2 * velocity(state, step * length)
             state = state + length * velocity(middle, (step + 0.5) * length)
-        fine = condition + inverse_haar(state * self.deviation)
-        for axis, length in enumerate(coarse.shape[2:], start=2):
-            fine = fine.narrow(axis, 0, length)
-        return (self.center + self.scale * fine).clamp(self.low, self.high)
+        return state
 
     def _velocity(
         self, state: Tensor, time: Tensor, condition: Tensor, amount: Tensor, latents: Tensor, labels: Tensor
     ) -> Tensor:
+        """Return the velocity of a residual that is normal noise, and what the network adds to it."""
+        along = time.reshape(-1, *(1,) * (state.dim() - 1))
+        spread = (1 - along) ** 2 + along**2
         numbers = torch.stack([time, amount], 1)
         features = self.numbers(_waves(numbers)) + self.latents(latents) + self.classes(labels + 1)
-        maps = torch.cat([state, haar(condition) / 2 ** (condition.dim() / 2 - 1)], 1)
-        velocity: Tensor = self.network(maps, F.silu(features))
-        return velocity.to(state.dtype)
+        coarse = haar(condition, self.levels) / 2 ** (self.levels * (condition.dim() / 2 - 1))
+        maps = torch.cat([state / spread.sqrt(), coarse], 1)
+        learned: Tensor = self.network(maps, F.silu(features))
+        return (2 * along - 1) / spread * state + learned.to(state.dtype)
 
     def _padded(self, x: Tensor) -> Tensor:
         """Return samples whose sides the network can halve."""

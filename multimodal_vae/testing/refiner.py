@@ -66,6 +66,8 @@ def _trained(part: Refiner, steps: int = _STEPS) -> tuple[Refiner, _Samples]:
         optimizer.zero_grad()
         built.loss(*batch[:4]).mean().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
+    with evaluating(built):
+        built.calibrate(*samples[:4])
     return built.eval(), samples
 
 

@@ -24,7 +24,10 @@ from multimodal_vae.training.holding_out import hold_out
 from multimodal_vae.training.interruption import catch_signals
 from multimodal_vae.training.logging import log_epochs
 from multimodal_vae.training.loop import Epoch, minimize
-from multimodal_vae.training.settings import RefinementTraining, Training
+from multimodal_vae.training.settings import REFINEMENT_BATCH, RefinementTraining, Training
+
+CALIBRATION_SAMPLES = 256
+"""Number of training samples that a refiner sees at the end of its training."""
 
 
 class _Frozen:
@@ -65,15 +68,26 @@ class Refining(Trainable):
         gather: Callable[[Tensor], Tensor] = lambda x: x,
     ) -> dict[str, Tensor]:
         """Return the refiner's loss, (N,), on what the model decodes from a draw from each posterior."""
-        vae = self._frozen.vae
-        with torch.no_grad():
-            latents = vae.posterior(batch.samples, batch.present, batch.covariates).rsample()
-            decoded = vae.decode(latents, [self.name], batch.covariates)[self.name]
-            coarse = vae.modalities[self.name].observe(decoded)
+        arguments = self._arguments(batch)
         reduced = self.training and self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16) if reduced else nullcontext():
-            loss = self.refiner.loss(coarse, batch.samples[self.name], latents, batch.labels)
+            loss = self.refiner.loss(*arguments)
         return {self.term: loss.float()}
+
+    @torch.no_grad()
+    def calibrate(self, data: MultimodalDataset) -> None:
+        """Let the refiner adjust to training samples, up to :data:`CALIBRATION_SAMPLES` of them."""
+        rows = torch.split(torch.randperm(len(data))[:CALIBRATION_SAMPLES], REFINEMENT_BATCH)
+        pieces = [self._arguments(data.batch(some)) for some in rows]
+        self.refiner.calibrate(*(torch.cat(parts) for parts in zip(*pieces, strict=True)))
+
+    @torch.no_grad()
+    def _arguments(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what the model decodes from a draw from each posterior, the real samples, the draws and the labels."""
+        vae = self._frozen.vae
+        latents = vae.posterior(batch.samples, batch.present, batch.covariates).rsample()
+        decoded = vae.decode(latents, [self.name], batch.covariates)[self.name]
+        return vae.modalities[self.name].observe(decoded), batch.samples[self.name], latents, batch.labels
 
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
         """Return the mean loss of the batch."""
@@ -185,6 +199,9 @@ def train_refiner(
     refining = Refining(vae, name, built)
     with seeded(settings.seed), catch_signals() as stop:
         minimize(refining, data, validation, settings, stop, on_epoch, show, checkpoint, refiner_of(name))
+        torch.manual_seed(settings.seed)  # a resumed training calibrates as a whole one
+        refining.calibrate(data)
+        refining.require_finite_weights()
     return refining.refiner
 
 

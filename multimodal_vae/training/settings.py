@@ -166,14 +166,16 @@ class RefinementTraining(Training):
     Attributes:
         steps: default 6,000, or 3,000 without early stopping.
         per_class: default: about :data:`REFINEMENT_BATCH` samples per batch.
-        learning_rate: default 8e-4.
+        learning_rate: default 1e-3.
+        schedule: default ``"cosine"``.
         average: default .998.
     """
 
     batch_size: ClassVar[int] = REFINEMENT_BATCH
     default_steps: ClassVar[tuple[int, int]] = (6000, 3000)
 
-    learning_rate: PositiveFloat = 8e-4
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
     average: Annotated[float, Field(gt=0, lt=1)] | Off = 0.998
 
 

@@ -125,6 +125,52 @@ def test_scales_are_measured_on_training_samples_and_then_stay():
     assert (flow.high > state["high"]).all()
 
 
+def test_calibrating_gives_each_subband_the_energy_of_real_residuals():
+    torch.manual_seed(0)
+    flow = built((1, 16, 16), pool=1).eval()
+    flow._velocity = exact_velocity(0.5)
+    coarse, _, latents, labels, noise = inputs((1, 16, 16), 60)
+    wanted = torch.tensor([0.3, 0.4, 0.6, 0.8])[:, None, None]
+    target = coarse + inverse_haar(wanted * torch.randn(60, 4, 8, 8))
+    flow.high.fill_(100)
+    flow.calibrate(coarse, target, latents, labels)
+    residual = haar(flow(coarse, latents, labels, noise) - coarse)
+    torch.testing.assert_close(residual.std((0, 2, 3)), wanted.flatten(), rtol=0.05, atol=0)  # of 3,840 numbers each
+
+
+def test_calibrating_changes_no_subband_by_more_than_a_factor_of_two():
+    torch.manual_seed(0)
+    flow = built((1, 8, 8)).eval()
+    coarse, _, latents, labels, _ = inputs((1, 8, 8))
+    for target, gain in ((coarse + 100 * torch.randn_like(coarse), 2.0), (flow._enlarged(flow._pooled(coarse)), 0.5)):
+        with torch.no_grad():
+            flow.calibrate(coarse, target, latents, labels)
+        torch.testing.assert_close(flow.gain, torch.full_like(flow.gain, gain))
+
+
+def test_before_training_residuals_are_nearly_white_noise():
+    """The network starts small, and the velocity of normal noise moves it to normal noise."""
+    torch.manual_seed(0)
+    flow = built((1, 16, 16), pool=1, integration_steps=6).eval()
+    coarse, _, latents, labels, noise = inputs((1, 16, 16), 60)
+    with torch.no_grad():
+        residual = flow(coarse, latents, labels, noise) - coarse
+    assert float(residual.std()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels"),
+    [((3, 64, 64), 1), ((3, 65, 64), 2), ((3, 128, 128), 2), ((3, 256, 200), 3), ((1, 128), 1), ((1, 4, 16, 16), 1)],
+)
+def test_larger_samples_have_more_maps_of_the_same_size(shape, levels):
+    flow = built(shape)
+    assert flow.levels == levels
+    assert len(flow.gain) == shape[0] * 2 ** (levels * (len(shape) - 1))
+    coarse, target, latents, labels, noise = inputs(shape, 3)
+    flow.loss(coarse, target, latents, labels).mean().backward()
+    assert flow(coarse, latents, labels, noise).shape == coarse.shape
+
+
 @pytest.mark.parametrize("deviation", [0.3, 1.0, 2.0])
 def test_the_default_number_of_steps_reproduces_the_energy_of_gaussian_residuals(deviation):
     flow = built((1, 4, 4), pool=1, integration_steps=RectifiedFlow().integration_steps)

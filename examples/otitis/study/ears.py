@@ -44,8 +44,9 @@ class Ears:
     """A cohort in memory.
 
     Attributes:
-        samples: ``otoscopy`` (N, 3, 64, 64) and ``wbt`` (N, 1, 64, 64), with labels, patients and causes.
-        others: (N, 3, 64, 64) by name, further pictures of the same ears: :data:`CLEAN`, or a landmark's name for
+        samples: ``otoscopy`` (N, 3, size, size), of 64 pixels unless others are wanted, and ``wbt`` (N, 1, 64, 64),
+            with labels, patients and causes.
+        others: (N, 3, size, size) by name, further pictures of the same ears: :data:`CLEAN`, or a landmark's name for
             :func:`landmarks.changed`.
     """
 
@@ -60,6 +61,7 @@ def draw_ears(
     modalities: Sequence[str] = ("otoscopy", "wbt"),
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    size: int = 64,
 ) -> Ears:
     """Draw the cohort of a seed: the samples that one would read from its files.
 
@@ -70,10 +72,11 @@ def draw_ears(
         modalities: modalities to draw; a sweep takes a fiftieth of a picture's time.
         workers: number of processes; the ears do not depend on it.
         progress: called with the numbers of ears drawn and of all ears.
+        size: height and width of the pictures.
     """
     visits = draw_cohort(seed, counts)
     ears = []
-    for ear in _map(partial(_draw_ear, seed, (*modalities, *others)), list(enumerate(visits)), workers):
+    for ear in _map(partial(_draw_ear, seed, (*modalities, *others), size), list(enumerate(visits)), workers):
         ears.append(ear)
         if progress is not None:
             progress(len(ears), len(visits))
@@ -92,7 +95,8 @@ def load_or_draw_ears(
 ) -> Ears:
     """Load the cohort of a seed from a folder, or draw it and save it there."""
     key = {**identity(), "seed": str(seed), "counts": json.dumps(dict(counts)), "others": json.dumps(list(others))}
-    path = folder / f"ears-{seed}.safetensors"
+    size = settings.get("size", 64)
+    path = folder / (f"ears-{seed}.safetensors" if size == 64 else f"ears-{seed}-{size}.safetensors")
     if path.is_file():
         try:
             tensors, facts = read_tensors(path)
@@ -113,7 +117,7 @@ def load_or_draw_ears(
     return ears
 
 
-def _draw_ear(seed: int, names: tuple[str, ...], numbered_visit: tuple[int, Visit]) -> dict[str, Array]:
+def _draw_ear(seed: int, names: tuple[str, ...], size: int, numbered_visit: tuple[int, Visit]) -> dict[str, Array]:
     """Return one ear's arrays by name."""
     index, visit = numbered_visit
     camera = cameras()[visit.camera]
@@ -134,20 +138,20 @@ def _draw_ear(seed: int, names: tuple[str, ...], numbered_visit: tuple[int, Visi
             frame = render(visit.state, visit.ear, replace(camera, noise=0.0, quality=100), rng())
         else:
             frame = landmarks.changed(name, visit.state, visit.ear, camera, rng())
-        arrays[name] = arrays["otoscopy"] if frame is None else _read_frame(frame)
+        arrays[name] = arrays["otoscopy"] if frame is None else _read_frame(frame, size)
     return arrays
 
 
 @cache
-def _readers() -> tuple[Otoscopy, WBT]:
-    return Otoscopy(), WBT()
+def _readers(size: int = 64) -> tuple[Otoscopy, WBT]:
+    return Otoscopy(size=size), WBT()
 
 
-def _read_frame(frame: NDArray[np.uint8]) -> Array:
+def _read_frame(frame: NDArray[np.uint8], size: int) -> Array:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.bmp"  # the fastest lossless format
         Image.fromarray(frame).save(path)
-        return _readers()[0].read(path)
+        return _readers(size)[0].read(path)
 
 
 def _read_sweep(content: bytes) -> Array:

@@ -113,11 +113,12 @@ class Bench:
         run: a trained run on a simulated cohort.
         judges: the judges.
         real: ears of other patients.
+        train: the run's training ears, with images of the judges' size. Default: as the run reads them.
     """
 
-    def __init__(self, run: mv.Run, judges: Judges, real: LabeledSamples) -> None:
+    def __init__(self, run: mv.Run, judges: Judges, real: LabeledSamples, train: LabeledSamples | None = None) -> None:
         self.run, self.judges, self.real = run, judges, real
-        self.train = train_samples(run)
+        self.train = train_samples(run) if train is None else train
         of_train, of_real = self.train.counts(), self.real.counts()
         self.counts = {label: min(of_train[label], of_real[label]) for label in of_train}
         members, others = (each.subsample(self.counts, seed) for seed, each in enumerate((self.train, self.real)))
@@ -134,16 +135,19 @@ class Bench:
         }
 
     def measure(self, setting: Setting) -> dict[str, float]:
-        """Return all metrics of as many generated pairs as the run has training ears.
-
-        What real ears do not have at all, as judges see it, is left out.
-        """
+        """Return all metrics of as many generated pairs as the run has training ears."""
         synthesizer = mv.Synthesizer(self.run.model, setting.sampler, setting.augmented).fit(self.run.splits["train"])
         of_train = self.train.counts()
         pairs = [synthesizer.sample(CLASSES[label], count, seed=0) for label, count in of_train.items()]
         values = {name: torch.cat([each[name] for each in pairs]) for name in self.run.model.modalities}
         labels = torch.cat([torch.full((count,), label) for label, count in of_train.items()])
-        new = LabeledSamples(values, labels)
+        return self.compare(LabeledSamples(values, labels))
+
+    def compare(self, new: LabeledSamples) -> dict[str, float]:
+        """Return all metrics of generated pairs.
+
+        What real ears do not have at all, as judges see it, is left out.
+        """
         points = self.space(Records(new))
         members, others = (-_distance(each, points) for each in (self.members, self.others))
         attack = Attack(members, others, self.groups)

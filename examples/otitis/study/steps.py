@@ -22,6 +22,8 @@ STEPS: Mapping[str, str] = {
     "private_density": "Compare private densities of a cohort with others, and print a table.",
     "audits": "Audit the privacy of the recipes, and write PRIVACY.md.",
     "frontier": "Measure privacy against fidelity for several densities, and write FRONTIER.md.",
+    "sharp": "Measure what a refiner changes, in runs of several cohorts.",
+    "frames": "Refine images of real ears, in five folds of a folder of frames.",
     "canaries": "Plant outliers among patients, look for them in generated pairs, and write CANARIES.md.",
 }
 """Name of each step, which is its module, and what it does; in the order in which they build on one another."""
