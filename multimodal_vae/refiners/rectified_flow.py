@@ -58,8 +58,8 @@ class RectifiedFlow(Refiner):
         noise: maximum deviation of the noise that is added in training to pooled samples, in units of the decoder's
             error there, and to latents, where the prior has deviation one. So the flow learns to correct errors, and
             not to know training samples by their latents. The network is told its amount; new samples get none.
-        integration_steps: number of steps from noise to a sample, of two evaluations of the network each. Fewer are
-            faster and less sharp.
+        integration_steps: number of steps from noise to a sample, of two evaluations of the network each. Three take
+            half the time of six and give nearly the same; one is enough for the energy of details, not for their form.
 
     Example:
         >>> import torch

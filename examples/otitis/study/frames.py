@@ -15,7 +15,6 @@ from statistics import fmean, stdev
 
 import numpy as np
 import torch
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -25,12 +24,11 @@ from multimodal_vae.evaluation.patch_classifier import patch_classifier
 from multimodal_vae.evaluation.sharpness import energy_ratio
 from multimodal_vae.evaluation.texture import patch_distances
 from multimodal_vae.files import read_json, write_json
+from sheets import draw_sheet
 from steps import step_parser
 from trainings import RECIPES, changed_recipe, train_all
 
 FOLDS = 5
-COLUMNS = 12
-"""Images of a row of the sheet."""
 BANDS = (0.0, 0.05, 0.1, 0.2, 0.4)
 """Edges of frequency bands, in cycles per pixel; beyond .4 real frames show their compression."""
 SETTINGS: Mapping[str, object] = {
@@ -38,10 +36,10 @@ SETTINGS: Mapping[str, object] = {
     "data.classes": None,
     "modalities.wbt": None,
     "training.epochs": None,
-    "training.steps": 2500,
+    "training.steps": 2000,
     "density.sampler": {"name": "gmm", "components": 3, "covariance": "shrunk", "shrinkage": 0.5},
     "density.augmented": 10,
-    "refinement.training.steps": 4000,
+    "refinement.training.steps": 2500,
 }
 """What differs from ``sharp.toml``."""
 
@@ -90,7 +88,7 @@ def measure_fold(run: mv.Run, sheet: Path) -> dict[str, list[float]]:
         scores = patch_classifier(other, pictures[torch.randperm(len(pictures))[: len(other)]], held.patients)
         measured[f"patch classifier/{name}"] = [scores.auc()]
         measured[f"nearest record/{name}"] = [_nearest(pictures, real) / usual] if groups is None else [math.nan]
-    _draw_sheet(sheet, {**sets, "held out": other}, labels, other_labels)
+    draw_sheet(sheet, [(sets["unrefined"], labels), (sets["refined"], labels), (other, other_labels)], scale=2)
     return measured
 
 
@@ -103,19 +101,6 @@ def _pictures(data: mv.MultimodalDataset) -> tuple[Tensor, Tensor]:
 def _nearest(x: Tensor, records: Tensor) -> float:
     """Return the median distance to the closest record, in pixels."""
     return float(torch.cdist(x.flatten(1), records.flatten(1)).amin(1).median())
-
-
-def _draw_sheet(path: Path, sets: Mapping[str, Tensor], labels: Tensor, other_labels: Tensor) -> None:
-    """Draw, for each class, rows of unrefined, refined and held-out frames; none selected by hand."""
-    rows = []
-    for label in labels.unique().tolist():
-        for name in ("unrefined", "refined", "held out"):
-            of_class = (other_labels if name == "held out" else labels) == label
-            some = sets[name][of_class][:COLUMNS]
-            some = torch.cat([some, some.new_ones(COLUMNS - len(some), *some.shape[1:])])
-            rows.append(torch.cat(list(some), 2))
-    sheet = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-    Image.fromarray(sheet).resize((2 * sheet.shape[1], 2 * sheet.shape[0])).save(path)
 
 
 def print_table(folds: Sequence[Mapping[str, Sequence[float]]], console: Console) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -31,17 +30,16 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.evaluation.sharpness import energy_ratio
 from multimodal_vae.evaluation.texture import patch_distances
 from multimodal_vae.files import read_json, write_json
+from sheets import draw_sheet
 from steps import step_parser
 
 JUDGED = 64
 """Height and width of the images that judges of classes and causes see."""
 LARGE_EARS: Mapping[str, int] = {"NOE": 120, "OME": 110, "AOM": 70}
 """Training ears of a landmark judge of larger images."""
-LARGE_EPOCHS = 12
+LARGE_EPOCHS = 6
 SHOWN = ("NOE", "malleus"), ("OME", "level"), ("AOM", "vessels")
 """The landmark of each class."""
-COLUMNS = 12
-"""Images of a row of the sheet."""
 REAL = "real"
 
 Measured = Mapping[str, Mapping[str, float]]
@@ -74,7 +72,8 @@ def measure_run(
     measured = {name: _texture(each, held_out, landmarks) for name, each in sets.items()}
     for name in ("unrefined", "refined"):
         measured[name] |= bench.compare(_reduced(sets[name]))
-    _draw_sheet(sheet, [sets["unrefined"], sets["refined"], held_out])
+    shown = (sets["unrefined"], sets["refined"], held_out)
+    draw_sheet(sheet, [(ears.values["otoscopy"], ears.labels) for ears in shown])
     return measured
 
 
@@ -95,15 +94,6 @@ def _reduced(ears: LabeledSamples) -> LabeledSamples:
     pictures = ears.values["otoscopy"]
     cells = pictures.shape[-1] // JUDGED
     return ears if cells == 1 else replace(ears, values={**ears.values, "otoscopy": F.avg_pool2d(pictures, cells)})
-
-
-def _draw_sheet(path: Path, sets: Sequence[LabeledSamples]) -> None:
-    rows = []
-    for label in range(len(CLASSES)):
-        for ears in sets:
-            rows.append(torch.cat(list(ears.values["otoscopy"][ears.labels == label][:COLUMNS]), 2))
-    sheet = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-    Image.fromarray(sheet).save(path)
 
 
 def landmark_judge(folder: Path, judges: Judges, size: int) -> LandmarkJudge:
