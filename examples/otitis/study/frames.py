@@ -29,6 +29,8 @@ from steps import step_parser
 from trainings import RECIPES, changed_recipe, train_all
 
 FOLDS = 5
+FRAMES = "frames"
+"""Link to the folder of the frames, beside the manifests of the folds."""
 BANDS = (0.0, 0.05, 0.1, 0.2, 0.4)
 """Edges of frequency bands, in cycles per pixel; beyond .4 real frames show their compression."""
 SETTINGS: Mapping[str, object] = {
@@ -52,10 +54,13 @@ def write_fold(manifest: Path, out: Path, fold: int) -> Path:
     order = [scenes[index] for index in np.random.default_rng(0).permutation(len(scenes))]
     held_out = set(order[fold::FOLDS])
     for row in rows:
-        row["otoscopy"] = str((manifest.parent / row["otoscopy"]).resolve())
+        row["otoscopy"] = f"{FRAMES}/{row['otoscopy']}"
         row["split"] = "test" if row["patient_id"] in held_out else "train"
     path = out / f"fold-{fold}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
+    link = out / FRAMES
+    if not link.exists():  # a manifest names files below its folder only
+        link.symlink_to(manifest.parent.resolve(), target_is_directory=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -29,7 +29,9 @@ def test_each_scene_is_held_out_once_and_whole(tmp_path: Path) -> None:
             rows = list(csv.DictReader(file))
         test = {row["patient_id"] for row in rows if row["split"] == "test"}
         assert not test & {row["patient_id"] for row in rows if row["split"] == "train"}
-        assert all(Path(row["otoscopy"]).parent == tmp_path for row in rows)
+        assert [(tmp_path / "out" / row["otoscopy"]).resolve() for row in rows] == [
+            tmp_path / f"{n}.png" for n in range(40)
+        ]
         held_out.extend(test)
     assert sorted(held_out) == sorted(f"scene-{n}" for n in range(20))
 
