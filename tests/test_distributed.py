@@ -157,7 +157,7 @@ def test_the_command_line_trains_on_two_processes_loses_one_and_goes_on_on_one(l
     process = train(TWO, long, tmp_path / "run", start_new_session=True)
     try:
         deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and not (tmp_path / "run" / "checkpoint.safetensors").exists():
+        while time.monotonic() < deadline and not (tmp_path / "run" / "log.jsonl").exists():  # of the first epoch
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.05)
         children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()

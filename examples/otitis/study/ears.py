@@ -147,7 +147,7 @@ def _readers(size: int = 64) -> tuple[Otoscopy, WBT]:
     return Otoscopy(size=size), WBT()
 
 
-def _read_frame(frame: NDArray[np.uint8], size: int) -> Array:
+def _read_frame(frame: NDArray[np.uint8], size: int = 64) -> Array:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.bmp"  # the fastest lossless format
         Image.fromarray(frame).save(path)
