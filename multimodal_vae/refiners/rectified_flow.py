@@ -21,8 +21,6 @@ _MEASURED = 2000
 """Number of training samples on which scales are measured."""
 _MOST = 2.0
 """Largest factor by which calibrating may change a subband."""
-_MOST_CELLS = 1024
-"""Number of elements of each map that the network sees, as of a picture of 64 x 64. Larger samples have more maps."""
 _FEW = 16
 """Number of samples that are calibrated at a time."""
 _UNLABELED = 0.1
@@ -41,8 +39,7 @@ class RectifiedFlow(Refiner):
     (Liu et al. 2023, equation 1). Since each subband has deviation one, fine details, which have little energy, are
     learned as well as coarse ones. The network gives what *v* has beyond the velocity of a residual that is white
     noise, :math:`(2t - 1) / ((1 - t)^2 + t^2)\; r_t` (as in Karras et al. 2022, equation 7): a camera's noise need not
-    be learned. Samples larger than 64 x 64 are transformed two or more times, so that the network sees more maps, and
-    not larger ones.
+    be learned.
 
     The midpoint method follows *v* from noise to a residual. Six of its steps reproduce the energy of white noise;
     twelve of Euler's take as long and lose a fifth of it. A small network that learned for minutes loses energy as
@@ -104,12 +101,9 @@ class RectifiedFlow(Refiner):
             raise ConfigurationError(
                 f"a rectified flow refines samples with one to three axes of space, but they have the shape {shape}"
             )
-        self.levels = 1
-        while math.prod(space) > _MOST_CELLS * 2 ** (axes * self.levels):
-            self.levels += 1
-        cells, features = channels * 2 ** (axes * self.levels), 4 * self.width
+        cells, features = channels * 2**axes, 4 * self.width
         # F.pad counts from the last axis, and takes what comes before it and after it.
-        self.padding = [pad for n in reversed(space) for pad in (0, -n % max(2**self.levels * MULTIPLE, self.pool))]
+        self.padding = [pad for n in reversed(space) for pad in (0, -n % max(2 * MULTIPLE, self.pool))]
         self.numbers = mlp([4 * _FREQUENCIES, features, features])
         self.latents = nn.Linear(latent_dim, features)
         self.classes = nn.Embedding(classes + 1, features)
@@ -140,7 +134,7 @@ class RectifiedFlow(Refiner):
         rows = amount.reshape(-1, *(1,) * (axes + 1))
         pooled = self._pooled(coarse)
         condition = self._enlarged(pooled + rows * self.error * torch.randn_like(pooled))
-        residual = haar(self._standardized(target) - condition, self.levels)
+        residual = haar(self._standardized(target) - condition)
         if self.training:
             self._measure_residual(residual)
         residual = residual / self.deviation
@@ -155,7 +149,7 @@ class RectifiedFlow(Refiner):
     def calibrate(self, coarse: Tensor, target: Tensor, latents: Tensor, labels: Tensor) -> None:
         """Measure by how much generated residuals lack energy, subband by subband."""
         condition = self._enlarged(self._pooled(coarse))
-        real = haar(self._standardized(target) - condition, self.levels) / self.deviation
+        real = haar(self._standardized(target) - condition) / self.deviation
         arguments = (condition, latents, labels, torch.randn_like(condition))
         few = (torch.split(x, _FEW) for x in arguments)  # a network's maps take much more memory than samples
         new = torch.cat([self._residual(*some) for some in zip(*few, strict=True)])
@@ -167,7 +161,7 @@ class RectifiedFlow(Refiner):
         """Refine samples by steps of the midpoint method, within the range of the training samples."""
         condition = self._enlarged(self._pooled(coarse))
         residual = self._residual(condition, latents, labels, self._padded(noise))
-        fine = condition + inverse_haar(residual * self.gain * self.deviation, self.levels)
+        fine = condition + inverse_haar(residual * self.gain * self.deviation)
         for axis, length in enumerate(coarse.shape[2:], start=2):
             fine = fine.narrow(axis, 0, length)
         return (self.center + self.scale * fine).clamp(self.low, self.high)
@@ -175,7 +169,7 @@ class RectifiedFlow(Refiner):
     def _residual(self, condition: Tensor, latents: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
         """Follow the velocity from noise to a residual of deviation one, in wavelet space."""
         amount = condition.new_zeros(len(condition))
-        state, length = haar(noise, self.levels), 1 / self.integration_steps
+        state, length = haar(noise), 1 / self.integration_steps
 
         def velocity(state: Tensor, time: float) -> Tensor:
             return self._velocity(state, torch.full_like(amount, time), condition, amount, latents, labels)
@@ -193,7 +187,7 @@ class RectifiedFlow(Refiner):
         spread = (1 - along) ** 2 + along**2
         numbers = torch.stack([time, amount], 1)
         features = self.numbers(_waves(numbers)) + self.latents(latents) + self.classes(labels + 1)
-        coarse = haar(condition, self.levels) / 2 ** (self.levels * (condition.dim() / 2 - 1))
+        coarse = haar(condition) / 2 ** (condition.dim() / 2 - 1)
         maps = torch.cat([state / spread.sqrt(), coarse], 1)
         learned: Tensor = self.network(maps, F.silu(features))
         return (2 * along - 1) / spread * state + learned.to(state.dtype)
