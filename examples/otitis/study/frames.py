@@ -86,13 +86,12 @@ def measure_fold(run: mv.Run, sheet: Path) -> dict[str, list[float]]:
         sets[name] = torch.cat([each["otoscopy"] for each in pairs])
     usual = _nearest(other, real)
     measured: dict[str, list[float]] = {}
+    few = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[: len(other)]
     for name, pictures in sets.items():
         measured[f"energy/{name}"] = energy_ratio(pictures, other, BANDS)[1:].tolist()
         measured[f"patch distance/{name}"] = patch_distances(pictures, other)
-        groups = train.patients if name == "real" else None
-        scores = patch_classifier(other, pictures[torch.randperm(len(pictures))[: len(other)]], held.patients)
-        measured[f"patch classifier/{name}"] = [scores.auc()]
-        measured[f"nearest record/{name}"] = [_nearest(pictures, real) / usual] if groups is None else [math.nan]
+        measured[f"patch classifier/{name}"] = [patch_classifier(other, pictures[few], held.patients).auc()]
+        measured[f"nearest record/{name}"] = [_nearest(pictures, real) / usual if name != "real" else math.nan]
     draw_sheet(sheet, [(sets["unrefined"], labels), (sets["refined"], labels), (other, other_labels)], scale=2)
     return measured
 

@@ -25,7 +25,7 @@ from typing_extensions import TypedDict
 import multimodal_vae as mv
 from ears import CLASSES, load_or_draw_ears
 from judges import Judges
-from measure import HELD_OUT, cohort_of, recipe_of, train_samples
+from measure import HELD_OUT, cohort_of, draw_pairs, recipe_of, train_samples
 from multimodal_vae.evaluation.bootstrap import over_seeds
 from multimodal_vae.evaluation.class_maps import spread_ratio
 from multimodal_vae.evaluation.coherence import agreement, within_class_correlation
@@ -137,11 +137,7 @@ class Bench:
     def measure(self, setting: Setting) -> dict[str, float]:
         """Return all metrics of as many generated pairs as the run has training ears."""
         synthesizer = mv.Synthesizer(self.run.model, setting.sampler, setting.augmented).fit(self.run.splits["train"])
-        of_train = self.train.counts()
-        pairs = [synthesizer.sample(CLASSES[label], count, seed=0) for label, count in of_train.items()]
-        values = {name: torch.cat([each[name] for each in pairs]) for name in self.run.model.modalities}
-        labels = torch.cat([torch.full((count,), label) for label, count in of_train.items()])
-        return self.compare(LabeledSamples(values, labels))
+        return self.compare(draw_pairs(synthesizer, self.train.counts()))
 
     def compare(self, new: LabeledSamples) -> dict[str, float]:
         """Return all metrics of generated pairs.

@@ -23,7 +23,7 @@ from typing_extensions import TypedDict
 
 from ears import CLASSES, Ears, draw_ears
 from landmark_judge import LandmarkJudge, lessons, marks, train_landmark_judge
-from landmarks import LANDMARKS, LEAST_PIXELS, REMOVED
+from landmarks import LANDMARKS, REMOVED, enough
 from multimodal_vae.errors import RunError
 from multimodal_vae.evaluation.class_maps import class_maps
 from multimodal_vae.evaluation.individuality import within_class
@@ -214,7 +214,7 @@ def landmark_quality(judge: LandmarkJudge, ears: Ears) -> dict[str, float]:
     quality: dict[str, float] = {}
     pictures = ears.samples.values["otoscopy"]
     detected, likelihood = judge.detect(pictures), judge.likelihood(pictures)
-    truths = marks(ears).sum((2, 3)) >= LEAST_PIXELS
+    truths = enough(marks(ears))
     for name, truth in zip(LANDMARKS, truths.unbind(1), strict=True):
         quality[f"visible/{name}"] = float(truth.double().mean())
         quality[f"detected/{name}"] = float(detected[name].double().mean())

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ears import Ears
-from landmarks import LANDMARKS, LEAST_PIXELS, REMOVED, blurred, changed_pixels
+from landmarks import LANDMARKS, REMOVED, blurred, changed_pixels, enough
 from multimodal_vae.errors import RunError
 from multimodal_vae.files import read_tensors, write_tensors
 from multimodal_vae.nn import random_flip, random_rotation
@@ -113,12 +113,12 @@ class LandmarkJudge(nn.Module):
     def detect(self, pictures: Tensor) -> Mapping[str, Tensor]:
         """Return whether each landmark is detected in each picture, (N,) of bool by name."""
         above = self.mark(pictures) > self.threshold[:, None, None]
-        return dict(zip(LANDMARKS, _is_visible(above).unbind(1), strict=True))
+        return dict(zip(LANDMARKS, enough(above).unbind(1), strict=True))
 
     def calibrate(self, examples: Lessons) -> None:
         """Choose :attr:`threshold` so that each landmark is detected in as many examples as show it."""
-        marked, truth = self.mark(examples.pictures), _is_visible(examples.marks > 0).double().mean(0)
-        detected = torch.stack([_is_visible(marked > threshold).double().mean(0) for threshold in THRESHOLDS])
+        marked, truth = self.mark(examples.pictures), enough(examples.marks > 0).double().mean(0)
+        detected = torch.stack([enough(marked > threshold).double().mean(0) for threshold in THRESHOLDS])
         self.threshold.copy_(torch.tensor(THRESHOLDS)[(detected - truth).abs().argmin(0)])
 
     def save(self, path: Path) -> None:
@@ -174,11 +174,6 @@ def train_landmark_judge(
                 schedule.step()
     judge.calibrate(examples)
     return judge
-
-
-def _is_visible(pixels: Tensor) -> Tensor:
-    """Return whether enough of (..., size, size) are true for a landmark to count as visible."""
-    return pixels.sum((-2, -1)) >= LEAST_PIXELS * (pixels.shape[-1] / 64) ** 2
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

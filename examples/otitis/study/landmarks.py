@@ -82,7 +82,12 @@ def visible(pictures: Tensor, others: Tensor) -> Tensor:
         >>> visible(bright, torch.zeros(1, 3, 64, 64)), visible(bright, bright)
         (tensor([True]), tensor([False]))
     """
-    return changed_pixels(pictures, others).sum((1, 2)) >= LEAST_PIXELS * (pictures.shape[-1] / 64) ** 2
+    return enough(changed_pixels(pictures, others))
+
+
+def enough(pixels: Tensor) -> Tensor:
+    """Return whether enough pixels of (..., size, size) are true for a landmark to count as visible, (...) of bool."""
+    return pixels.sum((-2, -1)) >= LEAST_PIXELS * (pixels.shape[-1] / 64) ** 2
 
 
 def changed_pixels(pictures: Tensor, others: Tensor) -> Tensor:

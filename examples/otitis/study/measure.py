@@ -173,10 +173,17 @@ def generate_pairs(
     run: mv.Run, fitted_on: str, count: int, seed: int = 0, sampler: Mapping[str, Any] | None = None
 ) -> LabeledSamples:
     """Generate pairs, ``count`` per class, classes in order."""
-    synthesizer = run.synthesizer(sampler, fitted_on)
-    pairs = [synthesizer.sample(label, count, seed) for label in CLASSES]
-    values = {name: torch.cat([each[name] for each in pairs]) for name in run.model.modalities}
-    return LabeledSamples(values, torch.arange(len(CLASSES)).repeat_interleave(count))
+    return draw_pairs(run.synthesizer(sampler, fitted_on), dict.fromkeys(range(len(CLASSES)), count), seed)
+
+
+def draw_pairs(
+    synthesizer: mv.Synthesizer, counts: Mapping[int, int], seed: int = 0, refine: bool = True
+) -> LabeledSamples:
+    """Draw a number of pairs of each class, by its index, refined if the synthesizer has refiners."""
+    pairs = [synthesizer.sample(CLASSES[label], count, seed, refine=refine) for label, count in counts.items()]
+    values = {name: torch.cat([each[name] for each in pairs]) for name in pairs[0]}
+    labels = torch.cat([torch.full((count,), label) for label, count in counts.items()])
+    return LabeledSamples(values, labels)
 
 
 def train_samples(run: mv.Run) -> LabeledSamples:

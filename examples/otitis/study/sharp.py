@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +22,7 @@ from frontier import HELD_OUT_SEED, Bench
 from judges import FIRST_SEED, Judges
 from landmark_judge import LandmarkJudge, lessons, train_landmark_judge
 from landmarks import LANDMARKS
-from measure import HELD_OUT, train_samples
+from measure import HELD_OUT, draw_pairs, train_samples
 from multimodal_vae.evaluation.bootstrap import over_seeds
 from multimodal_vae.evaluation.patch_classifier import patch_classifier
 from multimodal_vae.evaluation.samples import LabeledSamples
@@ -63,11 +62,7 @@ def measure_run(
     train, synthesizer = train_samples(run), run.synthesizer()
     sets = {REAL: train}
     for name, refine in (("unrefined", False), ("refined", True)):
-        counts = {CLASSES[label]: count for label, count in train.counts().items()}
-        pairs = [synthesizer.sample(label, count, seed=0, refine=refine) for label, count in counts.items()]
-        values = {key: torch.cat([each[key] for each in pairs]) for key in train.values}
-        labels = torch.cat([torch.full((count,), CLASSES.index(label)) for label, count in counts.items()])
-        sets[name] = LabeledSamples(values, labels)
+        sets[name] = draw_pairs(synthesizer, train.counts(), refine=refine)
     bench = Bench(run, judges, _reduced(held_out), _reduced(train))
     measured = {name: _texture(each, held_out, landmarks) for name, each in sets.items()}
     for name in ("unrefined", "refined"):
