@@ -1,6 +1,6 @@
 """The multi-modal variational autoencoder."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, TypeAlias
@@ -331,6 +331,7 @@ class MultimodalVAE(Trainable):
         latents: Tensor,
         batch_size: int = 256,
         *,
+        names: Collection[str] | None = None,
         noise: Noise | None = "mean",
         seed: int | None = None,
         first: int = 0,
@@ -341,6 +342,7 @@ class MultimodalVAE(Trainable):
         Args:
             latents: the latents.
             batch_size: number of latents per batch.
+            names: the modalities. Default: all.
             noise: ``"mean"``, expected samples; ``"draw"``, draws, with a likelihood; None, as each modality says.
             seed: seed of the noise. Default: torch's current random state.
             first: number of the first latent, to generate in parts: the noise of a sample depends on seed and number.
@@ -357,11 +359,11 @@ class MultimodalVAE(Trainable):
         values = values_of_covariates(self.covariates, covariates, len(latents))
         if seed is None and noise != "mean":
             seed = int(torch.randint(2**63 - 1, ()))
-        parts: dict[str, list[Tensor]] = {name: [] for name in self.modalities}
+        parts: dict[str, list[Tensor]] = {name: [] for name in self.modalities if names is None or name in names}
         with evaluating(self):
             for part, given in zip(torch.split(latents, batch_size), torch.split(values, batch_size), strict=True):
                 latents = part.to(next(self.parameters()))
-                for name, decoded in self.decode(latents, covariates=given.to(self.device)).items():
+                for name, decoded in self.decode(latents, parts, given.to(self.device)).items():
                     dependence = self.dependences[list(self.modalities).index(name)]
                     samples = observe(name, self.modalities[name], decoded, dependence, noise, seed, first)
                     parts[name].append(require_finite(samples, decoder_of(name)))
@@ -425,11 +427,13 @@ class MultimodalVAE(Trainable):
             values_of_samples(self.covariates, samples, covariates),
         )
         if draws is None:
-            return self.generate(posterior.mean, batch_size, noise=noise or "mean", seed=seed, covariates=given)[to]
+            noise = noise or "mean"
+            return self.generate(posterior.mean, batch_size, names=[to], noise=noise, seed=seed, covariates=given)[to]
         with seeded(seed):
             latents = posterior.sample(draws)
         given = given.repeat_interleave(draws, 0)
-        predicted = self.generate(latents.flatten(0, 1), batch_size, noise=noise, seed=seed, covariates=given)[to]
+        each = latents.flatten(0, 1)
+        predicted = self.generate(each, batch_size, names=[to], noise=noise, seed=seed, covariates=given)[to]
         return predicted.reshape(*latents.shape[:2], *predicted.shape[1:])
 
     @checked

@@ -83,7 +83,7 @@ def patch_classifier(
     rng = np.random.default_rng(require_seed(seed, LARGEST_DERIVED_SEED))
     sets = _inputs(real, generated)
     learned = [_half(groups, len(x), rng) for groups, x in zip((real_groups, generated_groups), sets, strict=True)]
-    with seeded(seed):
+    with seeded(seed), torch.enable_grad():
         network = _train([x[rows] for x, rows in zip(sets, learned, strict=True)], steps)
     with evaluating(network):
         first, second = (

@@ -21,6 +21,10 @@ _MEASURED = 2000
 """Number of training samples on which scales are measured."""
 _MOST = 2.0
 """Largest factor by which calibrating may change a subband."""
+_MOST_CELLS = 1024
+"""Number of elements of each map that the network sees, as of a picture of 64 x 64. Larger samples have more maps."""
+_LOG_DEVIATION = -5.0, 2.0
+"""Range of the logarithm of the deviation that the network expects somewhere, over the residual's on average."""
 _FEW = 16
 """Number of samples that are calibrated at a time."""
 _UNLABELED = 0.1
@@ -37,9 +41,14 @@ class RectifiedFlow(Refiner):
         \quad r_t = (1 - t)\, \varepsilon + t\, r, \quad \varepsilon \sim N(0, I)
 
     (Liu et al. 2023, equation 1). Since each subband has deviation one, fine details, which have little energy, are
-    learned as well as coarse ones. The network gives what *v* has beyond the velocity of a residual that is white
-    noise, :math:`(2t - 1) / ((1 - t)^2 + t^2)\; r_t` (as in Karras et al. 2022, equation 7): a camera's noise need not
-    be learned.
+    learned as well as coarse ones. The network gives two maps for each subband: the power *p* that it expects of the
+    residual at each place, and what *v* has beyond the velocity of white noise of this power,
+
+    .. math:: \frac{t p - (1 - t)}{(1 - t)^2 + t^2 p}\; r_t
+
+    (the mean of *v* given :math:`r_t`, as in Karras et al. 2022, equation 7). So a camera's noise need not be learned,
+    and where there is none, as outside a round picture, one number takes it away. Samples larger than 64 x 64 are
+    transformed two or more times: the network sees more maps, and not larger ones.
 
     The midpoint method follows *v* from noise to a residual. Six of its steps reproduce the energy of white noise;
     twelve of Euler's take as long and lose a fifth of it. A small network that learned for minutes loses energy as
@@ -101,13 +110,16 @@ class RectifiedFlow(Refiner):
             raise ConfigurationError(
                 f"a rectified flow refines samples with one to three axes of space, but they have the shape {shape}"
             )
-        cells, features = channels * 2**axes, 4 * self.width
+        self.levels = 1
+        while math.prod(space) > _MOST_CELLS * 2 ** (axes * self.levels):
+            self.levels += 1
+        cells, features = channels * 2 ** (axes * self.levels), 4 * self.width
         # F.pad counts from the last axis, and takes what comes before it and after it.
-        self.padding = [pad for n in reversed(space) for pad in (0, -n % max(2 * MULTIPLE, self.pool))]
+        self.padding = [pad for n in reversed(space) for pad in (0, -n % max(2**self.levels * MULTIPLE, self.pool))]
         self.numbers = mlp([4 * _FREQUENCIES, features, features])
         self.latents = nn.Linear(latent_dim, features)
         self.classes = nn.Embedding(classes + 1, features)
-        self.network = UNet(axes, 2 * cells, cells, self.width, features)
+        self.network = UNet(axes, 2 * cells, 2 * cells, self.width, features)
         ones = torch.ones(channels, *(1 for _ in space))
         largest = torch.finfo(ones.dtype).max
         for name, value in (
@@ -134,7 +146,7 @@ class RectifiedFlow(Refiner):
         rows = amount.reshape(-1, *(1,) * (axes + 1))
         pooled = self._pooled(coarse)
         condition = self._enlarged(pooled + rows * self.error * torch.randn_like(pooled))
-        residual = haar(self._standardized(target) - condition)
+        residual = haar(self._standardized(target) - condition, self.levels)
         if self.training:
             self._measure_residual(residual)
         residual = residual / self.deviation
@@ -149,7 +161,7 @@ class RectifiedFlow(Refiner):
     def calibrate(self, coarse: Tensor, target: Tensor, latents: Tensor, labels: Tensor) -> None:
         """Measure by how much generated residuals lack energy, subband by subband."""
         condition = self._enlarged(self._pooled(coarse))
-        real = haar(self._standardized(target) - condition) / self.deviation
+        real = haar(self._standardized(target) - condition, self.levels) / self.deviation
         arguments = (condition, latents, labels, torch.randn_like(condition))
         few = (torch.split(x, _FEW) for x in arguments)  # a network's maps take much more memory than samples
         new = torch.cat([self._residual(*some) for some in zip(*few, strict=True)])
@@ -161,7 +173,7 @@ class RectifiedFlow(Refiner):
         """Refine samples by steps of the midpoint method, within the range of the training samples."""
         condition = self._enlarged(self._pooled(coarse))
         residual = self._residual(condition, latents, labels, self._padded(noise))
-        fine = condition + inverse_haar(residual * self.gain * self.deviation)
+        fine = condition + inverse_haar(residual * self.gain * self.deviation, self.levels)
         for axis, length in enumerate(coarse.shape[2:], start=2):
             fine = fine.narrow(axis, 0, length)
         return (self.center + self.scale * fine).clamp(self.low, self.high)
@@ -169,7 +181,7 @@ class RectifiedFlow(Refiner):
     def _residual(self, condition: Tensor, latents: Tensor, labels: Tensor, noise: Tensor) -> Tensor:
         """Follow the velocity from noise to a residual of deviation one, in wavelet space."""
         amount = condition.new_zeros(len(condition))
-        state, length = haar(noise), 1 / self.integration_steps
+        state, length = haar(noise, self.levels), 1 / self.integration_steps
 
         def velocity(state: Tensor, time: float) -> Tensor:
             return self._velocity(state, torch.full_like(amount, time), condition, amount, latents, labels)
@@ -182,15 +194,15 @@ class RectifiedFlow(Refiner):
     def _velocity(
         self, state: Tensor, time: Tensor, condition: Tensor, amount: Tensor, latents: Tensor, labels: Tensor
     ) -> Tensor:
-        """Return the velocity of a residual that is normal noise, and what the network adds to it."""
+        """Return the velocity of a residual that is normal noise of the network's power, and what the network adds."""
         along = time.reshape(-1, *(1,) * (state.dim() - 1))
-        spread = (1 - along) ** 2 + along**2
         numbers = torch.stack([time, amount], 1)
         features = self.numbers(_waves(numbers)) + self.latents(latents) + self.classes(labels + 1)
-        coarse = haar(condition) / 2 ** (condition.dim() / 2 - 1)
-        maps = torch.cat([state / spread.sqrt(), coarse], 1)
-        learned: Tensor = self.network(maps, F.silu(features))
-        return (2 * along - 1) / spread * state + learned.to(state.dtype)
+        coarse = haar(condition, self.levels) / 2 ** (self.levels * (condition.dim() / 2 - 1))
+        maps = torch.cat([state / ((1 - along) ** 2 + along**2).sqrt(), coarse], 1)
+        learned, log = self.network(maps, F.silu(features)).to(state.dtype).chunk(2, 1)
+        power = (2 * log.clamp(*_LOG_DEVIATION)).exp()
+        return (along * power - (1 - along)) / ((1 - along) ** 2 + along**2 * power) * state + learned
 
     def _padded(self, x: Tensor) -> Tensor:
         """Return samples whose sides the network can halve."""

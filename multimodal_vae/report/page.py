@@ -25,6 +25,7 @@ from multimodal_vae.report.pictures import (
     COLUMNS,
     MAP_SIZE,
     TILE_SIDE,
+    Chart,
     affordable,
     chart,
     data_uri,
@@ -39,6 +40,7 @@ from multimodal_vae.report.pictures import (
 from multimodal_vae.report.records import Evidence, Metrics, Privacy, SubgroupRecord
 from multimodal_vae.report.samplers import describe
 from multimodal_vae.run import Run
+from multimodal_vae.run_folder import refiner_folders
 
 MAX_BYTES = 15_000_000
 """Maximum size of a page."""
@@ -82,7 +84,7 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             modalities=modalities,
             classes=evidence.classes,
             omitted=len(counts) - len(labels),
-            curves=[chart(term, curves) for term, curves in read_log(inside(run.path, "log.jsonl")).items()],
+            curves=_curves(run),
             chart_size=CHART_SIZE,
             galleries=_galleries(modalities, evidence, labels),
             maps=_maps(modalities, evidence, labels),
@@ -106,6 +108,14 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def _curves(run: Run) -> list[Chart]:
+    """Draw each term of the model's training, and the loss of each refiner's."""
+    logs = read_log(inside(run.path, "log.jsonl"))
+    for folder in refiner_folders(run.path, run.configuration).values():
+        logs |= {term: log for term, log in read_log(inside(folder, "log.jsonl")).items() if term != "loss"}
+    return [chart(term, curves) for term, curves in logs.items()]
 
 
 def environment() -> jinja2.Environment:

@@ -276,13 +276,16 @@ class Synthesizer:
             covariates: covariates of the samples.
             refine: as for :meth:`sample`.
         """
-        samples = self.vae.generate(latents, noise=noise, seed=seed, first=first, covariates=covariates)
-        if not refine or not self.refiners:
+        refiners = self.refiners if refine else {}
+        others = [name for name in self.vae.modalities if name not in refiners]
+        samples = self.vae.generate(latents, names=others, noise=noise, seed=seed, first=first, covariates=covariates)
+        if not refiners:
             return samples
         seed = int(torch.randint(2**63 - 1, ())) if seed is None else seed
         labels = torch.full((len(latents),), self.vae.classes.index(self.class_of(label)))
         given = values_of_covariates(self.vae.covariates, covariates, len(latents))
-        return samples | refined(self.vae, self.refiners, latents, labels, seed, first, given)
+        samples |= refined(self.vae, refiners, latents, labels, seed, first, given)
+        return {name: samples[name] for name in self.vae.modalities}
 
     @checked
     def draw_covariates(

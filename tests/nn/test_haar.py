@@ -31,3 +31,11 @@ def test_constants_have_no_details(shape):
     sums = haar(torch.ones(shape)).unflatten(1, (shape[1], 2**axes))
     torch.testing.assert_close(sums[:, :, 0], torch.full_like(sums[:, :, 0], math.sqrt(2) ** axes))
     assert not sums[:, :, 1:].abs().max() > 1e-6
+
+
+def test_more_levels_transform_details_as_well():
+    x = torch.randn(2, 3, 8, 12)
+    twice = haar(x, 2)
+    assert twice.shape == (2, 48, 2, 3)
+    torch.testing.assert_close(twice, haar(haar(x)))
+    torch.testing.assert_close(inverse_haar(twice, 2), x)

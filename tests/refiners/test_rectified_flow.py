@@ -158,6 +158,35 @@ def test_before_training_residuals_are_nearly_white_noise():
     assert float(residual.std()) == pytest.approx(1, abs=0.05)
 
 
+def test_the_network_gives_the_power_of_white_noise_at_each_place():
+    """Where the residual is N(0, s^2) at a place, one number of the network suffices for the exact velocity."""
+    torch.manual_seed(0)
+    flow = built((1, 4, 4), pool=1)
+    deviation = torch.tensor([[0.5, 1.0], [2.0, 0.01]]).expand(4, 2, 2)
+    del flow.network
+    flow.network = lambda maps, _: torch.cat(
+        [torch.zeros(len(maps), 4, 2, 2), deviation.log().expand(len(maps), -1, -1, -1)], 1
+    )
+    coarse, _, latents, labels, noise = inputs((1, 4, 4))
+    for time in (0.0, 0.3, 1.0):
+        arguments = (torch.full((6,), time), coarse, torch.zeros(6), latents, labels)
+        expected = exact_velocity(deviation)(haar(noise), *arguments)
+        torch.testing.assert_close(flow._velocity(haar(noise), *arguments), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "levels"),
+    [((3, 64, 64), 1), ((3, 65, 64), 2), ((3, 128, 128), 2), ((3, 256, 200), 3), ((1, 128), 1), ((1, 4, 16, 16), 1)],
+)
+def test_larger_samples_have_more_maps_of_the_same_size(shape, levels):
+    flow = built(shape)
+    assert flow.levels == levels
+    assert len(flow.gain) == shape[0] * 2 ** (levels * (len(shape) - 1))
+    coarse, target, latents, labels, noise = inputs(shape, 3)
+    flow.loss(coarse, target, latents, labels).mean().backward()
+    assert flow(coarse, latents, labels, noise).shape == coarse.shape
+
+
 @pytest.mark.parametrize("deviation", [0.3, 1.0, 2.0])
 def test_the_default_number_of_steps_reproduces_the_energy_of_gaussian_residuals(deviation):
     flow = built((1, 4, 4), pool=1, integration_steps=RectifiedFlow().integration_steps)

@@ -13,7 +13,7 @@ from multimodal_vae import registry
 from multimodal_vae.privacy.adaptation import adapt_run
 from multimodal_vae.privacy.run_audit import audit_run
 from multimodal_vae.privacy.shadows import estimated_seconds
-from multimodal_vae.report import run_evaluation
+from multimodal_vae.report import page, run_evaluation
 from multimodal_vae.run import train_run
 from multimodal_vae.training import loop, refining
 from sharpening import Sharpen
@@ -207,6 +207,13 @@ def test_evaluations_and_audits_rate_refined_samples_unless_told_otherwise(run, 
             with pytest.raises(mv.SamplerError, match="far enough"):
                 rate(run, refine=refine)
     assert rated == [["photo"], []] * 2
+
+
+def test_the_report_has_the_refiners_loss_beside_the_models(run):
+    titles = [chart.title for chart in page._curves(run)]
+    assert titles[0] == "loss"
+    assert titles[-1] == "refinement.photo"
+    assert titles.count("loss") == 1
 
 
 def test_an_adapted_run_has_the_refiners_that_public_people_taught(run, tmp_path):

@@ -158,6 +158,16 @@ def test_without_refining_samples_are_what_they_were(vae, data, synthesizer):
     assert not torch.equal(refined["photo"], synthesizer.sample("ill", 5, 4)["photo"])
 
 
+def test_each_decoder_runs_once(vae, synthesizer, monkeypatch):
+    decoded = []
+    for name, decoder in zip(vae.modalities, vae.decoders, strict=True):
+        monkeypatch.setattr(decoder, "forward", lambda x, f=decoder.forward, name=name: decoded.append(name) or f(x))
+    for refine in (True, False):
+        decoded.clear()
+        assert list(synthesizer.sample("ill", 5, refine=refine)) == list(vae.modalities)
+        assert sorted(decoded) == sorted(vae.modalities)
+
+
 def test_a_sample_depends_on_its_number_and_not_on_its_batch(synthesizer):
     latents = synthesizer.latents("well", 7, seed=1)
     whole = synthesizer.decode(latents, "well", seed=1)["photo"]

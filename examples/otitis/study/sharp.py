@@ -19,7 +19,7 @@ from rich.table import Table
 import multimodal_vae as mv
 from ears import CLASSES, draw_ears, load_or_draw_ears
 from frontier import HELD_OUT_SEED, Bench
-from judges import FIRST_SEED, Judges
+from judges import FIRST_SEED, LANDMARK_EARS, LANDMARK_EPOCHS, Judges
 from landmark_judge import LandmarkJudge, lessons, train_landmark_judge
 from landmarks import LANDMARKS
 from measure import HELD_OUT, draw_pairs, train_samples
@@ -34,9 +34,8 @@ from steps import step_parser
 
 JUDGED = 64
 """Height and width of the images that judges of classes and causes see."""
-LARGE_EARS: Mapping[str, int] = {"NOE": 120, "OME": 110, "AOM": 70}
-"""Training ears of a landmark judge of larger images."""
-LARGE_EPOCHS = 6
+CROP = 96
+"""Height and width of the squares of larger images that a landmark judge sees in a step of its training."""
 SHOWN = ("NOE", "malleus"), ("OME", "level"), ("AOM", "vessels")
 """The landmark of each class."""
 REAL = "real"
@@ -97,8 +96,8 @@ def landmark_judge(folder: Path, judges: Judges, size: int) -> LandmarkJudge:
         return judges.landmarks
     path = folder / f"landmarks-{size}.safetensors"
     if not path.exists():
-        ears = draw_ears(FIRST_SEED + 10, LARGE_EARS, LANDMARKS, ("otoscopy",), workers=2, size=size)
-        train_landmark_judge(lessons(ears), LARGE_EPOCHS, crop=JUDGED).save(path)
+        ears = draw_ears(FIRST_SEED + 10, LANDMARK_EARS, LANDMARKS, ("otoscopy",), workers=2, size=size)
+        train_landmark_judge(lessons(ears), LANDMARK_EPOCHS, crop=CROP).save(path)
     return LandmarkJudge.load(path)
 
 
