@@ -200,7 +200,8 @@ class RectifiedFlow(Refiner):
         features = self.numbers(_waves(numbers)) + self.latents(latents) + self.classes(labels + 1)
         coarse = haar(condition, self.levels) / 2 ** (self.levels * (condition.dim() / 2 - 1))
         maps = torch.cat([state / ((1 - along) ** 2 + along**2).sqrt(), coarse], 1)
-        learned, log = self.network(maps, F.silu(features)).to(state.dtype).chunk(2, 1)
+        both: Tensor = self.network(maps, F.silu(features))
+        learned, log = both.to(state.dtype).chunk(2, 1)
         power = (2 * log.clamp(*_LOG_DEVIATION)).exp()
         return (along * power - (1 - along)) / ((1 - along) ** 2 + along**2 * power) * state + learned
 

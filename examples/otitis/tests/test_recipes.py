@@ -16,7 +16,16 @@ import multimodal_vae as mv
 HERE = Path(__file__).parent.parent
 
 
-RECIPES = ["quick.toml", "best.toml", "private.toml", "sharp.toml", "paper.toml", "paper-small.toml", "clean.toml"]
+RECIPES = [
+    "quick.toml",
+    "best.toml",
+    "private.toml",
+    "sharp.toml",
+    "sharp-128.toml",
+    "paper.toml",
+    "paper-small.toml",
+    "clean.toml",
+]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -42,6 +51,11 @@ def settings(recipe):
     [
         ("paper.toml", "paper-small.toml", {"modalities.otoscopy.width", "modalities.wbt.width", "training.epochs"}),
         ("paper-small.toml", "clean.toml", {"density.fit_on"}),
+        (
+            "sharp.toml",
+            "sharp-128.toml",
+            {"modalities.otoscopy.size", "modalities.otoscopy.network_size", "refinement.refiners.otoscopy.pool"},
+        ),
     ],
 )
 def test_recipes_differ_in_what_they_say_and_nothing_else(one, other, differ):
