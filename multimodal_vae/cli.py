@@ -264,17 +264,19 @@ def samplers(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
 ) -> None:
     """Compare samplers by held-out log-likelihood per class."""
+    from multimodal_vae.progress import shown, track
     from multimodal_vae.report.samplers import as_table
     from multimodal_vae.run import open_run
 
     opened, results = open_run(run), []
-    for each in sampler or [entry.name for entry in registry.entries("sampler")]:
-        try:
-            results.append(opened.compare(each, split, folds))
-        except (ConfigurationError, PluginError) as error:  # as where an extra is not installed
-            if sampler:
-                raise
-            say(f"mmvae: note: {each} is left out: {error}", err=True)
+    with shown():
+        for each in track(sampler or [entry.name for entry in registry.entries("sampler")], "samplers"):
+            try:
+                results.append(opened.compare(each, split, folds))
+            except (ConfigurationError, PluginError) as error:  # as where an extra is not installed
+                if sampler:
+                    raise
+                say(f"mmvae: note: {each} is left out: {error}", err=True)
     if as_json:
         say(*json.dumps([asdict(result) for result in results], indent=2).split("\n"))
     else:
@@ -304,10 +306,12 @@ def evaluate(
 
     Writes metrics.json and the self-contained page report.html into the run's folder.
     """
+    from multimodal_vae.progress import shown
     from multimodal_vae.report.run_evaluation import write_evaluation
     from multimodal_vae.run import open_run
 
-    metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler, refine)
+    with shown():
+        metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler, refine)
     say(f"evaluated: {metrics}, {report}")
 
 

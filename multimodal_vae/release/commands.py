@@ -31,10 +31,12 @@ def release(
     Nothing is written if an attack on the samples exceeds the threshold, or a sample is a copy of a patient's. Rerun
     the same command to resume if it was interrupted.
     """
+    from multimodal_vae.progress import shown
     from multimodal_vae.release.writing import release_run
     from multimodal_vae.run import open_run
 
-    digest = release_run(open_run(run), out, count, sampler, seed, holdout, threshold, refine)
+    with shown():
+        digest = release_run(open_run(run), out, count, sampler, seed, holdout, threshold, refine)
     say(f"released: {out}", f"digest: {digest}")
 
 
