@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from multimodal_vae.run import Run
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Train multi-modal variational autoencoders, generate samples with them, and evaluate both.",
@@ -56,6 +56,21 @@ _Given = Annotated[list[str] | None, typer.Option(help="Modality to use; repeat 
 _NOISE = "draw: with observation noise; mean: expected values. Default: "
 _Noise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "as each modality says.")]
 _DrawnNoise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "mean; for draws, as each modality says.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"mmvae {version('multimodal-vae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    shown: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
@@ -159,7 +174,7 @@ def classify(
     ] = "frequency",
     sampler: Sampler = None,
 ) -> None:
-    """Write the class probabilities of samples; not for diagnosis.
+    """Write class probabilities; not for diagnosis.
 
     They follow from the densities of the classes by Bayes' rule.
     """
@@ -433,7 +448,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     shield()
-    sys.exit(run_command(lambda: app(words, standalone_mode=False)))
+    sys.exit(run_command(lambda: app(words, prog_name="mmvae", standalone_mode=False)))
 
 
 def run_command(command: Callable[[], Any]) -> int:

@@ -77,9 +77,10 @@ def adapt(
     count: Annotated[int, typer.Option(help="Number of samples per class.", min=1)] = 100,
     seed: Seed = 0,
 ) -> None:
-    """Fit a run's densities to other patients, with differential privacy.
+    """Fit densities to other patients in private.
 
-    Only the densities learn from these patients, so that the guarantee covers the samples, in OUT/samples.
+    Differentially private: only the run's densities learn from these patients, so that the guarantee covers the
+    samples, in OUT/samples.
     """
     from multimodal_vae.privacy.adaptation import adapt_run, adaptation_words
     from multimodal_vae.run import open_run

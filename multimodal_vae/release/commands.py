@@ -26,9 +26,9 @@ def release(
     ] = 0.6,
     refine: Refine = True,
 ) -> None:
-    """Write samples to hand on: audited, with a datasheet and checksums, without anything of the model.
+    """Write samples to hand on, audited and described.
 
-    Nothing is written if an attack on the samples exceeds the threshold, or a sample is a copy of a patient's. Rerun
+    With a datasheet and checksums, and without anything of the model. Nothing is written if an attack on the samples exceeds the threshold, or a sample is a copy of a patient's. Rerun
     the same command to resume if it was interrupted.
     """
     from multimodal_vae.progress import shown
@@ -44,9 +44,9 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="Folder that mmvae release wrote.")],
     digest: Annotated[str | None, typer.Option(help="Digest that the releaser published.")] = None,
 ) -> None:
-    """Check that a release is complete and unchanged; it needs nothing but the folder.
+    """Check that a release is complete and unchanged.
 
-    Without --digest, a change is not seen if the checksums were computed anew after it.
+    It needs nothing but the folder. Without --digest, a change is not seen if the checksums were computed anew after it.
     """
     from multimodal_vae.release.verification import verify_release
 
