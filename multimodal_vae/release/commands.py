@@ -28,8 +28,8 @@ def release(
 ) -> None:
     """Write samples to hand on, audited and described.
 
-    With a datasheet and checksums, and without anything of the model. Nothing is written if an attack on the samples exceeds the threshold, or a sample is a copy of a patient's. Rerun
-    the same command to resume if it was interrupted.
+    With a datasheet and checksums, and without anything of the model. Nothing is written if an attack on the samples
+    exceeds the threshold, or a sample is a copy of a patient's. Rerun the same command to resume if it was interrupted.
     """
     from multimodal_vae.progress import shown
     from multimodal_vae.release.writing import release_run
@@ -46,7 +46,8 @@ def verify(
 ) -> None:
     """Check that a release is complete and unchanged.
 
-    It needs nothing but the folder. Without --digest, a change is not seen if the checksums were computed anew after it.
+    It needs nothing but the folder. Without --digest, a change is not seen if the checksums were computed anew after
+    it.
     """
     from multimodal_vae.release.verification import verify_release
 
