@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from multimodal_vae.run import Run
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Train multi-modal variational autoencoders, generate samples with them, and evaluate both.",
@@ -56,6 +56,21 @@ _Given = Annotated[list[str] | None, typer.Option(help="Modality to use; repeat 
 _NOISE = "draw: with observation noise; mean: expected values. Default: "
 _Noise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "as each modality says.")]
 _DrawnNoise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "mean; for draws, as each modality says.")]
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"mmvae {version('multimodal-vae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    shown: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 @app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
@@ -159,7 +174,7 @@ def classify(
     ] = "frequency",
     sampler: Sampler = None,
 ) -> None:
-    """Write the class probabilities of samples; not for diagnosis.
+    """Write class probabilities; not for diagnosis.
 
     They follow from the densities of the classes by Bayes' rule.
     """
@@ -264,17 +279,19 @@ def samplers(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
 ) -> None:
     """Compare samplers by held-out log-likelihood per class."""
+    from multimodal_vae.progress import shown, track
     from multimodal_vae.report.samplers import as_table
     from multimodal_vae.run import open_run
 
     opened, results = open_run(run), []
-    for each in sampler or [entry.name for entry in registry.entries("sampler")]:
-        try:
-            results.append(opened.compare(each, split, folds))
-        except (ConfigurationError, PluginError) as error:  # as where an extra is not installed
-            if sampler:
-                raise
-            say(f"mmvae: note: {each} is left out: {error}", err=True)
+    with shown():
+        for each in track(sampler or [entry.name for entry in registry.entries("sampler")], "samplers"):
+            try:
+                results.append(opened.compare(each, split, folds))
+            except (ConfigurationError, PluginError) as error:  # as where an extra is not installed
+                if sampler:
+                    raise
+                say(f"mmvae: note: {each} is left out: {error}", err=True)
     if as_json:
         say(*json.dumps([asdict(result) for result in results], indent=2).split("\n"))
     else:
@@ -304,10 +321,12 @@ def evaluate(
 
     Writes metrics.json and the self-contained page report.html into the run's folder.
     """
+    from multimodal_vae.progress import shown
     from multimodal_vae.report.run_evaluation import write_evaluation
     from multimodal_vae.run import open_run
 
-    metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler, refine)
+    with shown():
+        metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler, refine)
     say(f"evaluated: {metrics}, {report}")
 
 
@@ -429,7 +448,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     shield()
-    sys.exit(run_command(lambda: app(words, standalone_mode=False)))
+    sys.exit(run_command(lambda: app(words, prog_name="mmvae", standalone_mode=False)))
 
 
 def run_command(command: Callable[[], Any]) -> int:

@@ -134,13 +134,16 @@ class RunFolder:
         """
         folder = cls(path, configuration.training)
         configuration = relative_to(path, configuration)
-        if is_begun(path):
+        if is_begun(path) and folder._failed_at_once():
+            folder._discard()
+        elif is_begun(path):
             folder._require_same_configuration(configuration)
             folder._require_same_data(configuration, parts)
             if folder.status["state"] != "done":
                 folder._remove_outdated(configuration)
             return folder
-        require_new(path)
+        else:
+            require_new(path)
         make_folder(path)
         folder._require_no_other_recipe(configuration)
         folder._remove_outdated(configuration)
@@ -181,6 +184,18 @@ class RunFolder:
     def remove_checkpoint(self) -> None:
         """Remove the checkpoint of a training that is done."""
         self.checkpoint.unlink(missing_ok=True)
+
+    def _failed_at_once(self) -> bool:
+        """Return whether a training failed in its first epoch, so that there is nothing to keep."""
+        return self.status["state"] == "failed" and not self.status["epochs_done"] and not self.checkpoint.exists()
+
+    def _discard(self) -> None:
+        """Remove what a training wrote, its status last."""
+        try:
+            for name in sorted(FILES, key=lambda name: name == "status.json"):
+                inside(self.path, name).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"{error.filename} cannot be removed: {error.strerror}") from error
 
     def _remove_outdated(self, configuration: Configuration) -> None:
         """Remove temporary files of a killed training, and densities of intermediate weights; nothing else."""

@@ -405,3 +405,16 @@ def test_an_output_that_cannot_be_written_is_one_line():
         command = [sys.executable, "-c", "from multimodal_vae.cli import main; main()", "plugins"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "mmvae: the output cannot be written: No space left on device\n")
+
+
+def test_the_version_is_shown_and_the_module_is_the_command(mmvae):
+    said = f"mmvae {mv.__version__}\n"
+    assert mmvae("--version") == (0, said, "")
+    module = [sys.executable, "-m", "multimodal_vae", "--version"]
+    assert subprocess.run(module, capture_output=True, text=True, check=True).stdout == said
+
+
+def test_every_command_is_summed_up_in_one_whole_line(mmvae):
+    lines = mmvae("--help")[1].partition("Commands:")[2].splitlines()
+    assert len(lines) > 15
+    assert not [line for line in lines if line.endswith("...")]

@@ -135,7 +135,8 @@ def test_a_run_leaves_what_the_documentation_says(trained):
     assert [line["epoch"] for line in log] == [1, 2]
     terms = ["loss", "reconstruction.photo", "reconstruction.blood", "kl", "metric"]
     assert list(log[0]) == ["step", "epoch", *(f"training.{t}" for t in terms), *(f"validation.{t}" for t in terms)]
-    assert list(figures(trained / "timing.jsonl")[0]) == ["step", "machine.seconds", "machine.memory_gib"]
+    machine = [f"machine.{name}" for name in ("seconds", "threads", "memory_gib")]
+    assert list(figures(trained / "timing.jsonl")[0]) == ["step", *machine]
     environment = json.loads((trained / "environment.json").read_text("utf-8"))
     assert [(part["kind"], part["name"]) for part in environment["parts"]] == [
         ("modality", "image"), ("modality", "vector"), ("fusion", "mvtcae"), ("metric_loss", "triplet"),

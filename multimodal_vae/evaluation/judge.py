@@ -16,6 +16,7 @@ from multimodal_vae.checks import checked, require_finite, require_whole
 from multimodal_vae.errors import ConfigurationError, DataError, RunError, did_you_mean
 from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.files import file_sha256, read_json, read_tensors, tensor_bytes, write_bytes, write_json
+from multimodal_vae.progress import track
 from multimodal_vae.scopes import BoundedWeights, evaluating, seeded
 
 VERSION = 2
@@ -240,7 +241,7 @@ def train_judge(
         steps = epochs * -(-len(samples) // batch)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         judge.train()
-        for _ in range(epochs):
+        for _ in track(range(epochs), f"judge of {' and '.join(values)}"):
             order = torch.randperm(len(samples))
             for start in range(0, len(order), batch):
                 rows = order[start : start + batch]

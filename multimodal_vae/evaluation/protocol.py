@@ -33,6 +33,7 @@ from multimodal_vae.evaluation.texture import patch_distances
 from multimodal_vae.evaluation.translation import ridge_translation
 from multimodal_vae.evaluation.two_sample import FOLDS, two_sample
 from multimodal_vae.evaluation.utility import Utility, utility
+from multimodal_vae.progress import track
 
 
 @checked
@@ -119,17 +120,19 @@ def evaluate(
     )
 
     most = {c: min(train.counts()[c], generated.counts()[c]) for c in counts}
-    useful = utility(train, generated.subsample(most, seed), held_out, seed=seed)
-    useful_baseline = utility(train, baseline.sample(most, seed + 1), held_out, seed=seed)
-    return [
-        *_latent(held_out, embeddings, bootstrap, seed),
-        *_individuality(held_out, reconstructions, baseline, bootstrap),
-        *_translation(train, held_out, translations or {}, bootstrap),
-        *_with_references(compare(new), compare(known), compare(gaussian)),
-        *_reproduced(held_out, reconstructions, references or held_out.values, baseline, bands),
-        *_with_references(rate(new), rate(real), rate(gaussian)),
-        *_utility(useful, useful_baseline, held_out, bootstrap),
+    useful = partial(utility, train, held_out=held_out, seed=seed)
+    stages: list[Callable[[], list[MetricResult]]] = [
+        lambda: _latent(held_out, embeddings, bootstrap, seed),
+        lambda: _individuality(held_out, reconstructions, baseline, bootstrap),
+        lambda: _translation(train, held_out, translations or {}, bootstrap),
+        lambda: _with_references(compare(new), compare(known), compare(gaussian)),
+        lambda: _reproduced(held_out, reconstructions, references or held_out.values, baseline, bands),
+        lambda: _with_references(rate(new), rate(real), rate(gaussian)),
+        lambda: _utility(
+            useful(generated.subsample(most, seed)), useful(baseline.sample(most, seed + 1)), held_out, bootstrap
+        ),
     ]
+    return [result for stage in track(stages, "metrics") for result in stage()]
 
 
 _Bootstrap = Callable[..., Interval]

@@ -38,9 +38,9 @@ class Logger(Part, ABC):
             step: number of optimizer steps since the start.
             values: ``epoch``, counted from 1; ``training.<term>`` and, with validation data, ``validation.<term>``:
                 means over the epoch of ``loss`` and the terms of
-                :meth:`~multimodal_vae.model.MultimodalVAE.forward`; ``machine.seconds``, duration of the epoch; and
-                ``machine.memory_gib``, peak memory so far, of the CUDA device or else of the process, left out where
-                the system does not report it.
+                :meth:`~multimodal_vae.model.MultimodalVAE.forward`; ``machine.seconds``, duration of the epoch;
+                ``machine.threads``, number of processor threads; and ``machine.memory_gib``, peak memory so far, of
+                the CUDA device or else of the process, left out where the system does not report it.
         """
 
     def close(self) -> None:

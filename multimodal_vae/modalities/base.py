@@ -283,14 +283,19 @@ class Modality(Part, ABC):
             low, high = self.range
             least, most = float(samples.min()), float(samples.max())
             if least < low - 1e-6 or most > high + 1e-6:
-                advice = (
-                    "; divide by 255, or by 100 if in percent"
-                    if (low, high) == (0, 1) and 1 < most <= 255 and least >= 0
-                    else ""
-                )
+                advice = _scaling(most) if (low, high) == (0, 1) and least >= 0 else ""
                 raise DataError(
                     f"has values from {least:g} to {most:g}, but {self.name!r} expects {low:g} to {high:g}{advice}"
                 )
+
+
+def _scaling(most: float) -> str:
+    """Return what brings values from 0 to ``most`` into the range from 0 to 1, as far as it can be guessed."""
+    if most <= 1:
+        return ""
+    if most <= 10:
+        return "; divide by their largest possible value"
+    return "; divide by 255" if 100 < most <= 255 else "; divide by 100 if in percent, or by 255" if most <= 100 else ""
 
 
 def needs_calibration(modality: Modality, encoder: nn.Module, decoder: nn.Module) -> bool:

@@ -29,6 +29,7 @@ from multimodal_vae.privacy.result import DESCRIPTION, PrivacyResult, Sizes, Ver
 from multimodal_vae.privacy.shift import blind_attack
 from multimodal_vae.privacy.spaces import Space, spaces
 from multimodal_vae.privacy.verdict import judge_results
+from multimodal_vae.progress import track
 
 CLASS = "class"
 """Name of the attribute that is inferred for every record."""
@@ -129,7 +130,11 @@ def audit(
     for who, records in members.items():
         level = 1 - 0.05 / (len(by_name) + len(records.scores))  # all lower bounds on epsilon hold together
         comparison = _Comparison(records, holdout, synthetic, k, max_records, resamples, seed, level)
-        measured = [(name, result) for name, space in by_name.items() for result in comparison.in_space(name, space)]
+        measured = [
+            (name, result)
+            for name, space in track([*by_name.items()], "spaces")
+            for result in comparison.in_space(name, space)
+        ]
         measured += [(_SPACES.get(result.name.partition("/")[2], MODEL), result) for result in comparison.of_model()]
         results += [PrivacyResult(**vars(result), who=who, space=name) for name, result in measured]
     sets: list[tuple[str, Records]] = [*members.items(), ("holdout", holdout), ("synthetic", synthetic)]

@@ -44,6 +44,7 @@ def audit(
     """
     from multimodal_vae.privacy.run_audit import audit_run, print_audit
     from multimodal_vae.privacy.shadows import estimated_seconds
+    from multimodal_vae.progress import shown
     from multimodal_vae.run import open_run
 
     opened = open_run(run)
@@ -51,9 +52,10 @@ def audit(
         seconds = estimated_seconds(opened, shadows)
         cost = f"{shadows} times as long as the run" if math.isnan(seconds) else f"about {seconds / 60:.1f} minutes"
         typer.echo(f"mmvae: note: the shadow models take {cost}; rerun the command to resume", err=True)
-    result, path = audit_run(
-        opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows, refine=refine
-    )
+    with shown():
+        result, path = audit_run(
+            opened, sampler, fit_on, holdout, seed, samples=samples, members=members, shadows=shadows, refine=refine
+        )
     if as_json:
         say(*path.read_text("utf-8").rstrip().split("\n"))
     else:
@@ -75,9 +77,10 @@ def adapt(
     count: Annotated[int, typer.Option(help="Number of samples per class.", min=1)] = 100,
     seed: Seed = 0,
 ) -> None:
-    """Fit a run's densities to other patients, with differential privacy.
+    """Fit densities to other patients in private.
 
-    Only the densities learn from these patients, so that the guarantee covers the samples, in OUT/samples.
+    Differentially private: only the run's densities learn from these patients, so that the guarantee covers the
+    samples, in OUT/samples.
     """
     from multimodal_vae.privacy.adaptation import adapt_run, adaptation_words
     from multimodal_vae.run import open_run

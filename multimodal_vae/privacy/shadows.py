@@ -19,6 +19,7 @@ from multimodal_vae.loggers.jsonl import LONGEST_LOG
 from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.run_records import collect, generate
 from multimodal_vae.privacy.spaces import data_space
+from multimodal_vae.progress import track
 from multimodal_vae.run import Run, fit, open_run
 from multimodal_vae.run_folder import ADAPTED, refiner_folders
 
@@ -137,7 +138,7 @@ def shadow_scores(
     trained_on = torch.zeros(count, len(pool), dtype=torch.bool)
     shadows = list[dict[str, Tensor]]()
     counts = {pool.classes[label]: number for label, number in synthetic.samples.counts().items()}
-    for number in range(count):
+    for number in track(range(count), "shadow models"):
         halves = split_by_patient(pool.patients, pool.labels.tolist(), (0.5, 0.5), number // 2)
         rows, others = halves if number % 2 == 0 else halves[::-1]
         trained_on[number, torch.from_numpy(rows)] = True

@@ -26,15 +26,17 @@ def release(
     ] = 0.6,
     refine: Refine = True,
 ) -> None:
-    """Write samples to hand on: audited, with a datasheet and checksums, without anything of the model.
+    """Write samples to hand on, audited and described.
 
-    Nothing is written if an attack on the samples exceeds the threshold, or a sample is a copy of a patient's. Rerun
-    the same command to resume if it was interrupted.
+    With a datasheet and checksums, and without anything of the model. Nothing is written if an attack on the samples
+    exceeds the threshold, or a sample is a copy of a patient's. Rerun the same command to resume if it was interrupted.
     """
+    from multimodal_vae.progress import shown
     from multimodal_vae.release.writing import release_run
     from multimodal_vae.run import open_run
 
-    digest = release_run(open_run(run), out, count, sampler, seed, holdout, threshold, refine)
+    with shown():
+        digest = release_run(open_run(run), out, count, sampler, seed, holdout, threshold, refine)
     say(f"released: {out}", f"digest: {digest}")
 
 
@@ -42,9 +44,10 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="Folder that mmvae release wrote.")],
     digest: Annotated[str | None, typer.Option(help="Digest that the releaser published.")] = None,
 ) -> None:
-    """Check that a release is complete and unchanged; it needs nothing but the folder.
+    """Check that a release is complete and unchanged.
 
-    Without --digest, a change is not seen if the checksums were computed anew after it.
+    It needs nothing but the folder. Without --digest, a change is not seen if the checksums were computed anew after
+    it.
     """
     from multimodal_vae.release.verification import verify_release
 

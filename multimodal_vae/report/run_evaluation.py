@@ -32,6 +32,7 @@ from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.names import check_names, clean, is_missing_word, names_of
 from multimodal_vae.part import plain
+from multimodal_vae.progress import track
 from multimodal_vae.report import card, records
 from multimodal_vae.report.page import report_page
 from multimodal_vae.report.records import (
@@ -148,7 +149,9 @@ def measure(
     groups = {column: subgroups(data, column) for column in by}
     loaded = load_judges(judges or inside(run.path, "judges"), run, training)
     synthesizer = run.synthesizer(sampler, refine=refine)
-    by_class = [synthesizer.sample(classes[label], count, seed + label) for label in labels]  # as mmvae sample does
+    by_class = [  # as mmvae sample does
+        synthesizer.sample(classes[label], count, seed + label) for label in track(labels, "generating classes")
+    ]
     generated = LabeledSamples(
         {name: torch.cat([each[name] for each in by_class]) for name in model.modalities},
         torch.tensor(labels).repeat_interleave(count),
@@ -191,8 +194,7 @@ def measure(
         results=results,
         subgroups=[
             _subgroup_record(column, value, groups[column], evidence, compute)
-            for column in by
-            for value in in_order(groups[column])
+            for column, value in track([(each, value) for each in by for value in in_order(groups[each])], "subgroups")
         ],
     )
     return metrics, evidence

@@ -21,7 +21,7 @@ def cross_validate(
     seed: Seed = 0,
     quiet: _Quiet = False,
 ) -> None:
-    """Train and evaluate a recipe once per fold of patients.
+    """Train and evaluate a recipe per fold of patients.
 
     Each metric is a mean over folds with its spread; the test patients of the recipe take no part.
     """
@@ -43,7 +43,7 @@ def tune(
     seed: Seed = 0,
     quiet: _Quiet = False,
 ) -> None:
-    """Search for the settings that are best on validation patients.
+    """Search for the settings that validate best.
 
     The recipe's [tune] lists choices and ranges. The test patients are looked at once, at the end.
     """

@@ -36,6 +36,7 @@ class Position:
         steps: optimizer steps since the start.
         sums: this epoch's metrics, summed so far.
         best: best value of the metric that early stopping watches, and its epoch; None before there is one.
+        threads: number of processor threads; None before it is known.
     """
 
     epoch: Annotated[int, Field(ge=1, lt=2**53)] = 1
@@ -43,6 +44,7 @@ class Position:
     steps: _Count = 0
     sums: dict[str, pydantic.FiniteFloat] = field(default_factory=dict)
     best: tuple[float, _Count] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     def next_epoch(self) -> None:
         """Begin the next epoch."""

@@ -1,5 +1,6 @@
 """The training loop, from a whole training down to one step."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from multimodal_vae.training.noise import measure_noise
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import resolve_precision, train_precision
 from multimodal_vae.training.settings import WARMUP, Length, Training
+from multimodal_vae.training.threads import LEAST_BATCHES, suitable_threads, use_threads
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Epoch:
             **{f"training.{term}": value for term, value in self.training.items()},
             **{f"validation.{term}": value for term, value in self.validation.items()},
             "machine.seconds": round(self.seconds, 3),
+            "machine.threads": torch.get_num_threads(),
             **memory,
         }
 
@@ -149,7 +152,9 @@ def minimize(
         precision = resolve_precision(settings.precision, settings.device)
         watched = settings.early_stopping.metric if settings.early_stopping else None
         display = Display(length, device, show=show, done=done, stopping=watched, what=what)
-        with train_precision(model, precision), display:
+        with train_precision(model, precision):
+            position.threads = position.threads or _threads(model, data, settings, length)
+        with train_precision(model, precision), use_threads(position.threads), display:
             started = time.monotonic()
             while position.epoch <= length.epochs and not _out_of_patience(position, settings, length):
                 _take_step(state, module, data, settings, length, display)
@@ -167,6 +172,20 @@ def minimize(
         model.require_finite_weights()  # the last step may have spoiled them
     finally:
         model.to("cpu").eval()
+
+
+def _threads(model: Trainable, data: MultimodalDataset, settings: Training, length: Length) -> int:
+    """Return the number of threads of a training: as set, or measured on a copy, which leaves no trace."""
+    most = torch.get_num_threads()
+    if settings.threads != "auto":
+        return settings.threads
+    if most == 1 or length.batches < LEAST_BATCHES or model.device.type != "cpu" or distributed.world_size() > 1:
+        return most
+    trial = copy.deepcopy(model)
+    optimizer, generator = adam(trial, settings.learning_rate), torch.Generator().manual_seed(settings.seed)
+    batches = BalancedBatches(data.labels, data.classes, settings.per_class or 2, generator, settings.unlabeled)
+    with seeded(settings.seed):
+        return suitable_threads(lambda: train_step(trial, [data.batch(batches.draw())], optimizer), most)
 
 
 def _require_encodable(vae: MultimodalVAE, data: MultimodalDataset) -> None:

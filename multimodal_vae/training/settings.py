@@ -18,6 +18,7 @@ from pydantic import (
 from multimodal_vae.loggers.base import Logger
 from multimodal_vae.scopes import Seed
 from multimodal_vae.training.precision import resolve_precision
+from multimodal_vae.training.threads import Threads
 
 STEPS = 5000
 """Default of ``steps`` if a validation set ends the training earlier."""
@@ -96,6 +97,9 @@ class Training(BaseModel):
         precision: precision in which encoders and decoders train: ``"float32"`` or ``"bfloat16"``, about twice as fast
             on devices that support it; ``"auto"`` is bfloat16 on CUDA devices that support it and float32 elsewhere.
             The run records the precision. Validation is in float32.
+        threads: number of processor threads; ``"auto"`` is as many as help, up to torch's number, measured in a few
+            steps that are thrown away, where the training is long enough. The log of times records it, and a resumed
+            training keeps it. Only the same number gives the same results to the last bit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -121,6 +125,7 @@ class Training(BaseModel):
     loggers: list[Logger] = Field(default=["jsonl", "console"], validate_default=True)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: Threads = "auto"
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

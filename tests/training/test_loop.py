@@ -251,6 +251,18 @@ def test_a_term_that_is_not_finite_is_named_with_its_samples_and_the_weights_sta
     assert json.loads((tmp_path / "run" / "status.json").read_text("utf-8"))["state"] == "failed"
 
 
+def test_what_failed_in_its_first_epoch_does_not_block_the_folder(make_data, make_model, tmp_path):
+    data, run = make_data(), tmp_path / "run"
+    with pytest.raises(mv.TrainingError):
+        mv.fit(make_model(data), data, **(QUICK | {"learning_rate": 1e30, "out": run}))
+    (run / "notes.txt").write_text("mine")
+    assert json.loads((run / "status.json").read_text("utf-8"))["epochs_done"] == 0
+    again = mv.fit(make_model(data), data, **(QUICK | {"out": run}))
+    assert json.loads((run / "status.json").read_text("utf-8"))["state"] == "done"
+    assert (run / "notes.txt").read_text() == "mine"
+    assert equal(again.state_dict(), mv.fit(make_model(data), data, **QUICK).state_dict())
+
+
 def test_a_learning_rate_that_blows_up_is_a_training_error(make_data, make_model):
     data = make_data()
     with pytest.raises(mv.TrainingError, match="lower the learning rate"):

@@ -203,7 +203,7 @@ def test_a_whole_training_is_there(client, tmp_path):
     run = only_run(found)
     for name in lines[0].keys() - {"step"}:
         assert points(found, run, name) == [(line["step"], line[name]) for line in lines]
-    assert run.data.metrics.keys() - lines[0].keys() == {"machine.seconds", "machine.memory_gib"}
+    assert run.data.metrics.keys() - lines[0].keys() == {"machine.seconds", "machine.threads", "machine.memory_gib"}
     settings = tomllib.loads((tmp_path / "run/config.toml").read_text("utf-8"))
     assert run.data.params == {name: str(value) for name, value in flat(settings)}
 

@@ -1,0 +1,5 @@
+"""``python -m multimodal_vae``: the same as ``mmvae``."""
+
+from multimodal_vae.cli import main
+
+main()

@@ -1,0 +1,59 @@
+"""Progress of long work on a terminal: who does the work counts its parts, and who asked for it may show them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from multimodal_vae.errors import printable
+
+T = TypeVar("T")
+
+_display: ContextVar[Progress | None] = ContextVar("display", default=None)
+
+
+@contextmanager
+def shown(console: Console | None = None) -> Iterator[None]:
+    """Show, within a block, a bar with the time left for each piece of work that is counted; on a terminal only.
+
+    Args:
+        console: console to draw on. Default: standard error.
+    """
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as display:
+        token = _display.set(display)
+        try:
+            yield
+        finally:
+            _display.reset(token)
+
+
+def track(items: Sequence[T], what: str) -> Iterator[T]:
+    """Yield items, and count those that are done where progress is shown.
+
+    Args:
+        items: what is worked on.
+        what: what the bar says.
+
+    Example:
+        >>> list(track([1, 2], "rows"))
+        [1, 2]
+    """
+    display = _display.get()
+    if display is None:
+        yield from items
+        return
+    task = display.add_task(printable(what), total=len(items))
+    try:
+        for item in items:
+            yield item
+            display.advance(task)
+    finally:
+        display.remove_task(task)

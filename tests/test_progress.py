@@ -1,0 +1,44 @@
+"""Bars of long work: on a terminal, for whoever asked for them, and gone at the end."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from multimodal_vae.progress import shown, track
+
+
+def console(terminal=True):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=80, color_system=None)
+
+
+def test_items_are_counted_while_they_are_worked_on():
+    screen, seen = console(), []
+    with shown(screen):
+        for item in track("abc", "letters \x07[red]"):
+            seen += [(item, number) for number in track([1, 2], "numbers")]
+    assert seen == [(letter, number) for letter in "abc" for number in (1, 2)]
+    drawn = screen.file.getvalue()
+    assert "letters \\u0007[red]" in drawn
+    assert "3/3" not in drawn.rpartition("letters")[2]  # the bar is gone
+
+
+@pytest.mark.parametrize("screen", [None, console(terminal=False)])
+def test_without_a_terminal_or_a_request_nothing_is_shown(screen, capsys):
+    if screen is None:
+        assert list(track([1, 2], "numbers")) == [1, 2]
+    else:
+        with shown(screen):
+            assert list(track([1, 2], "numbers")) == [1, 2]
+        assert screen.file.getvalue() == ""
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_an_error_ends_the_bars_and_the_request():
+    screen = console()
+    with pytest.raises(ZeroDivisionError), shown(screen):
+        list(map((1).__truediv__, track([1, 0], "numbers")))
+    before = screen.file.getvalue()
+    assert list(track([1], "later")) == [1]
+    assert screen.file.getvalue() == before
