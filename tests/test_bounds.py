@@ -1,5 +1,7 @@
 """Requests beyond what the libraries or the machine can do are refused in one line, before the work."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -107,7 +109,11 @@ def test_layers_that_fit_one_by_one_but_not_together_are_refused(monkeypatch):
         mv.MultimodalVAE({"x": mv.Vector(size=3, hidden=400)}, ["a"], latent_dim=2)
 
 
-def test_counts_beyond_memory_or_disk_are_refused_before_anything_is_written(make_data, make_model, tmp_path):
+def test_counts_beyond_memory_or_disk_are_refused_before_anything_is_written(
+    make_data, make_model, tmp_path, monkeypatch
+):
+    usage = SimpleNamespace(free=2**30)
+    monkeypatch.setattr(bounds.shutil, "disk_usage", lambda _: usage)
     data = make_data()
     vae = make_model(data)
     synthesizer = mv.Synthesizer(vae, "gmm").fit(data)

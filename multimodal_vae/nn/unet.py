@@ -63,22 +63,26 @@ class UNet(nn.Module):
         outputs: output channels.
         width: channels of the finest level, a multiple of 8; the others have two and four times as many.
         features: length of the vector.
+        finest: channels of the finest level, if not ``width``. Fewer than there are output channels restrict these.
 
     Example:
         >>> UNet(2, 6, 3, width=8, features=4)(torch.ones(5, 6, 16, 8), torch.ones(5, 4)).shape
         torch.Size([5, 3, 16, 8])
     """
 
-    def __init__(self, axes: int, inputs: int, outputs: int, width: int, features: int) -> None:
+    def __init__(
+        self, axes: int, inputs: int, outputs: int, width: int, features: int, finest: int | None = None
+    ) -> None:
         super().__init__()
         convolution: Any = CONVOLUTION[axes]
-        widths = [width * factor for factor in _WIDTHS]
-        self.stem = convolution(inputs, width, 3, padding=1)
-        self.down = nn.ModuleList(ModulatedBlock(axes, a, b, features) for a, b in pairwise([width, *widths]))
+        finest = finest or width
+        widths = [finest, *(width * factor for factor in _WIDTHS[1:])]
+        self.stem = convolution(inputs, finest, 3, padding=1)
+        self.down = nn.ModuleList(ModulatedBlock(axes, a, b, features) for a, b in pairwise([finest, *widths]))
         self.middle = ModulatedBlock(axes, widths[-1], widths[-1], features)
         self.up = nn.ModuleList(ModulatedBlock(axes, a + b, a, features) for a, b in reversed(list(pairwise(widths))))
         self.head = nn.Sequential(
-            nn.GroupNorm(width // _GROUP, width), nn.SiLU(), _small(convolution(width, outputs, 3, padding=1))
+            nn.GroupNorm(finest // _GROUP, finest), nn.SiLU(), _small(convolution(finest, outputs, 3, padding=1))
         )
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ _MOST = 2.0
 """Largest factor by which calibrating may change a subband."""
 _MOST_CELLS = 1024
 """Number of elements of each map that the network sees, as of a picture of 64 x 64. Larger samples have more maps."""
+_WIDEST = 4
+"""Largest factor by which the finest level of the network is wider for large samples."""
 _LOG_DEVIATION = -5.0, 2.0
 """Range of the logarithm of the deviation that the network expects somewhere, over the residual's on average."""
 _FEW = 16
@@ -48,7 +50,7 @@ class RectifiedFlow(Refiner):
 
     (the mean of *v* given :math:`r_t`, as in Karras et al. 2022, equation 7). So a camera's noise need not be learned,
     and where there is none, as outside a round picture, one number takes it away. Samples larger than 64 x 64 are
-    transformed two or more times: the network sees more maps, and not larger ones.
+    transformed two or more times: the network sees more maps, and not larger ones, and its finest level is wider.
 
     The midpoint method follows *v* from noise to a residual. Six of its steps reproduce the energy of white noise;
     twelve of Euler's take as long and lose a fifth of it. A small network that learned for minutes loses energy as
@@ -58,7 +60,8 @@ class RectifiedFlow(Refiner):
     samples differ from their reconstructions.
 
     Args:
-        width: channels of the network's finest level, a multiple of 8. The cost grows with its square.
+        width: channels of the network's finest level, a multiple of 8; more for samples larger than 64 x 64. The cost
+            grows with its square.
         pool: side of the cells over which decoded samples are averaged. Larger cells leave the flow more freedom: 1
             keeps the most of what the decoder draws, 8 only colors and layout.
         noise: maximum deviation of the noise that is added in training to pooled samples, in units of the decoder's
@@ -119,7 +122,9 @@ class RectifiedFlow(Refiner):
         self.numbers = mlp([4 * _FREQUENCIES, features, features])
         self.latents = nn.Linear(latent_dim, features)
         self.classes = nn.Embedding(classes + 1, features)
-        self.network = UNet(axes, 2 * cells, 2 * cells, self.width, features)
+        # Four channels for three subbands, where that is not too slow.
+        finest = min(max(self.width, 8 * math.ceil(cells / 6)), _WIDEST * self.width)
+        self.network = UNet(axes, 2 * cells, 2 * cells, self.width, features, finest)
         ones = torch.ones(channels, *(1 for _ in space))
         largest = torch.finfo(ones.dtype).max
         for name, value in (

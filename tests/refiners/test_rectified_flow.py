@@ -182,6 +182,7 @@ def test_larger_samples_have_more_maps_of_the_same_size(shape, levels):
     flow = built(shape)
     assert flow.levels == levels
     assert len(flow.gain) == shape[0] * 2 ** (levels * (len(shape) - 1))
+    assert flow.network.stem.out_channels >= min(len(flow.gain), 32)  # fewer could not carry them
     coarse, target, latents, labels, noise = inputs(shape, 3)
     flow.loss(coarse, target, latents, labels).mean().backward()
     assert flow(coarse, latents, labels, noise).shape == coarse.shape
