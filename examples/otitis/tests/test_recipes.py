@@ -54,7 +54,12 @@ def settings(recipe):
         (
             "sharp.toml",
             "sharp-128.toml",
-            {"modalities.otoscopy.size", "modalities.otoscopy.network_size", "refinement.refiners.otoscopy.pool"},
+            {
+                "modalities.otoscopy.size",
+                "modalities.otoscopy.network_size",
+                "refinement.training.steps",
+                "refinement.refiners.otoscopy.pool",
+            },
         ),
     ],
 )
