@@ -35,6 +35,11 @@ def shown(console: Console | None = None) -> Iterator[None]:
             _display.reset(token)
 
 
+def is_shown() -> bool:
+    """Return whether progress is shown; older versions of rich refuse a second display."""
+    return _display.get() is not None
+
+
 def track(items: Sequence[T], what: str) -> Iterator[T]:
     """Yield items, and count those that are done where progress is shown.
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from multimodal_vae.progress import shown, track
+from multimodal_vae.progress import is_shown, shown, track
 
 
 def console(terminal=True):
@@ -14,7 +14,9 @@ def console(terminal=True):
 
 def test_items_are_counted_while_they_are_worked_on():
     screen, seen = console(), []
+    assert not is_shown()
     with shown(screen):
+        assert is_shown()
         for item in track("abc", "letters \x07[red]"):
             seen += [(item, number) for number in track([1, 2], "numbers")]
     assert seen == [(letter, number) for letter in "abc" for number in (1, 2)]

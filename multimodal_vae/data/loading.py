@@ -19,6 +19,8 @@ from multimodal_vae.data.reading import Source, cores, read_all
 from multimodal_vae.errors import DataError, MultimodalVAEWarning, printable
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.names import is_missing_word
+from multimodal_vae.progress import is_shown
+from multimodal_vae.progress import track as counted
 from multimodal_vae.provenance import code_of
 
 Unreadable = Literal["refuse", "skip"]
@@ -167,7 +169,8 @@ def _fill(
     console = Console(stderr=True)
     show = bool(missing) and (console.is_terminal if progress is None else progress)
     # Older versions of rich end a disabled display with an empty line.
-    indices = track(missing, escape(printable(title)), console=console, transient=True) if show else missing
+    bar = track(missing, escape(printable(title)), console=console, transient=True)
+    indices = bar if show and not is_shown() else counted(missing, title)
     faults = {}
     with closing(read_all(modality, [cells[index] for index in missing], workers)) as results:
         for index, result in zip(indices, results, strict=True):
