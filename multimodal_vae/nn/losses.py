@@ -4,7 +4,6 @@ Those that compare windows take images (N, C, H, W) or volumes (N, C, D, H, W), 
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -12,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from multimodal_vae.nn.dimensions import AVERAGE_POOL, INTERPOLATION
+from multimodal_vae.nn.similarity import WINDOW, structural_similarity
 
 PixelLoss = Literal["bce", "detail", "l1", "ms_ssim", "mse", "ssim"]
 """Names of the losses in :data:`PIXEL_LOSSES`."""
 
-SMALLEST_SIDE: dict[str, int] = {"ms_ssim": 161, "ssim": 11}
+SMALLEST_SIDE: dict[str, int] = {"ms_ssim": 161, "ssim": WINDOW}
 """Pixels that a loss needs on the shorter side of an image; 1 for all other losses."""
 
 
@@ -92,25 +92,15 @@ _WINDOW_OF_DETAIL, _STEP, _C = 8, 4, 1e-4
 def ssim(logits: Tensor, target: Tensor) -> Tensor:
     """Return 1 minus the structural similarity, with a Gaussian window of 11 pixels and sigma 1.5 along each axis.
 
-    Wang et al. 2004, equation 13, over windows that lie inside the sample; each side needs at least 11 pixels. The
-    Gaussian is separable, so smoothing is one matrix product per axis, at least twice as fast as convolutions.
+    Over windows that lie inside the sample; each side needs at least 11 pixels.
+
+    Source: Wang et al. 2004, equation 13; see :func:`~multimodal_vae.nn.similarity.structural_similarity`.
 
     Raises:
         ValueError: if a side is too short.
     """
     _check_side("ssim", logits)
-    x = torch.sigmoid(logits)
-    vertical, horizontal = (_smoothing(x.shape[axis], x.dtype, x.device) for axis in (-2, -1))
-    maps = torch.stack([x, target, x.square() + target.square(), x * target])
-    maps = vertical @ (maps @ horizontal.T)
-    if x.dim() == 5:
-        maps = torch.einsum("ij,...jhw->...ihw", _smoothing(x.shape[2], x.dtype, x.device), maps)
-    mean_x, mean_y, squares, product = maps
-    product_of_means, squares_of_means = mean_x * mean_y, mean_x.square() + mean_y.square()
-    luminance = (2 * product_of_means + _C1) / (squares_of_means + _C1)
-    structure = (2 * (product - product_of_means) + _C2) / (squares - squares_of_means + _C2)
-    similarity: Tensor = (luminance * structure).flatten(1).mean(1)
-    return 1 - similarity
+    return 1 - structural_similarity(torch.sigmoid(logits), target)
 
 
 def ms_ssim(logits: Tensor, target: Tensor) -> Tensor:
@@ -135,18 +125,6 @@ def _check_side(loss: str, x: Tensor) -> None:
     if min(x.shape[2:]) < SMALLEST_SIDE[loss]:
         size = " x ".join(map(str, x.shape[2:]))
         raise ValueError(f"{loss} needs at least {SMALLEST_SIDE[loss]} pixels per side; the image has {size}")
-
-
-_WINDOW, _SIGMA = 11, 1.5
-_C1, _C2 = 0.01**2, 0.03**2  # constants of Wang et al. 2004 for values in [0, 1]
-
-
-@lru_cache(maxsize=16)
-def _smoothing(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the matrix (length - 10, length) that smooths along an axis; its rows are the shifted window."""
-    offsets = torch.arange(length)[None] - torch.arange(length - _WINDOW + 1)[:, None] - _WINDOW // 2
-    window = torch.where(offsets.abs() <= _WINDOW // 2, torch.exp(-0.5 * (offsets / _SIGMA).double().square()), 0.0)
-    return (window / window.sum(1, keepdim=True)).to(device, dtype)
 
 
 PIXEL_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
