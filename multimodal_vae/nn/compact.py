@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from multimodal_vae.nn.dimensions import BATCH_NORM, CONVOLUTION, INTERPOLATION, MEAN, TRANSPOSED
-from multimodal_vae.nn.fast import apply_layers
+from multimodal_vae.nn.dimensions import BATCH_NORM, CONVOLUTION, MEAN, TRANSPOSED
+from multimodal_vae.nn.fast import apply_layers, upsample_linearly
 from multimodal_vae.nn.residual import SLOPE
 
 _COARSE = 4
@@ -47,6 +47,22 @@ class VoxelShuffle(VoxelUnshuffle):
         return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
 
+class LinearUpsample(nn.Module):
+    """Upsample maps linearly along each axis.
+
+    Args:
+        factor: by which each side grows.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, *size) to (N, C, *(n * factor for n in size))."""
+        return upsample_linearly(x, self.factor)
+
+
 # By the number of spatial dimensions.
 _UNSHUFFLE: dict[int, type[nn.Module]] = {2: nn.PixelUnshuffle, 3: VoxelUnshuffle}
 _SHUFFLE: dict[int, type[nn.Module]] = {2: nn.PixelShuffle, 3: VoxelShuffle}
@@ -64,7 +80,7 @@ def doubling(axes: int, inputs: int, outputs: int) -> list[nn.Module]:
 
 def _resampling(convolution: Any, axes: int, inputs: int, outputs: int) -> list[nn.Module]:
     layer = convolution(inputs, outputs, 4, stride=2, padding=1, bias=False)
-    return [layer, BATCH_NORM[axes](outputs), nn.LeakyReLU(SLOPE)]
+    return [layer, BATCH_NORM[axes](outputs), nn.LeakyReLU(SLOPE, inplace=True)]
 
 
 class CompactEncoder(nn.Module):
@@ -88,7 +104,7 @@ class CompactEncoder(nn.Module):
             _UNSHUFFLE[axes](4),
             _convolution(axes, 4**axes * channels, 2 * width, bias=False),
             BATCH_NORM[axes](2 * width),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             *halving(axes, 2 * width, 4 * width),
             *halving(axes, 4 * width, 8 * width),
         )
@@ -120,7 +136,7 @@ class CompactDecoder(nn.Module):
         self.sketch = nn.Sequential(
             nn.Linear(latent_dim, channels * math.prod(coarse)),
             nn.Unflatten(1, (channels, *coarse)),
-            nn.Upsample(scale_factor=_COARSE, mode=INTERPOLATION[axes]),
+            LinearUpsample(_COARSE),
         )
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, 8 * width * math.prod(coarsest)),

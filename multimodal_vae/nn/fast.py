@@ -5,6 +5,7 @@ What pays was measured; ``benchmarks/PERFORMANCE.md`` says how much.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -72,6 +73,23 @@ def transposed_kernel(weight: Tensor, factors: Sequence[int]) -> Tensor:
         boxes = [F.pad(kernel, [0] * after + [shift, factor - 1 - shift]) for shift in range(factor)]
         kernel = torch.stack(boxes).sum(0)
     return kernel
+
+
+def upsample_linearly(x: Tensor, factor: int) -> Tensor:
+    """Upsample maps (N, C, *size) along each axis by linear interpolation, as ``F.interpolate`` does.
+
+    On a CPU, one matrix product per axis takes a third of the time.
+    """
+    for _ in x.shape[2:]:  # each product puts its axis last
+        x = torch.tensordot(x, _interpolation(x.shape[2], factor, x.dtype, x.device), ([2], [0]))
+    return x
+
+
+@lru_cache(maxsize=64)
+def _interpolation(length: int, factor: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix (length, length * factor) of linear interpolation."""
+    impulses = torch.eye(length, dtype=dtype, device=device)[None]
+    return F.interpolate(impulses, scale_factor=float(factor), mode="linear")[0]
 
 
 def fold_batch_norm(convolution: Any, norm: Any) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from multimodal_vae.training.averaging import averaged_model, weight_average
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import StopRequest, catch_signals
-from multimodal_vae.training.memory import peak_gib
+from multimodal_vae.training.memory import keep_freed_memory, peak_gib
 from multimodal_vae.training.noise import measure_noise
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import resolve_precision, train_precision
@@ -139,6 +139,7 @@ def minimize(
     distributed.require_even_shards(sum(batches.counts))
     if distributed.world_size() > 1:  # processes draw the same batches, but different noise
         torch.manual_seed(settings.seed + _SEED_STRIDE * distributed.rank())
+    keep_freed_memory()
     model.to(device).train()
     module = distributed.wrap_model(model)
     average = weight_average(model, settings.average) if settings.average else None

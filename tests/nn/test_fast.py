@@ -16,6 +16,7 @@ from multimodal_vae.nn.fast import (
     fold_batch_norm,
     transposed_kernel,
     upsample_and_convolve,
+    upsample_linearly,
 )
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -54,6 +55,15 @@ def test_a_transposed_convolution_is_upsampling_and_convolution(seed, axes):
         gradients(transposed, [x, weight, bias]), gradients(expected, [x, weight, bias]), strict=True
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+@given(seed=st.integers(0, 1000), factor=st.integers(1, 4), size=st.lists(st.integers(1, 5), min_size=1, max_size=3))
+def test_linear_upsampling_is_torchs(seed, factor, size):
+    x = made(seed, size)[0]
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    ours, theirs = upsample_linearly(x, factor), F.interpolate(x, scale_factor=float(factor), mode=mode)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(gradients(ours, [x]), gradients(theirs, [x]))
 
 
 @pytest.mark.parametrize("batch", [1, 20])

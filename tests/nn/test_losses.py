@@ -23,6 +23,7 @@ from multimodal_vae.nn import (
     laplacian_pyramid,
     ms_ssim,
     mse,
+    similarity,
     ssim,
     weighted_loss,
 )
@@ -77,6 +78,14 @@ def test_ssim_and_its_gradient_are_pytorch_msssims(seed, channels, height, contr
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
     # Variances are differences of close numbers, so rounding of 1e-7 is visible beside the constant 0.03 ** 2.
     torch.testing.assert_close(ssim(logits.float(), target.float()).double(), loss, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("size", [(11, 13), (12, 11, 12)])
+def test_gradients_of_the_similarity_are_those_of_finite_differences_on_either_side(size):
+    rng = torch.Generator().manual_seed(0)
+    x, y = (torch.rand(2, 1, *size, generator=rng, dtype=torch.float64).requires_grad_() for _ in range(2))
+    assert torch.autograd.gradcheck(similarity.structural_similarity, (x, y), fast_mode=True)
+    torch.testing.assert_close(*(similarity.structural_similarity(*pair) for pair in ((x, y), (y, x))))
 
 
 def test_ssim_of_less_than_a_window_is_refused():
