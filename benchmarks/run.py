@@ -54,6 +54,8 @@ SCRIPTS = (
     Script("growth"),
     Script("fusion_step"),
     Script("memory", title="Memory"),
+    Script("quality_time", title="Time to quality"),
+    Script("commands", title="Commands of the README"),
 )
 
 

@@ -305,3 +305,34 @@ def test_memory_is_measured_of_each_task_and_size(printed):
     rows = printed("memory", "--sizes", "8", "--tasks", "sample")
     assert [row[0] for row in rows] == ["pairs", "8"]
     assert all(0.1 < float(row[1]) < 4 for row in rows[1:])  # GiB: torch alone takes more than the first
+
+
+def test_every_command_of_the_readme_is_timed(script, tmp_path):
+    commands = script("commands")
+    (tmp_path / "runs/demo/cohort").mkdir(parents=True)
+    named = dict(commands.commands(tmp_path, ["--noe", "4"], epochs=3))
+    named_commands = [name.split()[1].strip("`") for name in named if name.startswith("`mmvae ")]
+    assert named_commands[1:7] == ["train", "sample", "evaluate", "audit", "card", "release"]
+    assert (tmp_path / "runs/cohort").is_dir()
+    recipe = mv.Configuration.read(tmp_path / commands.RECIPE)
+    assert recipe.training.epochs == 3
+    assert recipe.data.manifest == tmp_path / "runs/cohort/manifest.csv"
+
+
+def test_the_time_of_a_command_counts_its_children_and_tells_its_status(script, tmp_path, capfd):
+    commands = script("commands")
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])"
+    found = commands.cost([sys.executable, "-c", child], tmp_path, {})
+    assert found.status == 0
+    assert min(found.cpu, found.seconds) >= 0.3
+    assert commands.cost([sys.executable, "-c", "raise SystemExit('no room')"], tmp_path, {}).status == 1
+    assert "no room" in capfd.readouterr().err
+
+
+def test_the_time_to_quality_is_that_of_the_first_good_training(printed):
+    options = ["--epochs", "1", "2", "--noe", "20", "--ome", "20", "--aom", "20"]
+    head, *rows = printed("quality_time", *options)
+    assert head[0] == "method"
+    assert [row[:2] for row in rows] == [["the package", "1 epochs"], ["the package", "2 epochs"]]
+    assert {row[-1] for row in rows} <= {"yes", "no"}
