@@ -13,7 +13,9 @@ from multimodal_vae.trainable import Trainable
 Tensors = tuple[Tensor, ...] | list[Tensor]
 _BATCH_SIZE = 256  # samples per batch in which statistics are estimated
 MOST_SAMPLES = 2048
-"""Maximum number of training samples on which statistics are estimated, since this is done after each epoch."""
+"""Maximum number of training samples on which statistics are estimated."""
+MOST_EACH_EPOCH = 512
+"""The same after each epoch, where the model is only validated."""
 
 
 def weight_average(model: Trainable, decay: float) -> AveragedModel:
@@ -36,16 +38,23 @@ def weight_average(model: Trainable, decay: float) -> AveragedModel:
 
 
 def averaged_model(average: AveragedModel, model: Trainable, data: MultimodalDataset, seed: int) -> Trainable:
-    """Return the averaged model with the batch-norm statistics of the averaged weights on the training data."""
+    """Return the averaged model with batch-norm statistics of the averaged weights, on few of the training samples."""
     averaged = cast(Trainable, average.module)
     averaged.precision = model.precision
-    estimate_statistics(averaged, data, seed)
+    estimate_statistics(averaged, data, seed, MOST_EACH_EPOCH)
     return averaged
 
 
-def estimate_statistics(model: Trainable, data: MultimodalDataset, seed: int) -> None:
-    """Set the running statistics of every batch norm to their mean over batches of random training samples."""
+def estimate_statistics(model: Trainable, data: MultimodalDataset, seed: int, most: int = MOST_SAMPLES) -> None:
+    """Set the running statistics of every batch norm to their mean over batches of random training samples.
+
+    Args:
+        model: the model.
+        data: the training samples.
+        seed: seed of their choice.
+        most: maximum number of samples.
+    """
     with seeded(seed):
-        batches = torch.split(torch.randperm(len(data))[:MOST_SAMPLES], _BATCH_SIZE)
+        batches = torch.split(torch.randperm(len(data))[:most], _BATCH_SIZE)
         # A single sample has no variance.
         update_bn((data.batch(rows) for rows in batches if len(rows) > 1 or len(data) == 1), model, model.device)

@@ -19,7 +19,7 @@ from multimodal_vae.loggers.base import MEMORY
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import evaluating, seeded
 from multimodal_vae.trainable import Trainable
-from multimodal_vae.training.averaging import averaged_model, weight_average
+from multimodal_vae.training.averaging import averaged_model, estimate_statistics, weight_average
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import StopRequest, catch_signals
@@ -170,6 +170,8 @@ def minimize(
                 if stop:
                     raise KeyboardInterrupt
         model.load_state_dict(state.best or _evaluated_model(state, data, settings.seed).state_dict())
+        if state.average:
+            estimate_statistics(model, data, settings.seed)
         model.require_finite_weights()  # the last step may have spoiled them
     finally:
         model.to("cpu").eval()
