@@ -46,6 +46,7 @@ class Script:
 
 SCRIPTS = (
     Script("train_step", ("--curves", "40")),
+    Script("floor", ("--rounds", "5")),
     Script("multivae_epoch", title="An epoch, compared with MultiVae", environment="multivae"),
     Script("augmentation"),
     Script("loop_overhead"),

@@ -91,6 +91,20 @@ def test_a_step_of_all_rivals_gives_the_same_losses(printed):
     torch.testing.assert_close(losses[0][0], losses[1][0], rtol=1e-3, atol=0.0)
 
 
+def test_the_operations_of_a_floor_are_those_of_its_convolutions_and_products(script):
+    x, layer = torch.zeros(2, 5), torch.nn.Linear(5, 3)
+    with script("floor").FlopCounterMode(display=False) as counter:
+        layer(x).sum().backward()
+    assert counter.get_total_flops() == 2 * (2 * 5 * 3) * 2  # forward, and the gradient of the weight
+
+
+def test_each_network_and_precision_has_a_floor(printed):
+    rows = printed("floor", "--widths", "8", "--rounds", "1", "--batch", "6")
+    assert [row[0] for row in rows[1:2]] == ["compact"]
+    assert {row[0] for row in rows if row[0] != "network"} == {"compact", "paper, width 8"}
+    assert {row[1] for row in rows if row[0] == "compact"} <= {"float32", "bfloat16"}
+
+
 def test_curves_with_one_seed_are_nearer_than_with_two(script):
     step = script("train_step")
     first, second = (step.curve(step.rival(8), 3, seed, size=6) for seed in (0, 1))
