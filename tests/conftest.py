@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 import multimodal_vae as mv
 from multimodal_vae import cli
 from multimodal_vae.privacy import run_audit
+from multimodal_vae.training import precision
 
 # Wants an environment that has MultiVae, and is looked into for examples otherwise.
 collect_ignore = ["check_multivae.py"]
@@ -32,6 +33,14 @@ settings.load_profile("suite")
 def _one_thread() -> None:
     """Several test processes with several threads each would get in each other's way."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _float32() -> Iterator[None]:
+    """Trainings are those of every processor, also on one that would train in bfloat16."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(precision, "cpu_has_matrix_units", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

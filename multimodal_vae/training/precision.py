@@ -10,16 +10,23 @@ from multimodal_vae.trainable import Precision, Trainable
 
 
 def resolve_precision(precision: Precision | Literal["auto"], device: str) -> Precision:
-    """Return a precision; ``"auto"`` is bfloat16 on CUDA devices that support it (since Ampere), float32 elsewhere.
+    """Return a precision; ``"auto"`` is bfloat16 where the device has units for it, and float32 elsewhere.
 
-    On a CPU, ``"auto"`` is float32 even where bfloat16 is faster, so that results on two CPUs agree up to rounding.
+    CUDA devices have them since Ampere, and CPUs with AMX. A CPU with AVX512-BF16 alone trains in float32, since
+    bfloat16 gains little there.
     """
     if precision != "auto":
         return precision
-    if not torch.cuda.is_available() or not (device == "auto" or device.startswith("cuda")):
-        return "float32"
-    major, _ = torch.cuda.get_device_capability(None if device == "auto" else device)
-    return "bfloat16" if major >= 8 else "float32"
+    if torch.cuda.is_available() and (device == "auto" or device.startswith("cuda")):
+        major, _ = torch.cuda.get_device_capability(None if device == "auto" else device)
+        return "bfloat16" if major >= 8 else "float32"
+    on_cpu = device == "cpu" or (device == "auto" and not torch.backends.mps.is_available())
+    return "bfloat16" if on_cpu and cpu_has_matrix_units() else "float32"
+
+
+def cpu_has_matrix_units() -> bool:
+    """Return whether the processor has AMX; False if this version of torch cannot tell."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 @contextmanager

@@ -94,8 +94,9 @@ class Training(BaseModel):
         seed: seed of batches, augmentation and latents.
         loggers: loggers of each epoch's metrics.
         device: ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` is the first accelerator, or else the CPU.
-        precision: precision in which encoders and decoders train: ``"float32"`` or ``"bfloat16"``, about twice as fast
-            on devices that support it; ``"auto"`` is bfloat16 on CUDA devices that support it and float32 elsewhere.
+        precision: precision in which encoders and decoders train: ``"float32"``; or ``"bfloat16"``, about twice as fast
+            on devices with units for it; ``"auto"`` is bfloat16 on such devices, which are CUDA devices since Ampere
+            and CPUs with AMX, and float32 elsewhere. Set ``"float32"`` for results that two CPUs share.
             The run records the precision. Validation is in float32.
         threads: number of processor threads; ``"auto"`` is as many as help, up to torch's number, measured in a few
             steps that are thrown away, where the training is long enough. The log of times records it, and a resumed

@@ -7,29 +7,40 @@ import torch
 from torch import nn
 
 import multimodal_vae as mv
+from multimodal_vae.training import precision as precisions
 from multimodal_vae.training.loop import train_step
 from multimodal_vae.training.optimizer import adam
-from multimodal_vae.training.precision import resolve_precision, train_precision
+from multimodal_vae.training.precision import cpu_has_matrix_units, resolve_precision, train_precision
 
 QUICK = {"epochs": 2, "per_class": 4, "device": "cpu", "show": False}
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "capability", "chosen"),
+    ("asked", "device", "capability", "amx", "chosen"),
     [
-        ("auto", "auto", None, "float32"),
-        ("auto", "cpu", (9, 0), "float32"),
-        ("auto", "auto", (8, 0), "bfloat16"),
-        ("auto", "cuda:1", (9, 0), "bfloat16"),
-        ("auto", "cuda", (7, 5), "float32"),
-        ("float32", "cuda", (9, 0), "float32"),
-        ("bfloat16", "cpu", None, "bfloat16"),
+        ("auto", "auto", None, False, "float32"),
+        ("auto", "auto", None, True, "bfloat16"),
+        ("auto", "cpu", (9, 0), False, "float32"),
+        ("auto", "cpu", (9, 0), True, "bfloat16"),
+        ("auto", "auto", (8, 0), False, "bfloat16"),
+        ("auto", "cuda:1", (9, 0), False, "bfloat16"),
+        ("auto", "cuda", (7, 5), True, "float32"),
+        ("auto", "mps", None, True, "float32"),
+        ("float32", "cuda", (9, 0), True, "float32"),
+        ("bfloat16", "cpu", None, False, "bfloat16"),
     ],
 )
-def test_auto_is_bfloat16_where_cuda_has_it(asked, device, capability, chosen, monkeypatch):
+def test_auto_is_bfloat16_where_the_device_has_units_for_it(asked, device, capability, amx, chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(precisions, "cpu_has_matrix_units", cpu_has_matrix_units)  # as before conftest.py replaced it
     assert resolve_precision(asked, device) == chosen
+
+
+def test_a_torch_that_cannot_tell_has_no_matrix_units(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert not cpu_has_matrix_units()
 
 
 @pytest.mark.parametrize(("settings", "kept"), [({}, "float32"), ({"precision": "bfloat16"}, "bfloat16")])
