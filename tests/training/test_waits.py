@@ -29,7 +29,7 @@ PARTS = {
     "photo": {"name": "image", "size": [16, 16], "channels": 1, "width": 4, "loss": {"ssim": 1.0, "detail": 1.0}},
     "grid": {"name": "image", "size": [16, 16], "channels": 1, "width": 4, "network": "residual", "loss": "normal"},
     "turned": Turned(size=(16, 16), channels=1, width=4),
-    "scan": {"name": "volume", "size": [8, 8, 8], "width": 4},
+    "scan": {"name": "volume", "size": [8, 8, 8], "width": 4, "flip": 0.5, "rotate": 0.5, "erase": 0.5},
     "trace": {"name": "signal", "channels": 1, "length": 32, "width": 4},
     "side": {"name": "categorical", "categories": ["left", "right"], "hidden": 4},
     "reads": {"name": "counts", "size": 3, "hidden": 8},
