@@ -94,7 +94,7 @@ def semi_hard_triplets(latents: Tensor, labels: Tensor, margin: float) -> Tensor
     """Return the mean triplet loss over all semi-hard triplets of a batch."""
     distances = (latents[:, None] - latents[None]).square().sum(2).clamp_min(1e-12).sqrt()
     same = labels[:, None] == labels
-    positive, negative = same & ~torch.eye(len(labels), dtype=torch.bool), ~same
+    positive, negative = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device), ~same
     gap = distances[:, None, :] - distances[:, :, None]  # anchor, positive, negative
     semi_hard = positive[:, :, None] & negative[:, None, :] & (gap > 0) & (gap < margin)
     return (margin - gap)[semi_hard].mean() if semi_hard.any() else latents.sum() * 0

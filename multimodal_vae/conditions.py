@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from multimodal_vae.data.covariates import Covariate, values_of_covariates
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError
+from multimodal_vae.transfer import copy_to
 
 _BOUND = 5.0
 """Largest number, in standard deviations; networks would follow outliers to any distance."""
@@ -74,14 +75,14 @@ class Conditions(nn.Module):
             return x
         if values is None:
             return nn.functional.pad(x, (0, self.size))
-        return torch.cat([x, self(values if rows is None else values[rows]).to(x.dtype)], 1)
+        return torch.cat([x, self(values if rows is None else values[copy_to(rows, values.device)]).to(x.dtype)], 1)
 
     def append_to_each(self, features: dict[str, Tensor], present: Tensor, values: Tensor | None) -> dict[str, Tensor]:
         """Return features (N, F) by modality with these numbers behind them; absent ones, by (N, M), stay zero."""
         if not self.size:
             return features
         return {
-            name: torch.where(present[:, [column]], self.append(x, values), 0)
+            name: torch.where(present[:, column, None], self.append(x, values), 0)
             for column, (name, x) in enumerate(features.items())
         }
 

@@ -5,7 +5,7 @@ same class-balanced batches and computes its shard of each; gradients are averag
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -108,6 +108,8 @@ def shard(rows: Tensor) -> Tensor:
 def gather(x: Tensor) -> Tensor:
     """Concatenate the rows of all processes, with gradients back to each; on one process, return ``x`` itself.
 
+    Processes that share GPUs exchange tensors of the CPU through them, and wait for the result.
+
     Every process computes the same loss from the result, and the gradients of all are summed; averaging them over
     processes then yields the gradient of one loss.
     """
@@ -115,17 +117,9 @@ def gather(x: Tensor) -> Tensor:
         return x
     from torch.distributed.nn.functional import all_gather
 
-    parts: tuple[Tensor, ...] = all_gather(x)  # type: ignore[no-untyped-call]
-    return torch.cat(parts)
-
-
-def average(metrics: Mapping[str, float], device: torch.device) -> dict[str, float]:
-    """Return the mean of each metric over all processes."""
-    if world_size() == 1:
-        return dict(metrics)
-    values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=device)
-    dist.all_reduce(values)
-    return dict(zip(metrics, (values / world_size()).tolist(), strict=True))
+    device = local_device(torch.device("cuda")) if dist.get_backend() == "nccl" else x.device
+    parts: tuple[Tensor, ...] = all_gather(x.to(device))  # type: ignore[no-untyped-call]
+    return torch.cat(parts).to(x.device)
 
 
 def any_process(flags: Sequence[bool], device: torch.device) -> list[bool]:

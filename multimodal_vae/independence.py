@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from multimodal_vae.transfer import select
+
 FEWEST = 4
 """Samples of a class in a batch, below which they say nothing of dependence."""
 
@@ -35,12 +37,13 @@ def distance_correlation(latents: Tensor, conditions: Tensor, labels: Tensor) ->
     """
     both, own, given = (latents.new_zeros(()) for _ in range(3))
     classes = [rows for label in torch.unique(labels) if int((rows := labels == label).sum()) >= FEWEST]
-    centered = [latents[rows] - latents[rows].mean(0) for rows in classes]
+    centered = [x - x.mean(0) for x in (select(latents, rows) for rows in classes)]
     deviation = torch.cat(centered).square().mean(0).sqrt().clamp_min(_TINY).detach() if classes else latents
     for rows, x in zip(classes, centered, strict=True):
         products = (x / deviation) @ (x / deviation).T
         a = _u_centered(products + products.square() / latents.shape[1])
-        b = _u_centered(conditions[rows] @ conditions[rows].T)
+        given_rows = select(conditions, rows)
+        b = _u_centered(given_rows @ given_rows.T)
         both, own, given = both + (a * b).sum(), own + a.square().sum(), given + b.square().sum()
     return both / (own * given).clamp_min(_TINY).sqrt()
 
@@ -66,11 +69,13 @@ def dependence_over_subsets(
         conditions: (N, W).
         labels: (N,).
         gather: concatenates rows over all processes that share a batch.
+
+    Weights and labels on the CPU make nobody wait for the latents' device.
     """
     latents, weights, conditions, labels = (gather(x) for x in (latents, weights, conditions, labels))
     total, whole = latents.new_zeros(()), weights.sum()
     for number in range(latents.shape[1]):
         known = weights[:, number] > 0
-        found = distance_correlation(latents[known, number], conditions[known], labels[known])
-        total = total + weights[:, number].sum() / whole * found
+        given = select(latents[:, number].contiguous(), known), select(conditions, known), select(labels, known)
+        total = total + float(weights[:, number].sum() / whole) * distance_correlation(*given)
     return total

@@ -5,18 +5,20 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.transfer import copy_to, select
 
 
 def masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:
     """Apply a function to the rows where the mask is true; the other rows of the result, (N, *shape), are zero.
 
-    Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them.
+    Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them. A mask on
+    the CPU makes nobody wait for the tensors' device.
     """
     if bool(mask.all()):
         return function(*tensors)
     result = tensors[0].new_zeros(len(mask), *shape)
     if bool(mask.any()):
-        result[mask] = function(*(x[mask] for x in tensors))
+        result[copy_to(mask.nonzero()[:, 0], result.device)] = function(*(select(x, mask) for x in tensors))
     return result
 
 

@@ -46,6 +46,7 @@ from multimodal_vae.part import plain
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 from multimodal_vae.temperature import Temperature
 from multimodal_vae.trainable import Trainable
+from multimodal_vae.transfer import copy_mask
 
 Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
 """Samples to encode: tensors by modality, or a data set."""
@@ -170,17 +171,17 @@ class MultimodalVAE(Trainable):
         """
         batch.require_modalities()
         features = self.features(inputs or batch.samples, batch.present, batch.covariates)
-        subsets = SubsetBatch(self.fusion.subsets(batch.present))
+        subsets = SubsetBatch(self.fusion.subsets(batch.present), self.device)
+        present = copy_mask(batch.present, self.device)
         features = {name: subsets.expand(x) for name, x in features.items()}
         posterior: Gaussian = self.fusion(features, subsets.mask)
         latents = posterior.rsample()
         given = self.conditions.append(latents, batch.covariates, subsets.rows)
         terms = {
-            reconstruction(name): self._reconstruction_term(column, given, subsets, batch, gather)
+            reconstruction(name): self._reconstruction_term(column, given, subsets, batch, present[:, column], gather)
             for column, name in enumerate(self.modalities)
         }
-        present = subsets.expand(batch.present)
-        divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, present)
+        divergence = self.fusion.divergence(posterior, latents, features, subsets.mask, subsets.expand(present))
         terms[KL] = subsets.weighted_sum(divergence) / (self.latent_dim if self.objective.reduction == "mean" else 1)
         terms[METRIC] = self._metric_term(posterior.mean, subsets, batch.labels, gather)
         if self.conditions.size:
@@ -191,26 +192,36 @@ class MultimodalVAE(Trainable):
         return terms
 
     def _reconstruction_term(
-        self, column: int, given: Tensor, subsets: SubsetBatch, batch: Batch, gather: Callable[[Tensor], Tensor]
+        self,
+        column: int,
+        given: Tensor,
+        subsets: SubsetBatch,
+        batch: Batch,
+        here: Tensor,
+        gather: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        """Return one modality's reconstruction term, (N,), weighted over subsets; zero where it is absent."""
+        """Return one modality's reconstruction term, (N,), weighted over subsets; zero where it is absent.
+
+        ``here`` (N,) is the modality's mask on the model's device, and that of the batch the same on the CPU.
+        """
         name, modality = list(self.modalities.items())[column]
         decoder, weight = self.decoders[column], subsets.reconstruction_weight[:, column]
-        temperature, here = self.temperatures[column], batch.present[:, column]
+        temperature, known = self.temperatures[column], batch.present[:, column]
 
         def loss(given: Tensor, rows: Tensor) -> Tensor:
             decoded = self._run(decoder, given)
-            target, present = (subsets.take(x, rows) for x in (batch.samples[name], here))
+            target, present = (subsets.take(x, rows) for x in (batch.samples[name], known))
             # Decode absent rows too: batch norm needs more than one row.
             return masked_apply(modality.reconstruction_loss, present, (), decoded, target)
 
-        losses = masked_apply(loss, weight > 0, (), self._decoder_input(given, column), subsets.rows)
+        reconstructed = subsets.reconstructed[:, column]
+        losses = masked_apply(loss, reconstructed, (), self._decoder_input(given, column), subsets.rows)
         term = subsets.weighted_sum(losses * weight)
         if not isinstance(temperature, Temperature):
             # Authors write a mean over elements; the objective may rescale it to a sum.
             return term * self.objective.elements(name, {name: part.elements for name, part in self.modalities.items()})
         weights = subsets.weighted_sum(weight * subsets.expand(here))
-        least = masked_apply(modality.least_loss, here, (), batch.samples[name])
+        least = masked_apply(modality.least_loss, known, (), batch.samples[name])
         return temperature.forward(term - weights * least, weights, gather)
 
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
@@ -240,7 +251,7 @@ class MultimodalVAE(Trainable):
             present: (N, M) of bool; each encoder runs on its present rows only.
             covariates: (N, C), as in a batch. Default: all are missing.
         """
-        posterior: Gaussian = self.fusion(self.features(samples, present, covariates), present)
+        posterior: Gaussian = self.fusion(self.features(samples, present, covariates), copy_mask(present, self.device))
         return posterior
 
     def features(
@@ -256,7 +267,7 @@ class MultimodalVAE(Trainable):
             )
             for column, (name, encoder) in enumerate(zip(self.modalities, self.encoders, strict=True))
         }
-        features = self.conditions.append_to_each(features, present, covariates)
+        features = self.conditions.append_to_each(features, copy_mask(present, self.device), covariates)
         if not self.training:  # a training checks its loss
             for name, x in features.items():
                 require_finite(x, encoder_of(name))

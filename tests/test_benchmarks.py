@@ -3,12 +3,14 @@
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import multimodal_vae as mv
+from accelerator import DEVICE, Accelerator, queue_copies
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.training.loop import train_step
@@ -225,6 +227,9 @@ def test_every_script_is_run_for_the_page(script):
     listed = {each.name for each in script("run").SCRIPTS}
     helpers = {"plain", "pairs", "timing", "report", "run", "multivae_parts"}
     helpers |= {
+        "gpu",
+        "gpu_paper",
+        "gpu_stages",
         "missing",
         "sites",
         "tables",
@@ -350,3 +355,45 @@ def test_the_time_to_quality_is_that_of_the_first_good_training(printed):
     assert head[0] == "method"
     assert [row[:2] for row in rows] == [["the package", "1 epochs"], ["the package", "2 epochs"]]
     assert {row[-1] for row in rows} <= {"yes", "no"}
+
+
+def test_the_script_for_a_gpu_is_stopped_and_goes_on(script, monkeypatch, tmp_path, capsys):
+    gpu = script("gpu")
+    whole, done = gpu.STAGES, ["laws", "equal", "steps"]
+    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path), "--device", "cpu", "--tiny"])
+
+    def stopped_in(*names):
+        def stop(given):
+            raise KeyboardInterrupt
+
+        stages = tuple(replace(stage, rows=stop) if stage.name in names else stage for stage in whole)
+        monkeypatch.setattr(gpu, "STAGES", stages)
+
+    stopped_in("generation")
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main()
+    assert sorted(path.stem for path in tmp_path.glob("*.json")) == sorted(done)
+    stopped_in(*done)  # which are not run again
+    gpu.main()
+    page = capsys.readouterr().out
+    assert all(f"### {stage.title}\n" in page for stage in whole)
+    rows = {stage.name: json.loads((tmp_path / f"{stage.name}.json").read_text("utf-8"))["rows"] for stage in whole}
+    assert all(row[2] == "none" for row in rows["laws"])
+    assert all(float(row[1]) == 0 for row in rows["equal"])  # the CPU, compared with itself
+    assert not [row for name in ("steps", "generation") for row in rows[name] if "failed" in " ".join(row)]
+    assert [row[0] for row in rows["paper"]] == ["to the stop", "resumed"]
+    assert sum(int(row[1]) for row in rows["paper"]) == 6
+    assert "purity" in [row[0] for row in rows["evaluation"]]
+
+
+def test_no_step_of_the_papers_model_waits_for_an_accelerator(script, monkeypatch):
+    stages, vae = script("gpu_stages"), script("pairs").model(4)
+    data = script("pairs").dataset(12, vae.modalities)
+    with Accelerator() as accelerator:
+        queue_copies(monkeypatch)
+        optimizer, fused = (torch.optim.SGD(vae.to(DEVICE).parameters(), lr=1e-3) for _ in range(2))
+        load, metrics = stages.staged(data, DEVICE), stages.BatchMetrics(fused, DEVICE, 10)
+        for _ in range(2):
+            accelerator.waits.clear()
+            train_step(vae, [load(torch.arange(12))], optimizer, metrics=metrics)
+        assert not accelerator.waits

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from multimodal_vae.errors import DataError
+from multimodal_vae.transfer import copy_to
 
 UNLABELED = -1
 """Label of a sample without a class."""
@@ -18,8 +19,8 @@ class Batch:
 
     Attributes:
         samples: (N, *shape) by modality, in the model's order; rows of absent samples are zero.
-        present: (N, M) of bool, one column per modality.
-        labels: (N,) of int64, class indices; :data:`UNLABELED` for unlabeled samples.
+        present: (N, M) of bool, one column per modality; on the CPU.
+        labels: (N,) of int64, class indices; :data:`UNLABELED` for unlabeled samples; on the CPU.
         ids: (N,), the sample names.
         covariates: (N, C) of float32, one column per covariate: a number, or the index of a word; NaN where it is
             missing. None: all are missing.
@@ -35,13 +36,14 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Batch":
-        """Return the batch with its tensors on a device."""
-        return Batch(
-            {name: x.to(device, non_blocking=True) for name, x in self.samples.items()},
-            self.present.to(device),
-            self.labels.to(device),
-            self.ids,
-            None if self.covariates is None else self.covariates.to(device),
+        """Return the batch with its samples and covariates on a device.
+
+        Masks and labels stay on the CPU, which decides by them what is computed and would wait for a device.
+        """
+        return replace(
+            self,
+            samples={name: copy_to(x, device) for name, x in self.samples.items()},
+            covariates=None if self.covariates is None else copy_to(self.covariates, device),
         )
 
     def with_samples(self, samples: dict[str, Tensor]) -> "Batch":

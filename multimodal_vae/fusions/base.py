@@ -58,7 +58,7 @@ class Fusion(Part, nn.Module, ABC):
         """Return the subsets that a training step encodes. Default: all present modalities.
 
         Args:
-            present: (N, M) of bool.
+            present: (N, M) of bool, on the CPU, as the result: the CPU decides by it what is computed.
         """
         return Subsets.whole(present)
 

@@ -20,7 +20,7 @@ class Experts(Fusion):
         """Return each modality's Gaussian, (N, M, latent_dim); absent ones are finite but meaningless."""
         outputs = [
             # Replace absent rows: zero times NaN is NaN, also in the gradient of the weights.
-            head(torch.where(present[:, [column]], x, 0))
+            head(torch.where(present[:, column, None], x, 0))
             for column, (head, x) in enumerate(zip(self.heads, features.values(), strict=True))
         ]
         mean, logvar = torch.stack(outputs, 1).chunk(2, -1)

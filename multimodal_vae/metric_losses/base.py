@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from multimodal_vae.part import Part
+from multimodal_vae.transfer import copy_to, select
 
 
 class MetricLoss(Part, nn.Module, ABC):
@@ -44,9 +45,13 @@ def loss_over_subsets(loss: MetricLoss, latents: Tensor, weights: Tensor, labels
         latents: (N, K, D), of each sample and subset.
         weights: (N, K), weight of each; latents of weight zero have no part in the loss.
         labels: (N,), -1 for unlabeled samples, which have no part either.
+
+    Weights and labels on the CPU make nobody wait for the latents' device.
     """
     total, whole = latents.new_zeros(()), weights.sum()
     for number in range(latents.shape[1]):
         known = (labels >= 0) & (weights[:, number] > 0)
-        total = total + weights[:, number].sum() / whole * loss(latents[known, number], labels[known])
+        share = float(weights[:, number].sum() / whole)
+        chosen = select(latents[:, number].contiguous(), known)
+        total = total + share * loss(chosen, copy_to(select(labels, known), latents.device))
     return total

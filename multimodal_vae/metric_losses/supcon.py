@@ -36,10 +36,9 @@ class SupCon(MetricLoss):
         same_class = labels[:, None] == labels
         positive = same_class & ~diagonal
         anchors = positive.any(1) & ~same_class.all(1)
-        positive = positive[anchors]
         unit = F.normalize(latents, dim=1)
-        similarity = (unit[anchors] @ unit.T / self.temperature).masked_fill(diagonal[anchors], -torch.inf)
+        similarity = (unit @ unit.T / self.temperature).masked_fill(diagonal, -torch.inf)
         # Fill, not multiply: the diagonal is -inf, and zero times -inf is NaN.
         log_share = (similarity - similarity.logsumexp(1, keepdim=True)).masked_fill(~positive, 0)
-        losses = -log_share.sum(1) / positive.sum(1)
-        return losses.sum() / max(1, len(losses))
+        losses = -log_share.sum(1) / positive.sum(1).clamp_min(1)
+        return torch.where(anchors, losses, 0).sum() / anchors.sum().clamp_min(1)

@@ -50,7 +50,7 @@ class Triplet(MetricLoss):
         distances = pairwise_distances(latents, self.distance)
         weights, triplets = _pair_weights(distances.detach(), labels, self.margin, self.mining)
         # The sum over triplets is a weighted sum over pairs: each triplet counts (a, p) once and (a, n) minus once.
-        return (weights * distances).sum() / max(triplets, 1) + (self.margin if triplets else 0.0)
+        return (weights * distances).sum() / triplets.clamp_min(1) + self.margin * (triplets > 0).to(distances)
 
 
 def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
@@ -63,8 +63,8 @@ def pairwise_distances(latents: Tensor, distance: Distance) -> Tensor:
     return euclidean.square() if distance == "squared" else euclidean
 
 
-def _pair_weights(distances: Tensor, labels: Tensor, margin: float, mining: Mining) -> tuple[Tensor, int]:
-    """Return the weight of each pair, (N, N), and the number of mined triplets.
+def _pair_weights(distances: Tensor, labels: Tensor, margin: float, mining: Mining) -> tuple[Tensor, Tensor]:
+    """Return the weight of each pair, (N, N), and the number of mined triplets, a scalar.
 
     The weight is the number of triplets in which the pair is (a, p) minus the number in which it is (a, n). Sorted by
     distance, the negatives of (a, p) are consecutive: binary search finds both ends without a tensor of all triplets.
@@ -72,7 +72,7 @@ def _pair_weights(distances: Tensor, labels: Tensor, margin: float, mining: Mini
     negative = labels[:, None] != labels
     positive = ~negative & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     weights = torch.zeros_like(distances)
-    triplets = 0
+    triplets = torch.zeros((), dtype=torch.int64, device=labels.device)
     rows = torch.arange(len(labels), device=labels.device)
     for anchors in torch.split(rows, max(1, _CHUNK // max(1, len(labels)))):
         to_all = distances[anchors]
@@ -86,5 +86,5 @@ def _pair_weights(distances: Tensor, labels: Tensor, margin: float, mining: Mini
         steps.scatter_add_(1, first, positive[anchors].long()).scatter_add_(1, last, -positive[anchors].long())
         as_negative = torch.zeros_like(count).scatter_(1, order, steps.cumsum(1)[:, :-1])
         weights[anchors] = (count - as_negative).to(weights)
-        triplets += int(count.sum())
+        triplets += count.sum()
     return weights, triplets

@@ -134,7 +134,9 @@ class Modality(Part, ABC):
                 f"{self.name!r}: likelihood gives None, so the modality must define reconstruction_loss"
             )
         missing = target.isnan()
-        if missing.is_meta or missing.any():  # valid values in their place, since NaN spreads into gradients
+        # Valid values in their place, since NaN spreads into gradients; to look whether any is missing, one would wait
+        # for a GPU.
+        if target.device.type != "cpu" or missing.any():
             with torch.no_grad():
                 target = torch.where(missing, self.observe(decoded), target)
         log_prob = likelihood.log_prob(target)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
-from torch.distributions import OneHotCategorical
+from torch import Tensor, distributions, nn
+from torch.distributions import Distribution, OneHotCategorical
 
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 class _Probabilities(OneHotCategorical):
     """One-hot vectors; of a sample that is itself uncertain, the log-probability expected under it."""
+
+    def __init__(self, logits: Tensor) -> None:
+        # torch's constructor checks the values, whatever its argument validate_args.
+        self._categorical = distributions.Categorical(logits=logits, validate_args=False)
+        Distribution.__init__(self, logits.shape[:-1], logits.shape[-1:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the negative cross entropy of each row of probabilities, (N,)."""
@@ -72,7 +77,7 @@ class Categorical(Modality):
 
     def likelihood(self, decoded: Tensor) -> OneHotCategorical:
         """Return the distribution of the category, whose mean is the probability of each."""
-        return _Probabilities(logits=decoded, validate_args=False)
+        return _Probabilities(decoded)
 
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Return the one-hot vector of a category's name."""

@@ -87,7 +87,9 @@ class CensoredNormal(Distribution):
 
     def __init__(self, loc: Tensor, scale: Tensor, low: Tensor | float, high: Tensor | float) -> None:
         self.loc, self.scale = loc, scale
-        self.low, self.high = (torch.as_tensor(limit, dtype=loc.dtype, device=loc.device) for limit in (low, high))
+        self.low, self.high = (
+            limit.to(loc) if isinstance(limit, Tensor) else loc.new_full((), limit) for limit in (low, high)
+        )
         super().__init__(loc.shape, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The structural similarity with its gradient in closed form: half of automatic differentiation's time or less."""
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -84,12 +85,18 @@ def _as_channels(x: Tensor) -> Tensor:
 def _smooth(maps: Tensor, adjoint: bool = False) -> Tensor:
     """Return the means of maps (1, M, *size) over the windows inside them; or, as ``adjoint``, the transposed map."""
     axes, count = maps.dim() - 2, maps.shape[1]
-    offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
-    window = torch.exp(-0.5 * (offsets / SIGMA).square())
-    window = (window / window.sum()).to(maps)
+    window = _window(maps.dtype, maps.device)
     for axis in range(axes):
         shape = [WINDOW if each == axis else 1 for each in range(axes)]
         padding = [WINDOW - 1 if adjoint and each == axis else 0 for each in range(axes)]
         kernels = window.reshape(1, 1, *shape).expand(count, 1, *shape).contiguous()
         maps = _CONVOLVE[axes](maps, kernels, padding=padding, groups=count)
     return maps
+
+
+@lru_cache(maxsize=16)
+def _window(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the weights along one axis, (WINDOW,)."""
+    offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
+    weights = torch.exp(-0.5 * (offsets / SIGMA).square())
+    return (weights / weights.sum()).to(device, dtype)

@@ -3,14 +3,13 @@
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.scopes import seeded
 from multimodal_vae.trainable import Trainable
 
-Tensors = tuple[Tensor, ...] | list[Tensor]
 _BATCH_SIZE = 256  # samples per batch in which statistics are estimated
 MOST_SAMPLES = 2048
 """Maximum number of training samples on which statistics are estimated."""
@@ -28,13 +27,25 @@ def weight_average(model: Trainable, decay: float) -> AveragedModel:
         model: the model, with its initial weights.
         decay: share of the average that remains at each step.
     """
+    return _WeightAverage(model, decay)
 
-    def update(averages: Tensors, weights: Tensors, step: Tensor | int) -> None:
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + int(step)) / (10 + int(step))))
 
-    average = AveragedModel(model, multi_avg_fn=update)
-    average.n_averaged += 1  # at 0, the first update would replace the initial weights
-    return average
+class _WeightAverage(AveragedModel):
+    """The average. Its number of steps stays on the CPU; torch's implementation copies it to a GPU and waits for it."""
+
+    def __init__(self, model: Trainable, decay: float) -> None:
+        super().__init__(model)
+        self._decay = decay
+        self.n_averaged += 1  # the initial weights are the first
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        step = int(self.n_averaged)
+        share = 1 - min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), share)
+        for own, new in zip(self.module.buffers(), model.buffers(), strict=True):
+            own.copy_(new)
+        self.n_averaged += 1
 
 
 def averaged_model(average: AveragedModel, model: Trainable, data: MultimodalDataset, seed: int) -> Trainable:

@@ -49,6 +49,8 @@ class Display:
         self.console = console or Console(stderr=True, soft_wrap=True)
         self._started = time.monotonic()
         self._batches = 0
+        self._measured: tuple[float, int] | None = None
+        self._said = False
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/" + str(length.epochs)),
             BarColumn(bar_width=None),
@@ -74,19 +76,21 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def update(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Show the metrics of one more batch."""
-        self._batches += 1
+    def update(self, epoch: int, metrics: Mapping[str, float], batches: int = 1) -> None:
+        """Show the metrics of the last one of some more batches."""
+        self._batches += batches
         now = time.monotonic()
-        if self._batches == FIRST:
-            self._measured = now
-        elif self._batches == LAST and self._show:
-            seconds = (now - self._measured) / (LAST - FIRST) * (self._left - LAST)
+        if self._measured is None:
+            self._measured = (now, self._batches) if self._batches >= FIRST else None
+        elif self._batches >= LAST and self._show and not self._said:
+            started, first = self._measured
+            seconds = (now - started) / (self._batches - first) * (self._left - self._batches)
             self.console.print(self._cost(seconds), highlight=False, markup=False)
+            self._said = True
         rate = f"{self._batches / (time.monotonic() - self._started):.2f}"
         peak = peak_gib(self._device)
         memory = "" if peak is None else f", {peak:.2f} GiB"
-        self._bar.update(self._task, advance=1, epoch=epoch, rate=rate, memory=memory)
+        self._bar.update(self._task, advance=batches, epoch=epoch, rate=rate, memory=memory)
         self._losses.plain = metrics_line(metrics)
 
     def _cost(self, seconds: float) -> str:

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.scopes import evaluating, seeded
 from multimodal_vae.trainable import Trainable
 from multimodal_vae.training.averaging import averaged_model, estimate_statistics, weight_average
+from multimodal_vae.training.batch_metrics import BatchMetrics, reading_interval, require_finite_metrics, stack_metrics
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import StopRequest, catch_signals
@@ -28,6 +29,7 @@ from multimodal_vae.training.noise import measure_noise
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import resolve_precision, train_precision
 from multimodal_vae.training.settings import WARMUP, Length, Training
+from multimodal_vae.training.staging import loader
 from multimodal_vae.training.threads import LEAST_BATCHES, suitable_threads, use_threads
 
 
@@ -146,6 +148,7 @@ def minimize(
     state = TrainingState(model, adam(model, settings.learning_rate), batches, length.per_epoch, average)
     if checkpoint and checkpoint.exists():
         state.restore(checkpoint)
+    metrics = BatchMetrics(state.optimizer, model.device, reading_interval(state.optimizer, model.device))
     position, saved = state.position, time.monotonic()
     show = show and distributed.rank() == 0
     try:
@@ -156,15 +159,17 @@ def minimize(
         with train_precision(model, precision):
             position.threads = position.threads or _threads(model, data, settings, length)
         with train_precision(model, precision), use_threads(position.threads), display:
-            started = time.monotonic()
+            started, load = time.monotonic(), loader(data, model.device)
             while position.epoch <= length.epochs and not _out_of_patience(position, settings, length):
-                _take_step(state, module, data, settings, length, display)
+                _record(position, length, display, _take_step(state, module, load, settings, length, metrics))
                 if position.batches == length.batches_in(position.epoch):
+                    _record(position, length, display, metrics.read())
                     _finish_epoch(state, data, validation, settings, on_epoch, time.monotonic() - started)
                     started = time.monotonic()
                 due = time.monotonic() - saved >= settings.checkpoint_seconds
                 stop, due = distributed.any_process([bool(stop_requested), due], device)
                 if checkpoint and (stop or due):
+                    _record(position, length, display, metrics.read())
                     state.save(checkpoint)
                     saved = time.monotonic()
                 if stop:
@@ -216,28 +221,35 @@ def _require_every_modality(data: MultimodalDataset) -> None:
 def _take_step(
     state: TrainingState,
     module: nn.Module,
-    data: MultimodalDataset,
+    load: Callable[[Tensor], Batch],
     settings: Training,
     length: Length,
-    display: Display,
-) -> None:
-    """Take one optimizer step on one or several batches, and advance the position."""
-    position, total = state.position, length.batches_in(state.position.epoch)
+    metrics: BatchMetrics,
+) -> list[dict[str, float]]:
+    """Take one optimizer step, on one or several batches, advance the position, and return what metrics were read."""
+    position = state.position
     factor = _rate_factor(settings, position.steps, length.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * factor
-    count = min(settings.accumulate, total - position.batches)
-    device = state.model.device
-    batches = (data.batch(distributed.shard(state.batches.draw())).to(device) for _ in range(count))
+    count = min(settings.accumulate, length.batches_in(position.epoch) - position.batches)
+    batches = (load(distributed.shard(state.batches.draw())) for _ in range(count))
     kl_share = min(1.0, (position.steps + 1) / (settings.kl_warmup + 1))
-    for metrics in train_step(state.model, batches, state.optimizer, count, settings.clip or None, kl_share, module):
-        position.batches += 1
-        for name, value in metrics.items():
-            position.sums[name] = position.sums.get(name, 0.0) + value / total
-        display.update(position.epoch, metrics)
+    clip = settings.clip or None
+    read = train_step(state.model, batches, state.optimizer, count, clip, kl_share, module, metrics)
+    position.batches += count
     position.steps += 1
     if state.average:
         state.average.update_parameters(state.model)
+    return read
+
+
+def _record(position: Position, length: Length, display: Display, read: list[dict[str, float]]) -> None:
+    """Add metrics of batches to those of the epoch, and show them."""
+    for metrics in read:
+        for name, value in metrics.items():
+            position.sums[name] = position.sums.get(name, 0.0) + value / length.batches_in(position.epoch)
+    if read:
+        display.update(position.epoch, read[-1], len(read))
 
 
 def _finish_epoch(
@@ -293,6 +305,7 @@ def train_step(
     clip: float | None = None,
     kl_share: float = 1.0,
     module: nn.Module | None = None,
+    metrics: BatchMetrics | None = None,
 ) -> list[dict[str, float]]:
     """Take one optimizer step: augment, corrupt, compute the loss, and update the weights.
 
@@ -304,38 +317,29 @@ def train_step(
         clip: maximum norm of the gradient. Default: no clipping.
         kl_share: factor on the KL weight, below 1 during warm-up.
         module: module to call instead of the model, which shares the step with other processes.
+        metrics: metrics of earlier steps on the device. Default: each batch is read.
 
     Returns:
-        The loss and its terms of each batch.
+        The loss and its terms of each batch that was read.
 
     Raises:
-        TrainingError: naming the term that is not finite; the weights are unchanged.
+        TrainingError: naming the first term that was read and is not finite; the weights are those before its step.
     """
+    metrics = metrics or BatchMetrics(optimizer, model.device)
     optimizer.zero_grad(set_to_none=True)
-    results = []
+    read = []
     for batch in batches:
         with torch.no_grad():
             target = batch.with_samples(model.augment(batch.samples, batch.present))
             inputs = model.corrupt(target.samples, batch.present)
         terms = (module or model)(target, inputs, distributed.gather)
         loss = model.total(terms, kl_share)
-        metrics = distributed.average(_metrics(loss, terms), model.device)
-        _require_finite(metrics, batch.ids)
+        read += metrics.add(loss, terms, batch.ids)
         (loss / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        results.append(metrics)
     if clip is not None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
-    return results
-
-
-def _require_finite(metrics: Mapping[str, float], ids: Sequence[str]) -> None:
-    if not all(map(math.isfinite, metrics.values())):
-        terms = [name for name, value in metrics.items() if name != "loss" and not math.isfinite(value)]
-        raise TrainingError(
-            f"the term {' and '.join(terms) or 'loss'} is not finite, in the batch of samples "
-            f"{', '.join(list(ids)[:3])}, ...; lower the learning rate, or check those samples"
-        )
+    return read
 
 
 def evaluate(
@@ -362,19 +366,13 @@ def evaluate(
         for number in distributed.shard(torch.arange(len(batches))).tolist():
             torch.manual_seed(seed + number)
             terms = model(data.batch(batches[number]).to(model.device))
-            metrics = _metrics(model.total(terms), terms)
+            metrics = dict(zip(["loss", *terms], stack_metrics(model.total(terms), terms).tolist(), strict=True))
             table[number] = torch.tensor([metrics[name] for name in model.metric_names], dtype=torch.float64)
     sizes = torch.tensor([len(rows) for rows in batches], dtype=torch.float64)
     means = (sizes / sizes.sum()) @ distributed.sum_over_processes(table, model.device)
     metrics = dict(zip(model.metric_names, means.tolist(), strict=True))
-    _require_finite(metrics, data.ids)
+    require_finite_metrics(metrics, data.ids)
     return metrics
-
-
-def _metrics(loss: Tensor, terms: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the loss and the mean of each term, in one transfer from the device."""
-    values = torch.stack([loss.detach(), *(term.detach().mean() for term in terms.values())])
-    return dict(zip(["loss", *terms], values.tolist(), strict=True))
 
 
 def _rate_factor(settings: Training, step: int, steps: int) -> float:

@@ -25,6 +25,7 @@ from multimodal_vae.training.interruption import catch_signals
 from multimodal_vae.training.logging import log_epochs
 from multimodal_vae.training.loop import Epoch, minimize
 from multimodal_vae.training.settings import REFINEMENT_BATCH, RefinementTraining, Training
+from multimodal_vae.transfer import copy_to
 
 CALIBRATION_SAMPLES = 256
 """Number of training samples that a refiner sees at the end of its training."""
@@ -87,7 +88,8 @@ class Refining(Trainable):
         vae = self._frozen.vae
         latents = vae.posterior(batch.samples, batch.present, batch.covariates).rsample()
         decoded = vae.decode(latents, [self.name], batch.covariates)[self.name]
-        return vae.modalities[self.name].observe(decoded), batch.samples[self.name], latents, batch.labels
+        labels = copy_to(batch.labels, latents.device)
+        return vae.modalities[self.name].observe(decoded), batch.samples[self.name], latents, labels
 
     def total(self, terms: Mapping[str, Tensor], kl_share: float = 1.0) -> Tensor:
         """Return the mean loss of the batch."""
