@@ -3,6 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -25,7 +26,16 @@ from multimodal_vae.data.settling import modalities_of, settled
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import LARGEST_FILE, Modality, check_samples, load_arrays
-from multimodal_vae.names import check_names, form, name_of, names_of, refuse_near_columns, scalar, values_of
+from multimodal_vae.names import (
+    check_names,
+    form,
+    has_repeats,
+    name_of,
+    names_of,
+    refuse_near_columns,
+    scalar,
+    values_of,
+)
 
 MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
@@ -135,31 +145,30 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         path = Path(path)
         parts, manifest = settled(modalities, path, list(join))
         rows = manifest.rows({name: part.columns for name, part in parts.items()})
-        names, labels = index_classes(
-            [row.label for row in rows], classes, lambda row: f"{path}, line {rows[row].line}", unlisted
-        )
+        names, labels = index_classes(rows.labels, classes, lambda row: f"{path}, line {rows.lines[row]}", unlisted)
         loaded = load_columns(path, rows, parts, cache, workers, unreadable, progress)
         kept = loaded.present.any(1).nonzero()[:, 0]
-        notes, samples = loaded.notes, SampleColumns(loaded.columns)
+        notes, samples, lines = loaded.notes, SampleColumns(loaded.columns), rows.lines
         if len(kept) < len(rows):
             notes["sample_id"] = {SKIPPED: len(rows) - len(kept)}  # no modality may have this name
-            rows, samples = [rows[row] for row in kept.tolist()], samples.subset(kept)
-        alone = sum(not row.patient_id for row in rows)
-        if alone:
-            notes["patient_id"] = {INDEPENDENT: alone}
+            samples, lines = samples.subset(kept), [lines[row] for row in kept.tolist()]
+        mask = loaded.present.any(1).tolist()
+        ids, patients, splits = (_kept(texts, mask) for texts in (rows.ids, rows.patients, rows.splits))
+        if "" in patients:
+            notes["patient_id"] = {INDEPENDENT: patients.count("")}
         notes |= {name: {UNMATCHED: count} for name, count in manifest.unmatched.items()}
-        metadata = {column: [row.metadata[column] for row in rows] for column in rows[0].metadata}
-        types, values = read_columns(covariates, metadata, lambda row: f"line {rows[row].line}", len(rows), path)
+        metadata = {column: _kept(cells, mask) for column, cells in rows.metadata.items()}
+        types, values = read_columns(covariates, metadata, lambda row: f"line {lines[row]}", len(kept), path)
         return cls(
             parts,
             samples,
             loaded.present[kept],
             labels[kept],
             names,
-            [row.sample_id for row in rows],
-            [row.patient_id or row.sample_id for row in rows],
+            ids,
+            [patient or name for patient, name in zip(patients, ids, strict=True)],
             metadata,
-            [row.split for row in rows],
+            splits,
             notes,
             path,
             join,
@@ -355,9 +364,9 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         check_length("patients", len(owners), len(labels))
         if "" in names:
             raise DataError(f"row {names.index('')} has no id; give one per sample")
-        repeated = [name for name, times in Counter(names).items() if times > 1]
-        if repeated:
-            raise DataError(f"the id {repeated[0]!r} belongs to {names.count(repeated[0])} samples; ids must be unique")
+        if has_repeats(names):
+            repeated, times = next(each for each in Counter(names).items() if each[1] > 1)
+            raise DataError(f"the id {repeated!r} belongs to {times} samples; ids must be unique")
         check_names("id", names, lambda row: f"row {row}")
         check_names("patient", owners, lambda row: f"row {row}")
         class_names, indices = index_classes(labels, classes, lambda row: f"row {row}")
@@ -398,13 +407,18 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
     @checked
     def subset(self, rows: Iterable[int]) -> "MultimodalDataset":
         """Return a data set of these rows, which shares the samples."""
-        numbers: list[Any] = [scalar(row) for row in values_of(rows, "rows")]
-        for row in numbers:
-            if isinstance(row, bool) or not isinstance(row, int) or not -len(self) <= row < len(self):
-                raise DataError(
-                    f"{row!r} is no row of a data set of {len(self)} samples; give numbers below that, such as "
-                    "mask.nonzero()[:, 0]"
-                )
+        numbers, count = values_of(rows, "rows"), len(self)
+        if (
+            not {*map(type, numbers)} <= {int}
+            or not -count <= min(numbers, default=0) <= max(numbers, default=-1) < count
+        ):
+            numbers = [scalar(row) for row in numbers]
+            for row in numbers:
+                if isinstance(row, bool) or not isinstance(row, int) or not -count <= row < count:
+                    raise DataError(
+                        f"{row!r} is no row of a data set of {count} samples; give numbers below that, such as "
+                        "mask.nonzero()[:, 0]"
+                    )
         index = torch.tensor(numbers, dtype=torch.int64)
         return MultimodalDataset(
             self.modalities,
@@ -503,3 +517,9 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
     def fingerprint(self) -> str:
         """Return the SHA-256 of all samples, labels and names."""
         return fingerprint_of(self)
+
+
+def _kept(texts: Sequence[str], mask: Sequence[bool]) -> list[str]:
+    """Return the texts whose mask is True; equal ones are one object."""
+    known: dict[str, str] = {}
+    return [known.setdefault(text, text) for text in compress(texts, mask)]
