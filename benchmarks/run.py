@@ -53,6 +53,8 @@ SCRIPTS = (
     Script("decode"),
     Script("kde"),
     Script("growth"),
+    Script("rows"),
+    Script("ranks"),
     Script("fusion_step"),
     Script("memory", title="Memory"),
     Script("quality_time", title="Time to quality"),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from multimodal_vae.errors import DataError
@@ -165,6 +166,21 @@ _POWER_OF_TEN = re.compile(r"(\d)\.?(\d*)e\+(\d\d?)")
 _ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
 
 
+def has_repeats(names: Sequence[str]) -> bool:
+    """Return whether a name occurs more than once; takes little memory.
+
+    Example:
+        >>> has_repeats(["a", "b"]), has_repeats(["a", "a"])
+        (False, True)
+    """
+    return len(_first_rows(names)) < len(names)
+
+
+def _first_rows(names: Sequence[str]) -> NDArray[np.intp]:
+    """Return the first row of each name, by hash: equal hashes of two different names are too improbable to matter."""
+    return np.unique(np.fromiter(map(hash, names), np.int64, len(names)), return_index=True)[1]
+
+
 def refuse_forms(what: str, names: Sequence[str], place: Callable[[int], str]) -> None:
     """Refuse names that differ only in form; a name may occur often, and an empty one is none.
 
@@ -176,6 +192,10 @@ def refuse_forms(what: str, names: Sequence[str], place: Callable[[int], str]) -
     Raises:
         DataError: naming two spellings and the first place of each.
     """
+    rows_of_names = _first_rows(names).tolist()
+    forms = np.fromiter((hash(form(names[row])) for row in rows_of_names), np.int64, len(rows_of_names))
+    if len(np.unique(forms)) == len(forms):
+        return
     rows: dict[str, int] = {}
     for row, name in enumerate(names):
         rows.setdefault(name, row)

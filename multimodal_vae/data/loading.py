@@ -1,11 +1,13 @@
 """Load the cells of a manifest into columns: from the cache where it holds them, otherwise from their files."""
 
 import warnings
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import compress
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, overload
 
 import numpy as np
 import torch
@@ -14,8 +16,9 @@ from torch import Tensor
 
 from multimodal_vae.data.cache import FOLDER, CachedColumn, make_root
 from multimodal_vae.data.columns import Column, Scratch
-from multimodal_vae.data.manifest import OUTSIDE, Row, leads_out, path_in
+from multimodal_vae.data.manifest import OUTSIDE, leads_out, path_in
 from multimodal_vae.data.reading import Source, cores, read_all
+from multimodal_vae.data.rows import Rows
 from multimodal_vae.errors import DataError, MultimodalVAEWarning, printable
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.names import is_missing_word
@@ -47,7 +50,7 @@ class LoadedColumns(NamedTuple):
 
 def load_columns(
     manifest: Path,
-    rows: Sequence[Row],
+    rows: Rows,
     modalities: Mapping[str, Modality],
     cache: str | Path | bool | None = None,
     workers: int | None = None,
@@ -61,30 +64,23 @@ def load_columns(
     """
     root = _cache_root(manifest, cache)
     columns, notes, faults = {}, {}, []
-    present = torch.tensor([[bool(row.cells[name]) for name in modalities] for row in rows])
+    present = torch.from_numpy(rows.present.copy())
     for number, (name, modality) in enumerate(modalities.items()):
-        cells: dict[int, Source] = {
-            index: manifest.parent / path_in(row.cells[name]) if modality.cell == "path" else row.cells[name]
-            for index, row in enumerate(rows)
-            if row.cells[name]
-        }
-        outside = {
-            index: OUTSIDE
-            for index, cell in cells.items()
-            if isinstance(cell, Path) and leads_out(rows[index].cells[name])
-        }
+        cells, folder = rows.cells[name], manifest.parent if modality.cell == "path" else None
+        given = np.flatnonzero(rows.present[:, number])
+        outside = [index for index in given.tolist() if leads_out(cells[index])] if folder else []
         builder, count = _builder(root, modality, len(rows)), cores() if workers is None else workers
         with closing(builder):
-            inside = {index: cell for index, cell in cells.items() if index not in outside}
+            inside = _Sources(cells, np.setdiff1d(given, outside, assume_unique=True), folder)
             counts, unread = _fill(builder, modality, inside, count, f"reading {name}", progress)
-        unread = dict(sorted({**unread, **outside}.items()))
+        unread = dict(sorted({**unread, **dict.fromkeys(outside, OUTSIDE)}.items()))
         unread |= {
-            index: f"{rows[index].cells[name]!r} is a word for a missing value; leave the cell empty"
+            index: f"{cells[index]!r} is a word for a missing value; leave the cell empty"
             for index in unread
-            if is_missing_word(rows[index].cells[name])
+            if is_missing_word(cells[index])
         }
         for index, fault in unread.items():
-            row, source = rows[index], cells[index]
+            row, source = rows[index], _source(cells[index], folder)
             where = f"{manifest}, line {row.line}, sample {row.sample_id!r}, {name}"
             faults.append(f"{where}, {source}: {fault}" if isinstance(source, Path) else f"{where}: {fault}")
             present[index, number] = False
@@ -101,6 +97,44 @@ def load_columns(
         except DataError as error:
             raise DataError(f"{manifest}, {name}: {error}") from error
     return LoadedColumns(columns, present, notes)
+
+
+def _source(cell: str, folder: Path | None) -> Source:
+    return cell if folder is None else folder / path_in(cell)
+
+
+class _Sources(Sequence[Source]):
+    """The sources of some cells of a column, each made on access.
+
+    Args:
+        cells: (N,), the cells of the column.
+        rows: (n,), the rows of these cells, ascending.
+        folder: the folder of paths; None for values.
+    """
+
+    def __init__(self, cells: Sequence[str], rows: NDArray[np.intp], folder: Path | None) -> None:
+        self.cells = cells
+        self.rows = rows
+        self.folder = folder
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Source: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "_Sources": ...
+
+    def __getitem__(self, index: int | slice) -> "Source | _Sources":
+        if isinstance(index, slice):
+            return _Sources(self.cells, self.rows[index], self.folder)
+        return _source(self.cells[int(self.rows[index])], self.folder)
+
+    def __iter__(self) -> Iterator[Source]:
+        mask = np.zeros(len(self.cells), np.bool_)
+        mask[self.rows] = True
+        return (_source(cell, self.folder) for cell in compress(self.cells, mask.tolist()))
 
 
 class _ColumnBuilder(Protocol):
@@ -152,7 +186,7 @@ def _builder(root: Path | None, modality: Modality, count: int) -> _ColumnBuilde
 def _fill(
     builder: _ColumnBuilder,
     modality: Modality,
-    cells: Mapping[int, Source],
+    sources: _Sources,
     workers: int,
     title: str,
     progress: bool | None,
@@ -162,27 +196,32 @@ def _fill(
     from rich.markup import escape
     from rich.progress import track
 
-    notes = {index: builder.look_up(index, source) for index, source in cells.items()}
-    missing = [index for index, known in notes.items() if known is None]
+    notes, new = Counter[str](), array("q")
+    for index, source in zip(sources.rows.tolist(), sources, strict=True):
+        known = builder.look_up(index, source)
+        if known is None:
+            new.append(index)
+        elif known:
+            notes.update(known)
+    missing = _Sources(sources.cells, np.asarray(new, np.intp), sources.folder)
     if workers > 1 and code_of(modality) is None:  # a worker process might import other code under the class's name
         workers = 0
     console = Console(stderr=True)
     show = bool(missing) and (console.is_terminal if progress is None else progress)
     # Older versions of rich end a disabled display with an empty line.
-    bar = track(missing, escape(printable(title)), console=console, transient=True)
-    indices = bar if show and not is_shown() else counted(missing, title)
+    rows = missing.rows.tolist()
+    bar = track(rows, escape(printable(title)), console=console, transient=True)
+    indices = bar if show and not is_shown() else counted(rows, title)
     faults = {}
-    with closing(read_all(modality, [cells[index] for index in missing], workers)) as results:
-        for index, result in zip(indices, results, strict=True):
+    with closing(read_all(modality, missing, workers)) as results:
+        for index, source, result in zip(indices, missing, results, strict=True):
             if result.sample is None:
                 faults[index] = result.fault
             else:
-                builder.put(index, cells[index], result.sample, result.notes)
-            notes[index] = result.notes
-    total: Counter[str] = Counter()
-    for counts in notes.values():
-        total.update(counts or {})
-    return total, faults
+                builder.put(index, source, result.sample, result.notes)
+            if result.notes:
+                notes.update(result.notes)
+    return notes, faults
 
 
 def _cache_root(manifest: Path, cache: str | Path | bool | None) -> Path | None:

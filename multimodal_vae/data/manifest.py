@@ -3,18 +3,21 @@
 import csv
 import ntpath
 import os
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from multimodal_vae.data.rows import Rows
+from multimodal_vae.data.texts import BLOCK, Texts
 from multimodal_vae.errors import DataError, did_you_mean
-from multimodal_vae.files import csv_row
 from multimodal_vae.formulas import unquote_formula
-from multimodal_vae.names import check_names, clean, form, refuse_near_columns, spelled
+from multimodal_vae.names import check_names, clean, form, has_repeats, refuse_near_columns, spelled
 from multimodal_vae.tables import parse_text, read_opening
 
 SplitName = Literal["train", "validation", "test"]
@@ -29,51 +32,22 @@ UNMATCHED = "rows without a sample in the manifest, left out"
 """Note of a joined file."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One sample of a manifest.
-
-    Attributes:
-        line: line number in the file; the header is line 1.
-        sample_id: name of the sample, unique in the manifest.
-        patient_id: name of the patient; empty if it is missing.
-        label: name of the class; empty if unlabeled.
-        split: ``train``, ``validation`` or ``test``; empty if the manifest has no such column.
-        cells: the cell of each modality, or the CSV row of its cells; empty if the modality is absent.
-        metadata: the other columns.
-    """
-
-    line: int
-    sample_id: str
-    patient_id: str
-    label: str
-    split: str
-    cells: dict[str, str]
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
 class Manifest(NamedTuple):
     """The cells of a manifest and of the files joined to it.
 
     Attributes:
         path: the manifest.
-        columns: names of all columns.
-        lines: line number of each row; the header is line 1.
-        records: cells by column, of each row.
+        columns: (N,) by name, the cells of all columns.
+        lines: (N,), line number of each row; the header is line 1.
         unmatched: number of rows without a sample, by joined file.
     """
 
     path: Path
-    columns: list[str]
-    lines: list[int]
-    records: list[dict[str, str]]
+    columns: dict[str, Texts]
+    lines: Sequence[int]
     unmatched: dict[str, int]
 
-    def cells(self, columns: Iterable[str]) -> dict[str, list[str]]:
-        """Return the cells of some columns."""
-        return {column: [record[column] for record in self.records] for column in columns}
-
-    def rows(self, modalities: Mapping[str, Sequence[str]]) -> list[Row]:
+    def rows(self, modalities: Mapping[str, Sequence[str]]) -> Rows:
         """Return the samples.
 
         Args:
@@ -93,21 +67,14 @@ class Manifest(NamedTuple):
                         f"{self.path}: the column {column!r} belongs to {owners[column]!r} and to {name!r}; choose one"
                     )
                 owners[column] = name
-        others = [column for column in self.columns if column not in {*RESERVED, *owners}]
-        rows = []
-        for line, record in zip(self.lines, self.records, strict=True):
-            cells = {
-                name: csv_row([record[column] for column in columns[name]]) if modalities[name] else record[name]
-                for name in modalities
-            }
-            if not any(cells.values()):
-                raise DataError(
-                    f"{self.path}, line {line}: sample {record['sample_id']!r} has no modality; fill a cell, or remove "
-                    "the line"
-                )
-            metadata = {column: record[column] for column in others}
-            patient, split = record.get("patient_id", ""), record.get("split", "")
-            rows.append(Row(line, record["sample_id"], patient, record["label"], split, cells, metadata))
+        rows = Rows(self.lines, self.columns, modalities, {*RESERVED, *owners})
+        absent = np.flatnonzero(~rows.present.any(1))
+        if len(absent):
+            row = rows[int(absent[0])]
+            raise DataError(
+                f"{self.path}, line {row.line}: sample {row.sample_id!r} has no modality; fill a cell, or remove the "
+                "line"
+            )
         return rows
 
 
@@ -155,6 +122,8 @@ OUTSIDE = "leads out of the manifest's folder; move or link the file into it"
 
 def leads_out(cell: str) -> bool:
     """Return whether a path leaves the manifest's folder; an untrusted manifest must not open other files."""
+    if cell[:1] not in ("/", "\\") and ":" not in cell and ".." not in cell:  # as almost all paths
+        return False
     absolute = os.path.isabs(cell) or ntpath.isabs(cell) or cell.startswith("\\")
     return absolute or os.pardir in os.path.normpath(path_in(cell)).split(os.sep)[:1]
 
@@ -180,22 +149,23 @@ def joined(manifest: Manifest, table: Manifest, name: str) -> Manifest:
     if not key:
         raise DataError(f"{table.path} has neither sample_id nor patient_id to join it by; add one of these columns")
     row_of: dict[str, int] = {}
-    for row, (line, record) in enumerate(zip(table.lines, table.records, strict=True)):
-        if not record[key]:
+    for row, (line, name_of_row) in enumerate(zip(table.lines, table.columns[key], strict=True)):
+        if not name_of_row:
             raise DataError(f"{table.path}, line {line} has no {key}")
-        if record[key] in row_of:
-            first = table.lines[row_of[record[key]]]
+        if name_of_row in row_of:
+            first = table.lines[row_of[name_of_row]]
             raise DataError(
-                f"{table.path}, line {line} repeats the {key} {record[key]!r} of line {first}; keep one row of each"
+                f"{table.path}, line {line} repeats the {key} {name_of_row!r} of line {first}; keep one row of each"
             )
-        row_of[record[key]] = row
+        row_of[name_of_row] = row
     columns = [column for column in table.columns if column not in ("sample_id", "patient_id")]
     both = [column for column in columns if column in manifest.columns]
     if both:
         raise DataError(
             f"{table.path} and {manifest.path} both have a column {both[0]!r}; rename or remove one of them"
         )
-    keys = [record.get(key) or record["sample_id"] for record in manifest.records]
+    ids = manifest.columns["sample_id"]
+    keys = [own or each for own, each in zip(manifest.columns.get(key, ids), ids, strict=True)]
     known = {*keys} & row_of.keys()
     forms = {form(each): each for each in {*keys} - known}
     twin = next(((each, forms[form(each)]) for each in row_of if each not in known and form(each) in forms), None)
@@ -209,13 +179,12 @@ def joined(manifest: Manifest, table: Manifest, name: str) -> Manifest:
             f"{table.path} has no {key} of {manifest.path}: one has {spelled(next(iter(row_of), ''))}, the other "
             f"{spelled(keys[0])}; write both in the same way"
         )
-    empty = dict.fromkeys(columns, "")
-    records = [
-        record | ({column: table.records[row_of[each]][column] for column in columns} if each in row_of else empty)
-        for record, each in zip(manifest.records, keys, strict=True)
-    ]
+    added = {
+        column: Texts(table.columns[column][row_of[each]] if each in row_of else "" for each in keys)
+        for column in columns
+    }
     unmatched = {**manifest.unmatched, **({name: len(row_of) - len(known)} if len(known) < len(row_of) else {})}
-    return Manifest(manifest.path, [*manifest.columns, *columns], manifest.lines, records, unmatched)
+    return Manifest(manifest.path, manifest.columns | added, manifest.lines, unmatched)
 
 
 def _table(path: Path, lines: Iterator[str], columns: Sequence[str] = (), required: Sequence[str] = ()) -> Manifest:
@@ -223,26 +192,45 @@ def _table(path: Path, lines: Iterator[str], columns: Sequence[str] = (), requir
     separator, skipped, opening = _separator(lines)
     reader = csv.reader(chain(opening, lines), delimiter=separator, strict=True)
     header = _header(path, next((row for row in reader if any(map(str.strip, row))), []), columns, required)
-    numbers: list[int] = []
-    records: list[dict[str, str]] = []
-    for row in reader:
-        line, cells = reader.line_num + skipped, [cell.strip() for cell in row]
-        cells = [unquote_formula(cell) if cell[:1] == "'" else cell for cell in cells]
-        if not any(cells):
-            continue
-        if len(cells) < len(header) or any(cells[len(header) :]):
-            raise DataError(f"{path}, line {line} has {len(cells)} cells, but the header has {len(header)}")
-        numbers.append(line)
-        records.append(dict(zip(header, cells, strict=False)))
-    return Manifest(path, header, numbers, records, {})
+    numbers = array("q")
+
+    def rows() -> Iterator[list[str]]:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if "'" in "".join(cells):
+                cells = [unquote_formula(cell) for cell in cells]
+            if not any(cells):
+                continue
+            line = reader.line_num + skipped
+            if len(cells) < len(header) or any(cells[len(header) :]):
+                raise DataError(f"{path}, line {line} has {len(cells)} cells, but the header has {len(header)}")
+            numbers.append(line)
+            yield cells
+
+    found, texts = rows(), [Texts() for _ in header]
+    while block := list(islice(found, BLOCK)):
+        for own, cells in zip(texts, zip(*block, strict=False), strict=False):  # rows may end in empty cells
+            own.append_block(cells)
+    return Manifest(path, dict(zip(header, texts, strict=True)), numbers, {})
 
 
 def _samples(path: Path, lines: Iterator[str], columns: Sequence[str], required: Sequence[str]) -> Manifest:
     """Read a manifest, and check names and splits."""
     manifest = _table(path, lines, columns, required)
+    ids, splits = manifest.columns["sample_id"], manifest.columns.get("split", Texts())
+    if not ids:
+        raise DataError(f"{path} has a header but no samples")
+    if "" in ids or has_repeats(ids) or not {*splits} <= {"", *SPLITS}:
+        _refuse_first_fault(manifest)
+    _check_names(manifest)
+    return manifest
+
+
+def _refuse_first_fault(manifest: Manifest) -> None:
+    """Raise DataError if a row has no sample_id, that of another row, or an unknown split; name the first such row."""
+    path, ids = manifest.path, manifest.columns["sample_id"]
     line_of: dict[str, int] = {}
-    for line, record in zip(manifest.lines, manifest.records, strict=True):
-        sample_id, split = record["sample_id"], record.get("split", "")
+    for line, sample_id, split in zip(manifest.lines, ids, manifest.columns.get("split", repeat("")), strict=False):
         if not sample_id:
             raise DataError(f"{path}, line {line} has no sample_id")
         if sample_id in line_of:
@@ -250,10 +238,6 @@ def _samples(path: Path, lines: Iterator[str], columns: Sequence[str], required:
         if split and split not in SPLITS:
             raise DataError(f"{path}, line {line}: split {split!r} is not one of {', '.join(SPLITS)}")
         line_of[sample_id] = line
-    if not manifest.records:
-        raise DataError(f"{path} has a header but no samples")
-    _check_names(manifest)
-    return manifest
 
 
 def _separator(lines: Iterator[str]) -> tuple[str, int, list[str]]:
@@ -298,7 +282,6 @@ def _check_names(manifest: Manifest) -> None:
     """Refuse names of samples and patients that are doubtful."""
     try:
         for what in ("sample_id", "patient_id"):
-            names = [record.get(what, "") for record in manifest.records]
-            check_names(what, names, lambda row: f"line {manifest.lines[row]}")
+            check_names(what, manifest.columns.get(what, Texts()), lambda row: f"line {manifest.lines[row]}")
     except DataError as error:
         raise DataError(f"{manifest.path}: {error}") from error

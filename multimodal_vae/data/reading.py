@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from itertools import cycle
 from multiprocessing import current_process
@@ -35,6 +35,15 @@ _TRIAL = 0.5
 _QUEUED = 32
 """Cells per worker process that are read ahead."""
 
+_BLOCK = 256
+"""Most samples that are checked together."""
+
+_BLOCK_BYTES = 1 << 16
+"""Most bytes of these samples."""
+
+_BLOCK_SECONDS = 0.01
+"""Seconds of reading after which they are checked, so that slow cells are stored one by one."""
+
 
 class ReadResult(NamedTuple):
     """Result of reading one cell.
@@ -52,11 +61,15 @@ class ReadResult(NamedTuple):
 
 def read(modality: Modality, source: Source) -> ReadResult:
     """Read one cell and check its sample."""
+    return _checked(modality, _unchecked(modality, source))
+
+
+def _unchecked(modality: Modality, source: Source) -> ReadResult:
+    """Read one cell."""
     modality.notes.clear()
     try:
         with np.errstate(over="ignore"):  # values beyond float32 become infinite, which check refuses
             sample = real_numbers(modality.read(source))
-        modality.check(torch.from_numpy(sample)[None])
     except FileNotFoundError:
         return ReadResult(None, {}, "there is no such file")
     except OSError as error:
@@ -64,6 +77,26 @@ def read(modality: Modality, source: Source) -> ReadResult:
     except DataError as error:
         return ReadResult(None, {}, str(error))
     return ReadResult(sample, dict(modality.notes))
+
+
+def _checked(modality: Modality, result: ReadResult) -> ReadResult:
+    """Check the sample of one cell."""
+    try:
+        if result.sample is not None:
+            modality.check(torch.from_numpy(result.sample)[None])
+    except DataError as error:
+        return ReadResult(None, {}, str(error))
+    return result
+
+
+def _all_checked(modality: Modality, results: list[ReadResult]) -> list[ReadResult]:
+    """Check the samples of several cells: together, or one by one if one of them is at fault."""
+    samples = [result.sample for result in results if result.sample is not None]
+    if {sample.shape for sample in samples} == {modality.shape}:
+        with suppress(DataError):
+            modality.check(torch.from_numpy(np.stack(samples)))
+            return results
+    return [_checked(modality, result) for result in results]
 
 
 def read_all(modality: Modality, sources: Sequence[Source], workers: int) -> Generator[ReadResult, None, None]:
@@ -80,11 +113,19 @@ def read_all(modality: Modality, sources: Sequence[Source], workers: int) -> Gen
     """
     if current_process().daemon:
         workers = 0
-    began = time.monotonic()
+    size = max(1, min(_BLOCK, _BLOCK_BYTES // (4 * modality.elements)))
+    began = checked = time.monotonic()
+    block: list[ReadResult] = []
     for done, source in enumerate(sources, start=1):
-        yield read(modality, source)
-        spent, left = time.monotonic() - began, len(sources) - done
-        if workers > 1 and left and spent >= min(_TRIAL, WORTHWHILE) and spent / done * left >= WORTHWHILE:
+        block.append(_unchecked(modality, source))
+        now, left = time.monotonic(), len(sources) - done
+        spent = now - began
+        slow = workers > 1 and spent >= min(_TRIAL, WORTHWHILE) and spent / done * left >= WORTHWHILE
+        if slow or not left or len(block) == size or now - checked >= _BLOCK_SECONDS:
+            yield from _all_checked(modality, block)
+            block.clear()
+            checked = time.monotonic()
+        if slow and left:
             yield from _read_in_workers(modality, sources[done:], workers)
             return
 

@@ -31,9 +31,9 @@ def settled(modalities: Mapping[str, Any], path: Path, join: Sequence[str]) -> t
     manifest = read_manifest(path, [name for name, part in parts.items() if not part.columns], join)
     for name, part in parts.items():
         others = {column for other, columns in owned.items() if other != name for column in columns}
-        free = [column for column in manifest.columns if column not in {*RESERVED, *others}]
+        free = {column: cells for column, cells in manifest.columns.items() if column not in {*RESERVED, *others}}
         try:
-            parts[name] = part.settle(manifest.cells(free))
+            parts[name] = part.settle(free)
         except DataError as error:
             raise DataError(f"{path}, {name}: {error}") from error
         require_size(name, parts[name])

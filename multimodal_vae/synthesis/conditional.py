@@ -13,7 +13,8 @@ from multimodal_vae.checks import checked, require_whole
 from multimodal_vae.conditions import nearer_end
 from multimodal_vae.data.covariates import texts_of
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.data.manifest import Row, path_in, read_manifest
+from multimodal_vae.data.manifest import path_in, read_manifest
+from multimodal_vae.data.rows import Row
 from multimodal_vae.distributions import Gaussian
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.files import csv_row, require_vacant, split_csv_row
