@@ -11,6 +11,9 @@ BLOCK = 1024
 _SPARE = 4
 """Neighbors to check beyond the requested ones, since products may swap near ties."""
 
+_IN_CACHE = 2**18
+"""Differences to hold at one time: 2 MiB, which a processor's cache holds."""
+
 
 def exact_distances(x: Tensor, y: Tensor) -> Tensor:
     """Return distances (N, M) by differences: slower than products, exact near zero and far from the origin."""
@@ -52,6 +55,8 @@ def nearest(x: Tensor, records: Tensor, k: int = 1, itself: bool = False) -> tup
     if available < k:
         raise DataError(f"there are {len(records)} records, and {k + itself} are needed to find {k} neighbors")
     x, records = x.detach().double(), records.detach().double()
+    count = min(k + _SPARE, available)
+    at_once = max(1, _IN_CACHE // (count * max(1, x.shape[1])))
     parts = []
     for start in range(0, len(x), BLOCK):
         part = x[start : start + BLOCK]
@@ -59,8 +64,13 @@ def nearest(x: Tensor, records: Tensor, k: int = 1, itself: bool = False) -> tup
         if itself:
             rows = torch.arange(len(part))
             approximate[rows, start + rows] = torch.inf
-        candidates = approximate.topk(min(k + _SPARE, available), largest=False).indices
-        exact = torch.stack([(part - records[column]).square().sum(1).sqrt() for column in candidates.unbind(1)], 1)
+        candidates = approximate.topk(count, largest=False).indices
+        exact = torch.cat(
+            [
+                (some[:, None] - records[rows]).square().sum(2).sqrt()
+                for some, rows in zip(torch.split(part, at_once), torch.split(candidates, at_once), strict=True)
+            ]
+        )
         order = exact.argsort(dim=1, stable=True)[:, :k]
         parts.append((exact.gather(1, order), candidates.gather(1, order)))
     if not parts:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from multimodal_vae.bounds import require_seed
@@ -61,22 +62,33 @@ def interval(
     if count == 0:
         raise DataError("there are no rows to resample")
     number = group_numbers(groups, count)
-    order = np.argsort(number, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(number))[:-1])
+    order, sizes = np.argsort(number, kind="stable"), np.bincount(number)
+    starts = np.cumsum(sizes) - sizes
     rng = np.random.default_rng(require_seed(seed))
     values = []
     for _ in range(resamples):
         if replace:
-            resample = rng.integers(len(members), size=len(members))
+            resample = rng.integers(len(sizes), size=len(sizes))
         else:
-            resample = rng.permutation(len(members))[: max(1, len(members) // 2)]
-        value = statistic(torch.from_numpy(np.concatenate([members[group] for group in resample])))
+            resample = rng.permutation(len(sizes))[: max(1, len(sizes) // 2)]
+        value = statistic(torch.from_numpy(order[_runs(starts[resample], sizes[resample])]))
         if math.isfinite(value):
             values.append(value)
     if not values:
         return math.nan, math.nan
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _runs(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of runs, one after the other, each from its start.
+
+    Example:
+        >>> _runs(np.array([5, 0]), np.array([2, 3])).tolist()
+        [5, 6, 0, 1, 2]
+    """
+    ends = np.cumsum(lengths)
+    return np.asarray(np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths))
 
 
 def mean_of(x: Tensor) -> Statistic:

@@ -106,6 +106,7 @@ def evaluate(
         _comparison,
         real=real,
         features=features,
+        energies={name: energy(x, bands) for name, x in real.values.items() if x.dim() > 2},
         bands=bands,
         k=k,
         bootstrap=bootstrap,
@@ -129,7 +130,10 @@ def evaluate(
         lambda: _reproduced(held_out, reconstructions, references or held_out.values, baseline, bands),
         lambda: _with_references(rate(new), rate(real), rate(gaussian)),
         lambda: _utility(
-            useful(generated.subsample(most, seed)), useful(baseline.sample(most, seed + 1)), held_out, bootstrap
+            useful(generated.subsample(most, seed)),
+            useful(baseline.sample(most, seed + 1), trained_on=[name for _, name, _ in _USES]),
+            held_out,
+            bootstrap,
         ),
     ]
     return [result for stage in track(stages, "metrics") for result in stage()]
@@ -230,12 +234,16 @@ def _comparison(
     new: LabeledSamples,
     real: LabeledSamples,
     features: _Features,
+    energies: Mapping[str, Tensor],
     bands: Sequence[float],
     k: int,
     bootstrap: _Bootstrap,
     seed: int | None,
 ) -> dict[str, _Value]:
-    """Return metrics of the difference from held-out samples; without a seed, no two-sample test is made."""
+    """Return metrics of the difference from held-out samples, whose energies, (N, bands), are given by modality.
+
+    Without a seed, no two-sample test is made.
+    """
     values = {}
     for name, x in new.values.items():
         differences = map_differences(x, new.labels, real.values[name], real.labels).values()
@@ -265,8 +273,7 @@ def _comparison(
         values["fidelity/two-sample"] = _Value(test.auc(), "lower", bounds)
     for name, x in new.values.items():
         if x.dim() > 2:
-            mean, energies = energy(x, bands).mean(0), energy(real.values[name], bands)
-            values |= _sharpness(name, mean, energies, bands, real, bootstrap)
+            values |= _sharpness(name, energy(x, bands).mean(0), energies[name], bands, real, bootstrap)
             values |= _texture(name, new, real, bootstrap, seed)
     return values
 
@@ -368,13 +375,17 @@ def _rating(
     return values
 
 
+_USES = (
+    ("synthetic alone", "synthetic", "real"),
+    ("real and synthetic", "both", "real"),
+    ("a quarter and synthetic", "quarter and synthetic", "quarter"),
+)
+"""Metrics of utility: name, training set, and the training set of real samples that it is compared with."""
+
+
 def _utility(result: Utility, baseline: Utility, held_out: LabeledSamples, bootstrap: _Bootstrap) -> list[MetricResult]:
     results = []
-    for name, trained_on, reference in (
-        ("synthetic alone", "synthetic", "real"),
-        ("real and synthetic", "both", "real"),
-        ("a quarter and synthetic", "quarter and synthetic", "quarter"),
-    ):
+    for name, trained_on, reference in _USES:
         if trained_on not in result.predicted:
             continue
         bounds = bootstrap(partial(result.accuracy, trained_on), len(held_out), held_out.groups)

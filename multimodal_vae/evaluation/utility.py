@@ -1,5 +1,6 @@
 """Utility: whether generated samples help to train a classifier."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -36,6 +37,7 @@ def utility(
     held_out: LabeledSamples,
     classifier: PixelClassifier | None = None,
     seed: int = 0,
+    trained_on: Collection[str] | None = None,
 ) -> Utility:
     """Train classifiers on generated samples, on real ones and on both, and apply them to held-out patients.
 
@@ -47,6 +49,7 @@ def utility(
         held_out: real samples of other patients.
         classifier: the classifier; None: quadratic discriminant analysis of principal components.
         seed: seed of the choice of the quarter.
+        trained_on: training sets whose predictions are needed, by their names in :class:`Utility`. Default: all.
 
     Source: train on synthetic, test on real: Esteban et al., *Real-valued (medical) time series generation with
         recurrent conditional GANs* (2017), section 4.
@@ -67,6 +70,8 @@ def utility(
         sets |= {"quarter": quarter, "quarter and synthetic": concatenate(quarter, synthetic)}
     model = classifier or PixelClassifier()
     predicted = {
-        name: model.fit(samples.values, samples.labels).predict(held_out.values) for name, samples in sets.items()
+        name: model.fit(samples.values, samples.labels).predict(held_out.values)
+        for name, samples in sets.items()
+        if trained_on is None or name in trained_on
     }
     return Utility(held_out.labels, predicted)

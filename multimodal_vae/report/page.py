@@ -34,7 +34,7 @@ from multimodal_vae.report.pictures import (
     read_log,
     sheet,
     spread_picture,
-    tile,
+    tiles,
     with_axes,
 )
 from multimodal_vae.report.records import Evidence, Metrics, Privacy, SubgroupRecord
@@ -163,9 +163,9 @@ def _galleries(
                 members = (of == label).nonzero()[:, 0]
                 chosen = members[evenly(len(members), most)]
                 cohort = evidence.held_out.values[name][evidence.held_out.labels == label]
-                tiles = [tile(part.against(cohort), x, _TILE) for x in values[name][chosen]]
-                text = f"{len(tiles)} {source} of {name}, class {evidence.classes[label]}"
-                pictures.append(Picture(data_uri(sheet(tiles, min(_ACROSS, len(tiles)), _GAP)), text, source))
+                drawn = tiles(part.against(cohort), values[name][chosen], _TILE)
+                text = f"{len(drawn)} {source} of {name}, class {evidence.classes[label]}"
+                pictures.append(Picture(data_uri(sheet(drawn, min(_ACROSS, len(drawn)), _GAP)), text, source))
             rows.append((evidence.classes[label], pictures))
     return galleries
 

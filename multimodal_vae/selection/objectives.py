@@ -14,6 +14,7 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.evaluation.two_sample import two_sample
 from multimodal_vae.evaluation.utility import utility
 from multimodal_vae.likelihood.importance import likelihood_metrics
+from multimodal_vae.progress import track
 from multimodal_vae.report.run_evaluation import evaluable_samples, labeled_samples
 from multimodal_vae.run import Run
 
@@ -45,9 +46,9 @@ def generation(run: Run, train: MultimodalDataset, held_out: MultimodalDataset, 
         return compare(with_gaps_of(LabeledSamples(values, labels), real, modalities, seed))
 
     accuracies, aucs = [], []
-    for draw in range(DRAWS):
+    for draw in track(range(DRAWS), "rating"):
         first = seed + 2 * draw * len(classes)
-        learned = utility(compare(known), generate(known, first), compare(unseen), seed=seed)
+        learned = utility(compare(known), generate(known, first), compare(unseen), seed=seed, trained_on=["synthetic"])
         accuracies.append(learned.accuracy("synthetic"))
         aucs.append(two_sample(compare(unseen), generate(unseen, first + len(classes)), seed=seed).auc())
     tstr, c2st = fmean(accuracies), fmean(aucs)

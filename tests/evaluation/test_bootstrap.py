@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.bootstrap import interval, over_seeds
@@ -85,3 +87,17 @@ def test_a_seed_whose_figure_is_not_finite_is_not_hidden():
     assert math.isnan(summary.mean)
     assert math.isnan(summary.spread)
     assert over_seeds([math.nan]).spread is None
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=20), st.booleans(), st.integers(0, 99))
+def test_each_resample_holds_whole_groups_in_their_order(groups, replace, seed):
+    seen = []
+    interval(lambda rows: seen.append(rows.tolist()) or 0.0, len(groups), groups, 3, seed=seed, replace=replace)
+    members = [[row for row, each in enumerate(groups) if each == name] for name in sorted({*groups})]
+    rng = np.random.default_rng(seed)
+    for rows in seen:
+        if replace:
+            chosen = rng.integers(len(members), size=len(members))
+        else:
+            chosen = rng.permutation(len(members))[: max(1, len(members) // 2)]
+        assert rows == [row for group in chosen for row in members[group]]

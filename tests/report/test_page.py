@@ -12,7 +12,7 @@ import torch
 import multimodal_vae as mv
 from multimodal_vae.privacy.result import PrivacyResult
 from multimodal_vae.report import page
-from multimodal_vae.report.pictures import BASE64, BYTES_PER_PIXEL, affordable, data_uri, sheet, tile
+from multimodal_vae.report.pictures import BASE64, BYTES_PER_PIXEL, affordable, data_uri, sheet, tiles
 from multimodal_vae.report.records import read_privacy
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -178,13 +178,18 @@ def test_the_page_is_as_small_as_it_promises(html):
         mv.Signal(length=16, channels=2, width=4),
         mv.Vector(size=3),
         mv.Categorical(categories=["left", "right"]),
+        mv.Counts(size=5),
+        mv.Volume(size=(8, 8, 8), width=4),
     ],
 )
 def test_any_modality_makes_a_tile_that_shows_its_sample(part):
     torch.manual_seed(0)
     first, *rest = part.examples(20)
     different = next(sample for sample in rest if not torch.equal(sample, first))  # of two categories
-    one, other = tile(part, first, 40), tile(part, different, 40)
+    one, other, again = tiles(part, [first, different, first], 40)
     assert one.shape == (40, 40, 3)
     assert one.std() > 0
     assert not np.array_equal(one, other)
+    assert np.array_equal(one, again)
+    for sample, drawn in ((first, one), (different, other)):
+        assert np.array_equal(tiles(part, [sample], 40)[0], drawn)
