@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from multimodal_vae import distributed
+from multimodal_vae.allocation import keep_freed_memory
 from multimodal_vae.data.batch import Batch
 from multimodal_vae.data.batches import BalancedBatches
 from multimodal_vae.data.dataset import MultimodalDataset
@@ -24,7 +25,7 @@ from multimodal_vae.training.batch_metrics import BatchMetrics, reading_interval
 from multimodal_vae.training.checkpoint import Position, TrainingState
 from multimodal_vae.training.display import Display
 from multimodal_vae.training.interruption import StopRequest, catch_signals
-from multimodal_vae.training.memory import keep_freed_memory, peak_gib
+from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.noise import measure_noise
 from multimodal_vae.training.optimizer import adam
 from multimodal_vae.training.precision import resolve_precision, train_precision

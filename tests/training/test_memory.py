@@ -1,6 +1,4 @@
-import ctypes
 import io
-import platform
 import resource
 import sys
 from pathlib import Path
@@ -11,7 +9,7 @@ import torch
 from rich.console import Console
 
 from multimodal_vae.training.display import LAST, Display
-from multimodal_vae.training.memory import keep_freed_memory, peak_gib
+from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.settings import Length
 
 CPU = torch.device("cpu")
@@ -73,23 +71,3 @@ def test_the_first_batches_say_what_the_training_costs(monkeypatch):
         for _ in range(LAST):
             display.update(1, {"loss": 1.0})
     assert screen.file.getvalue() == expected
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc takes these options")
-def test_glibc_keeps_freed_memory():
-    assert keep_freed_memory()
-    torch.zeros(2**20).sum()  # later ones of this size take the same pages
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(100):
-        torch.zeros(2**20).sum()
-    pages = 100 * 4 * 2**20 / resource.getpagesize()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < pages / 4  # about all of them otherwise
-
-
-@pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
-def test_other_c_libraries_are_left_as_they_are(monkeypatch, error):
-    def library(name):
-        raise error
-
-    monkeypatch.setattr(ctypes, "CDLL", library)
-    assert not keep_freed_memory()
