@@ -70,7 +70,7 @@ def dependence_over_subsets(
         labels: (N,).
         gather: concatenates rows over all processes that share a batch.
 
-    Weights and labels on the CPU make nobody wait for the latents' device.
+    With weights and labels on the CPU, nothing is read from a GPU.
     """
     latents, weights, conditions, labels = (gather(x) for x in (latents, weights, conditions, labels))
     total, whole = latents.new_zeros(()), weights.sum()

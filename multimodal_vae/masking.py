@@ -11,8 +11,8 @@ from multimodal_vae.transfer import copy_to, select
 def masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int, ...], *tensors: Tensor) -> Tensor:
     """Apply a function to the rows where the mask is true; the other rows of the result, (N, *shape), are zero.
 
-    Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them. A mask on
-    the CPU makes nobody wait for the tensors' device.
+    Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them. With a
+    mask on the CPU, nothing is read from a GPU.
     """
     if bool(mask.all()):
         return function(*tensors)

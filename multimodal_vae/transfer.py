@@ -38,7 +38,7 @@ def select(x: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         x: the tensor, on any device.
-        mask: the mask. A mask on the CPU makes nobody wait.
+        mask: the mask; if it is on the CPU, nothing is read from a GPU.
 
     Example:
         >>> select(torch.tensor([1, 2, 3]), torch.tensor([True, False, True]))

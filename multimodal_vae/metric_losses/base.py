@@ -46,7 +46,7 @@ def loss_over_subsets(loss: MetricLoss, latents: Tensor, weights: Tensor, labels
         weights: (N, K), weight of each; latents of weight zero have no part in the loss.
         labels: (N,), -1 for unlabeled samples, which have no part either.
 
-    Weights and labels on the CPU make nobody wait for the latents' device.
+    With weights and labels on the CPU, nothing is read from a GPU.
     """
     total, whole = latents.new_zeros(()), weights.sum()
     for number in range(latents.shape[1]):

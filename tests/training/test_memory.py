@@ -71,3 +71,15 @@ def test_the_first_batches_say_what_the_training_costs(monkeypatch):
         for _ in range(LAST):
             display.update(1, {"loss": 1.0})
     assert screen.file.getvalue() == expected
+
+
+def test_batches_that_are_shown_together_say_the_same_cost(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("multimodal_vae.training.display.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("multimodal_vae.training.display.peak_gib", lambda _: None)
+    screen = Console(file=io.StringIO(), width=200)
+    with Display(Length(batches=75, per_epoch=15), CPU, screen) as display:
+        for _ in range(5):
+            clock[0] += 15 * 20.0  # a batch takes 20 seconds; 45 are left after the second epoch
+            display.update(1, {"loss": 1.0}, 15)
+    assert screen.file.getvalue() == "the training takes about 15 min on this machine (75 steps)\n"
