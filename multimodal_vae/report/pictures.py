@@ -149,8 +149,8 @@ def evenly(count: int, most: int) -> list[int]:
 
 def _pixels(figure: Figure) -> Pixels:
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.array(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
 
 
 # Training curves
