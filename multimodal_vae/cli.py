@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from multimodal_vae import registry
+from multimodal_vae.allocation import keep_freed_memory
 from multimodal_vae.bounds import LARGEST_SEED
 from multimodal_vae.discovery import shield
 from multimodal_vae.errors import (
@@ -447,6 +448,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a plugin's name may contain what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
+    keep_freed_memory()
     shield()
     sys.exit(run_command(lambda: app(words, prog_name="mmvae", standalone_mode=False)))
 
