@@ -131,6 +131,7 @@ def sample(
     from multimodal_vae import distributed
     from multimodal_vae.data.covariates import read_settings
     from multimodal_vae.files import claimed
+    from multimodal_vae.progress import shown
     from multimodal_vae.synthesis.generation import write_samples
 
     with claimed(out):
@@ -138,10 +139,11 @@ def sample(
         with distributed.join_processes(torch.device("cpu"), timeout=_WEEK):  # machines may differ much in speed
             # torchrun sends SIGTERM when a process is lost. Set here, since Python cannot answer while processes join.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-            with distributed.main_process_first():  # it fits the densities that are missing
-                synthesizer = opened.synthesizer(sampler, refine=refine)
-            counts = dict.fromkeys(label or synthesizer.densities, count)
-            write_samples(out, synthesizer, counts, seed, opened.origin, temperature, min_quantile, noise, given)
+            with shown() if distributed.rank() == 0 else nullcontext():
+                with distributed.main_process_first():  # it fits the densities that are missing
+                    synthesizer = opened.synthesizer(sampler, refine=refine)
+                counts = dict.fromkeys(label or synthesizer.densities, count)
+                write_samples(out, synthesizer, counts, seed, opened.origin, temperature, min_quantile, noise, given)
     if distributed.rank() == 0:
         say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 
@@ -155,9 +157,10 @@ def encode(
 ) -> None:
     """Write the latents of samples: mean and log-variance."""
     from multimodal_vae.files import claimed
+    from multimodal_vae.progress import shown
     from multimodal_vae.synthesis.tables import write_latents
 
-    with claimed(out):
+    with claimed(out), shown():
         opened = _open(run)
         data = _read(opened, manifest, given)
         write_latents(out, data, opened.model.encode(data))
@@ -180,9 +183,10 @@ def classify(
     They follow from the densities of the classes by Bayes' rule.
     """
     from multimodal_vae.files import claimed, write_new
+    from multimodal_vae.progress import shown
     from multimodal_vae.synthesis.tables import probability_table
 
-    with claimed(out) if out else nullcontext():
+    with claimed(out) if out else nullcontext(), shown():
         opened = _open(run)
         data, densities = _read(opened, manifest, given), opened.synthesizer(sampler, refine=False)
         table = probability_table(data, densities.classify(opened.model.encode(data).mean, prior))
@@ -210,9 +214,10 @@ def translate(
 ) -> None:
     """Generate one modality of samples from their others."""
     from multimodal_vae.files import claimed
+    from multimodal_vae.progress import shown
     from multimodal_vae.synthesis.conditional import write_translations
 
-    with claimed(out):
+    with claimed(out), shown():
         opened = _open(run)
         vae = opened.model
         data = opened.read(manifest).only(*(given or [name for name in vae.modalities if name != to]))
@@ -236,9 +241,10 @@ def complete(
     The output is a copy of the manifest that marks the generated cells as synthetic.
     """
     from multimodal_vae.files import claimed
+    from multimodal_vae.progress import shown
     from multimodal_vae.synthesis import conditional
 
-    with claimed(out):
+    with claimed(out), shown():
         opened = _open(run)
         filled = conditional.write_completion(out, opened.model, opened.read(manifest), opened.origin, seed, noise)
     counts = " ".join(f"{name} {count}" for name, count in filled.items()) or "no empty cells"

@@ -1,6 +1,6 @@
 """The multi-modal variational autoencoder."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, TypeAlias
@@ -43,6 +43,7 @@ from multimodal_vae.model_checks import (
 from multimodal_vae.objective import DEPENDENCE, KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.part import plain
+from multimodal_vae.progress import track
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 from multimodal_vae.temperature import Temperature
 from multimodal_vae.trainable import Trainable
@@ -322,7 +323,7 @@ class MultimodalVAE(Trainable):
         """Return the posterior mean of every sample, or of an augmented version, (N, latent_dim), on the CPU."""
         self.check(data)
         change = self.augment if augmented else lambda samples, _: samples
-        batches = in_order(data, batch_size)
+        batches = _counted(in_order(data, batch_size), len(data), batch_size)
         return self._encode_batches(x.with_samples(change(x.samples, x.present)) for x in batches).mean
 
     @checked
@@ -481,7 +482,7 @@ class MultimodalVAE(Trainable):
         if not isinstance(samples, Mapping):
             self.check(samples)
             values_of_samples(self.covariates, samples, covariates)  # none may be given
-            return self._encode_batches(in_order(samples, batch_size))
+            return self._encode_batches(_counted(in_order(samples, batch_size), len(samples), batch_size))
         samples = samples_of(samples, self.modalities)
         shapes = {name: modality.shape for name, modality in self.modalities.items()}
         return self._encode_batches(
@@ -511,3 +512,8 @@ class MultimodalVAE(Trainable):
     def check(self, data: MultimodalDataset) -> None:
         """Raise DataError if the data has other modalities, classes or covariates than the model."""
         check_data(data, self.modalities, self.classes, self.covariates)
+
+
+def _counted(batches: Iterator[Batch], samples: int, batch_size: int) -> Iterator[Batch]:
+    """Count the batches of so many samples where progress is shown."""
+    return track(batches, "encoding", total=-(-samples // batch_size))

@@ -1,6 +1,6 @@
 """Progress of long work on a terminal: who does the work counts its parts, and who asked for it may show them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -40,12 +40,13 @@ def is_shown() -> bool:
     return _display.get() is not None
 
 
-def track(items: Sequence[T], what: str) -> Iterator[T]:
+def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield items, and count those that are done where progress is shown.
 
     Args:
         items: what is worked on.
         what: what the bar says.
+        total: number of items. Default: the length of a sequence; of other items, unknown, as is the time left.
 
     Example:
         >>> list(track([1, 2], "rows"))
@@ -55,7 +56,7 @@ def track(items: Sequence[T], what: str) -> Iterator[T]:
     if display is None:
         yield from items
         return
-    task = display.add_task(printable(what), total=len(items))
+    task = display.add_task(printable(what), total=len(items) if isinstance(items, Sized) else total)
     try:
         for item in items:
             yield item

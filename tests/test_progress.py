@@ -37,6 +37,16 @@ def test_without_a_terminal_or_a_request_nothing_is_shown(screen, capsys):
     assert captured.out == captured.err == ""
 
 
+def test_items_of_known_number_are_counted_without_a_sequence():
+    screen = console()
+    with shown(screen):
+        assert list(track(iter("ab"), "letters", total=2)) == ["a", "b"]
+        assert list(track(iter("ab"), "letters")) == ["a", "b"]
+    drawn = screen.file.getvalue()
+    assert "0/2" in drawn
+    assert "0/?" in drawn
+
+
 def test_an_error_ends_the_bars_and_the_request():
     screen = console()
     with pytest.raises(ZeroDivisionError), shown(screen):

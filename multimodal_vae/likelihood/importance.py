@@ -21,6 +21,7 @@ from multimodal_vae.evaluation.samples import LabeledSamples
 from multimodal_vae.likelihood.proposal import laplace
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.model_checks import decoder_of
+from multimodal_vae.progress import track
 from multimodal_vae.scopes import evaluating, seeded
 
 LARGEST_CHUNK = 2**21
@@ -127,7 +128,8 @@ def log_likelihood(
     size = max(1, min(at_once, LARGEST_CHUNK // len(used) ** 2, 256))
     values, effective = [torch.zeros(0).double()], [torch.zeros(0).double()]
     with evaluating(vae), seeded(seed):
-        for rows in (slice(start, start + size) for start in range(0, len(posterior.mean), size)):
+        chunks = [slice(start, start + size) for start in range(0, len(posterior.mean), size)]
+        for rows in track(chunks, f"likelihood of {' and '.join(names)}"):
             start = Gaussian(posterior.mean[rows][:, used], posterior.logvar[rows][:, used])
             given = known[rows].to(vae.device)
             joint = partial(_log_joint, vae, {name: x[rows].to(vae.device) for name, x in targets.items()}, given, used)

@@ -83,13 +83,15 @@ def adapt(
     samples, in OUT/samples.
     """
     from multimodal_vae.privacy.adaptation import adapt_run, adaptation_words
+    from multimodal_vae.progress import shown
     from multimodal_vae.run import open_run
 
     opened = open_run(run)
     given: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "dimensions": dimensions}
     given["base"] = opened.configuration.density.sampler  # the run's densities are moved, and keep their shape
     sampler = {"name": "private_gaussian", **{name: value for name, value in given.items() if value is not None}}
-    adapted = adapt_run(opened, manifest, sampler, out, count, seed)
+    with shown():
+        adapted = adapt_run(opened, manifest, sampler, out, count, seed)
     say(f"adapted: {out}; hand on: {out / 'samples'}", *adaptation_words(adapted))
 
 

@@ -1,7 +1,7 @@
 """Cross-validation: every metric of ``mmvae evaluate``, with its spread over folds of whole patients."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, RunError
 from multimodal_vae.evaluation.result import MetricResult, combine, format_interval, format_number, json_values
 from multimodal_vae.files import file_sha256, inside, write_bytes, write_json
 from multimodal_vae.locks import locked
+from multimodal_vae.progress import shown
 from multimodal_vae.report.records import Metrics, read_metrics
 from multimodal_vae.report.run_evaluation import write_evaluation
 from multimodal_vae.run import fit, open_run
@@ -175,7 +176,8 @@ def _run_fold(
         if evaluated == (count, seed, weights):
             return metrics
     try:
-        write_evaluation(open_run(path, cohort.known), count=count, seed=seed)
+        with shown() if show else nullcontext():
+            write_evaluation(open_run(path, cohort.known), count=count, seed=seed)
     except RunError as error:
         raise RunError(f"fold {number + 1} of {folds} cannot be evaluated: {error}") from error
     return read_metrics(path)

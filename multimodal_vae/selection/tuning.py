@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,7 @@ from multimodal_vae.evaluation.result import format_number, json_values
 from multimodal_vae.files import inside, make_folder, read_json, require_vacant, write_bytes, write_json
 from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.part import explain, plain
+from multimodal_vae.progress import shown
 from multimodal_vae.run import Run, fit, open_run
 from multimodal_vae.search_space import DEFAULT, Range, read_space, with_settings
 from multimodal_vae.selection.objectives import OBJECTIVES, Measures
@@ -123,7 +125,8 @@ class _Tuning:
             vae = recipe.build(cohort.known.classes, cohort.known.covariate_types)
             fit(vae, cohort.train, cohort.validation, out=self.folder / trial["run"], configuration=recipe, show=show)
             rate = OBJECTIVES[self.objective]
-            measures = rate(self.run(trial["run"]), cohort.train, cohort.validation, self.seed)
+            with shown() if show else nullcontext():
+                measures = rate(self.run(trial["run"]), cohort.train, cohort.validation, self.seed)
             if math.isfinite(measures["score"]):
                 trial["validation"] = measures
             else:

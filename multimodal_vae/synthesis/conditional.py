@@ -19,6 +19,7 @@ from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.files import csv_row, require_vacant, split_csv_row
 from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.progress import track
 from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.completion import Completion, complete
 from multimodal_vae.synthesis.folder import CHUNK_SIZE, DRAWN, EXPECTED, ManifestRow, write_folder
@@ -88,7 +89,7 @@ def write_completion(
 
     def completed_rows() -> Iterator[ManifestRow]:
         splits = any(row.split for row in rows)
-        for number, row in enumerate(rows):
+        for number, row in enumerate(track(rows, "completing")):
             sample = {} if all(row.cells.values()) else next(generated)
             sample |= tables.samples(number)
             cells = {
@@ -142,7 +143,8 @@ def write_translations(
     known = texts_of(vae.covariates, data.covariates)
 
     def rows() -> Iterator[ManifestRow]:
-        for name, patient, label, texts in zip(data.ids, data.patients, label_names(data), known, strict=True):
+        facts = zip(data.ids, data.patients, label_names(data), known, strict=True)
+        for name, patient, label, texts in track(facts, "translating", total=len(data)):
             for number in range(latents.shape[1]):
                 sample_id = name if draws is None else f"{name}-{number + 1:0{len(str(draws))}d}"
                 metadata = {"sample_id": sample_id, "patient_id": patient, "label": label, **texts}

@@ -33,6 +33,7 @@ from multimodal_vae.files import (
 )
 from multimodal_vae.modalities.base import Modality, Noise
 from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.progress import track
 from multimodal_vae.synthesis.drawing import require_in_range
 from multimodal_vae.synthesis.folder import (
     CHUNK_SIZE,
@@ -244,7 +245,7 @@ def _write_chunks(
     vae = synthesizer.vae
     stems = unique_file_names(vae.classes, LONGEST)
     label, latents, known = None, None, torch.zeros(0, 0)
-    for chunk in chunks[distributed.rank() % distributed.world_size() :: distributed.world_size()]:
+    for chunk in track(chunks[distributed.rank() % distributed.world_size() :: distributed.world_size()], "generating"):
         if partial.chunk_rows(chunk.number).exists():
             continue
         seed = settings["seed"] + vae.classes.index(chunk.label)
