@@ -14,6 +14,18 @@ CODES = (999, 9999, 99999, 999999, 2**15 - 1, 2**15, 2**16 - 1, 2**23 - 1, 2**23
 """Magnitudes of numbers that instruments write for a missing measurement."""
 
 
+def holds_code(values: NDArray[np.float32]) -> bool:
+    """Return whether values may hold a code for a missing measurement: a magnitude of :data:`CODES`.
+
+    Example:
+        >>> holds_code(np.float32([1, -999])), holds_code(np.float32([1, 2]))
+        (True, False)
+    """
+    magnitudes = np.abs(values)
+    # One comparison rules out almost all samples; NaN is no code.
+    return bool((magnitudes >= CODES[0]).any()) and bool(np.isin(magnitudes, CODES).any())
+
+
 def gaps_as_nan(signal: NDArray[Float], codes: Sequence[float] = ()) -> NDArray[Float]:
     """Replace the codes that stand for missing samples by NaN.
 

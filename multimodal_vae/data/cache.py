@@ -114,9 +114,8 @@ class CachedColumn:
             self._writer = _Writer(self.folder, self._salt)
             self._files.append(self._writer.path)
         self._file[index], self._row[index] = len(self._files) - 1, self._writer.count
-        key = self._key(source)
-        unchanged = key is not None and bytes.fromhex(key) == self._keys[index].tobytes()
-        self._writer.put(key if unchanged else None, sample, notes)
+        key = self._keys[index].tobytes().hex()
+        self._writer.put(key if key == self._key(source) else None, sample, notes)
 
     def close(self) -> None:
         """Write all samples to disk."""

@@ -3,8 +3,9 @@
 import warnings
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import compress
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, overload
 
@@ -107,7 +108,7 @@ class _Sources(Sequence[Source]):
 
     Args:
         cells: (N,), the cells of the column.
-        rows: (n,), the rows of these cells.
+        rows: (n,), the rows of these cells, ascending.
         folder: the folder of paths; None for values.
     """
 
@@ -129,6 +130,11 @@ class _Sources(Sequence[Source]):
         if isinstance(index, slice):
             return _Sources(self.cells, self.rows[index], self.folder)
         return _source(self.cells[int(self.rows[index])], self.folder)
+
+    def __iter__(self) -> Iterator[Source]:
+        mask = np.zeros(len(self.cells), np.bool_)
+        mask[self.rows] = True
+        return (_source(cell, self.folder) for cell in compress(self.cells, mask.tolist()))
 
 
 class _ColumnBuilder(Protocol):
@@ -191,13 +197,13 @@ def _fill(
     from rich.progress import track
 
     notes, new = Counter[str](), array("q")
-    for place, source in enumerate(sources):
-        known = builder.look_up(int(sources.rows[place]), source)
+    for index, source in zip(sources.rows.tolist(), sources, strict=True):
+        known = builder.look_up(index, source)
         if known is None:
-            new.append(place)
-        else:
+            new.append(index)
+        elif known:
             notes.update(known)
-    missing = _Sources(sources.cells, sources.rows[np.asarray(new)], sources.folder)
+    missing = _Sources(sources.cells, np.asarray(new, np.intp), sources.folder)
     if workers > 1 and code_of(modality) is None:  # a worker process might import other code under the class's name
         workers = 0
     console = Console(stderr=True)
@@ -213,7 +219,8 @@ def _fill(
                 faults[index] = result.fault
             else:
                 builder.put(index, source, result.sample, result.notes)
-            notes.update(result.notes)
+            if result.notes:
+                notes.update(result.notes)
     return notes, faults
 
 

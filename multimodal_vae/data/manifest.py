@@ -122,6 +122,8 @@ OUTSIDE = "leads out of the manifest's folder; move or link the file into it"
 
 def leads_out(cell: str) -> bool:
     """Return whether a path leaves the manifest's folder; an untrusted manifest must not open other files."""
+    if cell[:1] not in ("/", "\\") and ":" not in cell and ".." not in cell:  # as almost all paths
+        return False
     absolute = os.path.isabs(cell) or ntpath.isabs(cell) or cell.startswith("\\")
     return absolute or os.pardir in os.path.normpath(path_in(cell)).split(os.sep)[:1]
 
@@ -195,7 +197,7 @@ def _table(path: Path, lines: Iterator[str], columns: Sequence[str] = (), requir
     def rows() -> Iterator[list[str]]:
         for row in reader:
             cells = [cell.strip() for cell in row]
-            if any(cell[:1] == "'" for cell in cells):
+            if "'" in "".join(cells):
                 cells = [unquote_formula(cell) for cell in cells]
             if not any(cells):
                 continue

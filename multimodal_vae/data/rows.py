@@ -73,7 +73,7 @@ class Rows(Sequence[Row]):
         for number, (name, own) in enumerate(modalities.items()):
             self.cells[name] = _JoinedCells([columns[each] for each in own]) if own else columns[name]
             for each in own or [name]:
-                self.present[:, number] |= np.fromiter(map(bool, columns[each]), np.bool_, len(lines))
+                self.present[:, number] |= columns[each].are_filled()
 
     def __len__(self) -> int:
         return len(self.lines)

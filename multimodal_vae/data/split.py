@@ -46,22 +46,43 @@ def split_by_patient(
     classes, label = np.unique(np.asarray(labels), return_inverse=True)
     counts = np.zeros((len(names), len(classes)))
     np.add.at(counts, (patient, label), 1)
-    relative = counts / counts.sum(0)  # share of each class that a patient holds
-
     order = np.random.default_rng(require_seed(seed)).permutation(len(names))
     order = order[np.argsort(-counts[order].sum(1), kind="stable")]
-    assigned = np.zeros((len(share), len(classes)))
     part_of = np.zeros(len(names), dtype=np.int64)
-    usable = np.flatnonzero(share > 0)
-    for one in order:
-        # How the squared distance to the target shares changes if a part gets this patient.
-        missing = share[usable, None] - assigned[usable]
-        change = ((missing - relative[one]) ** 2 - missing**2).sum(1)
-        # Relative to the share; otherwise a small part would be filled last.
-        part = usable[int(np.argmin(change / share[usable]))]
-        assigned[part] += relative[one]
-        part_of[one] = part
+    part_of[order] = _assign((counts / counts.sum(0))[order], share)
     return [np.flatnonzero(part_of[patient] == part).astype(np.int64) for part in range(len(share))]
+
+
+def _assign(held: NDArray[np.float64], share: NDArray[np.float64]) -> list[int]:
+    """Return the part of each patient, in their order.
+
+    Args:
+        held: (patients, classes), share of each class that a patient holds.
+        share: (parts,), share of each part.
+    """
+    usable, shares, parts = np.flatnonzero(share > 0).tolist(), share.tolist(), list[int]()
+    assigned = np.zeros((len(share), held.shape[1])).tolist()
+    several = (np.count_nonzero(held, 1) > 1).tolist()
+    if not len(held):
+        return []
+    kinds, amounts = held.argmax(1).tolist(), held.max(1).tolist()
+    for row, (kind, amount) in enumerate(zip(kinds, amounts, strict=True)):
+        # How the squared distance to the target shares changes if a part gets this patient, relative to the part's
+        # share; otherwise a small part would be filled last.
+        if several[row]:
+            missing = share[usable, None] - np.array([assigned[part] for part in usable])
+            change = ((missing - held[row]) ** 2 - missing**2).sum(1) / share[usable]
+            part = usable[int(np.argmin(change))]
+            assigned[part] = (assigned[part] + held[row]).tolist()
+        else:  # the same of one class, in a tenth of the time
+            changes = []
+            for each in usable:
+                gap = shares[each] - assigned[each][kind]
+                changes.append(((gap - amount) * (gap - amount) - gap * gap) / shares[each])
+            part = usable[changes.index(min(changes))]
+            assigned[part][kind] += amount
+        parts.append(part)
+    return parts
 
 
 @checked

@@ -2,8 +2,11 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, chain, islice
 from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 BLOCK = 4096
 """Texts per block of :class:`Texts`."""
@@ -50,6 +53,15 @@ class Texts(Sequence[str]):
         return self._blocks[number][self._ends[index - 1] if place else 0 : self._ends[index]]
 
     def __iter__(self) -> Iterator[str]:
-        for number, block in enumerate(self._blocks):
-            ends = self._ends[number * BLOCK : (number + 1) * BLOCK]
-            yield from (block[start:end] for start, end in pairwise((0, *ends)))
+        return chain.from_iterable(map(self._block, range(len(self._blocks))))
+
+    def _block(self, number: int) -> Iterator[str]:
+        ends = self._ends[number * BLOCK : (number + 1) * BLOCK]
+        return map(self._blocks[number].__getitem__, map(slice, chain((0,), ends), ends))
+
+    def are_filled(self) -> NDArray[np.bool_]:
+        """Return which texts are not empty, (N,)."""
+        ends = np.array(self._ends)
+        starts = np.roll(ends, 1)
+        starts[::BLOCK] = 0
+        return ends > starts

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from multimodal_vae.errors import ConfigurationError, DataError, MultimodalVAEWarning, did_you_mean, listing
 from multimodal_vae.files import csv_row, split_csv_row
-from multimodal_vae.measurements import CODES
+from multimodal_vae.measurements import holds_code
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.modalities.column_types import WORDED, TableColumn, complete, is_empty
 from multimodal_vae.modalities.vector import BOUND, DROPOUT
@@ -105,7 +106,7 @@ class Table(Modality):
             raise DataError(f"no column of {listing(self.columns)} is left; name other columns")
         return Table(columns=found, hidden=self.hidden)
 
-    @property
+    @cached_property
     def layout(self) -> TableLayout:
         """The types of the columns, for the networks.
 
@@ -163,7 +164,7 @@ class Table(Modality):
                 values[index] = column.read(text)
             except DataError as error:
                 raise DataError(f"has in column {name!r} {error}") from error
-        if np.isin(np.abs(values), CODES).any():
+        if holds_code(values):
             self.notes["numbers that may be codes of missing measurements, such as -999"] += 1
         return values
 

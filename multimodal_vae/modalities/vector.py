@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
-from multimodal_vae.measurements import CODES
+from multimodal_vae.measurements import holds_code
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.nn import (
     CensoredNormal,
@@ -88,7 +88,7 @@ class Vector(Modality):
     def read(self, cell: str | Path) -> NDArray[np.float32]:
         """Read the numbers in a cell, or in a ``.npy`` file."""
         values = super().read(cell) if self.cell == "path" else self._numbers(cell)
-        if np.isin(np.abs(values), CODES).any():
+        if holds_code(values):
             self.notes["numbers that may be codes of missing measurements, such as -999"] += 1
         return values
 
