@@ -1,8 +1,7 @@
-"""Multimodal data sets from a manifest, an ``.npz`` file, tensors, a DataFrame or another torch data set."""
+"""Multimodal data sets from a manifest, shards, an ``.npz`` file, tensors, a DataFrame or another torch data set."""
 
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any, Self, cast
@@ -15,14 +14,16 @@ from multimodal_vae.bounds import memory
 from multimodal_vae.checks import checked, frame_advice, real_samples
 from multimodal_vae.data.arguments import check_length, mask_of
 from multimodal_vae.data.batch import Batch
-from multimodal_vae.data.columns import Column, SampleColumns, Scratch
+from multimodal_vae.data.columns import Column, SampleColumns
 from multimodal_vae.data.covariates import Covariate, covariates_of, read_columns, texts_of
 from multimodal_vae.data.fingerprint import fingerprint_of
 from multimodal_vae.data.frames import DataFrames
-from multimodal_vae.data.labels import Unlisted, class_of_item, index_classes
+from multimodal_vae.data.items import copy_items
+from multimodal_vae.data.labels import Unlisted, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
 from multimodal_vae.data.settling import modalities_of, settled
+from multimodal_vae.data.shards import Shards, shard_paths
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import LARGEST_FILE, Modality, check_samples, load_arrays
@@ -44,10 +45,10 @@ MOST_UNPACKED = 200
 class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
     """Checked samples of several modalities, with labels and patients.
 
-    Create one with :meth:`from_manifest`, :meth:`from_dataframe`, :meth:`from_npz`, :meth:`from_tensors` or
-    :meth:`from_dataset`. As a torch data set it yields ``{"sample_id", "label", <modality>: value}``, without the keys
-    of absent modalities. Subsets share their samples with the original. Samples from a manifest or a data set lie in
-    files, all others in memory.
+    Create one with :meth:`from_manifest`, :meth:`from_shards`, :meth:`from_dataframe`, :meth:`from_npz`,
+    :meth:`from_tensors` or :meth:`from_dataset`. As a torch data set it yields ``{"sample_id", "label", <modality>:
+    value}``, without the keys of absent modalities. Subsets share their samples with the original. Samples from a
+    manifest, shards or a data set lie in files, all others in memory.
 
     Attributes:
         modalities: the modality by name.
@@ -315,38 +316,61 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             raise DataError(f"a {type(dataset).__name__} is no data set with a length of at least 1")
         if frame_advice(dataset):
             raise DataError(f"dataset is a {type(dataset).__name__}; {frame_advice(dataset)}")
-        count, place = len(items), Path(folder) if folder else Path(tempfile.gettempdir())
-        if not place.is_dir():
-            raise DataError(f"there is no folder {place} for temporary files; create it, or give another")
-        scratches = {name: Scratch((count, *part.shape), place) for name, part in parts.items()}
-        present = torch.zeros(count, len(parts), dtype=torch.bool)
-        names, labels, owners = [], [], []
-        for row in range(count):
-            item = items[row]
-            if not isinstance(item, Mapping):
-                raise DataError(
-                    f"item {row} is a {type(item).__name__}; a dictionary with sample_id and label is expected"
-                )
-            for key in ("sample_id", "label"):
-                if key not in item:
-                    raise DataError(f"item {row} has no {key!r}; {did_you_mean(key, item)}")
-            try:
-                refuse_near_columns("key", item, [*RESERVED, *parts])
-                names.append(name_of(item["sample_id"]))
-                owners.append(name_of(item.get("patient_id")))
-                labels.append(class_of_item(item["label"], classes))
-                for column, (name, part) in enumerate(parts.items()):
-                    if name in item:
-                        sample = real_samples(name, item[name])
-                        check_samples(name, part, sample[None])
-                        scratches[name][row] = sample
-                        present[row, column] = True
-            except DataError as error:
-                raise DataError(f"item {row}: {error}") from error
-            if not present[row].any():
-                raise DataError(f"item {row} has none of the modalities; {did_you_mean(next(iter(parts), ''), item)}")
-        columns = {name: Column(scratch, folder=place) for name, scratch in scratches.items()}
-        return cls._of_names(parts, columns, present, labels, classes, names, owners)
+        return cls._of_items((items[row] for row in range(len(items))), parts, classes, folder, "item {}".format)
+
+    @classmethod
+    @checked
+    def from_shards(
+        cls,
+        paths: str | Path | Iterable[str | Path],
+        modalities: Mapping[str, Any],
+        classes: Sequence[str] | None = None,
+        folder: str | Path | None = None,
+        *,
+        fields: Mapping[str, str] | None = None,
+        label: str = "label",
+        patient_id: str = "patient_id",
+    ) -> Self:
+        """Read tar files in the form of WebDataset, or Parquet files, sample by sample into temporary files.
+
+        In a tar file, members ``KEY.FIELD`` with one key, which follow one another, are a sample; the key is its name.
+        A field may have a suffix, as in ``s1.photo.png``. A modality's field holds the file that a manifest's cell
+        would name, or the cell's text; a missing field is an absent modality. In a Parquet file each row is a sample,
+        with a column ``sample_id``; a cell of a modality holds a file's bytes, numbers, or the text of a manifest's
+        cell, and a table has its own columns. Parquet needs the extra ``parquet`` (polars).
+
+        Args:
+            paths: the shards, in order: files, or patterns such as ``"train-{0000..0009}.tar"``.
+            modalities: by name, a modality, its name or its table. The types of a table must be given.
+            classes: the class names in order; by default those among the labels, sorted.
+            folder: where the temporary files lie; as in :meth:`from_dataset`.
+            fields: by modality, its field or column. Default: its name.
+            label: field or column of the label, missing for an unlabeled sample. ``"cls"`` in a tar file holds
+                an index into ``classes``, as is usual in WebDataset.
+            patient_id: field or column of the patient; it may be missing.
+
+        Raises:
+            DataError: naming shard and sample, if a file is damaged or a pickle, or a sample cannot be read.
+        """
+        parts = modalities_of(modalities)
+        shards = Shards(shard_paths(paths), parts, fields or {}, label, patient_id, folder)
+        data = cls._of_items(shards, parts, classes, folder, shards.place)
+        data.notes |= {name: dict(counts) for name, counts in shards.notes.items() if counts}
+        return data
+
+    @classmethod
+    def _of_items(
+        cls,
+        items: Iterable[Any],
+        parts: Mapping[str, Modality],
+        classes: Sequence[str] | None,
+        folder: str | Path | None,
+        place: Callable[[int], str],
+    ) -> Self:
+        copied = copy_items(items, parts, classes, folder, place)
+        return cls._of_names(
+            parts, copied.columns, copied.present, copied.labels, classes, copied.ids, copied.patients, place
+        )
 
     @classmethod
     def _of_names(
@@ -358,18 +382,20 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         classes: Iterable[Any] | None,
         names: Sequence[str],
         owners: Sequence[str],
+        place: Callable[[int], str] = "row {}".format,
     ) -> Self:
         """Check the names and create a data set; an owner is empty if the patient is missing."""
         check_length("ids", len(names), len(labels))
         check_length("patients", len(owners), len(labels))
         if "" in names:
-            raise DataError(f"row {names.index('')} has no id; give one per sample")
+            raise DataError(f"{place(names.index(''))} has no id; give one per sample")
         if has_repeats(names):
             repeated, times = next(each for each in Counter(names).items() if each[1] > 1)
-            raise DataError(f"the id {repeated!r} belongs to {times} samples; ids must be unique")
-        check_names("id", names, lambda row: f"row {row}")
-        check_names("patient", owners, lambda row: f"row {row}")
-        class_names, indices = index_classes(labels, classes, lambda row: f"row {row}")
+            second = names.index(repeated, names.index(repeated) + 1)
+            raise DataError(f"the id {repeated!r} belongs to {times} samples, as {place(second)}; ids must be unique")
+        check_names("id", names, place)
+        check_names("patient", owners, place)
+        class_names, indices = index_classes(labels, classes, place)
         people = [owner or name for owner, name in zip(owners, names, strict=True)]
         notes = {"patient_id": {INDEPENDENT: owners.count("")}} if "" in owners else {}
         return cls(parts, samples, present, indices, class_names, names, people, notes=notes)
