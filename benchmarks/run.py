@@ -52,6 +52,8 @@ SCRIPTS = (
     Script("decode"),
     Script("kde"),
     Script("growth"),
+    Script("rows"),
+    Script("ranks"),
     Script("fusion_step"),
     Script("memory", title="Memory"),
 )

@@ -305,3 +305,27 @@ def test_memory_is_measured_of_each_task_and_size(printed):
     rows = printed("memory", "--sizes", "8", "--tasks", "sample")
     assert [row[0] for row in rows] == ["pairs", "8"]
     assert all(0.1 < float(row[1]) < 4 for row in rows[1:])  # GiB: torch alone takes more than the first
+
+
+def test_rows_are_measured_beside_pandas(printed):
+    rows = printed("rows", "--sizes", "600", "--rounds", "1")
+    assert rows[0][1:3] == ["open the file: package", "open the file: pandas"]
+    assert rows[1][0] == "600"
+    assert len(rows[1]) == len(rows[0]) == 13
+
+
+def test_the_exchange_of_processes_is_that_of_a_ring(script):
+    ranks = script("ranks")
+    network = ranks.Network("of a second per byte", 1.0, 0.0)
+    # Each process of a ring sends and receives n - 1 of n parts twice: for the sum, and for its distribution.
+    for count in (1, 2, 8, 64):
+        assert ranks.exchange(network, count, 128, 0) == pytest.approx(2 * 128 * (count - 1) / count)
+        assert ranks.exchange(network, count, 0, 10) == pytest.approx(2 * 10 * (count - 1))
+    slow = ranks.Network("of a second per message", float("inf"), 1.0)
+    assert ranks.exchange(slow, 8, 128, 10) == 4 * 7
+
+
+def test_processes_are_computed_and_two_are_measured(printed):
+    rows = printed("ranks", "--ranks", "2", "4", "--rounds", "1", "--width", "8", "--batch", "6")
+    assert [row[1] for row in rows[1:]] == ["2", "4"] * 3
+    assert all(0 < float(row[-1]) <= float(row[1]) * 1.01 for row in rows[1:])
