@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import multimodal_vae as mv
 from multimodal_vae.files import (
+    csv_row,
     csv_text,
     is_reserved_name,
     new_folder,
@@ -21,6 +22,7 @@ from multimodal_vae.files import (
     read_regular,
     read_tensors,
     require_vacant,
+    split_csv_row,
     write_bytes,
     write_json,
     write_tensors,
@@ -250,3 +252,12 @@ def test_names_of_devices_are_known(name):
 def test_a_path_without_a_name_is_refused():
     with pytest.raises(mv.RunError, match="is a folder; name a file"):
         write_bytes(Path("/"), b"")
+
+
+@given(cells=st.lists(st.text(alphabet='a,;" \r\n', max_size=4), min_size=1, max_size=4))
+def test_a_csv_row_is_that_of_the_csv_module(cells):
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="").writerow(cells)
+    row = csv_row(cells)
+    assert row == (text.getvalue() if any(cells) else "")
+    assert split_csv_row(row) == next(csv.reader(io.StringIO(row, newline="")), [""])

@@ -198,3 +198,12 @@ def ended(pid):
             return True
         time.sleep(0.02)
     return False
+
+
+def test_a_sample_at_fault_among_others_is_told_from_them(monkeypatch):
+    monkeypatch.setattr(reading, "_BLOCK_SECONDS", 60.0)
+    cells = ["1", "nan", "1 2", "x", "2"]
+    results = read(mv.Vector(size=1), cells, workers=0)
+    alone = [reading.read(mv.Vector(size=1), cell) for cell in cells]
+    assert [result.fault for result in results] == [result.fault for result in alone]
+    assert [result.sample is None for result in results] == [False, True, True, True, False]

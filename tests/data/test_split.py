@@ -81,3 +81,26 @@ def test_a_cohort_is_shared_out_to_within_two_percentage_points(seed):
 def test_shares_that_are_none_are_refused(shares):
     with pytest.raises(mv.DataError, match="sum to 1"):
         split_by_patient(["a"], [0], shares, 0)
+
+
+@given(cohort=cohorts(), shares=st.sampled_from(SHARES), seed=seeds)
+def test_each_patient_goes_where_the_distance_to_the_shares_shrinks_most(cohort, shares, seed):
+    patients, labels = cohort
+    share = np.array(shares)
+    names, patient = np.unique(patients, return_inverse=True)
+    classes, label = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(names), len(classes)))
+    np.add.at(counts, (patient, label), 1)
+    held = counts / counts.sum(0)
+    order = np.random.default_rng(seed).permutation(len(names))
+    assigned, part_of = np.zeros((len(share), len(classes))), np.zeros(len(names), int)
+    usable = np.flatnonzero(share > 0)
+    for one in order[np.argsort(-counts[order].sum(1), kind="stable")]:
+        missing = share[usable, None] - assigned[usable]
+        change = ((missing - held[one]) ** 2 - missing**2).sum(1)
+        part_of[one] = usable[np.argmin(change / share[usable])]
+        assigned[part_of[one]] += held[one]
+    found = split_by_patient(patients, labels, shares, seed)
+    assert [rows.tolist() for rows in found] == [
+        np.flatnonzero(part_of[patient] == part).tolist() for part in range(len(share))
+    ]
