@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,10 @@ from multimodal_vae.files import LONGEST_LINE
 
 CHECKSUM = 16
 """Bytes of a checksum."""
+
+
+_PLAIN = re.compile(rb'\{"key": "([0-9a-f]{16})[0-9a-f]{48}", "notes": \{\}, "checksum": "([0-9a-f]{32})"\}\n')
+"""The line of a sample without notes, as the cache writes it; it needs no parser."""
 
 
 class Entry(NamedTuple):
@@ -77,20 +82,26 @@ class Entries:
     def _read(self, index: Path) -> bool:
         """Read the complete lines of an index; return whether all are entries."""
         for line in _lines(index):
+            if plain := _PLAIN.fullmatch(line):
+                self._add(int(plain[1], 16), {}, bytes.fromhex(plain[2].decode()))
+                continue
             try:
                 record = json.loads(line)
                 notes = {str(note): int(times) for note, times in record["notes"].items()}
                 key, checksum = record["key"], bytes.fromhex(record["checksum"])
-                # What has no key is not found, but takes a row.
-                self._keys.append(_short(key) if isinstance(key, str) else 0)
+                number = _short(key) if isinstance(key, str) else 0  # what has no key is not found, but takes a row
+                self._add(number, notes, checksum[:CHECKSUM].ljust(CHECKSUM, b"\0"))
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                 return False
-            self._checksums += checksum[:CHECKSUM].ljust(CHECKSUM, b"\0")
-            number = self._numbers.setdefault(json.dumps(notes), len(self._distinct))
-            if number == len(self._distinct):
-                self._distinct.append(notes)
-            self._notes.append(number)
         return True
+
+    def _add(self, key: int, notes: dict[str, int], checksum: bytes) -> None:
+        self._keys.append(key)
+        self._checksums += checksum
+        number = self._numbers.setdefault(json.dumps(notes) if notes else "", len(self._distinct))
+        if number == len(self._distinct):
+            self._distinct.append(notes)
+        self._notes.append(number)
 
 
 def _short(key: str) -> int:
