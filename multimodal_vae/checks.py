@@ -156,6 +156,8 @@ def real_numbers(values: Any) -> NDArray[np.float32]:
     Raises:
         DataError: if they are anything else, such as complex numbers, whose imaginary part would be lost.
     """
+    if type(values) is np.ndarray and values.dtype == np.float32 and values.flags.carray:
+        return values
     try:
         masked = isinstance(values, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in values)
         array = np.ma.array(values) if masked else np.asanyarray(values)

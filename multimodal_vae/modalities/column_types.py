@@ -33,6 +33,7 @@ _STEADY = 4.0
 """Deviations between zero and the mean above which values are guessed to be normal rather than log-normal."""
 
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?.*|\d\d?[./-]\d\d?[./-]\d\d(\d\d)?")
+_PLAIN = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
@@ -84,6 +85,8 @@ class TableColumn(BaseModel):
         Raises:
             DataError: one sentence without subject.
         """
+        if self.type not in WORDED and _PLAIN.fullmatch(cell):  # as almost all cells of numbers
+            return float(cell)
         words = self.words or ()
         if cell in words:
             return float(words.index(cell))
