@@ -96,7 +96,7 @@ def test_an_item_that_does_not_fit_is_named():
         ({"x": [1.0, 2.0]}, r"item 1: modality 'x': a sample has shape \(2,\)"),
         ({"x": [float("nan")]}, "item 1: modality 'x': a sample holds a value that is not finite"),
         ({"sample_id": "a"}, "the id 'a' belongs to 2 samples"),
-        ({"label": "ill"}, "row 1: unknown class 'ill'"),
+        ({"label": "ill"}, "item 1: unknown class 'ill'"),
     ):
         with pytest.raises(mv.DataError, match=words):
             mv.MultimodalDataset.from_dataset(
