@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, say
+from multimodal_vae.options import OTHERS, Refine, RunFolder, Sampler, Seed, example, say
 
 
 def audit(
@@ -94,7 +94,7 @@ def adapt(
 
 
 COMMANDS: dict[Callable[..., Any], str] = {
-    adapt: "Example: mmvae adapt runs/otitis clinic/manifest.csv --epsilon 3 --out runs/clinic",
-    audit: "Example: mmvae audit runs/otitis --fit-on test --holdout others/manifest.csv",
+    adapt: example(OTHERS, "mmvae adapt runs/otitis runs/clinic/manifest.csv --epsilon 3 --out runs/adapted"),
+    audit: example(OTHERS, "mmvae audit runs/otitis --holdout runs/clinic/manifest.csv"),
 }
 """Commands with their epilogs."""
