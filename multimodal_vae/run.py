@@ -52,9 +52,11 @@ from multimodal_vae.synthesis.synthesizer import Synthesizer, embed_versions
 from multimodal_vae.training.holding_out import hold_out
 from multimodal_vae.training.loop import find_device
 from multimodal_vae.training.refining import build_refiner, prepare_refiner
-from multimodal_vae.training.settings import Training
+from multimodal_vae.training.settings import Training, lists_settings
+from multimodal_vae.training.suitability import check_suitable
 
 
+@lists_settings(Training)
 @checked
 def fit(
     vae: MultimodalVAE,
@@ -90,6 +92,10 @@ def fit(
         RunError: if the folder has other content, such as a training with another configuration or other data, or if
             another process writes it now.
         TrainingInterrupted: on SIGTERM or Ctrl-C, after the current step and a checkpoint in the run folder.
+
+    Warns:
+        MultimodalVAEWarning: of settings without effect; see
+            :func:`~multimodal_vae.training.suitability.check_suitable`.
     """
     if configuration is None:
         try:
@@ -119,6 +125,7 @@ def fit(
     vae.check(data)
     if validation is None and training.early_stopping is not False:
         data, validation = hold_out(data, training.seed)
+    check_suitable(vae, data, validation, training)
     configuration = configuration.with_data(classes=data.classes, covariates=data.covariate_types or None)
     configuration = configuration.resolved(len(data.classes), len(data), validation is not None)
     for name, refiner in configuration.refiners.items():  # refuses now what could not be trained after the model

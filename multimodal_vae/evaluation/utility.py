@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from multimodal_vae.data.split import split_by_patient
+from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.pixels import MIN_PER_CLASS, PixelClassifier, balanced_accuracy
 from multimodal_vae.evaluation.samples import LabeledSamples, concatenate, group_numbers
 
@@ -48,6 +49,9 @@ def utility(
         classifier: the classifier; None: quadratic discriminant analysis of principal components.
         seed: seed of the choice of the quarter.
 
+    Raises:
+        DataError: if a class has too few training samples.
+
     Source: train on synthetic, test on real: Esteban et al., *Real-valued (medical) time series generation with
         recurrent conditional GANs* (2017), section 4.
 
@@ -66,7 +70,12 @@ def utility(
     if min(counts.get(label, 0) for label in train.counts()) >= MIN_PER_CLASS:
         sets |= {"quarter": quarter, "quarter and synthetic": concatenate(quarter, synthetic)}
     model = classifier or PixelClassifier()
-    predicted = {
-        name: model.fit(samples.values, samples.labels).predict(held_out.values) for name, samples in sets.items()
-    }
+    try:
+        predicted = {
+            name: model.fit(samples.values, samples.labels).predict(held_out.values) for name, samples in sets.items()
+        }
+    except DataError as error:
+        raise DataError(
+            f"the training samples are too few: {error}. Add samples, or enlarge their share in [data] split"
+        ) from error
     return Utility(held_out.labels, predicted)
