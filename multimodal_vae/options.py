@@ -40,5 +40,4 @@ def example(*commands: str) -> str:
 COHORT = "python examples/otitis/cohort.py runs/cohort"
 RUN = "mmvae train examples/otitis/quick.toml --out runs/otitis"
 RUN_WITH_MISSING = "mmvae train examples/otitis/missing.toml --out runs/missing"
-OTHERS = "python examples/otitis/cohort.py runs/clinic --seed 1"
-"""Commands that make what examples take: a cohort, a run, one that takes missing modalities, and other patients."""
+"""Commands that make what examples take: a cohort, a run, and a run that takes missing modalities."""

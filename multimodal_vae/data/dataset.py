@@ -22,6 +22,7 @@ from multimodal_vae.data.labels import Unlisted, class_of_item, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
 from multimodal_vae.data.settling import modalities_of, settled
+from multimodal_vae.data.showing import Shown
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import LARGEST_FILE, Modality, check_samples, load_arrays
@@ -31,7 +32,7 @@ MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
-class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
+class MultimodalDataset(Shown, DataFrames, Dataset[dict[str, Any]]):
     """Checked samples of several modalities, with labels and patients.
 
     Create one with :meth:`from_manifest`, :meth:`from_dataframe`, :meth:`from_npz`, :meth:`from_tensors` or
