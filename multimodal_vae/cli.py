@@ -33,7 +33,18 @@ from multimodal_vae.errors import (
     did_you_mean,
     printable,
 )
-from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, as_part, say
+from multimodal_vae.options import (
+    COHORT,
+    RUN,
+    RUN_WITH_MISSING,
+    Refine,
+    RunFolder,
+    Sampler,
+    Seed,
+    as_part,
+    example,
+    say,
+)
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
 from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
@@ -74,7 +85,7 @@ def _program(
     """Options of the program itself."""
 
 
-@app.command(epilog="Example: mmvae train examples/otitis/quick.toml --out runs/otitis")
+@app.command(epilog=example(COHORT, RUN))
 def train(
     configuration: Annotated[Path, typer.Argument(help="TOML file that describes the run.")],
     out: Annotated[Path, typer.Option(help="Folder of the run: new, or an interrupted run to resume.")],
@@ -101,7 +112,7 @@ def train(
     say(f"trained: {run.path}")
 
 
-@app.command(epilog="Example: mmvae sample runs/otitis --label AOM --count 500 --sampler gmm --out new")
+@app.command(epilog=example("mmvae sample runs/otitis --label AOM --count 500 --sampler gmm --out new"))
 def sample(
     run: RunFolder,
     out: _NewFolder,
@@ -148,7 +159,9 @@ def sample(
         say(f"generated: {out}, {' '.join(f'{name} {number}' for name, number in counts.items())}")
 
 
-@app.command(epilog="Example: mmvae encode runs/clinic cohort/manifest.csv --given audiogram --out latents.npz")
+@app.command(
+    epilog=example(RUN_WITH_MISSING, "mmvae encode runs/missing runs/cohort/manifest.csv --given wbt --out latents.npz")
+)
 def encode(
     run: RunFolder,
     manifest: _Manifest,
@@ -167,7 +180,9 @@ def encode(
     say(f"encoded: {out}, {len(data)} samples")
 
 
-@app.command(epilog="Example: mmvae classify runs/otitis cohort/manifest.csv --prior uniform --out probabilities.csv")
+@app.command(
+    epilog=example("mmvae classify runs/otitis runs/cohort/manifest.csv --prior uniform --out probabilities.csv")
+)
 def classify(
     run: RunFolder,
     manifest: _Manifest,
@@ -198,7 +213,9 @@ def classify(
         say(f"classified: {out}, {len(data)} samples")
 
 
-@app.command(epilog="Example: mmvae translate runs/clinic cohort/manifest.csv --to audiogram --out translated")
+@app.command(
+    epilog=example(RUN_WITH_MISSING, "mmvae translate runs/missing runs/cohort/manifest.csv --to wbt --out translated")
+)
 def translate(
     run: RunFolder,
     manifest: _Manifest,
@@ -225,7 +242,7 @@ def translate(
     say(f"translated: {out}, {len(data)} samples, {draws or 1} of each")
 
 
-@app.command(epilog="Example: mmvae complete runs/otitis cohort/manifest.csv --out completed")
+@app.command(epilog=example(RUN_WITH_MISSING, "mmvae complete runs/missing runs/cohort/manifest.csv --out completed"))
 def complete(
     run: RunFolder,
     manifest: _Manifest,
@@ -251,7 +268,9 @@ def complete(
     say(f"completed: {out}, {counts}")
 
 
-@app.command(epilog="Example: mmvae interpolate runs/otitis cohort/manifest.csv ear-3 ear-8 --steps 9 --out between")
+@app.command(
+    epilog=example("mmvae interpolate runs/otitis runs/cohort/manifest.csv p0001-R1 p0002-R1 --steps 9 --out between")
+)
 def interpolate(
     run: RunFolder,
     manifest: _Manifest,
@@ -271,7 +290,7 @@ def interpolate(
     say(f"interpolated: {out}, {steps} samples")
 
 
-@app.command(epilog="""Example: mmvae samplers runs/otitis --sampler gmm --sampler '{name="kde", shared=true}'""")
+@app.command(epilog=example("mmvae samplers runs/otitis --sampler gmm --sampler '{name=\"kde\", shared=true}'"))
 def samplers(
     run: RunFolder,
     sampler: Annotated[
@@ -305,7 +324,7 @@ def samplers(
         say(*as_table(results).rstrip("\n").split("\n"))
 
 
-@app.command(epilog="Example: mmvae evaluate runs/otitis --by camera --by age_months")
+@app.command(epilog=example("mmvae evaluate runs/otitis --by camera --by age_months"))
 def evaluate(
     run: RunFolder,
     by: Annotated[
@@ -337,7 +356,7 @@ def evaluate(
     say(f"evaluated: {metrics}, {report}")
 
 
-@app.command(epilog="Example: mmvae card runs/otitis")
+@app.command(epilog=example("mmvae card runs/otitis"))
 def card(run: RunFolder) -> None:
     """Write a model card, card.md, from the run's evaluation."""
     from multimodal_vae.report.run_evaluation import write_card
@@ -346,15 +365,27 @@ def card(run: RunFolder) -> None:
     say(f"written: {write_card(open_run(run))}")
 
 
-@app.command(epilog="Example: mmvae plugins --check")
+@app.command(epilog=example("mmvae plugins", "mmvae plugins sampler", "mmvae plugins kde"))
 def plugins(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND] [NAME]", help="Kind of the parts to list, or name of one part to explain."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Import each part in a separate process and test it.")] = False,
 ) -> None:
-    """List the installed modalities, fusions and other parts.
+    """List the installed modalities, fusions and other parts, or explain one.
 
-    Without --check no part is imported. With --check the exit code is 1 if a part is broken.
+    With a NAME: what the part is, its settings, and its table in a recipe. The list imports no part without --check;
+    with it, the exit code is 1 if a part is broken.
     """
-    entries = registry.entries()
+    kind, name = _named(what or [])
+    if name:
+        from multimodal_vae.part_help import part_help
+
+        part: Any = registry.load(kind or _only_kind(name), name)
+        say(*part_help(part).split("\n"))
+        return
+    entries = registry.entries(kind)
     rows = [["kind", "name", "distribution", "version"]]
     rows += [[entry.kind, entry.name, entry.distribution, entry.version] for entry in entries]
     broken = False
@@ -373,7 +404,7 @@ def plugins(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: mmvae check modality signal --set length=64 --set channels=2")
+@app.command(epilog=example("mmvae check modality signal --set length=64 --set channels=2"))
 def check(
     kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss, sampler, refiner or logger.")],
     name: Annotated[str, typer.Argument(help="Name of the part, as mmvae plugins lists it.")],
@@ -402,7 +433,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: mmvae new modality eeg")
+@app.command(epilog=example("mmvae new modality spectrum"))
 def new(
     kind: Annotated[str, typer.Argument(help="modality, fusion, metric-loss, sampler or refiner.")],
     name: Annotated[str, typer.Argument(help="Name of the part.")],
@@ -418,8 +449,8 @@ def new(
     say(f'written: {folder}; next: pip install -e "{folder}[test]" && pytest {folder}')
 
 
-for command, example in (PRIVACY | RELEASE | SELECTION).items():
-    app.command(epilog=example)(command)
+for command, epilog in (PRIVACY | RELEASE | SELECTION).items():
+    app.command(epilog=epilog)(command)
 
 
 def _open(path: Path) -> "Run":
@@ -439,6 +470,28 @@ def _read(run: "Run", manifest: Path, given: list[str] | None) -> "MultimodalDat
     """Return a manifest's samples, with the given modalities only."""
     data = run.read(manifest)
     return data.only(*given) if given else data
+
+
+def _named(words: list[str]) -> tuple[str | None, str | None]:
+    """Return the kind and the name of parts that one or two words give."""
+    if len(words) > 2:
+        raise PluginError(f"{' '.join(words)!r} is no part; give a kind, a name, or a kind and a name")
+    if len(words) == 1:
+        kind = words[0].replace("-", "_")
+        return (kind, None) if kind in registry.KINDS else (None, words[0])
+    return (_kind(words[0]), words[1]) if words else (None, None)
+
+
+def _only_kind(name: str) -> str:
+    """Return the kind of the parts that have a name."""
+    plain = name.rpartition(":")[2]
+    kinds = {entry.kind for entry in registry.entries() if entry.name == plain}
+    if not kinds:
+        known = {entry.name for entry in registry.entries()} | set(registry.KINDS)
+        raise PluginError(f"there is no part and no kind {name!r}; {did_you_mean(name, known)}")
+    if len(kinds) > 1:
+        raise PluginError(f"{name!r} is a {' and a '.join(sorted(kinds))}; write: mmvae plugins KIND {name}")
+    return kinds.pop()
 
 
 def _kind(word: str) -> str:

@@ -18,7 +18,7 @@ from multimodal_vae.data.covariates import covariates_of, values_of_covariates
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.dependence import NoiseDependence
 from multimodal_vae.distributions import Gaussian
-from multimodal_vae.errors import ConfigurationError, DataError
+from multimodal_vae.errors import ConfigurationError, DataError, listing
 from multimodal_vae.fusions.base import Fusion
 from multimodal_vae.fusions.subsets import SubsetBatch
 from multimodal_vae.independence import dependence_over_subsets
@@ -42,6 +42,7 @@ from multimodal_vae.model_checks import (
 )
 from multimodal_vae.objective import DEPENDENCE, KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
+from multimodal_vae.overview import Overview, shaped
 from multimodal_vae.part import plain
 from multimodal_vae.progress import track
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
@@ -53,7 +54,7 @@ Encodable: TypeAlias = Mapping[str, Tensor] | MultimodalDataset
 """Samples to encode: tensors by modality, or a data set."""
 
 
-class MultimodalVAE(Trainable):
+class MultimodalVAE(Overview, Trainable):
     """One encoder and decoder per modality, one fusion, one latent.
 
     Every decoder takes the shared latent and, with some fusions, its modality's private dimensions.
@@ -129,6 +130,15 @@ class MultimodalVAE(Trainable):
             )
             self.fusion.build({name: size + self.conditions.size for name, size in self.sizes.items()}, latent_dim)
             self.metric_loss.build(self.objective.metric_dimensions or self.shared_dim, len(self.classes))
+
+    def overview(self) -> tuple[str, Mapping[str, str]]:
+        """Return the number of weights; and the classes, parts and modalities. ``vae.encoders`` shows the networks."""
+        entries = {"latent": f"{self.latent_dim} dimensions", "classes": listing(self.classes)}
+        entries |= {"fusion": repr(self.fusion), "metric loss": repr(self.metric_loss)}
+        entries |= {f"modality {name}": f"{part.name}, {shaped(part.shape)}" for name, part in self.modalities.items()}
+        if self.covariates:
+            entries["covariates"] = ", ".join(each.name for each in self.covariates)
+        return f"MultimodalVAE: {sum(x.numel() for x in self.parameters()):,} weights", entries
 
     @property
     def bytes_per_sample(self) -> int:

@@ -30,3 +30,14 @@ def say(*lines: str, err: bool = False) -> None:
     """Print lines; names and paths in them may hold escape sequences, which do not reach the terminal."""
     for line in lines:
         typer.echo(printable(line), err=err)
+
+
+def example(*commands: str) -> str:
+    """Return the end of a command's help: commands to copy, one per line, which work in the project's folder."""
+    return "\n".join(["\b", "Example:", *(f"  {command}" for command in commands)])
+
+
+COHORT = "python examples/otitis/cohort.py runs/cohort"
+RUN = "mmvae train examples/otitis/quick.toml --out runs/otitis"
+RUN_WITH_MISSING = "mmvae train examples/otitis/missing.toml --out runs/missing"
+"""Commands that make what examples take: a cohort, a run, and a run that takes missing modalities."""

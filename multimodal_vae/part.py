@@ -35,6 +35,13 @@ class _PartMeta(ABCMeta):
             part.__dict__["_settings"] = settings
             return part
 
+        @property
+        def __signature__(cls) -> inspect.Signature:
+            """The constructor's parameters, which editors show and :func:`inspect.signature` returns."""
+            constructor = _constructor(cls)
+            hints = typing.get_type_hints(constructor) if constructor else {}  # without the limits of numbers
+            return inspect.Signature([each.replace(annotation=hints[each.name]) for each in _parameters(constructor)])
+
 
 class Part(metaclass=_PartMeta):
     """Base of all pluggable classes.
@@ -117,6 +124,12 @@ class Part(metaclass=_PartMeta):
     ) -> pydantic_core.CoreSchema:
         return pydantic_core.core_schema.no_info_plain_validator_function(cls.of)
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: pydantic_core.CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"part": cls.kind}
+
 
 def parts_within(value: Any) -> Iterator[Part]:
     """Yield every part in a value: the value itself, and those among its settings, in lists and in tables."""
@@ -136,7 +149,7 @@ def state_of_part(kind: str, name: str) -> str:
     """Load a part, construct it if all settings have defaults, and return what is wrong, or ``works``."""
     try:
         part: Any = registry.load(kind, name)
-        _, defaults = _schema(part)
+        _, defaults = schema_of(part)
         if inspect.Parameter.empty not in defaults.values():
             part.of(name)
     except MultimodalVAEError as error:
@@ -180,11 +193,16 @@ def _parameters(method: Any) -> list[inspect.Parameter]:
     return list(inspect.signature(method).parameters.values())[1:] if inspect.isfunction(method) else []
 
 
-@cache
-def _schema(part: type) -> tuple[pydantic.TypeAdapter[dict[str, Any]], dict[str, Any]]:
-    """Return the validator of a part's settings, and the default of each."""
+def _constructor(part: type) -> Any:
+    """Return the constructor whose parameters are the settings; None if no part of the class's bases has one."""
     author = next(base for base in part.__mro__ if "__init__" in vars(base))
-    constructor = vars(author)["__init__"] if issubclass(author, Part) else None
+    return vars(author)["__init__"] if issubclass(author, Part) else None
+
+
+@cache
+def schema_of(part: type) -> tuple[pydantic.TypeAdapter[dict[str, Any]], dict[str, Any]]:
+    """Return the validator of a part's settings, and the default of each."""
+    constructor = _constructor(part)
     defaults = {parameter.name: parameter.default for parameter in _parameters(constructor)}
     hints = typing.get_type_hints(constructor, include_extras=True) if constructor else {}
     # Not create_model: a model warns about settings with the names of its methods, such as "copy" and "json".
@@ -196,7 +214,7 @@ def _schema(part: type) -> tuple[pydantic.TypeAdapter[dict[str, Any]], dict[str,
 
 def _validated(part: type[Part], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return all settings of a part, validated and in order, from the arguments of a call."""
-    validator, defaults = _schema(part)
+    validator, defaults = schema_of(part)
     if len(args) > len(defaults):
         raise ConfigurationError(f"{_label(part)} takes {len(defaults)} settings, not {len(args)}")
     positional = dict(zip(defaults, args, strict=False))
@@ -250,7 +268,8 @@ def explain_settings(error: pydantic.ValidationError, model: Any) -> str:
         # The annotation of an optional section is "Section | None".
         model = next(each for each in (annotation, *typing.get_args(annotation)) if hasattr(each, "model_fields"))
     where = f"[{'.'.join(section)}] has" if section else "there is"
-    return f"{where} no key {key!r}; {did_you_mean(key, model.model_fields)}"
+    instead = getattr(model, "other_names", {}).get(key)
+    return f"{where} no key {key!r}; {f'set {instead}' if instead else did_you_mean(key, model.model_fields)}"
 
 
 def _short(value: Any) -> str:

@@ -1,11 +1,11 @@
 """A run: train it into a folder, and open the folder."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 from torch import Tensor
@@ -22,11 +22,13 @@ from multimodal_vae.errors import (
     MultimodalVAEWarning,
     RunError,
     SamplerError,
+    listing,
 )
 from multimodal_vae.files import file_sha256, inside, make_folder, read_json
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.model_checks import check_weights, refiner_of
+from multimodal_vae.overview import Overview, shaped
 from multimodal_vae.part import Part, explain_settings
 from multimodal_vae.provenance import register_classes, register_instances, require
 from multimodal_vae.refiners.base import Refiner
@@ -52,9 +54,14 @@ from multimodal_vae.synthesis.synthesizer import Synthesizer, embed_versions
 from multimodal_vae.training.holding_out import hold_out
 from multimodal_vae.training.loop import find_device
 from multimodal_vae.training.refining import build_refiner, prepare_refiner
-from multimodal_vae.training.settings import Training
+from multimodal_vae.training.settings import Training, lists_settings
+from multimodal_vae.training.suitability import check_suitable
+
+if TYPE_CHECKING:
+    from multimodal_vae.plots import SampleFigure
 
 
+@lists_settings(Training)
 @checked
 def fit(
     vae: MultimodalVAE,
@@ -90,6 +97,10 @@ def fit(
         RunError: if the folder has other content, such as a training with another configuration or other data, or if
             another process writes it now.
         TrainingInterrupted: on SIGTERM or Ctrl-C, after the current step and a checkpoint in the run folder.
+
+    Warns:
+        MultimodalVAEWarning: of settings without effect; see
+            :func:`~multimodal_vae.training.suitability.check_suitable`.
     """
     if configuration is None:
         try:
@@ -119,6 +130,7 @@ def fit(
     vae.check(data)
     if validation is None and training.early_stopping is not False:
         data, validation = hold_out(data, training.seed)
+    check_suitable(vae, data, validation, training)
     configuration = configuration.with_data(classes=data.classes, covariates=data.covariate_types or None)
     configuration = configuration.resolved(len(data.classes), len(data), validation is not None)
     for name, refiner in configuration.refiners.items():  # refuses now what could not be trained after the model
@@ -154,7 +166,7 @@ class _SplitIds(TypedDict):
     test: list[str]
 
 
-class Run:
+class Run(Overview):
     """An opened run folder.
 
     Attributes:
@@ -177,6 +189,25 @@ class Run:
         self.status = read_json(inside(path, "status.json"), Status)
         self._data = data
         self._latents: dict[str, Tensor] = {}
+
+    def overview(self) -> tuple[str, Mapping[str, str]]:
+        """Return the state of the training; and the classes, parts and modalities. Reads no samples."""
+        status, model = self.status, self.configuration.model
+        entries = {
+            "training": f"{status['state']}, {status['epochs_done']:,} of {status['epochs']:,} epochs",
+            "classes": listing(self.configuration.data.classes or ()),
+            "fusion": model.fusion.name,
+            "sampler": self.configuration.density.sampler.name,
+        }
+        for name, part in self.configuration.modalities.items():
+            entries[f"modality {name}"] = f"{part.name}, {shaped(part.shape)}"
+        if "splits" in self.__dict__:  # opened before
+            entries["samples"] = ", ".join(f"{name} {len(part):,}" for name, part in self.splits.items())
+        return f"Run: {self.path}", entries
+
+    def plot(self, count: int = 2, seed: int | None = 0) -> "SampleFigure":
+        """Draw new samples of each class; see :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.plot`."""
+        return self.synthesizer().plot(count, seed)
 
     @cached_property
     def model(self) -> MultimodalVAE:

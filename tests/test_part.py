@@ -1,4 +1,5 @@
 import copy
+import inspect
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import multimodal_vae as mv
 from multimodal_vae import registry
 from multimodal_vae.metric_losses.base import MetricLoss
 from multimodal_vae.part import Part
+from multimodal_vae.training.settings import RefinementTraining, Training
 
 # Settings other than the defaults for each part of the core.
 PARTS: dict[tuple[str, str], dict[str, Any]] = {
@@ -377,3 +379,29 @@ def test_what_is_registered_but_is_no_class_of_the_kind_is_refused(monkeypatch, 
 def test_part_is_public():
     assert issubclass(mv.Modality, Part)
     assert mv.Part is Part
+
+
+@pytest.mark.parametrize("entry", registry.entries("sampler"), ids=lambda entry: entry.name)
+def test_the_signature_of_a_part_is_that_of_its_constructor(entry):
+    part = registry.load(entry.kind, entry.name)
+    signature = inspect.signature(part)
+    assert list(signature.parameters) == list(part.of({"name": entry.name, **REQUIRED.get(entry.name, {})})._settings)
+    assert not any("Annotated" in str(each) for each in signature.parameters.values())
+
+
+REQUIRED = {"private_gaussian": {"epsilon": 1.0}}
+
+
+def test_the_signature_of_a_part_without_settings_is_empty_and_has_defaults_otherwise():
+    assert not inspect.signature(mv.Prior).parameters
+    folds = inspect.signature(mv.KDE).parameters["folds"]
+    assert (folds.annotation, folds.default) == (int, 5)
+
+
+@pytest.mark.parametrize(("train", "settings"), [(mv.fit, Training), (mv.fit_refiner, RefinementTraining)])
+def test_the_signature_of_a_training_lists_its_settings(train, settings):
+    parameters = inspect.signature(train).parameters
+    assert list(parameters)[-len(settings.model_fields) :] == list(settings.model_fields)
+    assert not any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    defaults = {name: parameters[name].default for name in settings.model_fields if name != "loggers"}
+    assert defaults == {name: getattr(settings(), name) for name in defaults}

@@ -24,6 +24,7 @@ from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
 from multimodal_vae.data.settling import modalities_of, settled
 from multimodal_vae.data.shards import Shards, shard_paths
+from multimodal_vae.data.showing import Shown
 from multimodal_vae.data.split import split_by_patient
 from multimodal_vae.errors import DataError, did_you_mean
 from multimodal_vae.modalities.base import LARGEST_FILE, Modality, check_samples, load_arrays
@@ -42,7 +43,7 @@ MOST_UNPACKED = 200
 """Most times its size that an ``.npz`` file may unpack to, if that is beyond the size of a sample."""
 
 
-class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
+class MultimodalDataset(Shown, DataFrames, Dataset[dict[str, Any]]):
     """Checked samples of several modalities, with labels and patients.
 
     Create one with :meth:`from_manifest`, :meth:`from_shards`, :meth:`from_dataframe`, :meth:`from_npz`,
@@ -185,14 +186,16 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         modalities: Mapping[str, Any],
         classes: Sequence[str] | None = None,
         covariates: Sequence[Any] = (),
+        labels: str = "label",
     ) -> Self:
-        """Read an ``.npz`` file with one array per modality, ``label``, and optionally ``sample_id``, ``patient_id``.
+        """Read an ``.npz`` file: an array per modality, ``label``, optionally ``sample_id``, ``patient_id``, ``split``.
 
         Args:
             path: the file.
             modalities: by array, a modality, its name or its table.
             classes: the class names in order; by default those among the labels, sorted.
             covariates: arrays (N,) that are covariates; as in :meth:`from_manifest`.
+            labels: name of the array of labels.
 
         Raises:
             DataError: naming the file and the array; also if it unpacks to more than memory, or to more than
@@ -203,19 +206,20 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             limit = max(LARGEST_FILE, MOST_UNPACKED * path.stat().st_size)
             arrays = load_arrays(path, int(min(limit, memory())))
             types = covariates_of(covariates)
-            for name in ("label", *modalities, *(each.name for each in types)):
+            for name in (labels, *modalities, *(each.name for each in types)):
                 if name not in arrays:
                     raise DataError(f"there is no array {name!r}; {did_you_mean(name, arrays)}")
-            refuse_near_columns("array", arrays, [*RESERVED, *modalities])
+            refuse_near_columns("array", arrays, [*RESERVED, labels, *modalities])
             data = cls.from_tensors(
                 {name: arrays[name] for name in modalities},
-                arrays["label"],
+                arrays[labels],
                 modalities,
                 classes,
                 ids=arrays.get("sample_id"),
                 patients=arrays.get("patient_id"),
                 covariates={each.name: arrays[each.name] for each in types},
                 covariate_types=types,
+                split=arrays.get("split"),
             )
         except FileNotFoundError:
             raise DataError(f"there is no file {path}") from None
@@ -239,6 +243,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
         present: Any = None,
         covariates: Mapping[str, Any] | None = None,
         covariate_types: Sequence[Any] | None = None,
+        split: Iterable[Any] | None = None,
     ) -> Self:
         """Check tensors or arrays and copy them into a data set.
 
@@ -252,6 +257,7 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             present: (N, M) of bool; by default all True.
             covariates: (N,) by name, what the model takes beside modalities, such as the site; None or NaN if missing.
             covariate_types: their types, such as those of another data set; by default as the values are.
+            split: (N,), ``train``, ``validation`` or ``test`` each, for :meth:`split_as_given`.
 
         Raises:
             DataError: if lengths, shapes, values or labels do not match.
@@ -283,6 +289,9 @@ class MultimodalDataset(DataFrames, Dataset[dict[str, Any]]):
             tensors[name] = torch.where(mask[:, column].reshape(-1, *[1] * (tensor.dim() - 1)), tensor, 0)
         data = cls._of_names(parts, tensors, mask, label_names, classes, names, owners)
         given = {name: names_of(each, f"values of {name!r}") for name, each in (covariates or {}).items()}
+        if split is not None:
+            data.given_split = names_of(split, "split")
+            check_length("names of splits", len(data.given_split), count)
         data.metadata |= given
         data.covariate_types, data.covariates = read_columns(
             given if covariate_types is None else covariate_types, given, lambda row: f"row {row}", count

@@ -38,7 +38,7 @@ def cross_validated_labels(
         Labels (N,).
 
     Raises:
-        DataError: if a class has fewer groups than there are folds.
+        DataError: if a class has fewer groups than there are folds, or too few samples outside one of them.
 
     Example:
         >>> from multimodal_vae.evaluation.pixels import balanced_accuracy
@@ -56,6 +56,12 @@ def cross_validated_labels(
     predicted = torch.zeros_like(labels)
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=require_seed(seed))
     for train, held_out in split.split(np.zeros(len(labels)), labels.numpy(), numbers):
-        classifier.fit({name: x[train] for name, x in values.items()}, labels[train])
+        try:
+            classifier.fit({name: x[train] for name, x in values.items()}, labels[train])
+        except DataError as error:
+            raise DataError(
+                f"the held-out samples are too few for {folds} folds: {error}. Enlarge their share in [data] split, or "
+                "evaluate all patients in turn with mmvae cross-validate"
+            ) from error
         predicted[held_out] = classifier.predict({name: x[held_out] for name, x in values.items()})
     return predicted

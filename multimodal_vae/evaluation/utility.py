@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from multimodal_vae.data.split import split_by_patient
+from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.pixels import MIN_PER_CLASS, PixelClassifier, balanced_accuracy
 from multimodal_vae.evaluation.samples import LabeledSamples, concatenate, group_numbers
 
@@ -51,6 +52,9 @@ def utility(
         seed: seed of the choice of the quarter.
         trained_on: training sets whose predictions are needed, by their names in :class:`Utility`. Default: all.
 
+    Raises:
+        DataError: if a class has too few training samples.
+
     Source: train on synthetic, test on real: Esteban et al., *Real-valued (medical) time series generation with
         recurrent conditional GANs* (2017), section 4.
 
@@ -69,9 +73,14 @@ def utility(
     if min(counts.get(label, 0) for label in train.counts()) >= MIN_PER_CLASS:
         sets |= {"quarter": quarter, "quarter and synthetic": concatenate(quarter, synthetic)}
     model = classifier or PixelClassifier()
-    predicted = {
-        name: model.fit(samples.values, samples.labels).predict(held_out.values)
-        for name, samples in sets.items()
-        if trained_on is None or name in trained_on
-    }
+    try:
+        predicted = {
+            name: model.fit(samples.values, samples.labels).predict(held_out.values)
+            for name, samples in sets.items()
+            if trained_on is None or name in trained_on
+        }
+    except DataError as error:
+        raise DataError(
+            f"the training samples are too few: {error}. Add samples, or enlarge their share in [data] split"
+        ) from error
     return Utility(held_out.labels, predicted)

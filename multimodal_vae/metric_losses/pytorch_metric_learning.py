@@ -43,8 +43,13 @@ class PyTorchMetricLearning(MetricLoss):
 
     Example:
         >>> latents, labels = torch.tensor([[0.0], [1.0], [1.1]]), torch.tensor([0, 0, 1])
-        >>> plain = {"name": "LpDistance", "normalize_embeddings": False}
-        >>> loss = PyTorchMetricLearning({"name": "TripletMarginLoss", "margin": 0.2, "distance": plain})
+        >>> loss = PyTorchMetricLearning(
+        ...     {
+        ...         "name": "TripletMarginLoss",
+        ...         "margin": 0.2,
+        ...         "distance": {"name": "LpDistance", "normalize_embeddings": False},
+        ...     }
+        ... )
         >>> loss.build(latent_dim=1, classes=2)
         >>> loss(latents, labels)
         tensor(0.6000)

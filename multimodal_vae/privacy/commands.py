@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, say
+from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, example, say
 
 
 def audit(
@@ -96,7 +96,11 @@ def adapt(
 
 
 COMMANDS: dict[Callable[..., Any], str] = {
-    adapt: "Example: mmvae adapt runs/otitis clinic/manifest.csv --epsilon 3 --out runs/clinic",
-    audit: "Example: mmvae audit runs/otitis --fit-on test --holdout others/manifest.csv",
+    adapt: example(
+        "python examples/otitis/cohort.py runs/clinic --seed 1",
+        r"sed 's/^p\([^,]*\),p/q\1,q/' runs/clinic/manifest.csv > runs/clinic/others.csv  # other people, other names",
+        "mmvae adapt runs/otitis runs/clinic/others.csv --epsilon 3 --out runs/adapted",
+    ),
+    audit: example("mmvae audit runs/otitis --sampler kde"),
 }
 """Commands with their epilogs."""

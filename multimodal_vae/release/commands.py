@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, say
+from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, example, say
 
 
 def release(
@@ -58,7 +58,7 @@ def verify(
 
 
 COMMANDS: dict[Callable[..., Any], str] = {
-    release: "Example: mmvae release runs/otitis --count 300 --sampler gaussian --out released",
-    verify: "Example: mmvae verify released --digest 3f1c...",
+    release: example("mmvae release runs/otitis --count 300 --sampler gaussian --out released-300"),
+    verify: example("mmvae verify released"),
 }
 """Commands with their epilogs."""

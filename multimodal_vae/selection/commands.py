@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.options import Seed, say
+from multimodal_vae.options import COHORT, Seed, example, say
 
 _Recipe = Annotated[Path, typer.Argument(help="TOML file that describes a run.")]
 _Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
@@ -57,7 +57,7 @@ def tune(
 
 
 COMMANDS: dict[Callable[..., Any], str] = {
-    cross_validate: "Example: mmvae cross-validate examples/otitis/quick.toml --folds 5 --out folds",
-    tune: "Example: mmvae tune examples/otitis/quick.toml --minutes 30 --out tuned",
+    cross_validate: example(COHORT, "mmvae cross-validate examples/otitis/quick.toml --folds 5 --out folds"),
+    tune: example(COHORT, "mmvae tune examples/otitis/missing.toml --minutes 30 --out tuned"),
 }
 """Commands with their epilogs."""

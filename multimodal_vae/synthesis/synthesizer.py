@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, Self
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Self
 
 import pydantic
 import torch
@@ -33,6 +33,7 @@ from multimodal_vae.modalities.base import Noise
 from multimodal_vae.model import Encodable, MultimodalVAE
 from multimodal_vae.model_checks import check_latents, require_modality
 from multimodal_vae.names import name_of
+from multimodal_vae.overview import Overview, counted
 from multimodal_vae.part import explain
 from multimodal_vae.provenance import records, require
 from multimodal_vae.refiners.base import Refiner
@@ -41,6 +42,10 @@ from multimodal_vae.scopes import seeded
 from multimodal_vae.synthesis.covariates import CovariateCounts
 from multimodal_vae.synthesis.drawing import draw
 from multimodal_vae.synthesis.refinement import refined
+from multimodal_vae.synthesis.samples import GeneratedSamples
+
+if TYPE_CHECKING:
+    from multimodal_vae.plots import SampleFigure
 
 PRIORS = ("frequency", "uniform")
 """Prior probabilities of the classes: their frequencies among the fitted samples, or uniform."""
@@ -58,7 +63,7 @@ def embed_versions(vae: MultimodalVAE, data: MultimodalDataset, augmented: int) 
         return torch.stack([vae.embed(data, augmented=augmented > 0) for _ in range(max(1, augmented))])
 
 
-class Synthesizer:
+class Synthesizer(Overview):
     """Draws latents from the density of one class and decodes them into all modalities.
 
     Args:
@@ -175,6 +180,17 @@ class Synthesizer:
         """The samplers from which the fitted one was chosen, best first; empty if there was no choice."""
         return list(self.chosen.ranking) if self.chosen else []
 
+    def overview(self) -> tuple[str, Mapping[str, str]]:
+        """Return the sampler, the classes with a density, and those without."""
+        entries = {"densities": counted(self.fitted_on) if self.fitted_on else "none yet; call fit"}
+        if self.chosen and self.chosen.name != self.sampler.name:
+            entries["chosen"] = repr(self.chosen)
+        if self.failures:
+            entries["without a density"] = ", ".join(self.failures)
+        if self.refiners:
+            entries["refined"] = ", ".join(self.refiners)
+        return f"Synthesizer with the sampler {self.sampler.name}", entries
+
     def class_of(self, label: Any) -> str:
         """Return the class with a density that a label names: a string, or the integer that it was in the data.
 
@@ -236,8 +252,10 @@ class Synthesizer:
         noise: Noise | None = None,
         covariates: Mapping[str, Any] | None = None,
         refine: bool = True,
-    ) -> dict[str, Tensor]:
+    ) -> GeneratedSamples:
         """Draw new samples of one class, (count, *shape) by modality; a row is one sample in all modalities.
+
+        The result is a dictionary, whose ``plot()`` draws the samples.
 
         Args:
             label: as for :meth:`latents`, like all arguments up to ``min_quantile``.
@@ -253,7 +271,24 @@ class Synthesizer:
         """
         latents = self.latents(label, count, seed, temperature, min_quantile)
         given = self.draw_covariates(label, count, seed, covariates)
-        return self.decode(latents, label, noise, seed, covariates=given, refine=refine)
+        samples = self.decode(latents, label, noise, seed, covariates=given, refine=refine)
+        return GeneratedSamples(samples, self.vae.modalities, self.class_of(label))
+
+    def plot(self, count: int = 2, seed: int | None = 0) -> "SampleFigure":
+        """Draw new samples of each class, one per row, with a column per modality; notebooks show the figure.
+
+        Args:
+            count: number of samples per class.
+            seed: seed of the samples. Default: 0.
+
+        Raises:
+            SamplerError: if nothing has been fitted.
+        """
+        from multimodal_vae.plots import plot_rows
+
+        drawn = [self.sample(label, count, seed) for label in self.densities or [""]]
+        rows = [samples.row(number) for samples in drawn for number in range(count)]
+        return plot_rows(self.vae.modalities, rows, [each.label for each in drawn for _ in range(count)])
 
     def decode(
         self,

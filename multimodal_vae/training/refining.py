@@ -24,7 +24,7 @@ from multimodal_vae.training.holding_out import hold_out
 from multimodal_vae.training.interruption import catch_signals
 from multimodal_vae.training.logging import log_epochs
 from multimodal_vae.training.loop import Epoch, minimize
-from multimodal_vae.training.settings import REFINEMENT_BATCH, RefinementTraining, Training
+from multimodal_vae.training.settings import REFINEMENT_BATCH, RefinementTraining, Training, lists_settings
 from multimodal_vae.transfer import copy_to
 
 CALIBRATION_SAMPLES = 256
@@ -215,6 +215,7 @@ def _having(data: MultimodalDataset, name: str) -> MultimodalDataset:
     return data if bool(here.all()) else data.subset(here.nonzero()[:, 0].tolist())
 
 
+@lists_settings(RefinementTraining)
 @checked
 def fit_refiner(
     vae: MultimodalVAE,

@@ -1,8 +1,11 @@
 """Settings of a training."""
 
+import inspect
 import math
+import typing
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -105,6 +108,12 @@ class Training(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
+    other_names: ClassVar[dict[str, str]] = {
+        "batch_size": "'per_class', the number of samples of each class per batch",
+        "lr": "'learning_rate'",
+        "patience": "early_stopping = { patience = ... }",
+    }
+    """What to set in place of keys that other libraries have."""
     batch_size: ClassVar[int] = BATCH
     default_steps: ClassVar[tuple[int, int]] = (STEPS, UNWATCHED_STEPS)
     """Defaults of ``steps`` with and without early stopping."""
@@ -183,6 +192,31 @@ class RefinementTraining(Training):
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "cosine"
     average: Annotated[float, Field(gt=0, lt=1)] | Off = 0.998
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def lists_settings(settings: type[Training]) -> Callable[[F], F]:
+    """Return a decorator of a function that takes ``**settings``: its signature lists each of them, as editors show it.
+
+    Example:
+        >>> @lists_settings(Training)
+        ... def train(data: str, **settings: Any) -> None: ...
+        >>> [str(each) for each in inspect.signature(train).parameters.values()][3]
+        'per_class: Optional[int] = None'
+    """
+
+    def listing(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        hints = typing.get_type_hints(settings)  # without the limits of numbers
+        fields = inspect.signature(settings).parameters.values()
+        parameters = [*own, *(each.replace(annotation=hints[each.name]) for each in fields)]
+        function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return function
+
+    return listing
 
 
 @dataclass(frozen=True)

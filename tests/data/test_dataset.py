@@ -107,6 +107,22 @@ def test_an_npz_becomes_the_same_data_set(tmp_path):
     assert mv.MultimodalDataset.from_npz(tmp_path / "b.npz", VECTORS).labels.tolist() == [0, -1, 1, 0]
 
 
+def test_a_split_may_be_given_with_tensors_and_in_an_npz(tmp_path):
+    parts = np.array(["train", "test", "train", "validation"])
+    arrays = {name: x.numpy() for name, x in tensors().items()}
+    np.savez(tmp_path / "a.npz", **arrays, diagnosis=np.array([1, 0, 1, 0]), split=parts)
+    for data in (
+        make(split=parts),
+        mv.MultimodalDataset.from_npz(tmp_path / "a.npz", VECTORS, labels="diagnosis"),
+    ):
+        assert [part.ids for part in data.split_as_given()] == [["0", "2"], ["3"], ["1"]]
+    assert data.labels.tolist() == [1, 0, 1, 0]
+    with pytest.raises(mv.DataError, match="there are 3 names of splits and 4 labels"):
+        make(split=parts[:3])
+    with pytest.raises(mv.DataError, match="no array 'diagnosi'; did you mean 'diagnosis'"):
+        mv.MultimodalDataset.from_npz(tmp_path / "a.npz", VECTORS, labels="diagnosi")
+
+
 def test_an_npz_with_a_mistake_is_refused_by_name(tmp_path):
     path = tmp_path / "a.npz"
     read = mv.MultimodalDataset.from_npz

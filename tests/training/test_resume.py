@@ -345,9 +345,9 @@ def test_early_stopping_ends_with_the_weights_of_the_best_epoch(make_data, make_
 
 
 def test_early_stopping_on_what_is_no_figure_says_which_there_are(make_data, make_model):
-    data = make_data()
+    data, watched = make_data(), {"metric": "validation.los"}
     with pytest.raises(mv.TrainingError, match=r"'validation.los', but there is no such metric; .*training.loss"):
-        mv.fit(make_model(data), data, epochs=2, per_class=4, early_stopping={"metric": "validation.los"}, show=False)
+        mv.fit(make_model(data), data, data, epochs=2, per_class=4, early_stopping=watched, show=False)
 
 
 def test_batches_accumulated_make_the_step_of_one_large_batch(make_data, make_model):

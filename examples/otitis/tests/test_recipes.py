@@ -18,6 +18,7 @@ HERE = Path(__file__).parent.parent
 
 RECIPES = [
     "quick.toml",
+    "missing.toml",
     "best.toml",
     "private.toml",
     "sharp.toml",
