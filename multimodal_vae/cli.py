@@ -36,6 +36,7 @@ from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, as_part, sa
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
 from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
+from multimodal_vae.study.commands import app as study
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -413,6 +414,7 @@ def new(
 
 for command, example in (PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=example)(command)
+app.add_typer(study, name="study")
 
 
 def _open(path: Path) -> "Run":
