@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SEED ?= 10
 REPORT ?= runs/demo/run/report.html
+STUDY ?= runs/study
 # Version of torch for test-floors. On Linux, the lowest declared one comes with CUDA only, which is several gigabytes.
 TORCH ?=
 PLUGINS = otoscopy wbt ecg eeg nifti dicom
@@ -18,7 +19,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
 SLOW = wheels plugins authors interruptions strangers mlflow omics combinations multivae
 
-.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report
+.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report test-study
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -129,6 +130,9 @@ test-multivae: .venv-multivae/.installed  ## compare objectives and likelihoods 
 
 test-report: .venv-browser/node_modules  ## test a report in a browser; REPORT=report.html
 	.venv-browser/bin/python tests/check_report.py $(REPORT) --axe $</axe-core/axe.min.js --out .venv-browser/screenshots
+
+test-study: .venv-browser/node_modules  ## answer a study in a browser; STUDY=folder
+	.venv-browser/bin/python tests/check_study.py $(STUDY) --axe $</axe-core/axe.min.js --out .venv-browser/study
 
 clean:  ## remove environments and build results
 	rm -rf $(ENVIRONMENTS) requirements/floors.txt site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -48,6 +48,7 @@ from multimodal_vae.options import (
 from multimodal_vae.privacy.commands import COMMANDS as PRIVACY
 from multimodal_vae.release.commands import COMMANDS as RELEASE
 from multimodal_vae.selection.commands import COMMANDS as SELECTION
+from multimodal_vae.study.commands import app as study
 
 if TYPE_CHECKING:
     from multimodal_vae.data.dataset import MultimodalDataset
@@ -451,6 +452,7 @@ def new(
 
 for command, epilog in (PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=epilog)(command)
+app.add_typer(study, name="study")
 
 
 def _open(path: Path) -> "Run":
