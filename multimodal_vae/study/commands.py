@@ -10,7 +10,7 @@ from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, say
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Ask people about samples: real or synthetic, or which class.",
+    help="Ask readers about samples; score the answers.",
     no_args_is_help=True,
 )
 
