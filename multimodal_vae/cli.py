@@ -374,7 +374,7 @@ def plugins(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Import each part in a separate process and test it.")] = False,
 ) -> None:
-    """List the installed modalities, fusions and other parts, or explain one.
+    """List the installed parts, or explain one.
 
     With a NAME: what the part is, its settings, and its table in a recipe. The list imports no part without --check;
     with it, the exit code is 1 if a part is broken.

@@ -44,7 +44,7 @@ def test_a_data_set_gives_its_counts_and_what_is_missing(data):
         "MultimodalDataset: 24 samples of 24 patients",
         "  classes: ill 12, well 12",
         "  modality blood: vector, 3",
-        "  modality gait: vector, 2; 5 samples lack it",
+        "  modality gait: vector, 2; missing in 5",
         "  missing cells: 5 of 48",
     ]
 

@@ -37,7 +37,7 @@ class Shown(Overview):
         unlabeled = count - sum(counts.values())
         entries["classes"] = counted(counts) + (f"; {unlabeled:,} unlabeled" if unlabeled else "")
         for (name, part), present in zip(self.modalities.items(), self.present.sum(0).tolist(), strict=True):
-            missing = f"; {count - present:,} samples lack it" if present < count else ""
+            missing = f"; missing in {count - present:,}" if present < count else ""
             entries[f"modality {name}"] = f"{part.name}, {shaped(part.shape)}{missing}"
         entries["missing cells"] = f"{int((~self.present).sum()):,} of {self.present.numel():,}"
         if self.covariate_types:

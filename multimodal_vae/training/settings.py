@@ -31,6 +31,8 @@ BATCH = 100
 """Number of samples per batch from which the default of ``per_class`` follows."""
 REFINEMENT_BATCH = 18
 """The same of a refiner, whose networks keep the size of a sample."""
+LEAST_PER_CLASS = 2
+"""Minimum of ``per_class``: a metric loss compares samples of a class."""
 WARMUP = 100
 """Default of ``warmup`` in a training of many steps."""
 EPOCHS = 200
@@ -120,7 +122,7 @@ class Training(BaseModel):
 
     steps: PositiveInt | None = None
     epochs: PositiveInt | None = None
-    per_class: Annotated[int, Field(ge=2)] | None = None
+    per_class: Annotated[int, Field(ge=LEAST_PER_CLASS)] | None = None
     unlabeled: NonNegativeInt = 0
     learning_rate: PositiveFloat = 2e-3
     schedule: Literal["constant", "cosine"] = "constant"
@@ -154,7 +156,7 @@ class Training(BaseModel):
         stopping = (EarlyStopping() if validated else False) if self.early_stopping is None else self.early_stopping
         automatic = {
             "steps": self.default_steps[0 if stopping else 1] if self.epochs is None else None,
-            "per_class": max(2, round(min(self.batch_size, samples) / max(1, classes))),
+            "per_class": max(LEAST_PER_CLASS, round(min(self.batch_size, samples) / max(1, classes))),
         }
         update = {name: value for name, value in automatic.items() if getattr(self, name) is None}
         return self.model_copy(update={**update, "early_stopping": stopping})

@@ -3,10 +3,11 @@
 import warnings
 
 from multimodal_vae import distributed
+from multimodal_vae.data.batches import MOST_REPEATED
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.errors import ConfigurationError, MultimodalVAEWarning, listing
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.training.settings import Training
+from multimodal_vae.training.settings import LEAST_PER_CLASS, Training
 
 
 def check_suitable(
@@ -40,13 +41,15 @@ def check_suitable(
             f"there is one class, {data.classes[0]!r}, so the metric loss has no effect; label the classes, or set "
             "metric_weight = 0 in [model.objective]"
         )
+    per_class = training.per_class or 0
     counts = {name: int((data.labels == index).sum()) for index, name in enumerate(data.classes)}
-    small = {name: count for name, count in counts.items() if 0 < count < (training.per_class or 0)}
-    if small:
+    small = {name: count for name, count in counts.items() if count < per_class}
+    refused = not all(counts.values()) or per_class * len(counts) > MOST_REPEATED
+    if small and per_class > LEAST_PER_CLASS and not refused:
         _warn(
-            f"per_class is {training.per_class}, but there are fewer training samples of "
+            f"per_class is {per_class}, but there are fewer training samples of "
             f"{listing([f'{name!r} ({count})' for name, count in small.items()], most=3)}, so batches repeat them; "
-            f"lower it to {min(small.values())}"
+            f"lower it to {max(LEAST_PER_CLASS, min(small.values()))}"
         )
 
 
