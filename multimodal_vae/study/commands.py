@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, say
+from multimodal_vae.options import Refine, RunFolder, Sampler, Seed, example, say
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="Example: mmvae study make runs/otitis --kind diagnosis --count 60 --out study")
+@app.command(epilog=example("mmvae study make runs/otitis --kind diagnosis --count 60 --out study"))
 def make(
     run: RunFolder,
     kind: Annotated[Any, typer.Option(metavar="turing|diagnosis", help="Question: real or synthetic, or which class.")],
@@ -49,7 +49,7 @@ def make(
     say(f"keep from them: {out / KEY}")
 
 
-@app.command(epilog="Example: mmvae study score study answers-*.csv")
+@app.command(epilog=example("mmvae study score study answers-*.csv"))
 def score(
     folder: Annotated[Path, typer.Argument(help="Folder that mmvae study make wrote.")],
     answers: Annotated[list[Path], typer.Argument(help="Files that readers saved, one per reader (CSV).")],
