@@ -123,10 +123,16 @@ class Steps:
 
 
 def measured(ranks: int, width: int, batch: int, rounds: int) -> float:
-    """Return the seconds of a step in several processes on this machine."""
+    """Return the seconds of a step in several processes on this machine.
+
+    Raises:
+        RuntimeError: if they fail; with the end of what they printed.
+    """
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     words = ["--alone", "--width", str(width), "--batch", str(batch), "--rounds", str(rounds)]
-    done = subprocess.run([*launcher, __file__, *words], capture_output=True, text=True, check=True)
+    done = subprocess.run([*launcher, __file__, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{ranks} processes failed: {done.stderr[-3000:]}")
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 

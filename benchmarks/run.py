@@ -7,6 +7,7 @@ Results are kept in build/benchmarks; with ``--only``, the page takes the others
 
 import argparse
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -72,6 +73,7 @@ class Outcome:
         seconds: wall-clock time.
         peak: peak resident memory of the process or of one of its children, in bytes.
         date: date of the measurement.
+        machine: Markdown list of processor, system and versions.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Outcome:
     seconds: float
     peak: int
     date: str
+    machine: str
 
 
 def run(script: Script, executable: str) -> Outcome:
@@ -97,7 +100,7 @@ def run(script: Script, executable: str) -> Outcome:
     elif not text.startswith("## "):
         text = f"## {title}\n\n{text}"
     unit = 1 if sys.platform == "darwin" else 1024
-    return Outcome(script.name, text, time.perf_counter() - started, usage.ru_maxrss * unit, today())
+    return Outcome(script.name, text, time.perf_counter() - started, usage.ru_maxrss * unit, today(), machine())
 
 
 def outcomes(scripts: Sequence[Script], multivae: str | None) -> Iterator[Outcome]:
@@ -107,7 +110,7 @@ def outcomes(scripts: Sequence[Script], multivae: str | None) -> Iterator[Outcom
         if executable is None or not Path(executable).exists():
             reason = f"{script.environment} is not installed beside the package here"
             text = f"## {script.title or script.name}\n\nNot measured: {reason}."
-            yield Outcome(script.name, text, 0.0, 0, today())
+            yield Outcome(script.name, text, 0.0, 0, today(), machine())
             continue
         print(f"{script.name} ...", file=sys.stderr, flush=True)
         outcome = run(script, executable)
@@ -142,6 +145,7 @@ def processor() -> str:
     return named[0] if named else platform.machine()
 
 
+@functools.cache
 def machine() -> str:
     """Return a Markdown list of processor, system and versions."""
     program = "from timing import machine; print(machine())"
@@ -156,21 +160,30 @@ def machine() -> str:
     )
 
 
-def page(results: Sequence[Outcome], machine_list: str) -> str:
+def page(results: Sequence[Outcome]) -> str:
     """Return the filled template."""
+    machines = list(dict.fromkeys(each.machine for each in results))
     rows = [
-        f"| `{each.name}` | {each.date} | {duration(each.seconds)} | {each.peak / 2**20:,.0f} MiB |"
+        f"| `{each.name}` | {each.date} | {machines.index(each.machine) + 1} | {duration(each.seconds)} | "
+        f"{each.peak / 2**20:,.0f} MiB |"
         for each in results
         if each.seconds
     ]
+    head = ["| script | measured on | machine | total time | peak memory |", "|---|---|---|---|---|"]
     text = TEMPLATE.read_text("utf-8")
     for mark, value in (
-        ("@machine@", machine_list),
-        ("@sections@", "\n\n".join(each.section for each in results)),
-        ("@scripts@", "\n".join(["| script | measured on | total time | peak memory |", "|---|---|---|---|", *rows])),
+        ("@machines@", "\n\n".join(f"Machine {number}:\n\n{each}" for number, each in enumerate(machines, start=1))),
+        ("@sections@", "\n\n".join(_section(each, machines) for each in results)),
+        ("@scripts@", "\n".join([*head, *rows])),
     ):
         text = text.replace(mark, value)
     return text
+
+
+def _section(outcome: Outcome, machines: Sequence[str]) -> str:
+    """Return a section that says below its title where it was measured."""
+    title, _, rest = outcome.section.partition("\n\n")
+    return f"{title}\n\nMeasured on machine {machines.index(outcome.machine) + 1}, {outcome.date}.\n\n{rest}"
 
 
 def main() -> int:
@@ -184,7 +197,7 @@ def main() -> int:
     for outcome in outcomes([script for script in SCRIPTS if script.name in given.only], given.multivae):
         save(outcome)
     results = saved_outcomes()
-    given.out.write_text(page(results, machine()), "utf-8")
+    given.out.write_text(page(results), "utf-8")
     print(f"written: {given.out}", file=sys.stderr)
     return int(any("\nNot measured: the script ended" in each.section for each in results))
 

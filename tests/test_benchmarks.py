@@ -206,6 +206,7 @@ def test_every_fusion_takes_a_step_beside_poe(printed):
 def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path, monkeypatch):
     run = script("run")
     monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "machine", lambda: "- a machine")
     (tmp_path / "good.py").write_text("print('## Good\\n\\n| 1 |')", "utf-8")
     (tmp_path / "bare.py").write_text("print('| 2 |')", "utf-8")
     (tmp_path / "bad.py").write_text("raise SystemExit(3)", "utf-8")
@@ -217,10 +218,13 @@ def test_the_page_holds_every_section_and_what_was_not_measured(script, tmp_path
         "## bad\n\nNot measured: the script ended with exit code 3.",
         "## x\n\nNot measured: y is not installed beside the package here.",
     ]
-    page = run.page(found, "- a machine")
+    found[1] = replace(found[1], machine="- another machine")
+    page = run.page(found)
     assert "@" not in page
-    assert all(each.section in page for each in found)
-    assert "- a machine" in page
+    for each, number in zip(found, (1, 2, 1, 1), strict=True):
+        title, rest = each.section.split("\n\n")
+        assert f"{title}\n\nMeasured on machine {number}, {run.today()}.\n\n{rest}" in page
+    assert "Machine 1:\n\n- a machine\n\nMachine 2:\n\n- another machine\n" in page
 
 
 def test_every_script_is_run_for_the_page(script):
@@ -248,7 +252,7 @@ def test_a_page_of_some_scripts_keeps_what_others_came_to(script, tmp_path, monk
     monkeypatch.setattr(run, "RESULTS", tmp_path / "results")
     first, second = (run.SCRIPTS[row].name for row in (0, 1))
     for name, section in ((second, "old"), (first, "one"), (second, "new")):
-        run.save(run.Outcome(name, section, 1.0, 0, "today"))
+        run.save(run.Outcome(name, section, 1.0, 0, "today", "- a machine"))
     assert [each.section for each in run.saved_outcomes()] == ["one", "new"]
 
 

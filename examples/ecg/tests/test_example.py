@@ -67,7 +67,7 @@ def test_a_recording_on_both_sides_is_refused(tmp_path):
 
 
 def test_the_whole_way_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys):
-    save(made_up(), tmp_path / "beats.npz", test=[3])
+    save(made_up(100), tmp_path / "beats.npz", test=[3])  # enough for the recipe's batches
     text = (HERE / "beats.toml").read_text("utf-8")
     for setting, quick_setting in (("epochs = 50", "epochs = 2"), ("steps = 1200", "steps = 4")):
         assert setting in text
