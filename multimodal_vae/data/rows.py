@@ -3,10 +3,10 @@
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import overload
 
 import numpy as np
 
+from multimodal_vae.data.on_access import OnAccess
 from multimodal_vae.data.texts import Texts
 from multimodal_vae.files import csv_row
 
@@ -34,7 +34,7 @@ class Row:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-class Rows(Sequence[Row]):
+class Rows(OnAccess[Row]):
     """The samples of a manifest, as columns of cells; a :class:`Row` is made on access.
 
     Args:
@@ -78,15 +78,8 @@ class Rows(Sequence[Row]):
     def __len__(self) -> int:
         return len(self.lines)
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
+    def item(self, index: int) -> Row:
+        """Return one row."""
         return Row(
             self.lines[index],
             self.ids[index],
@@ -98,7 +91,7 @@ class Rows(Sequence[Row]):
         )
 
 
-class _JoinedCells(Sequence[str]):
+class _JoinedCells(OnAccess[str]):
     """The cells of several columns; those of a row are one CSV row."""
 
     def __init__(self, columns: Sequence[Texts]) -> None:
@@ -107,15 +100,8 @@ class _JoinedCells(Sequence[str]):
     def __len__(self) -> int:
         return len(self._columns[0])
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
+    def item(self, index: int) -> str:
+        """Return one text."""
         return csv_row([column[index] for column in self._columns])
 
     def __iter__(self) -> Iterator[str]:

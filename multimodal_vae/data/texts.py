@@ -3,16 +3,17 @@
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from multimodal_vae.data.on_access import OnAccess
 
 BLOCK = 4096
 """Texts per block of :class:`Texts`."""
 
 
-class Texts(Sequence[str]):
+class Texts(OnAccess[str]):
     """Texts in blocks of one string each: a text takes its characters and eight bytes, and 49 bytes less than alone.
 
     Args:
@@ -39,15 +40,8 @@ class Texts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
+    def item(self, index: int) -> str:
+        """Return one text."""
         index = range(len(self))[index]
         number, place = divmod(index, BLOCK)
         return self._blocks[number][self._ends[index - 1] if place else 0 : self._ends[index]]
