@@ -5,42 +5,23 @@ Not part of the plain suite, since it wants playwright, Chromium and axe-core: m
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+from browser import VIEWS, check, faults_of_view, listen
 
-VIEWS = {
-    "wide": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "narrow": {"viewport": {"width": 375, "height": 780}, "color_scheme": "light", "has_touch": True},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    "narrow-dark": {"viewport": {"width": 375, "height": 780}, "color_scheme": "dark"},
-}
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 def look_at(page: Page, report: Path, axe: str) -> list[str]:
     """Faults of the report as one view shows it."""
     faults: list[str] = []
-    page.on("console", lambda message: faults.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith(("file:", "data:")) else faults.append(f"asks for {request.url}")
-        ),
-    )
+    listen(page, faults)
     page.goto(report.resolve().as_uri())
-    page.evaluate(axe)
-    for each in page.evaluate("axe.run().then(found => found.violations)"):
-        if each["impact"] in ("serious", "critical"):
-            faults.append(f"axe: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}")
-    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    if wider > 0:
-        faults.append(f"the page is {wider} pixels wider than its window")
+    faults += faults_of_view(page, axe)
     return faults + try_map(page)
 
 
@@ -72,37 +53,20 @@ def try_map(page: Page) -> list[str]:
     return faults
 
 
-def main() -> int:
-    """Check a report, and leave a screenshot of each view."""
-    from playwright.sync_api import sync_playwright
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("report", type=Path, help="report.html that mmvae evaluate wrote")
-    parser.add_argument("--axe", type=Path, required=True, help="axe.min.js of axe-core")
-    parser.add_argument("--out", type=Path, required=True, help="folder for screenshots")
-    parser.add_argument(
-        "--chromium", default=shutil.which("chromium"), help="browser; playwright's where there is none"
-    )
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    axe, faults = given.axe.read_text("utf-8"), []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
-        for name, view in VIEWS.items():
-            context = browser.new_context(**view, offline=True)
-            page = context.new_page()
-            faults += [f"{name}: {fault}" for fault in look_at(page, given.report, axe)]
-            page.screenshot(path=given.out / f"{name}.png", full_page=True)
-            page.locator("#latent").screenshot(path=given.out / f"{name}-map.png")
-            if name == "wide":
-                page.pdf(path=given.out / "printed.pdf", format="A4", print_background=False)
-            context.close()
-        browser.close()
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"{given.report}: {len(VIEWS)} views, {len(faults)} faults; screenshots in {given.out}")
-    return 1 if faults else 0
+def look(browser: Browser, report: Path, axe: str, out: Path) -> list[str]:
+    """Return the faults of a report in every view; leave screenshots and a printed copy."""
+    faults = []
+    for name, view in VIEWS.items():
+        context = browser.new_context(**view, offline=True)
+        page = context.new_page()
+        faults += [f"{name}: {fault}" for fault in look_at(page, report, axe)]
+        page.screenshot(path=out / f"{name}.png", full_page=True)
+        page.locator("#latent").screenshot(path=out / f"{name}-map.png")
+        if name == "wide":
+            page.pdf(path=out / "printed.pdf", format="A4", print_background=False)
+        context.close()
+    return faults
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check(__doc__ or "", "report.html that mmvae evaluate wrote", look))

@@ -5,50 +5,19 @@ Not part of the plain suite, since it wants playwright, Chromium and axe-core: m
 
 from __future__ import annotations
 
-import argparse
 import csv
 import random
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+sys.path.insert(0, str(Path(__file__).parent / "tools"))
+from browser import VIEWS, check, faults_of_view, listen
 from multimodal_vae.study.key import PAGE, read_study
 from multimodal_vae.study.scoring import score_study
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-VIEWS = {
-    "wide": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "narrow": {"viewport": {"width": 390, "height": 780}, "color_scheme": "light", "has_touch": True},
-    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    "narrow-dark": {"viewport": {"width": 390, "height": 780}, "color_scheme": "dark", "has_touch": True},
-}
-
-
-def listen(page: Page, faults: list[str]) -> None:
-    """Note errors and requests of a page."""
-    page.on("console", lambda message: faults.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith(("file:", "data:", "blob:")) else faults.append(f"asks for {request.url}")
-        ),
-    )
-
-
-def faults_of_view(page: Page, axe: str, shown: str) -> list[str]:
-    """Return the faults of access of what a page shows, and whether it is wider than its window."""
-    page.evaluate(axe)
-    faults = [
-        f"{shown}: axe: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
-        for each in page.evaluate("axe.run().then(found => found.violations)")
-        if each["impact"] in ("serious", "critical")
-    ]
-    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    return faults + ([f"{shown}: the page is {wider} pixels wider than its window"] if wider > 0 else [])
+    from playwright.sync_api import Browser, Page
 
 
 def look_at(page: Page, folder: Path, axe: str, out: Path, view: str) -> list[str]:
@@ -56,16 +25,16 @@ def look_at(page: Page, folder: Path, axe: str, out: Path, view: str) -> list[st
     faults: list[str] = []
     listen(page, faults)
     page.goto((folder / PAGE).resolve().as_uri())
-    faults += faults_of_view(page, axe, "start")
+    faults += [f"start: {each}" for each in faults_of_view(page, axe)]
     page.screenshot(path=out / f"{view}-start.png", full_page=True)
     page.locator("#begin").click()
-    faults += faults_of_view(page, axe, "question")
+    faults += [f"question: {each}" for each in faults_of_view(page, axe)]
     page.screenshot(path=out / f"{view}-question.png", full_page=True)
     if page.locator("#lesson").count():  # it teaches
         for name in ("answer", "confidence"):
             page.locator(f"input[name={name}]").first.check()
         page.locator("#next").click()
-        faults += faults_of_view(page, axe, "lesson")
+        faults += [f"lesson: {each}" for each in faults_of_view(page, axe)]
         page.screenshot(path=out / f"{view}-lesson.png", full_page=True)
     return faults
 
@@ -116,34 +85,16 @@ def answer_all(page: Page, folder: Path, out: Path) -> list[str]:
     return faults
 
 
-def main() -> int:
-    """Check a study, and leave screenshots."""
-    from playwright.sync_api import sync_playwright
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("study", type=Path, help="folder that mmvae study make wrote")
-    parser.add_argument("--axe", type=Path, required=True, help="axe.min.js of axe-core")
-    parser.add_argument("--out", type=Path, required=True, help="folder for screenshots and answers")
-    parser.add_argument(
-        "--chromium", default=shutil.which("chromium"), help="browser; playwright's where there is none"
-    )
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    axe, faults = given.axe.read_text("utf-8"), []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
-        for name, view in VIEWS.items():
-            context = browser.new_context(**view, offline=True)
-            faults += [f"{name}: {each}" for each in look_at(context.new_page(), given.study, axe, given.out, name)]
-            context.close()
-        context = browser.new_context(offline=True, accept_downloads=True)
-        faults += [f"answering: {each}" for each in answer_all(context.new_page(), given.study, given.out)]
-        browser.close()
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"{given.study}: {len(VIEWS)} views, {len(faults)} faults; screenshots in {given.out}")
-    return 1 if faults else 0
+def look(browser: Browser, folder: Path, axe: str, out: Path) -> list[str]:
+    """Return the faults of a study in every view, and of answering it."""
+    faults = []
+    for name, view in VIEWS.items():
+        context = browser.new_context(**view, offline=True)
+        faults += [f"{name}: {each}" for each in look_at(context.new_page(), folder, axe, out, name)]
+        context.close()
+    context = browser.new_context(offline=True, accept_downloads=True)
+    return faults + [f"answering: {each}" for each in answer_all(context.new_page(), folder, out)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check(__doc__ or "", "folder that mmvae study make wrote", look))
