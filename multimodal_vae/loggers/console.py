@@ -1,5 +1,6 @@
 """Print metrics where there is no terminal to show progress on."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +15,19 @@ from multimodal_vae.objective import KL, METRIC
 _NAMES = {KL: "KL", METRIC: "metric"}
 
 
+LINES = 20
+"""Number of lines at most, besides the first and the last epoch's."""
+
+
 class Console(Logger):
-    """Print one line per epoch on standard error, unless that is a terminal, which shows progress instead."""
+    """Print a line on standard error now and then, unless that is a terminal, which shows progress instead.
+
+    A line is printed for the first and the last epoch, and after each twentieth of the training; of at most twenty
+    epochs, each has its line.
+    """
 
     displays_progress = True
+    _waiting = ""
 
     def open(self, folder: Path | None, configuration: Mapping[str, Any]) -> None:
         """Start the clock."""
@@ -25,27 +35,36 @@ class Console(Logger):
         self._epochs, self._steps = training.get("epochs"), training.get("steps")
         self._precision = training.get("precision", "float32")
         self._start, self._start_step = time.monotonic(), 0
+        self._printed = -math.inf
 
     def rewind(self, step: int) -> None:
         """Count the rate of batches from this step."""
         self._start_step = step
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Print the line."""
-        screen = Screen(stderr=True, soft_wrap=True)
-        if screen.is_terminal:
-            return
+        """Print the line, or keep it until the training goes on or ends."""
         validation = metrics_line(values, "validation.")
         validation = f" | validation {validation}" if validation else ""
-        place = f"step {step}/{self._steps}" if self._steps else f"epoch {values['epoch']}/{self._epochs}"
+        done, whole, unit = (step, self._steps, "step") if self._steps else (values["epoch"], self._epochs, "epoch")
         rate = (step - self._start_step) / (time.monotonic() - self._start)
         memory = f" | {values[MEMORY]:.2f} GiB" if MEMORY in values else ""
-        screen.print(
-            f"{place}: {metrics_line(values, 'training.')}{validation} | "
-            f"{rate:.2f} batches/s in {self._precision}{memory}",
-            markup=False,
-            highlight=False,
+        self._waiting = (
+            f"{unit} {done}/{whole}: {metrics_line(values, 'training.')}{validation} | "
+            f"{rate:.2f} batches/s in {self._precision}{memory}"
         )
+        if done - self._printed >= whole / LINES:
+            self._printed = done
+            self._print()
+
+    def close(self) -> None:
+        """Print the line of the last epoch, unless it is printed."""
+        self._print()
+
+    def _print(self) -> None:
+        screen = Screen(stderr=True, soft_wrap=True)
+        if self._waiting and not screen.is_terminal:
+            screen.print(self._waiting, markup=False, highlight=False)
+        self._waiting = ""
 
 
 def metrics_line(values: Mapping[str, float], prefix: str = "") -> str:

@@ -70,13 +70,14 @@ def test_the_console_says_a_line_an_epoch_on_standard_error(capfd):
     logger = mv.Console()
     logger.open(None, CONFIGURATION)
     logger.log(10, VALUES)
-    logger.log(20, {key: value for key, value in VALUES.items() if not key.startswith(("validation.", "machine."))})
+    without = {key: value for key, value in VALUES.items() if not key.startswith(("validation.", "machine."))}
+    logger.log(20, without | {"epoch": 3})
     out, err = capfd.readouterr()
     assert out == ""
     first, second = err.splitlines()
     figures = "loss 1.5000, ecg 0.2500, KL 2.0000, metric 0.0000"
     assert first.startswith(f"epoch 2/3: {figures} | validation loss 3.0000 | ")
-    assert second.startswith(f"epoch 2/3: {figures} | ")
+    assert second.startswith(f"epoch 3/3: {figures} | ")
     assert "validation" not in second
     assert first.endswith("batches/s in float32 | 0.50 GiB")
     assert second.endswith("batches/s in float32")
@@ -85,13 +86,28 @@ def test_the_console_says_a_line_an_epoch_on_standard_error(capfd):
 def test_the_console_shows_a_loss_of_one_term_once(capfd):
     logger = mv.Console()
     logger.open(None, CONFIGURATION)
-    for scan in (0.5, 0.25):
+    for epoch, scan in ((2, 0.5), (3, 0.25)):
         term = {f"{split}.refinement.scan": scan for split in ("training", "validation")}
-        logger.log(10, {"epoch": 2, "training.loss": 0.5, "validation.loss": 0.5, **term})
+        logger.log(10, {"epoch": epoch, "training.loss": 0.5, "validation.loss": 0.5, **term})
     equal, weighted = capfd.readouterr().err.splitlines()
     assert equal.startswith("epoch 2/3: loss 0.5000 | validation loss 0.5000 | ")
     figures = "loss 0.5000, refinement.scan 0.2500"
-    assert weighted.startswith(f"epoch 2/3: {figures} | validation {figures} | ")
+    assert weighted.startswith(f"epoch 3/3: {figures} | validation {figures} | ")
+
+
+@pytest.mark.parametrize(("epochs", "last"), [(3, 3), (20, 20), (100, 100), (1000, 777)])
+def test_a_long_training_has_some_twenty_lines_with_its_first_and_last_epoch(epochs, last, capfd):
+    logger = mv.Console()
+    logger.open(None, {"training": {"epochs": epochs}})
+    for epoch in range(1, last + 1):
+        logger.log(10 * epoch, {"epoch": epoch, "training.loss": 1.0})
+    logger.close()
+    logger.close()
+    told = [int(line.split("/")[0].removeprefix("epoch ")) for line in capfd.readouterr().err.splitlines()]
+    assert told[0] == 1
+    assert told[-1] == last
+    assert told == list(range(1, last + 1)) if epochs <= 20 else len(told) <= 22
+    assert told == sorted(set(told))
 
 
 def test_on_a_terminal_the_console_is_silent(capfd, monkeypatch):
