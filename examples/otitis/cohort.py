@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from simulator.causes import COUNTS
+from simulator.causes import COUNTS, PREFIX
 from simulator.cohort import CohortError, write_cohort
 
 
@@ -25,6 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--workers", type=_count, default=2, help="processes; the files do not depend on it (default 2)"
     )
+    parser.add_argument(
+        "--prefix",
+        type=_prefix,
+        default=PREFIX,
+        help=f"beginning of the patients' names; two cohorts with different ones share no patient (default {PREFIX})",
+    )
     given = parser.parse_args(arguments)
     counts = {label: getattr(given, label.lower()) for label in COUNTS}
     total = sum(counts.values())
@@ -37,7 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=total)
             written = write_cohort(
-                given.out, given.seed, counts, given.workers, lambda done, _: bar.update(task, completed=done)
+                given.out,
+                given.seed,
+                counts,
+                given.workers,
+                lambda done, _: bar.update(task, completed=done),
+                given.prefix,
             )
     except (CohortError, OSError) as error:
         print(f"cohort.py: {error}", file=sys.stderr)
@@ -50,6 +61,12 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of zero or more")
     return int(text)
+
+
+def _prefix(text: str) -> str:
+    if not (text.isascii() and text.isalpha()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one or more of the letters a to z")
+    return text
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Samples in shards: tar files in the form of WebDataset, and Parquet files. They are read in turn, one at a time."""
 
+import math
 import re
 import tempfile
 from bisect import bisect_right
@@ -19,6 +20,9 @@ from multimodal_vae.names import name_of
 CLASS_INDEX = "cls"
 """The field of WebDataset that holds the index of a class, as text."""
 
+MOST_SHARDS = 1_000_000
+"""Maximum number of paths that one pattern means."""
+
 _RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
 
 
@@ -26,13 +30,19 @@ def shard_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """Return the paths that patterns mean, in order: ``{0..9}`` is a range of numbers, padded as its first one.
 
     Raises:
-        DataError: if there is no path, or a file is of another kind.
+        DataError: if there is no path, a file is of another kind, or a pattern means more than a million files.
 
     Example:
         >>> [path.name for path in shard_paths("train-{08..10}.tar")]
         ['train-08.tar', 'train-09.tar', 'train-10.tar']
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
+    for each in given:
+        count = math.prod(max(int(last) - int(first) + 1, 0) for first, last in _RANGE.findall(str(each)))
+        if count > MOST_SHARDS:
+            raise DataError(
+                f"the pattern {str(each)!r} means {count:,} shards, of {MOST_SHARDS:,} at most; shorten its range"
+            )
     found = [Path(text) for each in given for text in _expand(str(each))]
     if not found:
         raise DataError("no shards are given; give a path, a list, or a pattern such as 'train-{0000..0009}.tar'")

@@ -97,9 +97,8 @@ def adapt(
 
 COMMANDS: dict[Callable[..., Any], str] = {
     adapt: example(
-        "python examples/otitis/cohort.py runs/clinic --seed 1",
-        r"sed 's/^p\([^,]*\),p/q\1,q/' runs/clinic/manifest.csv > runs/clinic/others.csv  # other people, other names",
-        "mmvae adapt runs/otitis runs/clinic/others.csv --epsilon 3 --out runs/adapted",
+        "python examples/otitis/cohort.py runs/clinic --seed 1 --prefix q  # other patients",
+        "mmvae adapt runs/otitis runs/clinic/manifest.csv --epsilon 3 --out runs/adapted",
     ),
     audit: example("mmvae audit runs/otitis --sampler kde"),
 }

@@ -205,6 +205,10 @@ def test_paths_that_lead_nowhere_are_refused(tmp_path):
         read(tmp_path / "a-{01..02}.tar", BLOOD)
     with pytest.raises(mv.DataError, match=r"there is no shard .*a.parquet"):
         read([tmp_path / "a.parquet"], BLOOD)
+    with pytest.raises(
+        mv.DataError, match=r"'{0..999999999}.tar' means 1,000,000,000 shards, of 1,000,000 at most; shorten"
+    ):
+        read("{0..999999999}.tar", BLOOD)
     with pytest.raises(mv.DataError, match=r"a.zip is neither .tar nor .parquet"):
         read(tmp_path / "a.zip", BLOOD)
     with pytest.raises(mv.DataError, match="no shards are given"):

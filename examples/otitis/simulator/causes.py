@@ -146,10 +146,15 @@ AGE_SPREAD = 0.55
 YOUNGEST, OLDEST = 0.2, 12.0
 MEAN_WEEKS_BETWEEN_VISITS = 5.0
 
+PREFIX = "p"
+"""Beginning of the patients' names, such as `p0012`."""
+
 Latent = NDArray[np.float64]
 
 
-def draw_visits(rng: np.random.Generator, counts: Mapping[str, int], cameras: int = 4, probes: int = 3) -> list[Visit]:
+def draw_visits(
+    rng: np.random.Generator, counts: Mapping[str, int], cameras: int = 4, probes: int = 3, prefix: str = PREFIX
+) -> list[Visit]:
     """Draws patients until each label has been written as often as `counts` says.
 
     A patient comes whole: if their samples would overfill a label, somebody else is drawn. What the first ear has is
@@ -165,7 +170,7 @@ def draw_visits(rng: np.random.Generator, counts: Mapping[str, int], cameras: in
     while total := sum(missing.values()):
         weights = np.array([missing[condition] for condition in CONDITIONS]) / total
         first = CONDITIONS[int(rng.choice(len(CONDITIONS), p=weights))]
-        drawn = draw_patient(rng, f"p{patients + 1:04d}", first, cameras, probes)
+        drawn = draw_patient(rng, f"{prefix}{patients + 1:04d}", first, cameras, probes)
         written = {condition: sum(visit.label == condition for visit in drawn) for condition in CONDITIONS}
         if all(written[condition] <= missing[condition] for condition in CONDITIONS):
             visits += drawn

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from simulator import identity
-from simulator.causes import CONDITIONS, COUNTS, Visit, draw_visits
+from simulator.causes import CONDITIONS, COUNTS, PREFIX, Visit, draw_visits
 from simulator.otoscope import cameras, render
 from simulator.tympanometer import measure, probes, to_mat
 
@@ -42,16 +42,19 @@ def write_cohort(
     counts: Mapping[str, int] = COUNTS,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    prefix: str = PREFIX,
 ) -> bool:
     """Writes the cohort of this seed into the folder `out`, whole or not at all.
 
-    `progress(done, total)` is called after each sample. Returns False, and writes nothing, where the same cohort is
-    there already.
+    `progress(done, total)` is called after each sample. Patients' names begin with `prefix`. Returns False, and
+    writes nothing, where the same cohort is there already.
     """
     wanted = {"simulated": True, **identity(), "seed": seed, "counts": _complete(counts)}
+    if prefix != PREFIX:
+        wanted["prefix"] = prefix
     if _holds(out, wanted):
         return False
-    visits = draw_cohort(seed, counts)
+    visits = draw_cohort(seed, counts, prefix)
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -71,9 +74,9 @@ def write_cohort(
     return True
 
 
-def draw_cohort(seed: int, counts: Mapping[str, int] = COUNTS) -> list[Visit]:
+def draw_cohort(seed: int, counts: Mapping[str, int] = COUNTS, prefix: str = PREFIX) -> list[Visit]:
     """The visits of this seed, without picture or sound."""
-    return draw_visits(np.random.default_rng([seed, 0]), counts, len(cameras()), len(probes()))
+    return draw_visits(np.random.default_rng([seed, 0]), counts, len(cameras()), len(probes()), prefix)
 
 
 def sample_rng(seed: int, index: int) -> np.random.Generator:

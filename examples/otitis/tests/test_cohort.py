@@ -78,6 +78,16 @@ def test_the_same_cohort_is_not_written_twice(cohort: Path) -> None:
     assert (cohort / "manifest.csv").stat().st_mtime_ns == before
 
 
+def test_two_prefixes_share_no_patient_and_differ_in_nothing_else(cohort: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_cohort(other, 0, COUNTS, prefix="q")
+    text = (other / "manifest.csv").read_text(encoding="utf-8")
+    assert "p0001" not in text
+    assert text.replace("q0", "p0") == (cohort / "manifest.csv").read_text(encoding="utf-8")
+    with pytest.raises(CohortError, match="another cohort"):
+        write_cohort(cohort, 0, COUNTS, prefix="q")
+
+
 def test_another_cohort_is_refused(cohort: Path) -> None:
     with pytest.raises(CohortError, match="another cohort"):
         write_cohort(cohort, 1, COUNTS)
