@@ -1,4 +1,4 @@
-"""A simulated paediatric ear clinic: one set of causes, an otoscopy image and a wideband tympanogram of each ear."""
+"""A simulated pediatric ear clinic: one set of causes, an otoscopy image and a wideband tympanogram of each ear."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-SIMULATOR_VERSION = "2"
+SIMULATOR_VERSION = "3"
 """Raised whenever the sources change: a test holds each version to the hash of its sources."""
 
 

@@ -58,11 +58,11 @@ class Anatomy:
     pearl: tuple[float, float, float]
     """Tint of the drum itself, as a factor."""
     skin: tuple[float, float, float]
-    """Colour of the canal's skin."""
+    """Color of the canal's skin."""
     overhang: tuple[float, float]
-    """The bony wall that hides part of the drum: its direction, radians, and how far from the centre it stands."""
+    """The bony wall that hides part of the drum: its direction, radians, and how far from the center it stands."""
     canal: Point
-    """Where the canal's mouth lies off the drum's centre."""
+    """Where the canal's mouth lies off the drum's center."""
     vessels: tuple[Vessel, ...]
     hairs: int
     wax: float
@@ -76,7 +76,7 @@ class Anatomy:
 
 
 def anatomy(appearance_seed: int, age: float) -> Anatomy:
-    """The look of an ear. Spreads are modelling choices, made by eye from the variety of published atlases.
+    """The look of an ear. Spreads are modeling choices, made by eye from the variety of published atlases.
 
     A person's ears have the seeds 2 n and 2 n + 1: each has its own drum, and both have the person's skin.
     """
@@ -226,7 +226,7 @@ class View:
         self.u: Light = a * x + b * y
         self.v: Light = c * x + d * y
         self.r = self._outline()
-        """Distance from the drum's centre in units of its outline, so that 1 is the rim."""
+        """Distance from the drum's center in units of its outline, so that 1 is the rim."""
 
     def around_drum(self) -> tuple[slice, slice]:
         """Rows and columns that hold the drum."""

@@ -21,7 +21,7 @@ DEFOCUS = 1.3
 
 
 def _tone() -> NDArray[np.uint8]:
-    """Grey level at every code of linear light from 0 to 2, with a shoulder instead of a hard clip."""
+    """Gray level at every code of linear light from 0 to 2, with a shoulder instead of a hard clip."""
     tone = np.sqrt(np.arange(2 * CODES) / CODES)
     tone = np.where(tone > 0.8, 1 - 0.2 * np.exp((0.8 - tone) * 4), tone)
     return np.asarray(255 * tone + 0.5, dtype=np.uint8)
@@ -30,20 +30,20 @@ def _tone() -> NDArray[np.uint8]:
 TONE = _tone()
 
 
-def colour(red: float, green: float, blue: float) -> Light:
-    """Linear light of a colour given as a file holds it."""
+def color(red: float, green: float, blue: float) -> Light:
+    """Linear light of a color given as a file holds it."""
     return np.asarray((np.array([red, green, blue], np.float32) / 255) ** 2)
 
 
 def paint(light: Light, tone: Light, weight: Light | float) -> None:
-    """Covers light with a colour, plane by plane, which the processor's cache holds."""
+    """Covers light with a color, plane by plane, which the processor's cache holds."""
     weights = np.asarray(weight, dtype=np.float32)
     for index, value in enumerate(tone):
         light[index] += (value - light[index]) * weights
 
 
 def tint(tone: Light, shade: Light) -> Light:
-    """A colour under a shade that differs from pixel to pixel."""
+    """A color under a shade that differs from pixel to pixel."""
     tinted: Light = tone[:, None, None] * shade
     return tinted
 
@@ -56,7 +56,7 @@ class Camera:
     balance: tuple[float, float, float]
     """Gain of red, green and blue: lamp and white balance together."""
     saturation: float
-    """1 keeps colours, less greys them."""
+    """1 keeps colors, less grays them."""
     gain: float
     exposure_spread: float
     """How far its exposure varies between visits (log)."""
@@ -66,7 +66,7 @@ class Camera:
     """Of the device's own processing, percent."""
     radius: float
     """Of the disc, pixels."""
-    centre: tuple[float, float]
+    center: tuple[float, float]
     """Of the disc, pixels: column, row."""
     edge: float
     """Softness of the disc's edge, pixels."""
@@ -75,21 +75,21 @@ class Camera:
     veil: float
     """Stray light that lifts the black, share of white."""
     noise: float
-    """Grey levels."""
+    """Gray levels."""
     quality: int
     """Of its JPEG files."""
 
     @property
     def square(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of the square round the disc."""
-        x, y = self.centre
+        x, y = self.center
         left, top = round(x - self.radius), round(y - self.radius)
         side = round(2 * self.radius)
         return left, top, left + side, top + side
 
 
 def cameras() -> tuple[Camera, ...]:
-    """The clinic's four: an LED endoscope, a halogen otoscope, an old greyish one, and a clip-on for telephones."""
+    """The clinic's four: an LED endoscope, a halogen otoscope, an old grayish one, and a clip-on for telephones."""
     return (
         Camera(
             name="led",
@@ -100,7 +100,7 @@ def cameras() -> tuple[Camera, ...]:
             blur=0.6,
             sharpening=0,
             radius=226,
-            centre=(322, 240),
+            center=(322, 240),
             edge=3.0,
             vignette=0.18,
             veil=0.0,
@@ -116,7 +116,7 @@ def cameras() -> tuple[Camera, ...]:
             blur=0.9,
             sharpening=0,
             radius=212,
-            centre=(314, 243),
+            center=(314, 243),
             edge=6.0,
             vignette=0.34,
             veil=0.0005,
@@ -132,7 +132,7 @@ def cameras() -> tuple[Camera, ...]:
             blur=1.5,
             sharpening=0,
             radius=219,
-            centre=(320, 236),
+            center=(320, 236),
             edge=9.0,
             vignette=0.26,
             veil=0.002,
@@ -148,7 +148,7 @@ def cameras() -> tuple[Camera, ...]:
             blur=0.8,
             sharpening=90,
             radius=231,
-            centre=(320, 240),
+            center=(320, 240),
             edge=4.0,
             vignette=0.42,
             veil=0.0,
@@ -159,8 +159,8 @@ def cameras() -> tuple[Camera, ...]:
 
 
 def grid(camera: Camera) -> tuple[Light, Light, tuple[int, int]]:
-    """Coordinates from the disc's centre, in its radii, of the pixels that hold it; and the first one's column, row."""
-    x, y = camera.centre
+    """Coordinates from the disc's center, in its radii, of the pixels that hold it; and the first one's column, row."""
+    x, y = camera.center
     reach = camera.radius + 2 * camera.edge
     left, right = max(0, int(x - reach)), min(WIDTH, int(x + reach) + 1)
     top, bottom = max(0, int(y - reach)), min(HEIGHT, int(y + reach) + 1)
@@ -193,7 +193,7 @@ def develop(light: Light, camera: Camera, rng: np.random.Generator) -> NDArray[n
     smooth = smooth.filter(ImageFilter.BoxBlur(_box(float(np.hypot(camera.blur, defocus)))))
     if camera.sharpening:
         smooth = smooth.filter(ImageFilter.UnsharpMask(2, round(camera.sharpening), 2))
-    # Colour noise is the same field read elsewhere: neighbours' independence is all that shows.
+    # Color noise is the same field read elsewhere: neighbors' independence is all that shows.
     rows, columns = radius.shape
     field = rng.standard_normal((rows + 16, columns + 16), dtype=np.float32) * camera.noise
     noise = np.empty((rows, columns, 3), np.float32)

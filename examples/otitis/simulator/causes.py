@@ -1,12 +1,12 @@
 """The causes of what a clinic sees: patients, their ears, and the state of each middle ear at each visit.
 
 Both modalities are drawn from these causes alone. Some causes show in both (fluid, pressure, the thickness of the
-drum), some mainly in the picture (inflammation, bulging, pus, colour of the fluid), some only in the sound (compliance,
+drum), some mainly in the picture (inflammation, bulging, pus, color of the fluid), some only in the sound (compliance,
 cavity volume).
 
 Every quantity of a state is a quantile of its distribution in the ear's condition, at a rank given by a latent
 Gaussian. The Gaussians of a patient's two ears correlate, and each drifts from visit to visit, so that ears and visits
-resemble each other while each condition keeps its distribution. Distributions, tables and correlations are modelling
+resemble each other while each condition keeps its distribution. Distributions, tables and correlations are modeling
 choices; those led by a publication name it.
 """
 
@@ -74,7 +74,7 @@ class State:
     bulge: float
     """0 to 1; mainly seen."""
     stain: float = 1.0
-    """How strongly thin fluid is coloured, 0 as water to 1 amber; seen only."""
+    """How strongly thin fluid is colored, 0 as water to 1 amber; seen only."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ NEXT_VISIT: dict[Condition, tuple[float, float, float]] = {
     "AOM": (0.35, 0.45, 0.20),
 }
 # What the specialist writes, given what the ear has: four of them agreed on all of 77 % of AOM but of only 34 % of NOE
-# (Sundgaard et al. 2022, Int J Pediatr Otorhinolaryngol); the rates themselves are a modelling choice.
+# (Sundgaard et al. 2022, Int J Pediatr Otorhinolaryngol); the rates themselves are a modeling choice.
 WRITTEN: dict[Condition, tuple[float, float, float]] = {
     "NOE": (0.96, 0.04, 0.0),
     "OME": (0.03, 0.92, 0.05),

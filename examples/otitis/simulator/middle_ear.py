@@ -3,7 +3,7 @@
 The network and its adult values are those of Kringlebotn (1988), "Network model for the human middle ear", Scand Audiol
 17:75-85. All quantities are acoustic and cgs: masses in g/cm^4, compliances in cm^5/dyn, resistances in dyn s/cm^5.
 Voss et al. (2012) changed the same network for static pressure and for fluid; how far each element changes here is a
-modelling choice, fitted to published class means (see `calibration.py`).
+modeling choice, fitted to published class means (see `calibration.py`).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _parallel(a: Complex, b: Complex) -> Complex:
 def contact(state: State) -> float:
     """How much of the eardrum fluid touches, 0 to 1.
 
-    Small amounts do nothing, as Voss et al. (2012) found in temporal bones; the logistic is a modelling choice.
+    Small amounts do nothing, as Voss et al. (2012) found in temporal bones; the logistic is a modeling choice.
     """
     return float(1 / (1 + np.exp(-9 * (state.fill - 0.62))))
 

@@ -15,25 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Anatomy, Glance, Point, View, anatomy
-from .camera import Camera, Light, cameras, colour, develop, grid, paint, tint
+from .camera import Camera, Light, cameras, color, develop, grid, paint, tint
 from .causes import Ear, State
 
 __all__ = ["Camera", "cameras", "render"]
 
 
-PEARL = colour(196, 177, 180)  # measured: centre of normal drums 186, 158, 162; the promontory shines through redder
-THICK = colour(212, 180, 164)  # sign: a swollen drum is dull and whitish
-IVORY = colour(226, 203, 182)  # bone under thin skin
-PROMONTORY = colour(200, 150, 142)
-HOLLOW = colour(120, 94, 90)  # the unlit depth of an air-filled cavity
-SEROUS = colour(210, 158, 88)  # sign: amber
-MUCOID = colour(176, 152, 120)  # sign: dull grey ochre
-PALE = colour(180, 163, 156)  # thick fluid without colour of its own
-PUS = colour(238, 208, 150)  # sign: creamy yellow
-CHALK = colour(246, 238, 226)
-WAX = colour(150, 90, 40)
-HAIR = colour(52, 34, 26)
-GLARE = colour(255, 250, 238)
+PEARL = color(196, 177, 180)  # measured: center of normal drums 186, 158, 162; the promontory shines through redder
+THICK = color(212, 180, 164)  # sign: a swollen drum is dull and whitish
+IVORY = color(226, 203, 182)  # bone under thin skin
+PROMONTORY = color(200, 150, 142)
+HOLLOW = color(120, 94, 90)  # the unlit depth of an air-filled cavity
+SEROUS = color(210, 158, 88)  # sign: amber
+MUCOID = color(176, 152, 120)  # sign: dull gray ochre
+PALE = color(180, 163, 156)  # thick fluid without color of its own
+PUS = color(238, 208, 150)  # sign: creamy yellow
+CHALK = color(246, 238, 226)
+WAX = color(150, 90, 40)
+HAIR = color(52, 34, 26)
+GLARE = color(255, 250, 238)
 BLOOD = np.array([0.20, 1.0, 0.98], np.float32)
 """What blood absorbs. With the amounts of `_inject`, R/G rises from the measured 1.17 to about 2."""
 
@@ -157,7 +157,7 @@ def _fluid(drum: Drum) -> None:
 
 
 def _membrane(drum: Drum) -> None:
-    """Veils the cavity with the drum's own colour, the more the thicker it is."""
+    """Veils the cavity with the drum's own color, the more the thicker it is."""
     state, look = drum.state, drum.look
     swollen = float(np.clip(0.8 * (state.thickness - 1) + 0.9 * state.inflammation, 0, 1))
     pearl = PEARL * np.array(look.pearl, np.float32) ** 2
@@ -311,7 +311,7 @@ def _skin(state: State, view: View, glance: Glance) -> Light:
     shade = (0.40 + 0.18 * back + 0.85 * near) * (1 + 0.55 * side * _smooth(near, 0.0, 0.5))
     relief = 0.016 * patches + 0.002 * grain
 
-    skin = colour(*look.skin)
+    skin = color(*look.skin)
     deep, outer = skin * np.array([1.0, 0.86, 0.86], np.float32), skin * np.array([1.04, 1.0, 0.94], np.float32)
     tone = tint(deep, 1 - near) + tint(outer, near)
     tone *= 1 + 0.04 * grain + 0.08 * patches

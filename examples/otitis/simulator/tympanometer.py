@@ -2,7 +2,7 @@
 
 The axes and fields are those of the Interacoustics Titan as in published recordings: 107 frequencies, a pressure axis
 that is irregular and differs from record to record, and conventional tympanograms at four frequencies besides. Noise,
-bias and artefacts are modelling choices.
+bias and artifacts are modeling choices.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def test_same_chance_gives_the_same_bytes() -> None:
 @pytest.mark.parametrize("camera", cameras(), ids=lambda camera: camera.name)
 def test_disc_on_black_in_a_small_file(camera: Camera) -> None:
     frame = render(ACUTE, ear(2), camera, np.random.default_rng(0))
-    x, y = camera.centre
+    x, y = camera.center
     rows, columns = np.mgrid[:480, :640]
     radius = np.hypot(columns + 0.5 - x, rows + 0.5 - y)
     assert frame[radius > camera.radius + 3 * camera.edge + 6].max() < 30

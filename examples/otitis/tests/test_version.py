@@ -12,6 +12,7 @@ from simulator import SIMULATOR_VERSION, sources_sha256
 
 RECORDED = {
     "2": "5cbc11de894993233a9453f0500d88b5993e842745cad41c2af27f980ef95790",
+    "3": "1f479f581bb6e2c8ad2387d93cdd6a8b6dc9678b976b995be4ad3e5184234bd5",  # draws what version 2 drew
 }
 """What each version's sources hash to. A changed simulator gets a new version and a new line; old lines stay."""
 
