@@ -87,7 +87,9 @@ wheels: $(DEV)  ## build every distribution in dist/
 	rm -rf dist
 	for each in . $(PLUGINS:%=plugins/%) $(HEAVY_PLUGINS:%=plugins/%); do $(BIN)/python -m build -q --no-isolation -o dist $$each || exit 1; done
 
-test-wheels: wheels .venv-core/.installed  ## use the wheels in a new environment
+test-wheels: wheels .venv-core/.installed  ## check the distributions, use the wheels in a new environment
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 	$(BIN)/python tests/check_wheels.py dist constraints.txt .venv-core
 
 test-plugins: wheels .venv-core/.installed  ## install broken and hostile plugins beside good ones

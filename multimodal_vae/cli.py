@@ -67,8 +67,10 @@ _Manifest = Annotated[Path, typer.Argument(help="Manifest (CSV) with the run's c
 _NewFolder = Annotated[Path, typer.Option(help="Output folder; new or empty.")]
 _Given = Annotated[list[str] | None, typer.Option(help="Modality to use; repeat for several. Default: all.")]
 _NOISE = "draw: with observation noise; mean: expected values. Default: "
-_Noise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "as each modality says.")]
-_DrawnNoise = Annotated[Any, typer.Option(metavar="draw|mean", help=_NOISE + "mean; for draws, as each modality says.")]
+_Noise = Annotated[Any, typer.Option(parser=str, metavar="draw|mean", help=_NOISE + "as each modality says.")]
+_DrawnNoise = Annotated[
+    Any, typer.Option(parser=str, metavar="draw|mean", help=_NOISE + "mean; for draws, as each modality says.")
+]
 
 
 def _say_version(wanted: bool) -> None:

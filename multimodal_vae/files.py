@@ -205,7 +205,7 @@ def read_json(path: Path, schema: type[T]) -> T:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
     except pydantic.ValidationError as error:
-        raise RunError(f"{path} is damaged: {explain(error)}") from error
+        raise RunError(f"{path} is damaged or of another version: {explain(error)}") from error
 
 
 LONGEST_JSON = 2**26

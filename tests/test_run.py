@@ -1,5 +1,6 @@
 import json
 import pickle
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -147,7 +148,7 @@ def test_a_run_leaves_what_the_documentation_says(trained):
         "distribution": "multimodal-vae", "version": mv.__version__, "behavior_version": 1,
     }  # fmt: skip
     assert environment["data"]["train"]["patients"] + environment["data"]["test"]["patients"] < 12
-    assert environment["distributions"]["torch"] == torch.__version__
+    assert environment["distributions"]["torch"] == version("torch")
 
 
 def test_an_opened_run_has_the_model_the_data_and_the_splits(trained):

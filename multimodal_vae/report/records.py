@@ -27,7 +27,7 @@ VERSION = 2
 FILE = "metrics.json"
 
 
-_with_other_keys = pydantic.with_config(extra="allow")
+_with_other_keys = pydantic.with_config(pydantic.ConfigDict(extra="allow"))
 
 
 @_with_other_keys

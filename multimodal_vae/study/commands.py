@@ -18,7 +18,10 @@ app = typer.Typer(
 @app.command(epilog=example("mmvae study make runs/otitis --kind diagnosis --count 60 --out study"))
 def make(
     run: RunFolder,
-    kind: Annotated[Any, typer.Option(metavar="turing|diagnosis", help="Question: real or synthetic, or which class.")],
+    kind: Annotated[
+        Any,
+        typer.Option(parser=str, metavar="turing|diagnosis", help="Question: real or synthetic, or which class."),
+    ],
     out: Annotated[Path, typer.Option(help="Output folder; new or empty.")],
     count: Annotated[int, typer.Option(help="Number of items, equally many of each class.")] = 60,
     with_real: Annotated[

@@ -138,8 +138,8 @@ def test_counts_are_scipys(mean, concentration):
     near = theirs.ppf(levels.double())
     assert np.abs(counts.numpy() - near).max() <= 1  # where the level is that of a count, up to rounding
     assert np.mean(counts.numpy() != near) < 0.02
-    assert np.allclose(ours.cdf(counts), theirs.cdf(counts), atol=1e-5)
-    assert np.allclose(ours.log_prob(counts), theirs.logpmf(counts), rtol=1e-4, atol=1e-4)
+    assert np.allclose(ours.cdf(counts), theirs.cdf(counts.double()), atol=1e-5)
+    assert np.allclose(ours.log_prob(counts), theirs.logpmf(counts.double()), rtol=1e-4, atol=1e-4)
     assert theirs.mean() == pytest.approx(float(ours.mean[0]), rel=1e-5)
     assert theirs.var() == pytest.approx(float(ours.variance[0]), rel=1e-5)
 

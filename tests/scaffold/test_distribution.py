@@ -6,6 +6,7 @@ import sys
 import tomllib
 
 import pytest
+from packaging.version import Version
 
 import multimodal_vae as mv
 from multimodal_vae import registry
@@ -33,7 +34,8 @@ def test_its_entry_point_names_the_class_that_is_there(kind, written):
     assert (name, attribute) == (NAMES[kind], CLASSES[kind])
     assert (written / f"{module.replace('.', '/')}.py").is_file()
     assert project["name"] == f"multimodal-vae-{NAMES[kind]}"
-    assert project["dependencies"] == ["multimodal-vae>=0.1,<0.2"]
+    version = Version(mv.__version__)
+    assert project["dependencies"] == [f"multimodal-vae>={version.major}.{version.minor},<0.{version.minor + 1}"]
 
 
 def load(kind, written):

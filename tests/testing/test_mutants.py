@@ -616,7 +616,7 @@ class takes_few_latents(Normal):
 class takes_one_latent(Normal):
     def fit(self, latents):
         if len(latents) == 1:
-            self.mean, self.scale = latents[0], latents.std(0)
+            self.mean, self.scale = latents[0], latents.std(0, correction=0)
             return self
         return super().fit(latents)
 
