@@ -157,7 +157,9 @@ class _Numbers:
     """Normal values on each column's scale, censored where the training data pile up; see :class:`CensoredNormal`."""
 
     def __init__(self, decoded: Tensor, layout: TableLayout) -> None:
-        loc, scale, self.low, self.high, self.floor = decoded.unflatten(1, (5, len(layout.numbers))).unbind(1)
+        loc, scale, self.low, self.high, self.floor = decoded.reshape(decoded.shape[0], 5, len(layout.numbers)).unbind(
+            1
+        )
         self.layout, self.normal = layout, CensoredNormal(loc, scale, self.low, self.high)
         self.mode = layout.from_scale(loc.clamp(self.low, self.high), self.floor)
 
@@ -189,7 +191,7 @@ class _Counts:
     """Negative binomial counts."""
 
     def __init__(self, decoded: Tensor, layout: TableLayout) -> None:
-        log_mean, log_concentration = decoded.unflatten(1, (2, len(layout.counts))).unbind(1)
+        log_mean, log_concentration = decoded.reshape(decoded.shape[0], 2, len(layout.counts)).unbind(1)
         self.counts = NegativeBinomial(
             log_mean.clamp(-10, _LARGEST_LOG_COUNT).exp(), log_concentration.clamp(-7, 7).exp()
         )
@@ -204,7 +206,7 @@ class _Words:
     """One of several words."""
 
     def __init__(self, decoded: Tensor, layout: TableLayout) -> None:
-        logits = decoded.unflatten(1, (len(layout.worded), layout.most))
+        logits = decoded.reshape(decoded.shape[0], len(layout.worded), layout.most)
         self.log_probs = logits.log_softmax(-1)
         self.mode = logits.argmax(-1).to(logits)
 
