@@ -110,8 +110,8 @@ test-mlflow: .venv-mlflow/.installed  ## test the plugin mlflow
 test-omics: .venv-omics/.installed  ## test the plugin omics
 	OMP_NUM_THREADS=1 .venv-omics/bin/python $(PYTEST_ARGS) plugins/omics
 
-test-combinations: $(DEV)  ## train every fusion with every loss and sampler
-	$(PYTEST) tests/test_combinations.py -m combinations
+test-combinations: $(DEV)  ## train every fusion with every loss and sampler; export every modality
+	$(PYTEST) tests/test_combinations.py tests/test_programs.py -m combinations
 
 # Newer versions deprecate what the lowest ones need, so warnings are not errors here.
 NOT_FLOORS = tests/test_documents.py tests/test_site.py tests/test_readme.py tests/test_benchmarks.py tests/scaffold

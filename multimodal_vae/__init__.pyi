@@ -45,6 +45,7 @@ from .modalities.volume import Volume as Volume
 from .model import MultimodalVAE as MultimodalVAE
 from .objective import Objective as Objective
 from .part import Part as Part
+from .programs import export as export
 from .refiners.base import Refiner as Refiner
 from .refiners.rectified_flow import RectifiedFlow as RectifiedFlow
 from .registry import register as register

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor
 
 from multimodal_vae.modalities.base import Modality
@@ -12,8 +13,11 @@ def masked_apply(function: Callable[..., Tensor], mask: Tensor, shape: tuple[int
     """Apply a function to the rows where the mask is true; the other rows of the result, (N, *shape), are zero.
 
     Absent rows must not pass through networks: batch norm would count them, and NaN would spread from them. With a
-    mask on the CPU, nothing is read from a GPU.
+    mask on the CPU, nothing is read from a GPU. While torch traces a program, which cannot depend on the mask, all rows
+    pass.
     """
+    if torch.compiler.is_compiling():
+        return torch.where(mask.reshape(-1, *(1 for _ in shape)), function(*tensors), 0)
     if bool(mask.all()):
         return function(*tensors)
     result = tensors[0].new_zeros(len(mask), *shape)

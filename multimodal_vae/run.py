@@ -25,6 +25,7 @@ from multimodal_vae.errors import (
     listing,
 )
 from multimodal_vae.files import file_sha256, inside, make_folder, read_json
+from multimodal_vae.hub import download, is_place, require_shareable, upload
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
 from multimodal_vae.model_checks import check_weights, refiner_of
@@ -287,7 +288,13 @@ class Run(Overview):
         Raises:
             RunError: if the data has changed since the training.
         """
-        ids = read_json(inside(self.path, "split.json"), _SplitIds)
+        path = inside(self.path, "split.json")
+        if not path.exists() and not self.environment["data"]:
+            raise RunError(
+                f"{self.path} was shared without its data, so nothing can be fitted or evaluated on them; read other "
+                "samples with run.read(manifest)"
+            )
+        ids = read_json(path, _SplitIds)
         hashes = self.environment["data"]
         row_of = {name: row for row, name in enumerate(self.data.ids)}
         parts: dict[str, MultimodalDataset] = {}
@@ -381,6 +388,41 @@ class Run(Overview):
         labels, patients = data.labels.tolist() * len(versions), [*data.patients] * len(versions)
         return held_out_likelihood(part, versions.flatten(0, 1), labels, patients, data.classes, folds)
 
+    @checked
+    def push_to_hub(self, repo_id: str, *, private: bool = True, disclose: bool = False, metrics: bool = False) -> str:
+        """Upload the run to the Hugging Face hub, for ``open_run("hf://OWNER/NAME")``.
+
+        Weights, densities and refiners are uploaded, with the configuration and the versions of the parts. The model
+        card is ``card.md``, as ``mmvae card`` writes it. Not uploaded are the manifest's path, names of samples and
+        patients (``split.json``), hashes of the data, logs, checkpoints, judges and audits.
+
+        Weights and densities of patients remain personal data. So a run is refused unless ``mmvae audit`` found no
+        leak, and if its densities consist of the patients' latents, as those of ``kde`` do.
+
+        Args:
+            repo_id: ``"OWNER/NAME"``; the repository is created unless it exists.
+            private: whether only its owner can see the repository.
+            disclose: whether to upload a run that is refused otherwise, for patients whose data may be public.
+            metrics: whether to upload ``metrics.json`` too, with numbers of patients per class and a hash of the data.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            RunError: if the run is refused, unfinished or adapted; a private repository is asked for and there is a
+                public one; or the hub cannot be reached or refuses the user.
+            ConfigurationError: if the library of the extra ``hub`` is not installed, or ``repo_id`` is no such name.
+        """
+        if self.is_adapted:
+            raise RunError(f"{self.path} is adapted, and only its samples may be handed on; use mmvae release")
+        if self.status["state"] != "done":
+            raise RunError(f"the training of {self.path} is {self.status['state']}; finish it first")
+        path = density_file(self.path, self.configuration.density.sampler.name)
+        densities = Synthesizer.load(path, self.model, self.refiners) if path.exists() else None
+        if not disclose:
+            require_shareable(self.path, self.configuration, densities)
+        return upload(self.path, self.configuration, repo_id, private, metrics)
+
     def _split(self, name: str | None) -> str:
         split = name or self.configuration.density.fit_on
         if split not in SPLITS:
@@ -395,22 +437,25 @@ class Run(Overview):
 
 @checked
 def open_run(path: str | Path, data: MultimodalDataset | None = None, parts: Sequence[type[Part]] = ()) -> Run:
-    """Open a run folder.
+    """Open a run folder, or a run on the Hugging Face hub, which is downloaded.
 
     Args:
-        path: the folder.
+        path: the folder; or ``hf://OWNER/NAME``, with ``@REVISION`` for a branch, tag or commit, which needs the extra
+            ``hub``.
         data: all samples, if the run was trained on data in memory.
         parts: classes of the run that are not installed, such as those of a notebook; they are registered for the
             session.
 
     Raises:
-        RunError: if it is not a run folder, a file is damaged, or a part has another ``behavior_version``.
+        RunError: if it is not a run folder, a file is damaged, a part has another ``behavior_version``, or the hub has
+            no such run or cannot be reached.
         PluginError: if a part is neither installed nor among ``parts``.
 
     Warns:
         MultimodalVAEWarning: if a part has another version than in the training.
     """
-    return Run(Path(path), data, parts)
+    path = Path(path)
+    return Run(download(path) if is_place(path) else path, data, parts)
 
 
 @checked

@@ -37,7 +37,8 @@ class Concat(Fusion):
     def forward(self, features: Mapping[str, Tensor], present: Tensor) -> Gaussian:
         """Return the posterior; without ``dropout``, every modality must be present.
 
-        In training on a GPU, where the check would make the CPU wait, the posterior of other samples is NaN instead.
+        In training on a GPU, where the check would make the CPU wait, and in exported programs, the posterior of other
+        samples is NaN instead.
         """
         columns = list(features.values())
         if self.dropout:
@@ -46,7 +47,7 @@ class Concat(Fusion):
                 torch.where(visible[:, column, None], x, stand_in)
                 for column, (x, stand_in) in enumerate(zip(columns, self.stand_ins, strict=True))
             ]
-        elif self.training and present.device.type != "cpu":
+        elif torch.compiler.is_compiling() or (self.training and present.device.type != "cpu"):
             columns[0] = torch.where(present.all(1, keepdim=True), columns[0], torch.nan)
         elif not present.all():
             row, column = (~present).nonzero()[0].tolist()

@@ -20,7 +20,10 @@ _LEAST_MAP, _LEAST_MAP_IN_HALF = 64, 256
 """Pixels of a map from which the transposed convolution is faster, in float32 and in bfloat16."""
 
 LEAST_PIXELS = 1024
-"""Pixels, over batch and space, from which preparing a kernel costs less than it saves."""
+"""Pixels, over batch and space, from which preparing a kernel costs less than it saves.
+
+Programs that torch traces serve batches of any size, so they never prepare one.
+"""
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -42,7 +45,7 @@ def upsample_and_convolve(x: Tensor, weight: Tensor, bias: Tensor, factors: Sequ
 
 def _transposing_pays(x: Tensor) -> bool:
     pixels = math.prod(x.shape[2:])
-    if x.device.type != "cpu" or len(x) * pixels < LEAST_PIXELS:
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or len(x) * pixels < LEAST_PIXELS:
         return False
     if x.dtype.itemsize < 4:
         return pixels >= _LEAST_MAP_IN_HALF and not torch.is_grad_enabled()
@@ -80,16 +83,20 @@ def upsample_linearly(x: Tensor, factor: int) -> Tensor:
 
     On a CPU, one matrix product per axis takes a third of the time.
     """
+    # What torch traces has no values to cache.
+    matrix = _interpolation if torch.compiler.is_compiling() else _cached_interpolation
     for _ in x.shape[2:]:  # each product puts its axis last
-        x = torch.tensordot(x, _interpolation(x.shape[2], factor, x.dtype, x.device), ([2], [0]))
+        x = torch.tensordot(x, matrix(x.shape[2], factor, x.dtype, x.device), ([2], [0]))
     return x
 
 
-@lru_cache(maxsize=64)
 def _interpolation(length: int, factor: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the matrix (length, length * factor) of linear interpolation."""
     impulses = torch.eye(length, dtype=dtype, device=device)[None]
     return F.interpolate(impulses, scale_factor=float(factor), mode="linear")[0]
+
+
+_cached_interpolation = lru_cache(maxsize=64)(_interpolation)
 
 
 def fold_batch_norm(convolution: Any, norm: Any) -> tuple[Tensor, Tensor]:

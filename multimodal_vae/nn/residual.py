@@ -66,7 +66,7 @@ class ResidualBlock(nn.Module):
         return upsample_and_convolve(x, weight, bias, self.factors)
 
     def _merging_pays(self, x: Tensor) -> bool:
-        if torch.is_grad_enabled() or self.norm1.training or self.norm2.training:
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or self.norm1.training or self.norm2.training:
             return False
         # It costs a few passes over the weights, and saves time for each output pixel.
         pixels, scale = x[:, 0].numel(), math.prod(self.factors)

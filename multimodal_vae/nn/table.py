@@ -157,7 +157,9 @@ class _Numbers:
     """Normal values on each column's scale, censored where the training data pile up; see :class:`CensoredNormal`."""
 
     def __init__(self, decoded: Tensor, layout: TableLayout) -> None:
-        loc, scale, self.low, self.high, self.floor = decoded.reshape(len(decoded), 5, len(layout.numbers)).unbind(1)
+        loc, scale, self.low, self.high, self.floor = decoded.reshape(decoded.shape[0], 5, len(layout.numbers)).unbind(
+            1
+        )
         self.layout, self.normal = layout, CensoredNormal(loc, scale, self.low, self.high)
         self.mode = layout.from_scale(loc.clamp(self.low, self.high), self.floor)
 
@@ -189,7 +191,7 @@ class _Counts:
     """Negative binomial counts."""
 
     def __init__(self, decoded: Tensor, layout: TableLayout) -> None:
-        log_mean, log_concentration = decoded.reshape(len(decoded), 2, len(layout.counts)).unbind(1)
+        log_mean, log_concentration = decoded.reshape(decoded.shape[0], 2, len(layout.counts)).unbind(1)
         self.counts = NegativeBinomial(
             log_mean.clamp(-10, _LARGEST_LOG_COUNT).exp(), log_concentration.clamp(-7, 7).exp()
         )
@@ -204,7 +206,7 @@ class _Words:
     """One of several words."""
 
     def __init__(self, decoded: Tensor, layout: TableLayout) -> None:
-        logits = decoded.reshape(len(decoded), len(layout.worded), layout.most)
+        logits = decoded.reshape(decoded.shape[0], len(layout.worded), layout.most)
         self.log_probs = logits.log_softmax(-1)
         self.mode = logits.argmax(-1).to(logits)
 
@@ -250,7 +252,7 @@ class TableDistribution(Distribution):
             _Counts(parts[1], layout),
             _Words(parts[2], layout),
         )
-        super().__init__(torch.Size((len(decoded), len(layout.types))), validate_args=False)
+        super().__init__(torch.Size((decoded.shape[0], len(layout.types))), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density or log-probability of each element, (N, C), in the columns' units."""
@@ -423,15 +425,15 @@ class TableOutput(Calibrated):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, :attr:`size`) to (N, P)."""
         numbers, counts, words = (len(block) for block in self.layout.blocks)
-        deviation = self.deviation.expand(len(x), -1)
+        deviation = self.deviation.expand(x.shape[0], -1)
         values = x[:, : numbers + counts] * self.deviation + self.mean
         parts = []
         if self.scale is not None:
             scaled = self.scale(torch.stack([values[:, :numbers], deviation[:, :numbers]], 1))
-            constants = torch.cat([self.limits, self.floor[None]]).expand(len(x), -1, -1)
+            constants = torch.cat([self.limits, self.floor[None]]).expand(x.shape[0], -1, -1)
             parts.append(torch.cat([scaled, constants], 1).flatten(1))
         if self.concentration is not None:
-            concentration = (RATE * self.concentration).expand(len(x), -1)
+            concentration = (RATE * self.concentration).expand(x.shape[0], -1)
             parts += [values[:, numbers:], concentration]
         if words:
             raw = x[:, numbers + counts :]
