@@ -43,7 +43,7 @@ def explore_page(title: str, session: Session, with_real: bool = False) -> Page:
     data = {
         "classes": session.classes,
         "modalities": list(vae.modalities),
-        "hideable": session.hideable,
+        "refined": bool(session.synthesizer.refiners),
         "farthest": FARTHEST,
     }
     content = _ENVIRONMENT.get_template("explore.html").render(

@@ -196,7 +196,7 @@ def _sample(session: Session, query: Mapping[str, str]) -> _Answer:
 def _figure(session: Session, query: Mapping[str, str]) -> _Answer:
     buffer, view = io.BytesIO(), _view(query)
     metadata = {"Warning": NOTICE, "Description": view.model_dump_json()}
-    session.figure(view).savefig(buffer, format="png", dpi=_RESOLUTION, metadata=metadata)
+    session.figure(view).savefig(buffer, format="png", dpi=_RESOLUTION, bbox_inches="tight", metadata=metadata)
     return _Answer(HTTPStatus.OK, "image/png", buffer.getvalue())
 
 

@@ -18,6 +18,7 @@
     return answer;
   };
   const ask = async (path, view) => (await request(path, view)).json();
+  const busy = (what, is) => { at(what).ariaBusy = String(is); };
   const attempt = async (work) => {
     try {
       await work();
@@ -25,6 +26,8 @@
     } catch (error) {
       at("fault").textContent = error.message;
       at("fault").hidden = false;
+      latest = ""; // the same view may be asked for again
+      ["pictures", "neighbors"].forEach((what) => busy(what, false));
     }
   };
 
@@ -75,15 +78,22 @@
 
   // Moves: one at a time, and always the latest. While a slider moves, nothing is refined.
 
-  let wanted = null, moving = false;
+  let wanted = null, latest = "", moving = false;
   const move = (rest) => {
     label();
-    wanted = { ...state, position: [...state.position], refine: rest };
-    if (!moving) follow();
+    const view = { ...state, position: [...state.position], refine: rest && session.refined };
+    if (JSON.stringify(view) !== latest) {
+      wanted = view;
+      latest = JSON.stringify(view);
+      if (!moving) follow();
+    } else if (!moving) {
+      busy("pictures", false);
+    }
     if (rest) lookAround();
   };
   const follow = async () => {
     moving = true;
+    busy("pictures", true);
     while (wanted) {
       const view = wanted, start = performance.now();
       wanted = null;
@@ -94,12 +104,16 @@
       });
     }
     moving = false;
+    busy("pictures", false);
   };
   let timer = 0;
   const lookAround = () => {
+    busy("neighbors", true);
     clearTimeout(timer);
-    timer = setTimeout(() => attempt(async () => {
+    const own = timer = setTimeout(() => attempt(async () => {
       const found = await ask("neighbors", { ...state });
+      if (timer !== own) return; // the sample has moved since
+      busy("neighbors", false);
       at("neighbors").replaceChildren(...found.map(({ label: name, real, distance, pictures }) => {
         const [figure, row, caption] = ["figure", "div", "figcaption"].map((tag) => document.createElement(tag));
         const kind = real ? "real" : "synthetic";
@@ -116,12 +130,14 @@
 
   const reset = (count) => { state.position = Array(count).fill(0); };
   const place = async () => {
+    busy("pictures", true);
     if (state.seed !== null) state.position = await ask("sample", { label: state.label, seed: state.seed });
     else reset(all("#sliders input").length);
     move(true);
   };
   const choose = (name) => attempt(async () => {
     state.label = name;
+    busy("pictures", true);
     const directions = await ask("directions", { label: name });
     if (state.label !== name) return; // another class was chosen since
     reset(directions.length);
