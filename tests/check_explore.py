@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent / "tools"))
-from browser import VIEWS, check, faults_of_view, listen
 from PIL import Image as Pillow
 
+from browser import VIEWS, check, faults_of_view, listen
 from multimodal_vae.synthesis.marks import NOTICE
 
 if TYPE_CHECKING:

@@ -161,3 +161,24 @@ def test_covariates_are_those_of_the_sample_or_the_fixed_ones(make_data, make_mo
 def test_an_invalid_view_is_refused_by_name(session, fields, error, words):
     with pytest.raises(error, match=words):
         session.draw(View.read(json.dumps(fields)))
+
+
+def test_tables_with_gaps_and_volumes_can_be_explored(make_model):
+    generator = torch.Generator().manual_seed(0)
+    samples = {
+        "lab": torch.randn(16, 2, generator=generator),
+        "scan": torch.rand(16, 1, 4, 4, 4, generator=generator),
+    }
+    samples["lab"][0, 0] = torch.nan
+    parts = {
+        "lab": mv.Table(columns={"hb": "real", "age": "real"}, hidden=8),
+        "scan": mv.Volume(size=(4, 4, 4), width=4),
+    }
+    data = mv.MultimodalDataset.from_tensors(samples, ["ill", "well"] * 8, parts)
+    session = Session(mv.Synthesizer(make_model(data, fusion="poe"), "gaussian").fit(data))
+    view = View(label="ill", seed=0, hidden="lab")
+    answer = session.draw(view)
+    assert (list(answer["pictures"]), list(answer["inferred"])) == (["lab", "scan"], ["lab"])
+    assert session.describe("ill")
+    assert session.neighbors(view)
+    assert session.figure(view).get_supxlabel() == NOTICE
