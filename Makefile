@@ -3,6 +3,7 @@ PYTHON ?= python3
 SEED ?= 10
 REPORT ?= runs/demo/run/report.html
 STUDY ?= runs/study
+RUN ?= runs/demo/run
 # Version of torch for test-floors. On Linux, the lowest declared one comes with CUDA only, which is several gigabytes.
 TORCH ?=
 PLUGINS = otoscopy wbt ecg eeg nifti dicom
@@ -19,7 +20,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
 SLOW = wheels plugins authors interruptions strangers mlflow omics combinations multivae
 
-.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report test-study
+.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report test-study test-explore
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -135,6 +136,9 @@ test-report: .venv-browser/node_modules  ## test a report in a browser; REPORT=r
 
 test-study: .venv-browser/node_modules  ## answer a study in a browser; STUDY=folder
 	.venv-browser/bin/python tests/check_study.py $(STUDY) --axe $</axe-core/axe.min.js --out .venv-browser/study
+
+test-explore: .venv-browser/node_modules  ## explore a run in a browser; RUN=folder
+	.venv-browser/bin/python tests/check_explore.py $(RUN) --axe $</axe-core/axe.min.js --out .venv-browser/explore
 
 clean:  ## remove environments and build results
 	rm -rf $(ENVIRONMENTS) requirements/floors.txt site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -32,10 +32,12 @@ from multimodal_vae.errors import (
     TrainingInterrupted,
     printable,
 )
+from multimodal_vae.explore.commands import COMMANDS as EXPLORE
 from multimodal_vae.options import (
     COHORT,
     RUN,
     RUN_WITH_MISSING,
+    Covariates,
     Refine,
     RunFolder,
     Sampler,
@@ -131,10 +133,7 @@ def sample(
     ] = 0.0,
     noise: _Noise = None,
     refine: Refine = True,
-    covariates: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Covariate to fix; repeat. Default: as trained on."),
-    ] = None,
+    covariates: Covariates = None,
 ) -> None:
     """Generate samples of some classes, as files and a manifest.
 
@@ -368,7 +367,7 @@ def card(run: RunFolder) -> None:
     say(f"written: {write_card(open_run(run))}")
 
 
-for command, epilog in (PARTS | PRIVACY | RELEASE | SELECTION).items():
+for command, epilog in (PARTS | EXPLORE | PRIVACY | RELEASE | SELECTION).items():
     app.command(epilog=epilog)(command)
 app.add_typer(study, name="study")
 

@@ -23,6 +23,10 @@ Sampler = Annotated[
 Refine = Annotated[
     bool, typer.Option("--refine/--no-refine", help="Refine the modalities for which the run has a refiner.")
 ]
+Covariates = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Covariate to fix; repeat. Default: as trained on."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.", min=0, max=LARGEST_SEED)]
 
 

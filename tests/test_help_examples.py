@@ -18,6 +18,7 @@ from typer.main import get_command
 import documents
 from multimodal_vae.cli import app
 from multimodal_vae.evaluation import protocol
+from multimodal_vae.explore.server import Server
 from multimodal_vae.report import run_evaluation
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +52,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(run_evaluation, "train_judge", partial(run_evaluation.train_judge, epochs=1))
     monkeypatch.setattr(run_evaluation, "measure", partial(run_evaluation.measure, resamples=5))
     monkeypatch.setattr(protocol, "patch_classifier", partial(protocol.patch_classifier, steps=5))
+    monkeypatch.setattr(Server, "serve_forever", lambda _: None)  # explore would wait for Ctrl-C
+    monkeypatch.setattr("webbrowser.open", lambda _: True)
     return tmp_path
 
 

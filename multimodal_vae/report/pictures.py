@@ -75,7 +75,22 @@ def _erase(figure: Figure, ax: Axes, blank: Collection[Artist]) -> None:
 
 
 def with_axes(modality: Modality, sample: Tensor, width: int = 300, height: int = 250, scale: bool = True) -> Pixels:
-    """Draw one sample with axes, and with a color scale if the modality labels its colors."""
+    """Draw one sample as :func:`figure_with_axes` does."""
+    return _pixels(figure_with_axes(modality, sample, width, height, scale))
+
+
+def figure_with_axes(
+    modality: Modality, sample: Tensor, width: int = 300, height: int = 250, scale: bool = True
+) -> Figure:
+    """Return a figure of one sample with axes, and with a color scale if the modality labels its colors.
+
+    Args:
+        modality: the sample's modality.
+        sample: the sample, (*shape).
+        width: width in pixels.
+        height: height in pixels.
+        scale: whether to add the color scale.
+    """
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="constrained")
     ax = figure.add_subplot()
     modality.plot(sample, ax)
@@ -87,7 +102,7 @@ def with_axes(modality: Modality, sample: Tensor, width: int = 300, height: int 
         bar = figure.colorbar(labeled[0], ax=ax, fraction=0.05, pad=0.02)
         bar.set_label(str(labeled[0].get_label()), fontsize=8)
         bar.ax.tick_params(labelsize=7)
-    return _pixels(figure)
+    return figure
 
 
 def spread_picture(modality: Modality, spread: Tensor) -> tuple[Pixels, float]:
