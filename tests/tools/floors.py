@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-EXTRAS = ("flow", "tensorboard", "metric-learning", "tune")
+EXTRAS = ("flow", "tensorboard", "metric-learning", "tune", "hub")
 """Extras that the tests need; the others name plugins."""
 
 _LOWEST = re.compile(r"([\w.-]+).*?>= *([\d.]+)")
