@@ -104,14 +104,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a request."""
-        path, query = urlsplit(self.path).path, dict[str, str]()
-        refusal = self._refusal()
-        if refusal is None:
-            try:
-                query = dict(parse_qsl(urlsplit(self.path).query, max_num_fields=8))
-            except ValueError:
-                refusal = _error(HTTPStatus.BAD_REQUEST, "the request has too many fields")
-        self._send(refusal or self._permitted(path, query))
+        try:
+            address = urlsplit(self.path)
+            query = dict(parse_qsl(address.query, max_num_fields=8))
+        except ValueError:
+            self._send(_error(HTTPStatus.BAD_REQUEST, "the address is invalid, or has too many fields"))
+        else:
+            self._send(self._refusal() or self._permitted(address.path, query))
 
     def _refusal(self) -> _Answer | None:
         """Return the answer to a request that no page of this server would send, whatever it asks for."""
@@ -119,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _error(HTTPStatus.FORBIDDEN, f"only {self.server.origin} is served; open the printed address")
         others = self.headers.get("Origin", self.server.origin) != self.server.origin
         if others or self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            return _error(HTTPStatus.FORBIDDEN, "requests of other sites are refused")
+            return _error(HTTPStatus.FORBIDDEN, "requests of other sites are refused; paste the printed address")
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # the body is not read
             return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a request has no body")

@@ -182,12 +182,21 @@ def test_sizes_are_bounded(server):
     assert ask(server, "/pictures", token | {f"X-{number}": "1" for number in range(200)})[0] == 431
 
 
-@given(st.binary(max_size=200))
-def test_the_server_outlives_any_bytes(server, sent):
+def send(server, sent):
+    """Send bytes, and return all that comes back."""
     with socket.create_connection((HOST, server.server_port), timeout=60) as connection:
         connection.sendall(sent + b"\r\n\r\n")
         connection.shutdown(socket.SHUT_WR)
-        received = b"".join(iter(lambda: connection.recv(65536), b""))
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_an_address_that_is_none_is_refused(server):
+    assert send(server, b"GET http://[/pictures HTTP/1.1").startswith(b"HTTP/1.1 400 ")
+
+
+@given(st.binary(max_size=200))
+def test_the_server_outlives_any_bytes(server, sent):
+    received = send(server, sent)
     assert b" 200 " not in received.partition(b"\r\n")[0]
     assert server.token.encode() not in received
 
