@@ -1,0 +1,76 @@
+"""The tables of docs/how-to/augment.md, from the results of classifier_augmentation.py."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy.stats import t
+
+Line = dict[str, Any]
+"""A cell: its set, fraction, seed, patients, samples per class and metrics by arm."""
+
+LEVEL = 0.95
+
+ARMS: Mapping[str, str] = {
+    "weighted": "real, weighted loss",
+    "plain": "real, plain augmentation",
+    "gaussian equal": "+ Gaussian, to equal classes",
+    "gaussian equal, plain": "+ Gaussian, to equal classes; plain augmentation",
+    "gaussian twice": "+ Gaussian, as many again",
+    "gaussian many": "+ Gaussian, to 5 times the largest class",
+    "vae equal": "+ generated, to equal classes",
+    "vae equal, plain": "+ generated, to equal classes; plain augmentation",
+    "vae twice": "+ generated, as many again",
+    "vae many": "+ generated, to 5 times the largest class",
+}
+"""Titles of the arms that are compared with real samples alone."""
+
+TITLES = {
+    "otitis": "Simulated otoscopy images, three diagnoses",
+    "breast": "Micro-RNA of breast tumors, three subtypes",
+}
+
+
+def tables(lines: Sequence[Line], metric: str = "accuracy") -> str:
+    """Return a table per data set in Markdown, with a row per arm and a column per share of the patients."""
+    names = dict.fromkeys(line["set"] for line in lines)
+    return "\n\n".join(table(TITLES[name], [line for line in lines if line["set"] == name], metric) for name in names)
+
+
+def table(title: str, lines: Sequence[Line], metric: str) -> str:
+    """Return the table of one data set: the metric of real samples alone, and differences from it."""
+    columns = {line["fraction"]: [each for each in lines if each["fraction"] == line["fraction"]] for line in lines}
+    columns = dict(sorted(columns.items()))
+    heads = [f"{100 * fraction:g} %, n = {sum(each[0]['counts'])}" for fraction, each in columns.items()]
+    rows = [f"| {title} | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    rows.append(f"| real | {' | '.join(mean(values(each, 'real', metric)) for each in columns.values())} |")
+    for arm, name in ARMS.items():
+        gains = [difference(values(each, arm, metric), values(each, "real", metric)) for each in columns.values()]
+        rows.append(f"| {name} | {' | '.join(gains)} |")
+    return "\n".join(rows)
+
+
+def values(lines: Sequence[Line], arm: str, metric: str) -> list[float]:
+    """Return the metric of an arm, one per seed."""
+    return [line["metrics"][arm][metric] for line in lines]
+
+
+def mean(found: Sequence[float]) -> str:
+    """Return the mean over seeds."""
+    return f"{statistics.mean(found):.3f}"
+
+
+def difference(found: Sequence[float], reference: Sequence[float]) -> str:
+    """Return the mean difference over seeds, with the interval of Student's t over paired differences.
+
+    Example:
+        >>> difference([0.62, 0.64, 0.66], [0.60, 0.60, 0.60])
+        '+0.040 (-0.010 to +0.090)'
+    """
+    each = [one - other for one, other in zip(found, reference, strict=True)]
+    center = statistics.mean(each)
+    if len(each) < 2:
+        return f"{center:+.3f}"
+    half = float(t.ppf((1 + LEVEL) / 2, len(each) - 1)) * statistics.stdev(each) / len(each) ** 0.5
+    text = f"{center:+.3f} ({center - half:+.3f} to {center + half:+.3f})"
+    return f"**{text}**" if abs(center) > half else text
