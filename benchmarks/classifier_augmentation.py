@@ -216,7 +216,7 @@ def main() -> None:
     found = tables(read(options.results))
     if options.page:
         before, _, rest = options.page.read_text("utf-8").partition(START)
-        options.page.write_text(f"{before}{START}\n{found}\n{END}{rest.partition(END)[2]}", "utf-8")
+        options.page.write_text(f"{before}{START}\n{found}\n\n{END}{rest.partition(END)[2]}", "utf-8")
     else:
         print(found, file=sys.stderr)
 

@@ -41,13 +41,19 @@ def table(title: str, lines: Sequence[Line], metric: str) -> str:
     """Return the table of one data set: the metric of real samples alone, and differences from it."""
     columns = {line["fraction"]: [each for each in lines if each["fraction"] == line["fraction"]] for line in lines}
     columns = dict(sorted(columns.items()))
-    heads = [f"{100 * fraction:g} %, n = {sum(each[0]['counts'])}" for fraction, each in columns.items()]
+    heads = [f"{100 * fraction:g} %, n = {sizes(each)}" for fraction, each in columns.items()]
     rows = [f"| {title} | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
     rows.append(f"| real | {' | '.join(mean(values(each, 'real', metric)) for each in columns.values())} |")
     for arm, name in ARMS.items():
         gains = [difference(values(each, arm, metric), values(each, "real", metric)) for each in columns.values()]
         rows.append(f"| {name} | {' | '.join(gains)} |")
     return "\n".join(rows)
+
+
+def sizes(lines: Sequence[Line]) -> str:
+    """Return the number of real training samples, from the smallest to the largest over seeds."""
+    counts = sorted({sum(line["counts"]) for line in lines})
+    return " to ".join(map(str, counts[:: max(1, len(counts) - 1)]))
 
 
 def values(lines: Sequence[Line], arm: str, metric: str) -> list[float]:

@@ -1,8 +1,8 @@
 """What the package is measured against computes the same, and the scripts that measure it run."""
 
-import argparse
 import importlib
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -444,28 +444,26 @@ def task(script, make_data):
 
 
 def test_cells_of_a_classifier_are_resumed_and_become_a_table(script, task, monkeypatch, tmp_path, capsys):
-    augmentation, page = script("classifier_augmentation"), script("classifier_page")
+    augmentation, arms = script("classifier_augmentation"), script("classifier_page").ARMS
     monkeypatch.setattr(augmentation, "SETS", {"breast": lambda _: task, "otitis": augmentation.otitis})
-    options = argparse.Namespace(
-        sets=["breast", "otitis"],
-        fractions=[0.5, 1.0],
-        seeds=[0],
-        results=tmp_path / "results",
-        cohort=tmp_path,
-        steps=1,
-    )
+    file, page = tmp_path / "results", tmp_path / "page.md"
+    page.write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n", "utf-8")
+    given = ["--sets", "breast", "otitis", "--cohort", tmp_path, "--fractions", "0.5", "1", "--seeds", "0"]
+    monkeypatch.setattr(sys, "argv", ["script", *map(str, given), "--results", str(file), "--page", str(page)])
     for _ in range(2):
-        augmentation.run(options)
+        augmentation.main()
     assert "otitis is skipped" in capsys.readouterr().err
-    lines = augmentation.read(options.results)
+    lines = augmentation.read(file)
     assert [(line["seed"], line["fraction"]) for line in lines] == [(0, 0.5), (0, 1.0)]
     assert [sum(line["counts"]) for line in lines] == [len(task.train) // 2, len(task.train)]
     for line in lines:
-        assert set(line["metrics"]) == {"real", *page.ARMS}
+        assert set(line["metrics"]) == {"real", *arms}
         assert line["metrics"]["real"]["auc"] > 0.9  # three standard deviations apart in each of three numbers
-    rows = page.tables(lines).splitlines()
-    assert len(rows) == 3 + len(page.ARMS)
-    assert {row.count("|") for row in rows} == {4}
+    written = page.read_text("utf-8")
+    assert "old" not in written
+    rows = re.fullmatch(r"before\n<!-- results -->\n\n(.*)\n\n<!-- end of results -->\nafter\n", written, re.DOTALL)[1]
+    assert len(rows.splitlines()) == 3 + len(arms)
+    assert {row.count("|") for row in rows.splitlines()} == {4}
 
 
 def test_gains_have_the_interval_of_a_paired_t_test(script):
