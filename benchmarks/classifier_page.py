@@ -38,14 +38,26 @@ def tables(lines: Sequence[Line], metric: str = "accuracy") -> str:
 
 
 def table(title: str, lines: Sequence[Line], metric: str) -> str:
-    """Return the table of one data set: the metric of real samples alone, and differences from it."""
-    columns = {line["fraction"]: [each for each in lines if each["fraction"] == line["fraction"]] for line in lines}
-    columns = dict(sorted(columns.items()))
-    heads = [f"{100 * fraction:g} %, n = {sizes(each)}" for fraction, each in columns.items()]
-    rows = [f"| {title} | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
-    rows.append(f"| real | {' | '.join(mean(values(each, 'real', metric)) for each in columns.values())} |")
+    """Return the table of one data set: the metric of real samples alone, and differences from it.
+
+    The last column has, per seed, the mean over all shares; every seed must have the same shares.
+    """
+    shares = sorted({line["fraction"] for line in lines})
+    seeds = sorted({line["seed"] for line in lines})
+    columns = [[line for line in lines if line["fraction"] == share] for share in shares]
+    heads = [f"{100 * share:g} %, n = {sizes(column)}" for share, column in zip(shares, columns, strict=True)]
+
+    def results(arm: str) -> list[list[float]]:
+        """Return the metric of an arm per column and seed."""
+        found = {(line["fraction"], line["seed"]): line["metrics"][arm][metric] for line in lines}
+        each = [[found[share, seed] for seed in seeds] for share in shares]
+        return [*each, [statistics.mean(of_seed) for of_seed in zip(*each, strict=True)]]
+
+    real = results("real")
+    rows = [f"| {title}, {len(seeds)} seeds | {' | '.join(heads)} | mean |", f"|---|{'---|' * len(real)}"]
+    rows.append(f"| real | {' | '.join(f'{statistics.mean(each):.3f}' for each in real)} |")
     for arm, name in ARMS.items():
-        gains = [difference(values(each, arm, metric), values(each, "real", metric)) for each in columns.values()]
+        gains = map(difference, results(arm), real)
         rows.append(f"| {name} | {' | '.join(gains)} |")
     return "\n".join(rows)
 
@@ -56,27 +68,19 @@ def sizes(lines: Sequence[Line]) -> str:
     return " to ".join(map(str, counts[:: max(1, len(counts) - 1)]))
 
 
-def values(lines: Sequence[Line], arm: str, metric: str) -> list[float]:
-    """Return the metric of an arm, one per seed."""
-    return [line["metrics"][arm][metric] for line in lines]
-
-
-def mean(found: Sequence[float]) -> str:
-    """Return the mean over seeds."""
-    return f"{statistics.mean(found):.3f}"
-
-
 def difference(found: Sequence[float], reference: Sequence[float]) -> str:
-    """Return the mean difference over seeds, with the interval of Student's t over paired differences.
+    """Return the mean difference over seeds, with half the interval of Student's t over paired differences.
+
+    Differences whose interval does not contain zero are bold.
 
     Example:
         >>> difference([0.62, 0.64, 0.66], [0.60, 0.60, 0.60])
-        '+0.040 (-0.010 to +0.090)'
+        '+0.040 ± 0.050'
     """
     each = [one - other for one, other in zip(found, reference, strict=True)]
     center = statistics.mean(each)
     if len(each) < 2:
         return f"{center:+.3f}"
     half = float(t.ppf((1 + LEVEL) / 2, len(each) - 1)) * statistics.stdev(each) / len(each) ** 0.5
-    text = f"{center:+.3f} ({center - half:+.3f} to {center + half:+.3f})"
+    text = f"{center:+.3f} ± {half:.3f}"
     return f"**{text}**" if abs(center) > half else text

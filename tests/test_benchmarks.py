@@ -463,15 +463,15 @@ def test_cells_of_a_classifier_are_resumed_and_become_a_table(script, task, monk
     assert "old" not in written
     rows = re.fullmatch(r"before\n<!-- results -->\n\n(.*)\n\n<!-- end of results -->\nafter\n", written, re.DOTALL)[1]
     assert len(rows.splitlines()) == 3 + len(arms)
-    assert {row.count("|") for row in rows.splitlines()} == {4}
+    assert {row.count("|") for row in rows.splitlines()} == {5}
 
 
-def test_gains_have_the_interval_of_a_paired_t_test(script):
-    found, reference = [0.61, 0.66, 0.62, 0.7], [0.6, 0.6, 0.61, 0.6]
+@pytest.mark.parametrize("reference", [[0.6, 0.6, 0.61, 0.6], [0.5, 0.56, 0.5, 0.6]], ids=["uncertain", "certain"])
+def test_gains_have_the_interval_of_a_paired_t_test(script, reference):
+    found = [0.61, 0.66, 0.62, 0.7]
     low, high = ttest_rel(found, reference).confidence_interval(0.95)
-    text = script("classifier_page").difference(found, reference)
-    assert f"({low:+.3f} to {high:+.3f})" in text
-    assert text.startswith("**") == (low > 0 or high < 0)
+    text = f"{(low + high) / 2:+.3f} ± {(high - low) / 2:.3f}"
+    assert script("classifier_page").difference(found, reference) == (f"**{text}**" if low > 0 else text)
 
 
 def test_synthetic_samples_fill_classes_up(script):
