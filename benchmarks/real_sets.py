@@ -77,8 +77,8 @@ def beats(folder: Path, seed: int) -> Real:
 
 def breast(folder: Path, seed: int) -> Real:
     """Return tumors in three views, expression of messenger RNA and of micro-RNA and protein; three subtypes."""
-    tables = {name: _table(folder / "breast_tcga" / f"{name}.csv") for name in ("mrna", "mirna", "protein")}
-    rows = [row for row in _rows(folder / "breast_tcga" / "labels.csv") if row[0] in tables["protein"]]
+    tables = {name: read_table(folder / "breast_tcga" / f"{name}.csv") for name in ("mrna", "mirna", "protein")}
+    rows = [row for row in read_rows(folder / "breast_tcga" / "labels.csv") if row[0] in tables["protein"]]
     values = {name: np.array([table[row[0]] for row in rows], np.float32) for name, table in tables.items()}
     modalities = {name: mv.Vector(size=x.shape[1]) for name, x in values.items()}
     return _real(modalities, values, [row[1] for row in rows], (100, 50), seed)
@@ -86,9 +86,11 @@ def breast(folder: Path, seed: int) -> Real:
 
 def gut(folder: Path, seed: int) -> Real:
     """Return stool samples: 100 metabolites and 60 species of bacteria; Crohn's disease, colitis or neither."""
-    found = {name: _table(folder / "hmp2" / f"{name}.tsv", "\t") for name in ("mbx", "mgx")}
+    found = {name: read_table(folder / "hmp2" / f"{name}.tsv", "\t") for name in ("mbx", "mgx")}
     rows = [
-        row for row in _rows(folder / "hmp2" / "diagnosis.tsv", "\t") if all(row[0] in each for each in found.values())
+        row
+        for row in read_rows(folder / "hmp2" / "diagnosis.tsv", "\t")
+        if all(row[0] in each for each in found.values())
     ]
     metabolites, species = (np.array([table[row[0]] for row in rows]) for table in found.values())
     complete = np.isfinite(metabolites).all(0)
@@ -136,14 +138,14 @@ SETS: Mapping[str, Callable[[Path, int], Real]] = {
 }
 
 
-def _rows(path: Path, delimiter: str = ",") -> list[list[str]]:
+def read_rows(path: Path, delimiter: str = ",") -> list[list[str]]:
     """Return the rows of a table without its first one."""
     return list(csv.reader(path.read_text("utf-8").splitlines(), delimiter=delimiter))[1:]
 
 
-def _table(path: Path, delimiter: str = ",") -> dict[str, list[float]]:
+def read_table(path: Path, delimiter: str = ",") -> dict[str, list[float]]:
     """Return the numbers of each row by its first cell; an empty cell is NaN."""
-    return {name: [float(cell or "nan") for cell in cells] for name, *cells in _rows(path, delimiter)}
+    return {name: [float(cell or "nan") for cell in cells] for name, *cells in read_rows(path, delimiter)}
 
 
 def _most_variable(x: NDArray[np.float64], count: int) -> NDArray[np.float32]:

@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from scipy.stats import ttest_rel
 
 import multimodal_vae as mv
 from accelerator import DEVICE, Accelerator, queue_copies
@@ -231,6 +233,9 @@ def test_every_script_is_run_for_the_page(script):
     listed = {each.name for each in script("run").SCRIPTS}
     helpers = {"plain", "pairs", "timing", "report", "run", "multivae_parts"}
     helpers |= {
+        "classifier_augmentation",
+        "classifier_page",
+        "classifier_training",
         "gpu",
         "gpu_paper",
         "gpu_stages",
@@ -425,3 +430,73 @@ def test_processes_are_computed_and_two_are_measured(printed):
     rows = printed("ranks", "--ranks", "2", "4", "--rounds", "1", "--width", "8", "--batch", "6")
     assert [row[1] for row in rows[1:]] == ["2", "4"] * 3
     assert all(0 < float(row[-1]) <= float(row[1]) * 1.01 for row in rows[1:])
+
+
+@pytest.fixture
+def task(script, make_data):
+    """Two vectors that tell two classes apart, of which one is rare, and a generator of few steps."""
+    data = make_data(60)
+    train, test = data.subset([*range(28), *range(28, 44, 2)]), data.subset(range(44, 60))
+    configuration = mv.Configuration(
+        modalities=data.modalities, training={"steps": 4, "device": "cpu"}, density={"sampler": "gaussian"}
+    )
+    return script("classifier_augmentation").Task(train, test, "blood", configuration, steps=40)
+
+
+def test_cells_of_a_classifier_are_resumed_and_become_a_table(script, task, monkeypatch, tmp_path, capsys):
+    augmentation, arms = script("classifier_augmentation"), script("classifier_page").ARMS
+    monkeypatch.setattr(augmentation, "SETS", {"breast": lambda _: task, "otitis": augmentation.otitis})
+    file, page = tmp_path / "results", tmp_path / "page.md"
+    page.write_text("before\n<!-- results -->\nold\n<!-- end of results -->\nafter\n", "utf-8")
+    given = ["--sets", "breast", "otitis", "--cohort", tmp_path, "--fractions", "0.5", "1", "--seeds", "0"]
+    monkeypatch.setattr(sys, "argv", ["script", *map(str, given), "--results", str(file), "--page", str(page)])
+    for _ in range(2):
+        augmentation.main()
+    assert "otitis is skipped" in capsys.readouterr().err
+    lines = augmentation.read(file)
+    assert [(line["seed"], line["fraction"]) for line in lines] == [(0, 0.5), (0, 1.0)]
+    assert [sum(line["counts"]) for line in lines] == [len(task.train) // 2, len(task.train)]
+    for line in lines:
+        assert set(line["metrics"]) == {"real", *arms}
+        assert line["metrics"]["real"]["auc"] > 0.9  # three standard deviations apart in each of three numbers
+    written = page.read_text("utf-8")
+    assert "old" not in written
+    rows = re.fullmatch(r"before\n<!-- results -->\n\n(.*)\n\n<!-- end of results -->\nafter\n", written, re.DOTALL)[1]
+    assert len(rows.splitlines()) == 3 + len(arms)
+    assert {row.count("|") for row in rows.splitlines()} == {5}
+
+
+@pytest.mark.parametrize("reference", [[0.6, 0.6, 0.61, 0.6], [0.5, 0.56, 0.5, 0.6]], ids=["uncertain", "certain"])
+def test_gains_have_the_interval_of_a_paired_t_test(script, reference):
+    found = [0.61, 0.66, 0.62, 0.7]
+    low, high = ttest_rel(found, reference).confidence_interval(0.95)
+    text = f"{(low + high) / 2:+.3f} ± {(high - low) / 2:.3f}"
+    assert script("classifier_page").difference(found, reference) == (f"**{text}**" if low > 0 else text)
+
+
+def test_synthetic_samples_fill_classes_up(script):
+    labels = torch.tensor([0, 0, 0, 1, 2, 2])
+    amounts = script("classifier_augmentation").amounts(labels)
+    totals = {name: [count + each[k] for k, count in enumerate((3, 1, 2))] for name, each in amounts.items()}
+    assert totals == {"equal": [3, 3, 3], "twice": [6, 2, 4], "many": [15, 15, 15]}
+
+
+@pytest.mark.parametrize("count", [5, 32, 50])
+def test_a_classifier_sees_all_samples_equally_often(script, count):
+    training = script("classifier_training")
+    batches = training.epochs(count, 7)
+    assert {len(rows) for rows in batches} == {min(training.BATCH, count)}
+    seen = torch.cat(batches).bincount(minlength=count)
+    assert seen.max() - seen.min() <= 1
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 16, 16)])
+def test_inputs_are_standardized_by_real_samples_and_plain_augmentation_keeps_their_shape(script, shape):
+    training = script("classifier_training")
+    x = 5 + 3 * torch.rand(40, *shape)
+    inputs = training.Inputs(x)(x)
+    axes = [0, *range(2, inputs.dim())]
+    torch.testing.assert_close(inputs.mean(axes), torch.zeros(shape[0]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(inputs.std(axes), torch.ones(shape[0]), rtol=1e-4, atol=0)
+    assert training.plain_augmentation(inputs).shape == inputs.shape
+    assert training.network(tuple(inputs.shape[1:]), 3)(inputs).shape == (40, 3)

@@ -19,6 +19,7 @@ from multimodal_vae.data.covariates import Covariate, covariates_of, read_column
 from multimodal_vae.data.fingerprint import fingerprint_of
 from multimodal_vae.data.frames import DataFrames
 from multimodal_vae.data.items import copy_items
+from multimodal_vae.data.labeled import LabeledDataset, chosen
 from multimodal_vae.data.labels import Unlisted, index_classes
 from multimodal_vae.data.loading import SKIPPED, Unreadable, load_columns
 from multimodal_vae.data.manifest import INDEPENDENT, RESERVED, SPLITS, UNMATCHED
@@ -522,6 +523,31 @@ class MultimodalDataset(Shown, DataFrames, Dataset[dict[str, Any]]):
             if name not in names:
                 reduced.samples[name] = torch.zeros(1, *part.shape).expand(len(self), *part.shape)
         return reduced
+
+    @checked
+    def as_dataset(self, modality: str | None = None) -> LabeledDataset:
+        """Return the labeled samples as pairs of a sample and its class index, for a training loop in plain torch.
+
+        Generated samples have the same method, so that ``ConcatDataset`` can join both.
+
+        Args:
+            modality: the modality whose tensor, (*shape), is the sample. Default: a sample is a dictionary of all
+                modalities. Samples without a label, without this modality or, by default, without any one of the
+                modalities are left out.
+
+        Raises:
+            DataError: if there is no such modality.
+
+        Example:
+            >>> vectors = {"x": {"name": "vector", "size": 2}}
+            >>> data = MultimodalDataset.from_tensors({"x": torch.zeros(2, 2)}, ["a", "b"], vectors)
+            >>> data.as_dataset("x")[1], data.as_dataset()[0]
+            ((tensor([0., 0.]), 1), ({'x': tensor([0., 0.])}, 0))
+        """
+        names = chosen(self.modalities, modality)
+        present = self.present[:, [list(self.modalities).index(name) for name in names]].all(1)
+        rows = (present & (self.labels >= 0)).nonzero()[:, 0]
+        return LabeledDataset(self.samples.subset(rows).columns, self.labels[rows], modality)
 
     @checked
     def split(

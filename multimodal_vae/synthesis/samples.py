@@ -1,10 +1,12 @@
 """Generated samples with what is needed to describe and to draw them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
+from multimodal_vae.data.labeled import LabeledDataset
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.overview import Overview, shaped
 
@@ -18,12 +20,16 @@ class GeneratedSamples(Overview, dict[str, Tensor]):
     Attributes:
         modalities: the modality by name.
         label: the class.
+        classes: all classes of the model, in their order.
     """
 
-    def __init__(self, samples: Mapping[str, Tensor], modalities: Mapping[str, Modality], label: str) -> None:
+    def __init__(
+        self, samples: Mapping[str, Tensor], modalities: Mapping[str, Modality], label: str, classes: Sequence[str]
+    ) -> None:
         super().__init__(samples)
         self.modalities = dict(modalities)
         self.label = label
+        self.classes = list(classes)
 
     def overview(self) -> tuple[str, Mapping[str, str]]:
         """Return the class and the number of samples, and the shape of one by modality."""
@@ -51,3 +57,23 @@ class GeneratedSamples(Overview, dict[str, Tensor]):
     def row(self, number: int) -> dict[str, Tensor]:
         """Return one sample, (*shape) by modality."""
         return {name: x[number] for name, x in self.items()}
+
+    def as_dataset(self, modality: str | None = None) -> LabeledDataset:
+        """Return the samples as pairs of a sample and its class index, for a training loop in plain torch.
+
+        :meth:`~multimodal_vae.data.dataset.MultimodalDataset.as_dataset` returns real samples in the same form.
+
+        Args:
+            modality: the modality whose tensor, (*shape), is the sample. Default: a sample is a dictionary of all
+                modalities.
+
+        Raises:
+            DataError: if there is no such modality.
+
+        Example:
+            >>> from multimodal_vae import Vector
+            >>> samples = GeneratedSamples({"x": torch.ones(3, 2)}, {"x": Vector(size=2)}, "ill", ["well", "ill"])
+            >>> samples.as_dataset("x")[0]
+            (tensor([1., 1.]), 1)
+        """
+        return LabeledDataset(self, torch.full((self._count,), self.classes.index(self.label)), modality)

@@ -255,7 +255,7 @@ class Synthesizer(Overview):
     ) -> GeneratedSamples:
         """Draw new samples of one class, (count, *shape) by modality; a row is one sample in all modalities.
 
-        The result is a dictionary, whose ``plot()`` draws the samples.
+        The result is a dictionary, whose ``plot()`` draws the samples; ``as_dataset()`` gives them to a ``DataLoader``.
 
         Args:
             label: as for :meth:`latents`, like all arguments up to ``min_quantile``.
@@ -272,7 +272,7 @@ class Synthesizer(Overview):
         latents = self.latents(label, count, seed, temperature, min_quantile)
         given = self.draw_covariates(label, count, seed, covariates)
         samples = self.decode(latents, label, noise, seed, covariates=given, refine=refine)
-        return GeneratedSamples(samples, self.vae.modalities, self.class_of(label))
+        return GeneratedSamples(samples, self.vae.modalities, self.class_of(label), self.vae.classes)
 
     def plot(self, count: int = 2, seed: int | None = 0) -> "SampleFigure":
         """Draw new samples of each class, one per row, with a column per modality; notebooks show the figure.
