@@ -1,5 +1,6 @@
-"""Metadata of the distributions agree."""
+"""Metadata of the distributions agree with each other, with the changelog and with the README."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -34,3 +35,9 @@ def test_requirements_among_distributions_admit_this_minor_version_only():
         assert each.specifier.contains(CORE["version"])
         assert not each.specifier.contains(f"{version.major}.{version.minor + 1}.0")
         assert not each.specifier.contains(f"{version.major}.{version.minor - 1}.0")
+
+
+def test_changelog_and_readme_name_this_version():
+    heading = re.compile(r"^## \[(\d.*?)\] - \d{4}-\d\d-\d\d$", re.MULTILINE)
+    assert heading.search((ROOT / "CHANGELOG.md").read_text("utf-8"))[1] == CORE["version"]
+    assert f"Version {CORE['version'].rpartition('.')[0]} " in (ROOT / "README.md").read_text("utf-8")
