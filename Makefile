@@ -19,7 +19,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
 SLOW = wheels plugins authors interruptions strangers mlflow omics combinations multivae
 
-.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report test-study
+.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report test-site test-study
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -133,6 +133,9 @@ test-report: .venv-browser/node_modules  ## test a report in a browser; REPORT=r
 
 test-study: .venv-browser/node_modules  ## answer a study in a browser; STUDY=folder
 	.venv-browser/bin/python tests/check_study.py $(STUDY) --axe $</axe-core/axe.min.js --out .venv-browser/study
+
+test-site: .venv-browser/node_modules  ## read the site of make docs in a browser
+	.venv-browser/bin/python tests/check_site_browser.py site/index.html --axe $</axe-core/axe.min.js --out .venv-browser/site
 
 clean:  ## remove environments and build results
 	rm -rf $(ENVIRONMENTS) requirements/floors.txt site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
