@@ -72,8 +72,9 @@ docs: $(DEV)  ## build site/, run its code, check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 	$(BIN)/python docs/tools/check_site.py site
 
-pictures: $(DEV)  ## redraw the concepts' pictures, rewrite the notebook
+pictures: $(DEV)  ## redraw the pictures of concepts and gallery, rewrite the notebook
 	$(BIN)/python docs/tools/pictures.py docs/images/concepts
+	$(BIN)/python docs/tools/gallery.py docs/images/gallery
 	$(BIN)/python docs/tools/notebook.py docs/quickstart.md docs/quickstart.ipynb
 
 benchmarks: $(DEV)  ## measure speed; 20 minutes
