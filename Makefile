@@ -20,7 +20,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST_ARGS)
 
 SLOW = wheels plugins authors interruptions strangers mlflow omics combinations multivae
 
-.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report test-study test-explore
+.PHONY: help demo reproduce test test-all lint docs pictures benchmarks benchmark-real wheels clean $(SLOW:%=test-%) test-floors test-report test-site test-study test-explore
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
@@ -73,8 +73,9 @@ docs: $(DEV)  ## build site/, run its code, check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 	$(BIN)/python docs/tools/check_site.py site
 
-pictures: $(DEV)  ## redraw the concepts' pictures, rewrite the notebook
+pictures: $(DEV)  ## redraw the pictures of concepts and gallery, rewrite the notebook
 	$(BIN)/python docs/tools/pictures.py docs/images/concepts
+	$(BIN)/python docs/tools/gallery.py docs/images/gallery
 	$(BIN)/python docs/tools/notebook.py docs/quickstart.md docs/quickstart.ipynb
 
 benchmarks: $(DEV)  ## measure speed; 20 minutes
@@ -139,6 +140,9 @@ test-study: .venv-browser/node_modules  ## answer a study in a browser; STUDY=fo
 
 test-explore: .venv-browser/node_modules  ## explore a run in a browser; RUN=folder
 	.venv-browser/bin/python tests/check_explore.py $(RUN) --axe $</axe-core/axe.min.js --out .venv-browser/explore
+
+test-site: .venv-browser/node_modules  ## read the site of make docs in a browser
+	.venv-browser/bin/python tests/check_site_browser.py site/index.html --axe $</axe-core/axe.min.js --out .venv-browser/site
 
 clean:  ## remove environments and build results
 	rm -rf $(ENVIRONMENTS) requirements/floors.txt site dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
@@ -29,6 +30,36 @@ _WIDTH = 88
 _TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a part, in words.
+
+    Attributes:
+        name: name of the constructor's parameter.
+        type: type and limits.
+        default: default in TOML; ``"required"`` for a setting without one, ``""`` for one whose default is ``None``.
+        meaning: what the docstring says about it.
+    """
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def settings_of(part: type[Part]) -> list[Setting]:
+    """Return the settings of a part, in the order of its constructor.
+
+    Example:
+        >>> from multimodal_vae import PoE
+        >>> [(each.name, each.type, each.default) for each in settings_of(PoE)]
+        [('random_subsets', 'whole number of at least 0', '0')]
+    """
+    types, meanings = _types(part), _meanings(inspect.getdoc(part) or "")
+    defaults = schema_of(part)[1].items()
+    return [Setting(name, types[name], _default(default), meanings.get(name, "")) for name, default in defaults]
+
+
 def part_help(part: type[Part]) -> str:
     """Return the help of a part: what it is; type, default and meaning of each setting; and its table in a recipe.
 
@@ -45,16 +76,17 @@ def part_help(part: type[Part]) -> str:
           name = "poe"
           random_subsets = 0
     """
-    text, types, defaults = inspect.getdoc(part) or "", _types(part), schema_of(part)[1]
+    text, settings = inspect.getdoc(part) or "", settings_of(part)
     lines = [f"{part.kind.replace('_', '-')} {registry.name_of(part)}", "", *_about(text)]
-    if defaults:
-        meanings = _meanings(text)
+    if settings:
         lines.append("Settings:")
-        for name, default in defaults.items():
-            lines.append(f"  {name} ({types[name]}{_default(default)})")
-            meaning = textwrap.wrap(meanings.get(name, ""), _WIDTH - 6, break_on_hyphens=False)
+        for each in settings:
+            default = {"": "", "required": "; required"}.get(each.default, f"; default {each.default}")
+            lines.append(f"  {each.name} ({each.type}{default})")
+            meaning = textwrap.wrap(each.meaning, _WIDTH - 6, break_on_hyphens=False)
             lines += [f"      {line}" for line in meaning]
         lines.append("")
+    types = {each.name: each.type for each in settings}
     return "\n".join([*lines, "In a recipe:", *(f"  {line}" for line in _table(part, text, types))])
 
 
@@ -72,8 +104,8 @@ def _about(text: str) -> list[str]:
 
 def _default(value: Any) -> str:
     if value is inspect.Parameter.empty:
-        return "; required"
-    return "" if value is None else f"; default {_toml(plain(value))}"
+        return "required"
+    return "" if value is None else _toml(plain(value))
 
 
 def _meanings(text: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Generated parts of the site: notebook, figures, link check and citation."""
 
 import importlib.util
+import inspect
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 import documents
 import multimodal_vae as mv
+from multimodal_vae import registry
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -48,15 +50,17 @@ def test_every_concept_shows_its_own_picture():
 
 
 PAGES = {
-    "a.html": '<p id="x"></p><a href="b.html#y">b</a><img src="c.png">',
-    "b.html": '<a id="y" href="a.html#x">a</a>',
+    "index.html": '<p id="x"></p><a href="b.html#y">b</a><img src="c.png">',
+    "b.html": '<a id="y" href="index.html#x">a</a>',
+    "search/search_index.js": 'var __index = {"docs": [{"location": "index.html"}, {"location": "b.html#y"}]}',
 }
 
 
 def build(folder, **changed):
-    """Write a small site, some of its pages changed, and check it."""
+    """Write a small site, some of its files changed, and check it."""
+    (folder / "search").mkdir()
     for name, text in PAGES.items():
-        (folder / name).write_text(changed.get(name[0], text), "utf-8")
+        (folder / name).write_text(changed.get(Path(name).stem, text), "utf-8")
     (folder / "c.png").touch()
     return tool("check_site").find_problems(folder)
 
@@ -76,10 +80,52 @@ def test_a_whole_site_has_no_complaint(tmp_path):
     ],
 )
 def test_a_link_that_leads_nowhere_and_a_stranger_are_named(tmp_path, text, said):
-    problems = build(tmp_path, a=text + '<p id="x"></p>')
+    problems = build(tmp_path, index=PAGES["index.html"] + text)
     assert len(problems) == 1
     assert said in problems[0]
-    assert problems[0].startswith("a.html")
+    assert problems[0].startswith("index.html")
+
+
+def test_a_page_to_which_nothing_leads_is_named(tmp_path):
+    assert build(tmp_path, index='<p id="x"></p>') == ["b.html cannot be reached from index.html"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"docs": []}', ["search/search_index.js has no search index"]),
+        ('var __index = {"docs": [{"location": "index.html#x"}]}', ["b.html is not in the search index"]),
+    ],
+)
+def test_a_page_that_search_cannot_find_is_named(tmp_path, text, said):
+    assert build(tmp_path, search_index=text) == said
+
+
+def test_the_command_reference_has_each_command_with_its_options_and_example(mmvae):
+    page = tool("reference").commands() + "\n"
+    sections = dict(re.findall(r"^## (mmvae.*?)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+    listed = re.findall(r"^  ([a-z-]+)  ", mmvae("--help")[1].partition("Commands:")[2], re.MULTILINE)
+    assert {name.split()[1] for name in sections if name != "mmvae"} == set(listed)
+    for name, text in sections.items():
+        said = mmvae(*name.split()[1:], "--help")[1]
+        options = set(re.findall(r"^  (--[a-z-]+)", said, re.MULTILINE)) - {"--help"}
+        assert options <= set(re.findall(r"--[a-z-]+", text))
+        for command in re.findall(r"^  ((?:mmvae|python) .+)$", said.partition("Example:")[2], re.MULTILINE):
+            assert f"$ {command}" in text
+
+
+def test_the_table_of_settings_has_each_setting_of_each_part():
+    rows = re.findall(r"^\| \[`(\w+)`\]\(\S+\) \| (?:`(\w+)`|none) \|", tool("reference").settings(), re.MULTILINE)
+    expected = []
+    for entry in registry.entries():
+        names = list(inspect.signature(registry.load(entry.kind, entry.name)).parameters)
+        expected += [(entry.name, name) for name in names] or [(entry.name, "")]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_the_pages_of_the_reference_have_a_place_for_what_is_filled_in():
+    for page, (mark, _) in tool("reference").FILLED.items():
+        assert (DOCS / page).read_text("utf-8").count(mark) == 1
 
 
 def test_the_citation_names_this_version_and_the_license():

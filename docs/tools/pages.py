@@ -71,6 +71,12 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> st
     return LINK.sub(rewrite, markdown)
 
 
+def on_post_page(output: str, **_: object) -> str:
+    """Name the dialog of the search, to which the theme gives no name, for screen readers."""
+    dialog = 'data-md-component="search" role="dialog"'
+    return output.replace(dialog, f'{dialog} aria-label="Search"')
+
+
 def _as_text(path: str) -> str:
     """Return the site's address of a file that is no page; browsers show .txt, but save .toml."""
     return f"files/{path}.txt"

@@ -162,6 +162,30 @@ def defaults() -> Figure:
     return figure
 
 
+def which() -> Figure:
+    """Draw the class agreement of translations by the share of missing cells, from the tables of the benchmark."""
+    text = (Path(__file__).parents[2] / "benchmarks" / "MISSING.md").read_text("utf-8").partition("## Results")[2]
+    colors = {"concat": GRAY, "poe": "#b04a5a", "moe": ORANGE, "mopoe": GREEN, "mvtcae": BLUE}
+    colors |= {"jmvae without the prior *": "#8c6d3f", "mmvaeplus": "#7a5ba8"}
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, title in zip(axes, ("Digits", "Heart beats"), strict=True):
+        section = text.partition(f"### {title}\n")[2].partition("\n### ")[0]
+        table = section[section.index("| agreement |") :]
+        rows = {cells[1].strip(): cells[2:5] for cells in (line.split("|") for line in table.splitlines()) if cells[5:]}
+        for shift, (name, color) in enumerate(colors.items()):
+            means, deviations = zip(*(map(float, cell.split("±")) for cell in rows[name]), strict=True)
+            missing = np.array([0, 30, 60]) + (shift - 3) * 0.6  # side by side, so that bars do not hide each other
+            ax.errorbar(
+                missing, means, deviations, color=color, label=name.split()[0], marker="o", ms=4, lw=1.5, capsize=2
+            )
+        ax.axhline(float(rows["*real samples*"][0]), color="black", lw=1, ls=":", label="real samples")
+        ax.set(title=title, xlabel="probability that a training cell is missing, %", xticks=[0, 30, 60], ylim=(0, 1.02))
+    axes[0].set_ylabel("agreement")
+    axes[1].legend(frameon=False, fontsize=8, loc="lower left", ncols=2)
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "one-latent": one_latent,
     "fusion": fusion,
@@ -169,6 +193,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "densities": densities,
     "privacy": privacy,
     "defaults": defaults,
+    "which": which,
 }
 
 
