@@ -3,7 +3,7 @@
 import pytest
 
 import multimodal_vae as mv
-from multimodal_vae.report.run_evaluation import MAX_GROUPS, UNKNOWN, in_order, subgroups
+from multimodal_vae.report.grouping import MAX_GROUPS, UNKNOWN, in_order, subgroups
 
 
 @pytest.fixture
