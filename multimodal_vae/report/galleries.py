@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self, cast
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from multimodal_vae.modalities.base import Modality
@@ -33,7 +36,7 @@ def examples(
 ) -> dict[str, list[tuple[str, list[Picture]]]]:
     """Draw an original, its reconstruction and a generated sample of each class with axes, by class and modality.
 
-    They are the middle ones of their class in the order of the data, so that nobody chooses them.
+    They are the middle ones of their class in the order of the data, so that nobody chooses them. Their axes are alike.
 
     Args:
         modalities: modalities by name.
@@ -48,13 +51,56 @@ def examples(
         cohort = evidence.held_out.labels == label
         for name, part in modalities.items():
             drawn = part.against(evidence.held_out.values[name][cohort])
-            pictures = []
+            samples = {}
             for source, (values, of) in _sources(evidence).items():
                 members = (of == label).nonzero()[:, 0]
-                pixels = with_axes(drawn, values[name][members[len(members) // 2]])
-                pictures.append(Picture(data_uri(pixels), f"{source} of {name}, class {kind}", source))
+                samples[source] = values[name][members[len(members) // 2]]
+            alike = cast("Modality", _SameLimits.of(drawn, list(samples.values())))  # only its plot is called
+            pictures = [
+                Picture(data_uri(with_axes(alike, x)), f"{source} of {name}, class {kind}", source)
+                for source, x in samples.items()
+            ]
             shown.setdefault(kind, []).append((name, pictures))
     return shown
+
+
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _SameLimits:
+    """The plots of a modality, on axes that have the same limits for all samples."""
+
+    part: Modality
+    x: Limits
+    y: Limits
+
+    @classmethod
+    def of(cls, part: Modality, samples: Sequence[Tensor]) -> Self:
+        """Return the plots on axes that hold each of the samples."""
+        limits = []
+        for sample in samples:
+            ax = Figure().add_subplot()
+            part.plot(sample, ax)
+            limits.append((ax.get_xlim(), ax.get_ylim()))
+        x, y = (_union(each) for each in zip(*limits, strict=True))
+        return cls(part, x, y)
+
+    def plot(self, sample: Tensor, ax: Axes) -> None:
+        """Plot one sample."""
+        self.part.plot(sample, ax)
+        ax.set(xlim=self.x, ylim=self.y)
+
+
+def _union(limits: Sequence[Limits]) -> Limits:
+    """Return the limits that hold all others, in the direction of the first.
+
+    Example:
+        >>> _union([(0, 1), (-1, 0.5)]), _union([(8, 0), (9, 1)])
+        ((-1, 1), (9, 0))
+    """
+    ends = [end for each in limits for end in each]
+    return (min(ends), max(ends)) if limits[0][0] <= limits[0][1] else (max(ends), min(ends))
 
 
 def galleries(

@@ -9,12 +9,18 @@ from multimodal_vae.evaluation.result import MetricResult
 
 MARGIN = 0.1
 """Difference from real samples, as a share of their value, that counts as close."""
+LEAST_PATIENTS = 30
+"""Patients below which no metric is close: with n patients and no exception among them, 3 / n may be exceptions.
+
+Source: Hanley and Lippman-Hand, *If nothing goes wrong, is everything all right?* (1983).
+"""
 MOST = 5
 """Number of key metrics."""
 
 State = Literal["close", "short", "undecided"]
-"""``close``: the whole interval is within :data:`MARGIN` of real samples or better; ``short``: it is not, and the whole
-interval is worse than real samples; else ``undecided``."""
+"""``close``: the whole interval is within :data:`MARGIN` of real samples or better, and there are at least
+:data:`LEAST_PATIENTS` patients; ``short``: it is not within, and the whole interval is worse than real samples; else
+``undecided``."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ _CANDIDATES = (
 """In the order of their importance: a metric takes the place of one that an evaluation lacks."""
 
 
-def key_metrics(results: Sequence[MetricResult]) -> list[KeyMetric]:
+def key_metrics(results: Sequence[MetricResult], patients: int) -> list[KeyMetric]:
     """Return the key metrics of an evaluation, at most :data:`MOST`.
 
     Values are divided by that of real samples. Of an area under a ROC curve, what is divided is the rest to 1, the
@@ -79,22 +85,23 @@ def key_metrics(results: Sequence[MetricResult]) -> list[KeyMetric]:
 
     Args:
         results: all results of an evaluation.
+        patients: held-out patients.
 
     Example:
-        >>> (diversity,) = key_metrics([MetricResult("fidelity/coverage", 0.6, interval=(0.5, 0.7), real=0.8)])
+        >>> coverage = MetricResult("fidelity/coverage", 0.6, interval=(0.5, 0.7), real=0.8)
+        >>> (diversity,) = key_metrics([coverage], patients=100)
         >>> diversity.title, round(diversity.value, 2), diversity.state
         ('Diversity', 0.75, 'short')
     """
-    return [key for candidate in _CANDIDATES if (key := min(_found(candidate, results), key=_value, default=None))][
-        :MOST
-    ]
+    found = (min(_found(candidate, results, patients), key=_value, default=None) for candidate in _CANDIDATES)
+    return [key for key in found if key][:MOST]
 
 
 def _value(key: KeyMetric) -> float:
     return key.value
 
 
-def _found(candidate: _Candidate, results: Sequence[MetricResult]) -> Iterator[KeyMetric]:
+def _found(candidate: _Candidate, results: Sequence[MetricResult], patients: int) -> Iterator[KeyMetric]:
     for result in results:
         relative = _relative(result)
         if not result.name.startswith(candidate.prefix) or relative is None or not math.isfinite(result.value):
@@ -111,7 +118,7 @@ def _found(candidate: _Candidate, results: Sequence[MetricResult]) -> Iterator[K
             relative(result.value),
             interval,
             baseline,
-            _state(result, interval),
+            _state(result, interval, patients),
         )
 
 
@@ -125,8 +132,8 @@ def _relative(result: MetricResult) -> Callable[[float], float] | None:
     return (lambda value: good(value) / real) if real > 0 else None
 
 
-def _state(result: MetricResult, interval: tuple[float, float] | None) -> State:
+def _state(result: MetricResult, interval: tuple[float, float] | None, patients: int) -> State:
     low, high = interval or (math.nan, math.nan)
     if low >= 1 - MARGIN and (result.aim != "real" or high <= 1 + MARGIN):
-        return "close"
+        return "close" if patients >= LEAST_PATIENTS else "undecided"
     return "short" if high < 1 or (result.aim == "real" and low > 1) else "undecided"

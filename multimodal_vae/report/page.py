@@ -72,7 +72,7 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
     points = affordable(_POINTS, len(modalities), TILE_SIDE, _MAP_BYTES)
     map_ = latent_map(modalities, evidence, points)
     script = template_text("folding.js") + template_text("latent_map.js")
-    key = key_metrics(metrics["results"])
+    key = key_metrics(metrics["results"], metrics["evaluated"]["patients"])
     tests = compare_subgroups(metrics)
     return (
         environment()

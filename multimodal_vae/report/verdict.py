@@ -44,12 +44,16 @@ def judge_evaluation(metrics: Metrics, privacy: Privacy | None) -> EvaluationVer
         metrics: the evaluation.
         privacy: the audit of the run, if any.
     """
-    key = key_metrics(metrics["results"])
+    key = key_metrics(metrics["results"], metrics["evaluated"]["patients"])
     return EvaluationVerdict(_strengths(key), _weaknesses(key, metrics), _trust(key, metrics, privacy))
 
 
+def _title(key: KeyMetric) -> str:
+    return key.title[0].lower() + key.title[1:]
+
+
 def _titles(key: Sequence[KeyMetric], state: str) -> list[str]:
-    return [each.title[0].lower() + each.title[1:] for each in key if each.state == state]
+    return [_title(each) for each in key if each.state == state]
 
 
 def _strengths(key: Sequence[KeyMetric]) -> str:
@@ -65,10 +69,14 @@ def _strengths(key: Sequence[KeyMetric]) -> str:
 
 def _weaknesses(key: Sequence[KeyMetric], metrics: Metrics) -> str:
     parts = []
-    short = [
-        f"{title} ({each.value:.2f} of 1)"
-        for title, each in zip(_titles(key, "short"), (each for each in key if each.state == "short"), strict=True)
-    ]
+    short, above = (
+        [
+            f"{_title(each)} ({each.value:.2f} of 1)"
+            for each in key
+            if each.state == "short" and (each.value > 1) is more
+        ]
+        for more in (False, True)
+    )
     known = {each.result.name for each in key}
     others = [result for result in metrics["results"] if result.name not in known]
     failing = [result for result in others if shortfall(result)]
@@ -76,6 +84,8 @@ def _weaknesses(key: Sequence[KeyMetric], metrics: Metrics) -> str:
         short.append(f"{len(failing)} of the {len(others)} other metrics (of {join(_areas(failing))})")
     if short:
         parts.append(f"they fall short of real ones in {join(short)}")
+    if above:
+        parts.append(f"they exceed real ones in {join(above)}")
     undecided = _titles(key, "undecided")
     if undecided:
         parts.append(f"{metrics['evaluated']['patients']} patients are too few to decide on {join(undecided)}")
@@ -103,15 +113,16 @@ def _trust(key: Sequence[KeyMetric], metrics: Metrics, privacy: Privacy | None) 
         faults.append(f"their densities were fitted on the {evaluated['split']} samples that they are compared with")
     if privacy and privacy["verdict"].leak:
         faults.append("the audit found that they reveal training patients")
-    if 2 * len(_titles(key, "short")) > len(key):
-        faults.append("they fall short in most key metrics")
+    far = sum(each.interval is not None and each.interval[1] < 1 - MARGIN for each in key)
+    if 2 * far > len(key):
+        faults.append(f"they are more than {100 * MARGIN:.0f} % below real ones in {far} of {len(key)} key metrics")
     if faults:
         return f"Do not trust these samples: {join(faults)}."
     if evaluated["patients"] < FEW_PATIENTS:
         doubts.append(f"only {evaluated['patients']} patients were held out")
     close = len(_titles(key, "close"))
     if 2 * close <= len(key):
-        doubts.append(f"only {close} of {len(key)} key metrics are close to those of real samples")
+        doubts.append(f"only {close} of {len(key)} key metrics can be called close to real samples")
     compared = [each for each in key if each.baseline is not None]
     wins = sum(baseline_wins(each.result) for each in compared)
     if compared and 2 * wins >= len(compared):

@@ -17,7 +17,7 @@ from evaluations import evaluation
 from multimodal_vae.evaluation.result import MetricResult
 from multimodal_vae.formulas import unquote_formula
 from multimodal_vae.privacy.result import PrivacyResult
-from multimodal_vae.report import page
+from multimodal_vae.report import galleries, page
 from multimodal_vae.report.key_metrics import key_metrics
 from multimodal_vae.report.metrics_table import metrics_csv
 from multimodal_vae.report.pictures import BASE64, BYTES_PER_PIXEL, affordable, data_uri, sheet, tiles
@@ -110,7 +110,7 @@ def test_the_verdict_comes_first_and_the_rest_is_folded(html, parsed, evaluated)
         each["id"] for each in folded
     }
     assert metrics["run"]["weights_sha256"] not in html[: html.index('id="versions"')]
-    assert html.count("<li>\n<div><h3>") == len(key_metrics(metrics["results"])) == 5
+    assert html.count("<li>\n<div><h3>") == len(key_metrics(metrics["results"], 24)) == 5
 
 
 def test_the_table_in_the_page_is_the_file_and_holds_every_metric(evaluated, parsed):
@@ -149,6 +149,21 @@ def test_the_page_says_how_to_write_its_samples_and_links_to_those_of_the_run(ev
     assert page._samples(run, metrics)["command"] == command.replace(" --out", " --sampler kde --out")
     mv.write_samples(evaluated / "samples", run.synthesizer(), dict.fromkeys(run.model.classes, 2), 0, {})
     assert page._samples(run, metrics)["manifest"] == "samples/manifest.csv"
+
+
+def test_examples_of_a_class_have_the_same_axes():
+    from matplotlib.figure import Figure
+
+    part, samples = mv.Vector(size=3), [torch.tensor([0.0, 1.0, 2.0]), torch.tensor([-5.0, 0.0, 9.0])]
+    alike = galleries._SameLimits.of(part, samples)
+    limits = set()
+    for sample in samples:
+        ax = Figure().add_subplot()
+        alike.plot(sample, ax)
+        limits.add((ax.get_xlim(), ax.get_ylim()))
+    ((_, (low, high)),) = limits
+    assert low <= -5
+    assert high >= 9
 
 
 def test_names_from_the_data_are_text_and_no_markup(html, parsed, evaluated):

@@ -29,7 +29,16 @@ def test_a_bad_run():
     strengths, weaknesses, trust = judge_evaluation(evaluation(key_results(**bad)), audit())
     assert strengths == "Generated samples are within 10 % of real ones, or better, in distance to training patients."
     assert weaknesses.startswith("They fall short of real ones in class fidelity (0.60 of 1), diversity (0.60 of 1)")
-    assert trust == "Do not trust these samples: they fall short in most key metrics."
+    assert trust == "Do not trust these samples: they are more than 10 % below real ones in 4 of 5 key metrics."
+
+
+def test_a_slight_shortfall_does_not_forbid_trust():
+    slight = dict.fromkeys(("fidelity", "diversity", "realism", "agreement"), (0.85, 0.95))
+    _, weaknesses, trust = judge_evaluation(evaluation(key_results(**slight)), audit())
+    assert "class fidelity (0.90 of 1)" in weaknesses
+    assert trust == (
+        "Trust these samples for a first look only: only 1 of 5 key metrics can be called close to real samples."
+    )
 
 
 def test_a_shortfall_that_no_key_metric_shows_is_counted():
@@ -40,12 +49,25 @@ def test_a_shortfall_that_no_key_metric_shows_is_counted():
 
 @pytest.mark.parametrize("name", ["class fidelity", "agreement of modalities"])
 def test_a_small_split_decides_nothing(name):
-    metrics = evaluation(key_results(**dict.fromkeys(("fidelity", "realism", "agreement"), UNDECIDED)), patients=20)
+    metrics = evaluation(key_results(**dict.fromkeys(("fidelity", "realism", "agreement"), UNDECIDED)), patients=40)
     strengths, weaknesses, trust = judge_evaluation(metrics, audit())
     assert name not in strengths
-    assert weaknesses.startswith("20 patients are too few to decide on class fidelity, realism and")
+    assert weaknesses.startswith("40 patients are too few to decide on class fidelity, realism and")
     assert name in weaknesses
-    assert trust.startswith("Trust these samples for a first look only: only 20 patients were held out and only 2")
+    assert trust.startswith("Trust these samples for a first look only: only 40 patients were held out and only 2")
+
+
+def test_perfect_metrics_of_few_patients_are_not_called_close():
+    for patients, close in ((29, False), (30, True)):
+        metrics = evaluation(key_results(diversity=(1.0, 1.0)), patients=patients)
+        assert ("diversity" in judge_evaluation(metrics, audit()).strengths) is close
+
+
+def test_what_exceeds_real_samples_is_not_said_to_fall_short():
+    metrics = evaluation(key_results(distance=(1.3, 1.5)))
+    assert judge_evaluation(metrics, audit()).weaknesses == (
+        "They exceed real ones in distance to training patients (1.40 of 1)."
+    )
 
 
 def test_without_any_metric():
@@ -116,13 +138,14 @@ def test_it_never_says_more_than_the_metrics(bounds, patients, state, privacy):
     names = ("fidelity", "diversity", "realism", "agreement", "distance")
     metrics = evaluation(key_results(**dict(zip(names, bounds, strict=True))), patients=patients, state=state)
     strengths, weaknesses, trust = judge_evaluation(metrics, privacy)
-    for each in key_metrics(metrics["results"]):
+    for each in key_metrics(metrics["results"], patients):
         title = each.title[0].lower() + each.title[1:]
         low, high = each.interval
         assert (title in strengths) == (each.state == "close")
         assert (title in weaknesses) == (each.state != "close")
         if each.state == "close":
             assert low >= 0.9
+            assert patients >= 30
         if each.state == "short":
             assert high < 1 or low > 1
     if trust.startswith("Trust these samples for research"):
@@ -135,34 +158,34 @@ def test_it_never_says_more_than_the_metrics(bounds, patients, state, privacy):
 
 
 def test_key_metrics_are_relative_to_real_samples():
-    fidelity, _, real, *_ = key_metrics(key_results(realism=(0.4, 0.6)))
+    fidelity, _, real, *_ = key_metrics(key_results(realism=(0.4, 0.6)), 100)
     assert fidelity.interval == pytest.approx(CLOSE)
     assert fidelity.baseline == pytest.approx(0.5)
     assert real.value == pytest.approx(0.5)  # an AUC of .75: halfway between chance, as real samples, and certainty
     assert real.interval == pytest.approx((0.4, 0.6))
     assert real.baseline == pytest.approx(0.02)
-    assert key_metrics([realism((1.1, 1.3))])[0].interval == pytest.approx((1, 1))  # below .5 is chance
+    assert key_metrics([realism((1.1, 1.3))], 100)[0].interval == pytest.approx((1, 1))  # below .5 is chance
 
 
 def test_of_several_pairs_the_worst_is_shown():
     pairs = [result("coherence/class/a+b"), result("coherence/class/a+c", SHORT), result("coherence/class/b+c")]
-    (key,) = key_metrics(pairs)
+    (key,) = key_metrics(pairs, 100)
     assert key.result.name == "coherence/class/a+c"
 
 
 def test_other_metrics_take_the_place_of_missing_ones():
     rest = [result("purity"), *(result(f"sharpness/x/{n}", bounds, 1.0) for n, bounds in enumerate((CLOSE, SHORT)))]
     one_modality = [each for each in key_results() if not each.name.startswith("coherence")]
-    assert [each.result.name for each in key_metrics([*rest, *one_modality])] == [
+    assert [each.result.name for each in key_metrics([*rest, *one_modality], 100)] == [
         "utility/synthetic alone",
         "fidelity/coverage",
         "fidelity/two-sample",
         "copying/closest record",
         "purity",
     ]
-    assert [each.result.name for each in key_metrics(rest)] == ["purity", "sharpness/x/1"]
+    assert [each.result.name for each in key_metrics(rest, 100)] == ["purity", "sharpness/x/1"]
 
 
 @pytest.mark.parametrize("real", [None, 0.0, -0.2])
 def test_what_real_samples_do_not_reach_has_no_scale(real):
-    assert key_metrics([MetricResult("purity", 0.5, real=real)]) == []
+    assert key_metrics([MetricResult("purity", 0.5, real=real)], 100) == []
