@@ -347,15 +347,15 @@ def evaluate(
 ) -> None:
     """Evaluate a run on held-out samples.
 
-    Writes metrics.json and the self-contained page report.html into the run's folder.
+    Writes metrics.json, metrics.csv and the self-contained page report.html into the run's folder.
     """
     from multimodal_vae.progress import shown
     from multimodal_vae.report.run_evaluation import write_evaluation
     from multimodal_vae.run import open_run
 
     with shown():
-        metrics, report = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler, refine)
-    say(f"evaluated: {metrics}, {report}")
+        files = write_evaluation(open_run(run), by or [], count, split, judges, seed, sampler, refine)
+    say(f"evaluated: {', '.join(map(str, files))}")
 
 
 @app.command(epilog=example("mmvae card runs/otitis"))

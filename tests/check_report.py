@@ -1,10 +1,12 @@
-"""Look at a report in a browser: nothing fetched, no error, no serious fault of access, map by mouse and by keyboard.
+"""Look at a report in a browser: nothing fetched, no error, no serious fault of access, folds, map and table usable.
 
 Not part of the plain suite, since it wants playwright, Chromium and axe-core: make test-report.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +23,57 @@ def look_at(page: Page, report: Path, axe: str) -> list[str]:
     faults: list[str] = []
     listen(page, faults)
     page.goto(report.resolve().as_uri())
-    faults += faults_of_view(page, axe)
+    faults += [*faults_of_view(page, axe), *try_verdict(page), *try_table(page), *try_folds(page)]
+    faults += faults_of_view(page, axe)  # all unfolded
     return faults + try_map(page)
+
+
+def try_verdict(page: Page) -> list[str]:
+    """Faults of what a reader sees first: three sentences, five metrics, and folded details."""
+    faults = []
+    sentences = page.locator("#verdict .verdict")
+    if sentences.count() != 3 or not all(text.strip().endswith(".") for text in sentences.all_inner_texts()):
+        faults.append("the verdict is not three sentences")
+    if not 0 < page.locator("#key li").count() <= 5:
+        faults.append("there are not one to five key metrics")
+    for mark in page.locator("#key svg").all():
+        strip, dot = mark.bounding_box(), mark.locator("circle").bounding_box()
+        if not strip or not dot or not strip["x"] - dot["width"] <= dot["x"] <= strip["x"] + strip["width"]:
+            faults.append("a key metric has its dot beside its axis")
+    if page.locator("details.part[open]").count():
+        faults.append("a section is open before anybody opens it")
+    return faults
+
+
+def try_table(page: Page) -> list[str]:
+    """Faults of the link to the table of all metrics."""
+    with page.expect_download() as download:
+        page.locator("a[download]").click()
+    text = Path(download.value.path()).read_text("utf-8")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    good = download.value.suggested_filename == "metrics.csv" and rows and "value" in rows[0]
+    return [] if good else ["the link to the table gives no table"]
+
+
+def try_folds(page: Page) -> list[str]:
+    """Faults of folded sections under links and keyboard; leaves all of them open."""
+    faults = []
+    link = page.locator('nav a[href="#versions"]')
+    link.focus()
+    page.keyboard.press("Enter")
+    if page.locator("details#versions[open]").count() != 1:
+        faults.append("a link to a folded section does not open it")
+    for section in page.locator("details.part").all():
+        name = section.get_attribute("id")
+        for key, expected in (("Enter", True), ("Space", False), ("Enter", True)):
+            if name == "versions" and expected is True and section.get_attribute("open") is not None:
+                continue
+            section.locator("summary").first.focus()
+            page.keyboard.press(key)
+            if (section.get_attribute("open") is not None) != expected:
+                faults.append(f"{key} does not fold or unfold the section {name}")
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")  # those within as well
+    return faults
 
 
 def try_map(page: Page) -> list[str]:
@@ -53,17 +104,31 @@ def try_map(page: Page) -> list[str]:
     return faults
 
 
+def print_page(page: Page, report: Path, out: Path) -> list[str]:
+    """Faults of printing: all sections are open on paper, and folded again afterwards."""
+    page.goto(report.resolve().as_uri())
+    page.evaluate(
+        "addEventListener('beforeprint', () => window.folded = document.querySelectorAll('details:not([open])').length)"
+    )
+    page.pdf(path=out / "printed.pdf", format="A4", print_background=False)
+    faults = [] if page.evaluate("window.folded") == 0 else ["a section is folded on paper"]
+    page.wait_for_timeout(100)
+    return faults + (["printing leaves sections open"] if page.locator("details.part[open]").count() else [])
+
+
 def look(browser: Browser, report: Path, axe: str, out: Path) -> list[str]:
     """Return the faults of a report in every view; leave screenshots and a printed copy."""
     faults = []
     for name, view in VIEWS.items():
         context = browser.new_context(**view, offline=True)
         page = context.new_page()
-        faults += [f"{name}: {fault}" for fault in look_at(page, report, axe)]
-        page.screenshot(path=out / f"{name}.png", full_page=True)
-        page.locator("#latent").screenshot(path=out / f"{name}-map.png")
         if name == "wide":
-            page.pdf(path=out / "printed.pdf", format="A4", print_background=False)
+            faults += print_page(page, report, out)
+        page.goto(report.resolve().as_uri())
+        page.screenshot(path=out / f"{name}.png", full_page=True)
+        faults += [f"{name}: {fault}" for fault in look_at(page, report, axe)]
+        page.screenshot(path=out / f"{name}-unfolded.png", full_page=True)
+        page.locator("#latent").screenshot(path=out / f"{name}-map.png")
         context.close()
     return faults
 

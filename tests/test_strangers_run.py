@@ -48,6 +48,7 @@ USES = {
     "judges/judge-1.safetensors": ("evaluate",),
     "metrics.json": ("evaluate", "card"),
     "privacy.json": ("audit", "evaluate", "card"),
+    "metrics.csv": ("evaluate",),
     "report.html": ("evaluate",),
     "card.md": ("card",),
 }

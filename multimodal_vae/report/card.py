@@ -11,6 +11,7 @@ from multimodal_vae.report import words
 from multimodal_vae.report.page import template_text
 from multimodal_vae.report.records import Metrics, Privacy
 from multimodal_vae.report.samplers import describe
+from multimodal_vae.report.subgroups import compare_subgroups, worse_subgroups
 
 FILE = "card.md"
 
@@ -32,7 +33,7 @@ def model_card(metrics: Metrics, privacy: Privacy | None) -> str:
         license=configuration.get("license"),
         shortfalls=words.shortfalls(metrics["results"]),
         cautions=words.cautions(metrics, privacy),
-        worse_subgroups=words.worse_subgroups(metrics),
+        worse_subgroups=worse_subgroups(compare_subgroups(metrics)),
         privacy=privacy,
     )
     return card.strip() + "\n"

@@ -4,22 +4,23 @@ import base64
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import tomli_w
 import torch
 from markupsafe import Markup
-from torch import Tensor
 
 from multimodal_vae.evaluation.result import MetricResult, format_interval, format_number
 from multimodal_vae.files import inside
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.privacy.result import FILE as PRIVACY_FILE
 from multimodal_vae.privacy.summary import summary
-from multimodal_vae.report import words
+from multimodal_vae.report import metrics_table, words
+from multimodal_vae.report.galleries import Picture, examples, galleries
+from multimodal_vae.report.key_metrics import MARGIN, KeyMetric, key_metrics
 from multimodal_vae.report.pictures import (
     CHART_SIZE,
     COLUMNS,
@@ -29,34 +30,31 @@ from multimodal_vae.report.pictures import (
     affordable,
     chart,
     data_uri,
-    evenly,
     latent_map,
     read_log,
-    sheet,
     spread_picture,
-    tiles,
     with_axes,
 )
 from multimodal_vae.report.records import Evidence, Metrics, Privacy, SubgroupRecord
 from multimodal_vae.report.samplers import describe
+from multimodal_vae.report.subgroups import SubgroupTest, compare_subgroups, worse_subgroups
+from multimodal_vae.report.verdict import judge_evaluation
 from multimodal_vae.run import Run
 from multimodal_vae.run_folder import refiner_folders
+from multimodal_vae.synthesis.marks import TABLE
+from multimodal_vae.synthesis.refinement import REFINED
 
 MAX_BYTES = 15_000_000
 """Maximum size of a page."""
-_MAP_BYTES, _GALLERY_BYTES = MAX_BYTES / 2, MAX_BYTES / 4  # the rest is for class maps, tables and text
-_TILE, _GAP, _ACROSS, _TILES, _POINTS = 96, 3, 3, 6, 400
+_MAP_BYTES, _GALLERY_BYTES, _EXAMPLE_BYTES = MAX_BYTES / 2, MAX_BYTES / 8, MAX_BYTES / 8
+"""Parts of it; the rest is for class maps, tables and text."""
+_POINTS = 400
+AXIS = (1.25, 2.0)
+"""Least and largest end of the axis of the key metrics, on which real samples have 1."""
+SAMPLES = "samples"
+"""Folder in that of a run, from which the page links to a manifest of generated samples."""
 MAX_CLASSES = 10
 """Maximum number of classes with pictures."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture in the page: data URI, text alternative and caption."""
-
-    source: str
-    words: str
-    caption: str
 
 
 def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy | None) -> str:
@@ -73,7 +71,9 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
     labels = list(counts)[:MAX_CLASSES]
     points = affordable(_POINTS, len(modalities), TILE_SIDE, _MAP_BYTES)
     map_ = latent_map(modalities, evidence, points)
-    script = template_text("latent_map.js")
+    script = template_text("folding.js") + template_text("latent_map.js")
+    key = key_metrics(metrics["results"], metrics["evaluated"]["patients"])
+    tests = compare_subgroups(metrics)
     return (
         environment()
         .get_template("report.html")
@@ -86,7 +86,11 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             omitted=len(counts) - len(labels),
             curves=_curves(run),
             chart_size=CHART_SIZE,
-            galleries=_galleries(modalities, evidence, labels),
+            verdict=judge_evaluation(metrics, privacy),
+            key=list(zip(key, _positions(key), strict=True)),
+            margin=MARGIN,
+            examples=examples(modalities, evidence, labels, _EXAMPLE_BYTES),
+            galleries=galleries(modalities, evidence, labels, _GALLERY_BYTES),
             maps=_maps(modalities, evidence, labels),
             map=map_,
             map_size=MAP_SIZE,
@@ -95,11 +99,15 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             points=[{"facts": dict(point.facts)} for point in map_.points],
             shortfalls=words.shortfalls(metrics["results"]),
             cautions=words.cautions(metrics, privacy),
-            worse_subgroups=words.worse_subgroups(metrics),
+            worse_subgroups=worse_subgroups(tests),
             chance=words.CHANCE,
             worse_subgroup=words.WORSE_SUBGROUP,
             tables=_tables(metrics),
-            by_column=_by_column(metrics["subgroups"]),
+            csv=data_link("text/csv", metrics_table.metrics_csv(metrics)),
+            csv_file=metrics_table.FILE,
+            samples=_samples(run, metrics),
+            by_column=_by_column(metrics["subgroups"], tests),
+            tests=len(tests),
             privacy=privacy,
             privacy_file=PRIVACY_FILE,
             settings=tomli_w.dumps(metrics["run"]["configuration"]),
@@ -108,6 +116,41 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def data_link(kind: str, text: str) -> str:
+    """Return a data URI of a file of text.
+
+    Example:
+        >>> data_link("text/csv", "a,b")
+        'data:text/csv;charset=utf-8;base64,YSxi'
+    """
+    return f"data:{kind};charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
+
+
+def _samples(run: Run, metrics: Metrics) -> dict[str, str]:
+    """Return the command that writes the evaluated samples, and the manifest of samples in the run's folder, if any."""
+    evaluated, density = metrics["evaluated"], run.configuration.density
+    command = f"mmvae sample {metrics['run']['name']} --count {evaluated['generated']} --seed {evaluated['seed']}"
+    if evaluated["sampler"] != density.sampler.name:
+        command += f" --sampler {evaluated['sampler']}"
+    if refiner_folders(run.path, run.configuration) and REFINED not in evaluated.get("noise", {}).values():
+        command += " --no-refine"
+    found = {"command": f"{command} --out {metrics['run']['name']}/{SAMPLES}"}
+    manifest = Path(SAMPLES) / TABLE
+    return found | ({"manifest": manifest.as_posix()} if (run.path / manifest).is_file() else {})
+
+
+def _positions(key: Sequence[KeyMetric]) -> list[dict[str, float]]:
+    """Return the places of each metric's marks on an axis that all share, in percent of its length."""
+    marks = [
+        {"value": each.value, "real": 1.0}
+        | ({} if each.baseline is None else {"baseline": each.baseline})
+        | (dict(zip(("low", "high"), each.interval, strict=True)) if each.interval else {})
+        for each in key
+    ]
+    end = min(AXIS[1], max(AXIS[0], *(value for each in marks for value in each.values()))) if marks else 1.0
+    return [{name: round(100 * min(max(x / end, 0), 1), 1) for name, x in each.items()} for each in marks]
 
 
 def _curves(run: Run) -> list[Chart]:
@@ -142,32 +185,6 @@ def environment() -> jinja2.Environment:
 def template_text(name: str) -> str:
     """Return the text of a template of this package."""
     return (resources.files(__package__) / "templates" / name).read_text("utf-8")
-
-
-def _galleries(
-    modalities: Mapping[str, Modality], evidence: Evidence, labels: Sequence[int]
-) -> dict[str, list[tuple[str, list[Picture]]]]:
-    """Draw originals, reconstructions and generated samples per class, by modality; the same samples in each."""
-    most = affordable(_TILES, 3 * len(modalities) * len(labels), _TILE, _GALLERY_BYTES)
-    sources: dict[str, tuple[Mapping[str, Tensor], Tensor]] = {
-        "originals": (evidence.held_out.values, evidence.held_out.labels),
-        "reconstructions": (evidence.reconstructions, evidence.held_out.labels),
-        "generated": (evidence.generated.values, evidence.generated.labels),
-    }
-    galleries: dict[str, list[tuple[str, list[Picture]]]] = {}
-    for name, part in modalities.items():
-        rows = galleries.setdefault(name, [])
-        for label in labels:
-            pictures = []
-            for source, (values, of) in sources.items():
-                members = (of == label).nonzero()[:, 0]
-                chosen = members[evenly(len(members), most)]
-                cohort = evidence.held_out.values[name][evidence.held_out.labels == label]
-                drawn = tiles(part.against(cohort), values[name][chosen], _TILE)
-                text = f"{len(drawn)} {source} of {name}, class {evidence.classes[label]}"
-                pictures.append(Picture(data_uri(sheet(drawn, min(_ACROSS, len(drawn)), _GAP)), text, source))
-            rows.append((evidence.classes[label], pictures))
-    return galleries
 
 
 def _maps(
@@ -213,8 +230,9 @@ def _marks(result: MetricResult) -> dict[str, float]:
     return {key: round(4 + 92 * (value - least) / wide, 1) for key, value in known.items()}
 
 
-def _by_column(groups: Sequence[SubgroupRecord]) -> list[dict[str, Any]]:
-    """Return the subgroups of each column, and one row per metric with its result in each subgroup."""
+def _by_column(groups: Sequence[SubgroupRecord], tests: Sequence[SubgroupTest]) -> list[dict[str, Any]]:
+    """Return the subgroups of each column, and one row per metric with its result in each and whether it is worse."""
+    worse = {(each.column, each.value, each.metric) for each in tests if each.worse}
     columns: dict[str, list[SubgroupRecord]] = {}
     for group in groups:
         columns.setdefault(group["column"], []).append(group)
@@ -223,6 +241,15 @@ def _by_column(groups: Sequence[SubgroupRecord]) -> list[dict[str, Any]]:
         measured = [group for group in members if group["results"]]
         by_name = [{result.name: result for result in group["results"]} for group in measured]
         names = list(dict.fromkeys(name for results in by_name for name in results))
-        rows = [(name, [results.get(name) for results in by_name]) for name in names]
+        rows = [
+            (
+                name,
+                [
+                    (results.get(name), (column, group["value"], name) in worse)
+                    for group, results in zip(measured, by_name, strict=True)
+                ],
+            )
+            for name in names
+        ]
         tables.append({"column": column, "groups": members, "measured": measured, "rows": rows})
     return tables

@@ -1,17 +1,14 @@
-"""The evaluation of a run and its subgroups; writes ``metrics.json``, ``report.html`` and the model card."""
+"""The evaluation of a run and its subgroups; writes its metrics, its report and the model card."""
 
 import datetime
 import importlib.metadata
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pydantic
 import torch
 from torch import Tensor
@@ -19,7 +16,7 @@ from torch import Tensor
 from multimodal_vae.bounds import require_memory, require_seed
 from multimodal_vae.checks import checked
 from multimodal_vae.data.dataset import MultimodalDataset
-from multimodal_vae.errors import DataError, RunError, did_you_mean
+from multimodal_vae.errors import DataError, RunError
 from multimodal_vae.evaluation.covariates import covariate_metrics
 from multimodal_vae.evaluation.features import comparable, compared, with_gaps_of
 from multimodal_vae.evaluation.judge import Judge, train_judge
@@ -30,10 +27,10 @@ from multimodal_vae.files import digest, file_sha256, inside, remove_leftovers, 
 from multimodal_vae.likelihood.importance import likelihood_metrics
 from multimodal_vae.locks import locked
 from multimodal_vae.model import MultimodalVAE
-from multimodal_vae.names import check_names, clean, is_missing_word, names_of
 from multimodal_vae.part import plain
 from multimodal_vae.progress import track
-from multimodal_vae.report import card, records
+from multimodal_vae.report import card, metrics_table, records
+from multimodal_vae.report.grouping import in_order, subgroups
 from multimodal_vae.report.page import report_page
 from multimodal_vae.report.records import (
     ConfigurationTable,
@@ -57,10 +54,6 @@ MIN_PER_SUBGROUP = 6
 """Samples per class of a subgroup, below which it is not evaluated."""
 NEIGHBOR = 5
 """Rank of the neighbor that sets the size of a neighborhood."""
-MAX_GROUPS = 12
-"""Groups per column; a text column with more values identifies individuals."""
-BANDS = 4
-UNKNOWN = "not known"
 
 
 @checked
@@ -73,20 +66,21 @@ def write_evaluation(
     seed: int = 0,
     sampler: Any = None,
     refine: bool = True,
-) -> tuple[Path, Path]:
-    """Evaluate a run as :func:`measure` does, and write ``metrics.json`` and ``report.html`` into its folder.
+) -> tuple[Path, Path, Path]:
+    """Evaluate a run as :func:`measure` does, and write the results into its folder.
 
     Returns:
-        The paths of both files.
+        The paths of ``metrics.json``, ``metrics.csv`` and ``report.html``.
     """
     with writing(run.path):
-        files = inside(run.path, records.FILE), inside(run.path, REPORT)
+        files = inside(run.path, records.FILE), inside(run.path, metrics_table.FILE), inside(run.path, REPORT)
         inside(run.path, "log.jsonl")
         privacy = read_privacy(run.path)  # first, since measuring takes long
         metrics, evidence = measure(run, by, count, split, judges, seed, sampler=sampler, refine=refine)
         content = pydantic.TypeAdapter(Metrics).dump_json(metrics, indent=2)  # not finite: null
         write_bytes(files[0], content + b"\n")
-        write_bytes(files[1], report_page(run, metrics, evidence, privacy).encode())
+        write_bytes(files[1], metrics_table.metrics_csv(metrics).encode())
+        write_bytes(files[2], report_page(run, metrics, evidence, privacy).encode())
         return files
 
 
@@ -387,67 +381,3 @@ def _split_record(part: MultimodalDataset) -> SplitRecord:
         classes={name: counts[index] for index, name in enumerate(part.classes)},
         sha256=part.fingerprint(),
     )
-
-
-def subgroups(data: MultimodalDataset, column: str) -> list[str]:
-    """Return the subgroup of each sample, (N,).
-
-    A numeric column with more than :data:`MAX_GROUPS` values is cut at its quartiles. The outer bands are open, so
-    that they reveal no extreme value. Empty cells, and words for missing values among numbers, are not known.
-
-    Args:
-        data: data with the column among its metadata.
-        column: name of the column.
-
-    Raises:
-        DataError: if there is no such column, or if its values identify samples or patients, differ only in form, or
-            are words for missing values among other words.
-    """
-    column = clean(column)
-    if column not in data.metadata:
-        raise DataError(f"the data has no column {column!r} to group by; {did_you_mean(column, data.metadata)}")
-    values = names_of(data.metadata[column], f"the column {column!r}")
-    distinct = sorted({value for value in values if value and not is_missing_word(value)})
-    numbers = _numbers(distinct)
-    if numbers is not None:
-        values = ["" if is_missing_word(value) else value for value in values]
-    if numbers is not None and len(distinct) > MAX_GROUPS:
-        return _bands([float(value) if value else math.nan for value in values])
-    if len(distinct) > MAX_GROUPS or (numbers is None and {*distinct} & {*data.patients, *data.ids}):
-        raise DataError(
-            f"the column {column!r} has {len(distinct)} values, which identify samples rather than groups; group by "
-            f"a column of numbers, or of at most {MAX_GROUPS} values"
-        )
-    check_names(f"{column} value", values, lambda row: f"sample {data.ids[row]!r}")
-    return [value or UNKNOWN for value in values]
-
-
-def in_order(groups: Sequence[str]) -> list[str]:
-    """Return the distinct groups in natural order: numbers by size, the unknown last.
-
-    Example:
-        >>> in_order(["10", "9", "not known", "9"])
-        ['9', '10', 'not known']
-    """
-    return sorted({*groups}, key=_place)
-
-
-def _place(name: str) -> tuple[bool, float, str]:
-    first = name.removeprefix("below ").split(" ")[0]
-    number = _numbers([first])
-    return name == UNKNOWN, (-math.inf if name.startswith("below ") else number[0]) if number else 0.0, name
-
-
-def _numbers(values: Sequence[str]) -> list[float] | None:
-    try:
-        numbers = [float(value) for value in values]
-    except ValueError:
-        return None
-    return numbers if all(map(math.isfinite, numbers)) else None
-
-
-def _bands(values: Sequence[float]) -> list[str]:
-    edges = np.unique(np.nanquantile(values, np.arange(1, BANDS) / BANDS, method="nearest"))
-    inner = [f"{low:g} to below {high:g}" for low, high in pairwise(edges)]
-    names = [f"below {edges[0]:g}", *inner, f"{edges[-1]:g} and above"]
-    return [UNKNOWN if math.isnan(x) else names[int(np.searchsorted(edges, x, side="right"))] for x in values]

@@ -12,8 +12,8 @@ FEW_PATIENTS = 100
 TOLERANCE = 0.25
 """Share of the real value by which a value without an interval may differ."""
 WORSE_SUBGROUP = (
-    "Worse than over all samples by more than the interval. If real samples are worse there too, the subgroup is "
-    "harder rather than neglected: see the table of subgroups."
+    "Worse than over all samples, also relative to real samples of the subgroup, by tests that are corrected for the "
+    "number of subgroups and metrics: one or more false alarms in all subgroups have a probability of at most 5 %."
 )
 CHANCE = "One interval in twenty misses by chance, and there are many metrics: a single shortfall proves little."
 
@@ -226,24 +226,3 @@ def _tells_covariate(result: MetricResult) -> bool:
     """Return whether a latent tells a covariate better than by chance."""
     low = (result.interval or (math.nan, math.nan))[0]
     return result.name.startswith(_COVARIATE) and low > result.context.get("chance", math.inf)
-
-
-def worse_subgroups(metrics: Metrics) -> list[str]:
-    """Return a sentence per subgroup with a metric whose interval excludes the better value over all samples."""
-    overall = {result.name: result for result in metrics["results"]}
-    sentences = []
-    for group in metrics["subgroups"]:
-        worse = [result.name for result in group["results"] if _worse(result, overall.get(result.name))]
-        if worse:
-            people = f"{group['column']} = {group['value']} ({group['patients']} patients)"
-            sentences.append(f"{people}: worse in {', '.join(worse)}.")
-    return sentences
-
-
-def _worse(part: MetricResult, overall: MetricResult | None) -> bool:
-    if overall is None or part.interval is None or not all(map(math.isfinite, (overall.value, *part.interval))):
-        return False
-    low, high = part.interval
-    if part.aim == "real":
-        return shortfall(part) != 0 and not low <= overall.value <= high
-    return high < overall.value if part.aim == "higher" else low > overall.value

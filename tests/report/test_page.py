@@ -1,7 +1,10 @@
 """The report is one page that is whole in itself, tells nobody's name, and runs no word of the data."""
 
+import base64
 import csv
+import io
 import json
+import math
 import re
 from html.parser import HTMLParser
 
@@ -10,10 +13,16 @@ import pytest
 import torch
 
 import multimodal_vae as mv
+from evaluations import evaluation
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.formulas import unquote_formula
 from multimodal_vae.privacy.result import PrivacyResult
-from multimodal_vae.report import page
+from multimodal_vae.report import galleries, page
+from multimodal_vae.report.key_metrics import key_metrics
+from multimodal_vae.report.metrics_table import metrics_csv
 from multimodal_vae.report.pictures import BASE64, BYTES_PER_PIXEL, affordable, data_uri, sheet, tiles
-from multimodal_vae.report.records import read_privacy
+from multimodal_vae.report.records import read_metrics, read_privacy
+from multimodal_vae.report.verdict import judge_evaluation
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 LOADING = ("src", "srcset", "href", "data", "poster", "action", "background", "xlink:href")
@@ -62,7 +71,8 @@ def test_the_page_parses_and_every_anchor_leads_somewhere(parsed):
     assert parsed.faults == []
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
     assert len(ids) == len({*ids})
-    assert {a["href"].removeprefix("#") for a in parsed.of("a")} <= {*ids}
+    anchors = {a["href"] for a in parsed.of("a") if "download" not in a}
+    assert {anchor.removeprefix("#") for anchor in anchors} <= {*ids}
     assert {attributes["aria-labelledby"] for attributes in parsed.of("section")} <= {*ids}
 
 
@@ -77,13 +87,83 @@ def test_nothing_is_loaded_from_anywhere(html, parsed):
 
 
 def test_every_picture_has_words(parsed):
-    assert len(parsed.of("img")) == 2 * 2 * (3 + 4)  # modalities, classes, kinds of sample and of map
+    assert len(parsed.of("img")) == 2 * 2 * (3 + 3 + 4)  # modalities, classes, kinds of example, of sample and of map
     assert all(len(each["alt"]) > 10 for each in parsed.of("img"))
     for tag, attributes in parsed.tags:
         if tag == "svg":
             assert attributes.get("aria-label") or attributes.get("aria-hidden") == "true"
         if attributes.get("role") in ("img", "option"):
             assert attributes["aria-label"]
+
+
+def test_the_verdict_comes_first_and_the_rest_is_folded(html, parsed, evaluated):
+    metrics = read_metrics(evaluated)
+    assert html.index(f"<h1>Evaluation of {evaluated.name}</h1>") < html.index(f">{metrics['date'][:10]}<")
+    places = [html.index(f'id="{each}"') for each in ("verdict", "samples", "key", "privacy", "short", "versions")]
+    assert places == sorted(places)
+    verdict = html[places[0] : places[1]]
+    for sentence in judge_evaluation(metrics, None):
+        assert sentence in verdict
+    folded = [each for each in parsed.of("details") if each.get("class") == "part"]
+    assert "open" not in {key for each in folded for key in each}
+    assert {"short", "latent", "training", "metrics", "subgroups", "data", "versions"} <= {
+        each["id"] for each in folded
+    }
+    assert metrics["run"]["weights_sha256"] not in html[: html.index('id="versions"')]
+    assert html.count("<li>\n<div><h3>") == len(key_metrics(metrics["results"], 24)) == 5
+
+
+def test_the_table_in_the_page_is_the_file_and_holds_every_metric(evaluated, parsed):
+    (link,) = [each for each in parsed.of("a") if "download" in each]
+    kind, content = link["href"].split(";base64,")
+    assert (kind, link["download"]) == ("data:text/csv;charset=utf-8", "metrics.csv")
+    text = base64.b64decode(content).decode()
+    with open(evaluated / "metrics.csv", newline="", encoding="utf-8") as file:
+        assert file.read() == text
+        file.seek(0)
+        rows = list(csv.DictReader(file))
+    metrics = read_metrics(evaluated)
+    groups = [("", "", metrics["results"]), *((g["column"], g["value"], g["results"]) for g in metrics["subgroups"])]
+    expected = [(column, value, each) for column, value, results in groups for each in results]
+    assert len(rows) == len(expected)
+    for row, (column, value, each) in zip(rows, expected, strict=True):
+        assert (row["metric"], row["column"], row["group"]) == (each.name, column, unquote_formula(value))
+        assert row["best"] == each.aim
+        numbers = {"value": each.value, "real": each.real, "baseline": each.baseline}
+        for key, number in numbers.items():
+            assert row[key] == ("" if number is None or not math.isfinite(number) else repr(number))
+        assert (row["interval_low"] == "") == (each.interval is None or not math.isfinite(each.interval[0]))
+
+
+def test_cells_of_the_table_are_no_formulas_and_what_is_not_known_is_empty():
+    bad = evaluation([MetricResult("=cmd()", float("nan"), interval=(float("nan"), 1.0))])
+    (_, row) = csv.reader(io.StringIO(metrics_csv(bad), newline=""))
+    assert row[:8] == ["'=cmd()", "", "", "400", "200", "", "", "1.0"]
+
+
+def test_the_page_says_how_to_write_its_samples_and_links_to_those_of_the_run(evaluated):
+    run, metrics = mv.open_run(evaluated), read_metrics(evaluated)
+    command = f"mmvae sample {evaluated.name} --count 12 --seed 0 --out {evaluated.name}/samples"
+    assert page._samples(run, metrics) == {"command": command}
+    metrics["evaluated"]["sampler"] = "kde"
+    assert page._samples(run, metrics)["command"] == command.replace(" --out", " --sampler kde --out")
+    mv.write_samples(evaluated / "samples", run.synthesizer(), dict.fromkeys(run.model.classes, 2), 0, {})
+    assert page._samples(run, metrics)["manifest"] == "samples/manifest.csv"
+
+
+def test_examples_of_a_class_have_the_same_axes():
+    from matplotlib.figure import Figure
+
+    part, samples = mv.Vector(size=3), [torch.tensor([0.0, 1.0, 2.0]), torch.tensor([-5.0, 0.0, 9.0])]
+    alike = galleries._SameLimits.of(part, samples)
+    limits = set()
+    for sample in samples:
+        ax = Figure().add_subplot()
+        alike.plot(sample, ax)
+        limits.add((ax.get_xlim(), ax.get_ylim()))
+    ((_, (low, high)),) = limits
+    assert low <= -5
+    assert high >= 9
 
 
 def test_names_from_the_data_are_text_and_no_markup(html, parsed, evaluated):
@@ -100,7 +180,6 @@ def test_the_only_script_that_runs_is_the_packages_own(html):
     script = re.search(r"<script>(.*)</script>\n</body>", html, re.DOTALL)
     assert allowed
     assert script
-    import base64
     import hashlib
 
     assert base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode() == allowed[1]

@@ -1,72 +1,125 @@
-"""Groups are values of a column, or bands of a number, and never individuals."""
+"""A subgroup is worse only where a test says so that is corrected for the number of all tests."""
 
+import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
-import multimodal_vae as mv
-from multimodal_vae.report.run_evaluation import MAX_GROUPS, UNKNOWN, in_order, subgroups
+from evaluations import evaluation, subgroup
+from multimodal_vae.evaluation.bootstrap import interval, mean_of
+from multimodal_vae.evaluation.neighbors import neighbors
+from multimodal_vae.evaluation.result import MetricResult
+from multimodal_vae.report.subgroups import LEVEL, compare_subgroups, p_value, worse_subgroups
 
-
-@pytest.fixture
-def data(make_data):
-    found = make_data(40, patients=[f"p{row // 2}" for row in range(40)])
-    found.metadata = {
-        "camera": ["a", "b", " a", ""] * 10,
-        "age": [str(row) for row in range(39)] + [""],
-        "visit": ["2", "10"] * 20,
-        "who": list(found.patients),
-        "few": ["p1"] * 40,
-    }
-    return found
+Z = 1.959963984540054
 
 
-def test_values_are_groups_and_an_empty_cell_is_not_known(data):
-    assert subgroups(data, "camera")[:4] == ["a", "b", "a", UNKNOWN]
-    assert in_order(subgroups(data, "camera")) == ["a", "b", UNKNOWN]
-    assert in_order(subgroups(data, "visit")) == ["2", "10"]
+def _mean(x, name="m", aim="higher"):
+    """The mean of values with its interval in closed form."""
+    half = Z * x.std(ddof=1) / len(x) ** 0.5
+    return MetricResult(name, float(x.mean()), aim, (float(x.mean() - half), float(x.mean() + half)))
 
 
-def test_numbers_of_many_values_are_cut_into_quarters_that_cover_all(data):
-    groups = subgroups(data, "age")
-    names = in_order(groups)
-    assert names == ["below 10", "10 to below 19", "19 to below 28", "28 and above", UNKNOWN]
-    for age, group in enumerate(groups[:39]):
-        low, high = {"below 10": (0, 10), "10 to below 19": (10, 19), "19 to below 28": (19, 28)}.get(group, (28, 39))
-        assert low <= age < high
-    assert max(groups.count(name) for name in names[:4]) - min(groups.count(name) for name in names[:4]) <= 2
+@pytest.mark.parametrize(("aim", "alternative"), [("higher", "less"), ("lower", "greater"), ("real", "two-sided")])
+def test_it_is_students_test(aim, alternative):
+    rng = np.random.default_rng(0)
+    everyone, members = rng.normal(0.4, 0.3, 500), rng.normal(0.2, 1, 25)
+    if aim == "real":
+        everyone -= everyone.mean()  # the subgroup is further from real samples
+    part, overall = _mean(members, aim=aim), _mean(everyone, aim=aim)
+    expected = ttest_1samp(members, overall.value, alternative=alternative).pvalue
+    assert p_value(part, overall, 25, 500) == pytest.approx(expected, rel=1e-9)
 
 
-def test_extreme_values_are_not_told(data):
-    assert not any("38" in name or name.startswith("0") for name in subgroups(data, "age"))
+def test_a_subgroup_that_real_samples_are_worse_in_as_well_is_not_neglected():
+    overall = MetricResult("m", 0.9, interval=(0.88, 0.92), real=0.95)
+    harder = MetricResult("m", 0.6, interval=(0.55, 0.65), real=0.65)
+    neglected = MetricResult("m", 0.6, interval=(0.55, 0.65), real=0.95)
+    assert p_value(harder, overall, 50, 200) > 0.4
+    assert p_value(neglected, overall, 50, 200) < 1e-9
 
 
-@pytest.mark.parametrize("column", ["who", "few"])
-def test_a_column_that_tells_patients_apart_is_refused(data, column):
-    assert len({*data.metadata["who"]}) > MAX_GROUPS
-    with pytest.raises(mv.DataError, match="identify samples"):
-        subgroups(data, column)
+def test_a_few_patients_who_are_all_alike_prove_little():
+    overall = MetricResult("m", 0.7, interval=(0.6, 0.8))
+    alike = MetricResult("m", 0.5, interval=(0.5, 0.5))
+    assert p_value(alike, overall, 3, 100) > 0.2
+    assert p_value(MetricResult("m", 0.5, interval=(0.5, 0.5)), MetricResult("m", 1.0, interval=(1, 1)), 3, 9) == 1
 
 
-def test_missing_numbers_are_not_known_and_missing_words_are_refused(data):
-    data.metadata["age"] = [str(row) if row % 4 else ("NA", "nan", "", "?")[row // 4 % 4] for row in range(40)]
-    assert subgroups(data, "age").count(UNKNOWN) == 10
-    data.metadata["visit"] = ["2", "10", "NA", None] * 10
-    assert subgroups(data, "visit")[:4] == ["2", "10", UNKNOWN, UNKNOWN]
-    data.metadata["camera"] = ["a", "b", "NA", ""] * 10
-    with pytest.raises(mv.DataError, match=r"sample '2'.*'NA' is a word for a missing value"):
-        subgroups(data, "camera")
+@pytest.mark.parametrize(
+    "part",
+    [
+        MetricResult("m", 0.1),
+        MetricResult("m", float("nan"), interval=(0.1, 0.2)),
+        MetricResult("m", 0.1, interval=(float("nan"), 0.2)),
+        MetricResult("purity", 0.1, interval=(0.1, 0.2)),  # of generated samples
+    ],
+)
+def test_what_has_no_interval_over_patients_is_not_tested(part):
+    overall = MetricResult(part.name, 0.9, interval=(0.8, 1.0))
+    assert p_value(part, overall, 50, 200) is None
+    assert compare_subgroups(evaluation([overall], subgroups=[subgroup("A", [part])])) == []
 
 
-@pytest.mark.parametrize(("first", "second"), [("Male", "male"), ("1", "01"), ("2", "2.0"), ("a b", "a\u00a0b")])
-def test_values_that_differ_only_in_form_are_refused(data, first, second):
-    data.metadata["camera"] = [first, second] * 20
-    with pytest.raises(mv.DataError, match="differ only in form"):
-        subgroups(data, "camera")
+def test_one_subgroup_is_found_among_many_and_only_there():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.8, 0.1, (10, 40))
+    values[3] -= 0.3
+    groups = [subgroup(str(number), [_mean(x, "fidelity/recall")]) for number, x in enumerate(values)]
+    tests = compare_subgroups(evaluation([_mean(values.ravel(), "fidelity/recall")], patients=400, subgroups=groups))
+    assert len(tests) == 10
+    assert [each.value for each in tests if each.worse] == ["3"]
+    (sentence,) = worse_subgroups(tests)
+    assert sentence.startswith("camera = 3 (40 patients): worse in fidelity/recall (adjusted p = ")
 
 
-def test_blanks_around_a_columns_name_do_not_count(data):
-    assert subgroups(data, " camera\u200b") == subgroups(data, "camera")
+def test_more_tests_make_each_stricter():
+    overall, part = MetricResult("m", 0.9, interval=(0.88, 0.92)), MetricResult("m", 0.8, interval=(0.72, 0.88))
+    few, many = (
+        compare_subgroups(
+            evaluation([overall], subgroups=[subgroup("A", [part]), *(subgroup(str(n), [overall]) for n in range(k))])
+        )[0]
+        for k in (1, 50)
+    )
+    assert few.p_value == many.p_value
+    assert few.worse
+    assert not many.worse
 
 
-def test_a_column_that_is_not_there(data):
-    with pytest.raises(mv.DataError, match="did you mean 'camera'"):
-        subgroups(data, "camra")
+@pytest.mark.parametrize("distribution", ["normal", "exponential", "few patients", "shares"])
+def test_equal_subgroups_raise_no_more_false_alarms_than_the_level(distribution):
+    rng = np.random.default_rng(1)
+    alarms, trials = 0, 400
+    for _ in range(trials):
+        sizes = [6, 8, 10, 12] if distribution == "few patients" else [20, 30, 40, 60]
+        draw = {"exponential": lambda n: -rng.exponential(size=n), "shares": lambda n: rng.binomial(6, 0.8, n) / 6}
+        values = [draw.get(distribution, lambda n: rng.normal(size=n))(size) for size in sizes]
+        groups = [subgroup(str(n), [_mean(x)], patients=len(x)) for n, x in enumerate(values)]
+        metrics = evaluation([_mean(np.concatenate(values))], patients=sum(sizes), subgroups=groups)
+        alarms += any(each.worse for each in compare_subgroups(metrics))
+    assert alarms / trials <= LEVEL + 3 * (LEVEL * (1 - LEVEL) / trials) ** 0.5  # three standard errors
+
+
+def test_false_alarms_of_a_metric_that_compares_sets_stay_at_the_level():
+    import torch
+
+    torch.manual_seed(0)
+    trials, alarms = 40, 0
+
+    def people(count):  # two samples each
+        return torch.randn(count, 4).repeat_interleave(2, 0) + 0.5 * torch.randn(2 * count, 4)
+
+    def coverage(real, train, new):
+        covered = [neighbors(real, each[torch.randperm(len(each))[: len(real)]]).covered for each in (new, train)]
+        patients = [str(row // 2) for row in range(len(real))]
+        bounds = interval(mean_of(covered[0]), len(real), patients, resamples=60)
+        value, reference = (float(x.double().mean()) for x in covered)
+        return MetricResult("fidelity/coverage", value, "higher", bounds, reference)
+
+    for _ in range(trials):
+        held_out, train, new = people(80), people(100), people(100) + 0.2
+        groups = [
+            subgroup(str(n), [coverage(held_out[40 * n : 40 * n + 40], train, new)], patients=20) for n in range(4)
+        ]
+        metrics = evaluation([coverage(held_out, train, new)], patients=80, subgroups=groups)
+        alarms += any(each.worse for each in compare_subgroups(metrics))
+    assert alarms / trials <= LEVEL + 3 * (LEVEL * (1 - LEVEL) / trials) ** 0.5

@@ -8,7 +8,7 @@ from multimodal_vae.guarantee import Guarantee
 from multimodal_vae.report.card import escaped, model_card
 from multimodal_vae.report.pictures import chart, read_log
 from multimodal_vae.report.records import FILE, Metrics, read_metrics
-from multimodal_vae.report.words import baseline_wins, cautions, describe, shortfall, shortfalls, worse_subgroups
+from multimodal_vae.report.words import baseline_wins, cautions, describe, shortfall, shortfalls
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,6 @@ def test_what_spoils_figures_is_said(evaluated):
     metrics["run"]["state"] = "interrupted"
     assert any("fitted on the test samples" in each for each in cautions(metrics, None))
     assert any("interrupted" in each for each in cautions(metrics, None))
-
-
-def test_a_subgroup_that_does_worse_than_all_is_named(evaluated):
-    metrics = read_metrics(evaluated)
-    metrics["results"] = [MetricResult("purity", 0.9, interval=(0.8, 1.0))]
-    (group,) = metrics["subgroups"]
-    for bounds, expected in (((0.2, 0.4), 1), ((0.2, 0.95), 0)):
-        group["results"] = [MetricResult("purity", 0.3, interval=bounds)]
-        assert len(worse_subgroups(metrics)) == expected
 
 
 def test_curves_pass_over_lines_that_are_none(tmp_path):
