@@ -17,6 +17,7 @@ from torch import Tensor
 from multimodal_vae.evaluation.result import MetricResult, format_interval, format_number
 from multimodal_vae.files import inside
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.privacy.picture import describe_curves, draw_curves, for_page
 from multimodal_vae.privacy.result import FILE as PRIVACY_FILE
 from multimodal_vae.privacy.summary import summary
 from multimodal_vae.report import words
@@ -102,12 +103,21 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             by_column=_by_column(metrics["subgroups"]),
             privacy=privacy,
             privacy_file=PRIVACY_FILE,
+            privacy_curves=_privacy_curves(privacy),
             settings=tomli_w.dumps(metrics["run"]["configuration"]),
             style=Markup(template_text("report.css")),  # noqa: S704  (a file of this package)
             script=Markup(script),  # noqa: S704
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
+
+
+def _privacy_curves(privacy: Privacy | None) -> tuple[Markup, str] | None:
+    """Return the ROC curves of an audit as SVG, and its text alternative; None for audits without curves."""
+    if not privacy or not privacy.get("curves"):
+        return None
+    curves, results = privacy["curves"], privacy["results"]
+    return Markup(for_page(draw_curves(curves, results))), describe_curves(curves, results)  # noqa: S704  (escaped)
 
 
 def _curves(run: Run) -> list[Chart]:
