@@ -31,7 +31,7 @@ _MEANINGS = {
     "membership/shadows": "AUC: members recognized by comparison with models trained without them",
     "recognized/": "share of members recognized while 1 % of unseen patients are taken for members",
     "epsilon/": "lower bound on the epsilon of any guarantee of differential privacy",
-    "guessed/": "accuracy of guessing an attribute of members, such as the class, from the samples, minus that for others",
+    "guessed/": "accuracy of guessing members' attributes, such as the class, from samples, minus that for others",
     "membership/blind": "AUC without any sample; above 0.5, the holdout is from another population",
     "membership/control": "AUC with members in place of samples; above 0.5, the holdout is from another population",
 }
