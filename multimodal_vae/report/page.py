@@ -29,6 +29,7 @@ from multimodal_vae.report.pictures import (
     Chart,
     affordable,
     chart,
+    compare,
     data_uri,
     evenly,
     latent_map,
@@ -188,21 +189,26 @@ def _maps(
     for name, part in modalities.items():
         rows = maps.setdefault(name, [])
         for label in labels:
+            class_ = evidence.classes[label]
+            sets = {
+                kind: samples.values[name][samples.labels == label]
+                for kind, samples in (("real", evidence.held_out), ("generated", evidence.generated))
+            }
+            compared = compare(part, sets)
+            if compared is not None:
+                sizes = " and ".join(f"{len(x)} {kind}" for kind, x in sets.items())
+                words = f"Medians and ranges, or shares, of {sizes} samples of {name}, class {class_}"
+                rows.append((class_, [Picture(data_uri(compared), words, f"{sizes} samples")]))
+                continue
             pictures: dict[str, list[Picture]] = {"mean": [], "spread": []}
-            for kind, samples in (("real", evidence.held_out), ("generated", evidence.generated)):
-                x = samples.values[name][samples.labels == label]
-                of = f"of {len(x)} {kind} samples of {name}, class {evidence.classes[label]}"
-                if part.gaps:
-                    cohort = evidence.held_out.values[name][evidence.held_out.labels == label]
-                    median = with_axes(part.against(cohort), x.nanmedian(0).values, 460, 420)
-                    pictures["mean"].append(Picture(data_uri(median), f"Median {of}", f"median, {kind}, against real"))
-                    continue
+            for kind, x in sets.items():
+                of = f"of {len(x)} {kind} samples of {name}, class {class_}"
                 mean, deviation = with_axes(part, x.mean(0)), x.std(0) if len(x) > 1 else torch.zeros_like(x[0])
                 spread, largest = spread_picture(part, deviation)
                 pictures["mean"].append(Picture(data_uri(mean), f"Mean {of}", f"mean, {kind}"))
                 caption = f"spread, {kind}; largest {format_number(largest)}"
                 pictures["spread"].append(Picture(data_uri(spread), f"Standard deviation {of}", caption))
-            rows.append((evidence.classes[label], [*pictures["mean"], *pictures["spread"]]))
+            rows.append((class_, [*pictures["mean"], *pictures["spread"]]))
     return maps
 
 

@@ -76,7 +76,7 @@ def _erase(figure: Figure, ax: Axes, blank: Collection[Artist]) -> None:
 
 def with_axes(modality: Modality, sample: Tensor, width: int = 300, height: int = 250, scale: bool = True) -> Pixels:
     """Draw one sample with axes, and with a color scale if the modality labels its colors."""
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="compressed")
     ax = figure.add_subplot()
     modality.plot(sample, ax)
     ax.tick_params(labelsize=7)
@@ -87,6 +87,15 @@ def with_axes(modality: Modality, sample: Tensor, width: int = 300, height: int 
         bar = figure.colorbar(labeled[0], ax=ax, fraction=0.05, pad=0.02)
         bar.set_label(str(labeled[0].get_label()), fontsize=8)
         bar.ax.tick_params(labelsize=7)
+    return _pixels(figure)
+
+
+def compare(modality: Modality, sets: Mapping[str, Tensor]) -> Pixels | None:
+    """Draw sets of samples (N, *shape) of a class by :meth:`Modality.plot_sets`; None if the modality compares none."""
+    figure = modality.plot_sets(sets)
+    if figure is None:
+        return None
+    figure.set(dpi=1.5 * _DPI, facecolor="white")
     return _pixels(figure)
 
 
