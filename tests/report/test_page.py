@@ -77,7 +77,8 @@ def test_nothing_is_loaded_from_anywhere(html, parsed):
 
 
 def test_every_picture_has_words(parsed):
-    assert len(parsed.of("img")) == 2 * 2 * (3 + 4)  # modalities, classes, kinds of sample and of map
+    # classes, modalities, kinds of sample; maps of photo, and the figure of blood
+    assert len(parsed.of("img")) == 2 * (2 * 3 + 4 + 1)
     assert all(len(each["alt"]) > 10 for each in parsed.of("img"))
     for tag, attributes in parsed.tags:
         if tag == "svg":
@@ -147,8 +148,10 @@ def test_an_audit_is_shown_with_figures_and_verdict(evaluated, mmvae):
     assert text.count("Something &lt;of&gt; theirs shows.") == 2  # in the summary, and in its own place
     assert "All else." in text
     assert "nearer" in text
-    assert "ROC curve" not in text  # there is none in audits of earlier versions
+    assert 'class="roc"' not in text  # there is none in audits of earlier versions
     assert "Privacy was not audited" not in text
+    assert mmvae("card", evaluated)[0] == 0
+    assert (evaluated / "card.md").read_text("utf-8").count("\n- All else.\n") == 1
 
 
 def test_the_curves_of_an_audit_are_shown_and_its_verdict_comes_first(evaluated, mmvae):
