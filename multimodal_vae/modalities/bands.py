@@ -39,6 +39,6 @@ def draw_bands(sets: Mapping[str, Tensor], times: ArrayLike, time: str, channels
         ax.tick_params(labelsize=7)
         ax.margins(x=0)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[-1].set_xlabel(f"{time}; line: median, band: 5 to 95 %", fontsize=8)
+    axes[-1].set_xlabel(f"{time}; line: median; band: 5 to 95 %", fontsize=8)
     axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8)
     return figure

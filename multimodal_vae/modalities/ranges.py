@@ -23,7 +23,7 @@ WIDTH = 5.0
 COLORS = ("#0067b8", "#b3500b", "#0b7a4b")
 """Colors of the sets."""
 
-_ROW, _ENDS = 0.36, 0.75  # inches of a row, and above and below the rows
+_ROW, _ENDS = 0.36, 0.9  # inches of a row, and above and below the rows
 _LONGEST = 24  # characters of a label
 
 
@@ -89,10 +89,10 @@ def _draw_numbers(ax: "Axes", part: Numbers) -> None:
         ax.scatter(middle, rows, s=16, c=color, zorder=3, label=name)
         values = part.values[name][:, shown].nanquantile(levels, 0).T.tolist()
         for row, (least, usual, most) in zip(rows, values, strict=True):
-            text = f"{usual:.3g} ({least:.3g} to {most:.3g})" if math.isfinite(usual) else "missing"
+            text = f"{_short(usual)} ({_short(least)} to {_short(most)})" if math.isfinite(usual) else "missing"
             _write(ax, row, text, color)
     _label(ax, part.labels, shown, "whose medians differ most")
-    ax.set_xlabel(f"standard deviations of {first} samples; line: 5 to 95 %, point and number: median")
+    ax.set_xlabel(f"standard deviations of {first} samples\nline: 5 to 95 %; point: median")
 
 
 def _draw_words(ax: "Axes", part: Words) -> None:
@@ -117,6 +117,10 @@ def _most_different(centers: Sequence[Tensor]) -> list[int]:
 
 def _rows(number: int, sets: int, rows: int) -> list[float]:
     return [row + (number - (sets - 1) / 2) * 0.8 / sets for row in range(rows)]
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _write(ax: "Axes", row: float, text: str, color: str) -> None:
