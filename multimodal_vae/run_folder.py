@@ -54,7 +54,7 @@ REFINER_FILES = ("log.jsonl", "timing.jsonl", "checkpoint.safetensors", REFINER)
 """Files that the training of a refiner writes."""
 ADAPTED = "guarantee.json"
 """File that says that only a run's densities have seen its patients, with differential privacy; see mmvae adapt."""
-REPORTS = ("metrics.json", "metrics.csv", "report.html", "privacy.json", "card.md")
+REPORTS = ("metrics.json", "metrics.csv", "report.html", "privacy.json", "privacy.svg", "card.md")
 """Files that are written later."""
 
 Parts = Mapping[SplitName, MultimodalDataset | None]

@@ -29,6 +29,7 @@ from multimodal_vae.part import Part
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 Noise: TypeAlias = Literal["draw", "mean"]
@@ -255,6 +256,16 @@ class Modality(Part, ABC):
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot one sample (*shape) on a matplotlib axis."""
         ax.plot(sample.reshape(-1, sample.shape[-1]).T.numpy())
+
+    def plot_sets(self, sets: Mapping[str, Tensor]) -> "Figure | None":
+        """Return a figure that compares sets of samples, such as real and generated ones of a class.
+
+        None, the default, if pictures of their means and standard deviations by :meth:`plot` say more, as for images.
+
+        Args:
+            sets: samples (N, *shape) by name of the set, at least one of each; the first set is the reference.
+        """
+        return None
 
     @cached_property
     def notes(self) -> Counter[str]:

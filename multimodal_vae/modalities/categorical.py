@@ -1,6 +1,6 @@
 """Categorical values, such as sex, side or grade."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +14,13 @@ from torch.distributions import Distribution, OneHotCategorical
 
 from multimodal_vae.errors import ConfigurationError, DataError, did_you_mean
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.modalities.ranges import Words, draw_ranges
 from multimodal_vae.names import form
 from multimodal_vae.nn import mlp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class _Probabilities(OneHotCategorical):
@@ -98,3 +100,7 @@ class Categorical(Modality):
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot one bar per category."""
         ax.bar(self.categories, sample.numpy())
+
+    def plot_sets(self, sets: Mapping[str, Tensor]) -> "Figure":
+        """Return a figure with the share of each category."""
+        return draw_ranges(None, Words(self.categories, {name: x.mean(0) for name, x in sets.items()}))

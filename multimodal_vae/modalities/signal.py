@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,14 @@ from torch.distributions import Normal
 from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import check_order, gaps_as_nan, is_clock, order_note
+from multimodal_vae.modalities.bands import draw_bands
 from multimodal_vae.modalities.base import Modality, load_arrays
 from multimodal_vae.nn import LearnedScale, PredictedScale, SignalDecoder, SignalEncoder, Standardize, Unstandardize
 from multimodal_vae.tables import Table, read_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class Signal(Modality):
@@ -88,6 +93,16 @@ class Signal(Modality):
                 "it out"
             )
         return array
+
+    def plot(self, sample: Tensor, ax: "Axes") -> None:
+        """Plot one line per channel."""
+        super().plot(sample, ax)
+        ax.set_xlabel("point in time")
+
+    def plot_sets(self, sets: Mapping[str, Tensor]) -> "Figure":
+        """Return a figure with the median and the range of each channel over time."""
+        channels = [f"channel {number + 1}" for number in range(self.channels)]
+        return draw_bands(sets, range(self.length), "point in time", channels)
 
     def check_notes(self, notes: Mapping[str, int]) -> None:
         """Refuse ``.csv`` files whose columns have different names."""

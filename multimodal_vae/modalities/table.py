@@ -18,6 +18,7 @@ from multimodal_vae.files import csv_row, split_csv_row
 from multimodal_vae.measurements import holds_code
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.modalities.column_types import WORDED, TableColumn, complete, is_empty
+from multimodal_vae.modalities.ranges import Numbers, Words, draw_ranges
 from multimodal_vae.modalities.vector import BOUND, DROPOUT
 from multimodal_vae.nn import LinearAndMLP
 from multimodal_vae.nn.standardize import moments
@@ -25,6 +26,7 @@ from multimodal_vae.nn.table import MeanAndIndicator, TableDistribution, TableIn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SHOWN = 24
 """Most columns of a plot."""
@@ -239,8 +241,41 @@ class Table(Modality):
             shown = shown[:_SHOWN]
             ax.set_xscale("symlog")
         ax.scatter(places[shown].numpy(), range(len(shown)), s=14, c="C0", zorder=3)
-        ax.set_yticks(range(len(shown)), [names[column] for column in shown])
+        ax.set_yticks(range(len(shown)), [names[column] for column in shown], parse_math=False)
         ax.set_ylim(len(shown) - 0.5, -0.5)
+
+    def plot_sets(self, sets: Mapping[str, Tensor]) -> "Figure":
+        """Return a figure with the median and the range of each column of numbers, and the share of each word.
+
+        Shares are those of known entries. Of a column of two words, the second is shown.
+        """
+        columns = list(zip(self.columns, self._settled(), strict=True))
+        numbers = [index for index, (_, column) in enumerate(columns) if column.type not in WORDED]
+        words = [
+            (index, word, f"{name} = {text}")
+            for index, (name, column) in enumerate(columns)
+            for word, text in enumerate(column.words or ())
+            if word or column.type != "binary"
+        ]
+        labels = [f"{name} ({column.unit})" if column.unit else name for name, column in columns]
+        return draw_ranges(
+            Numbers(
+                [labels[index] for index in numbers],
+                {name: x[:, numbers] for name, x in sets.items()},
+                {name: self.layout.on_scales(x)[:, numbers] for name, x in sets.items()},
+            ),
+            Words(
+                [text for _, _, text in words],
+                {name: torch.stack([_share(x[:, index], word) for index, word, _ in words]) for name, x in sets.items()}
+                if words
+                else {},
+            ),
+        )
+
+
+def _share(values: Tensor, word: int) -> Tensor:
+    """Return the share of a word among the known values of a column, (); NaN if none is known."""
+    return torch.where(values.isnan(), torch.nan, (values == word).float()).nanmean()
 
 
 def expand(name: str, columns: Sequence[str] | Mapping[str, Sequence[str]]) -> list[str]:

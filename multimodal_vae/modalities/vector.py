@@ -1,5 +1,6 @@
 """Vectors of numbers, such as laboratory values."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ from multimodal_vae.checks import real_numbers
 from multimodal_vae.errors import DataError
 from multimodal_vae.measurements import holds_code
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.modalities.ranges import Numbers, draw_ranges
 from multimodal_vae.nn import (
     CensoredNormal,
     LearnedScale,
@@ -25,6 +27,7 @@ from multimodal_vae.nn import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BOUND = 5.0
 """Largest input of the encoder, in standard deviations; the linear map would follow outliers to any distance."""
@@ -104,3 +107,8 @@ class Vector(Modality):
     def plot(self, sample: Tensor, ax: "Axes") -> None:
         """Plot one bar per element."""
         ax.bar(range(self.size), sample.numpy())
+
+    def plot_sets(self, sets: Mapping[str, Tensor]) -> "Figure":
+        """Return a figure with the median and the range of each element, on the scale of :meth:`features`."""
+        labels = [f"element {number}" for number in range(self.size)]
+        return draw_ranges(Numbers(labels, sets, {name: self.features(x) for name, x in sets.items()}))

@@ -15,6 +15,10 @@ from multimodal_vae.nn import random_erasing, random_flip, random_rotation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_ROOM = 150
+"""Width of a plot, in pixels, from which it has letters."""
+_INK = "#f0c000"
+
 Size: TypeAlias = tuple[PositiveInt, PositiveInt, PositiveInt]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -48,7 +52,11 @@ class Volume(Grid):
     """
 
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Distances between neighboring voxels along depth, height and width, which rotations keep."""
+    """Distances between neighboring voxels along depth, height and width, which rotations and plots keep."""
+
+    ends: tuple[str, str, str] | None = None
+    """Letters of both ends of depth, height and width, for plots; ``"IS"`` for one that runs from inferior to superior.
+    None if they are unknown."""
 
     def __init__(
         self,
@@ -91,13 +99,36 @@ class Volume(Grid):
         """Show the three central slices of each channel, without axes.
 
         Above (depth, width) and (depth, height); below (height, width). Of a scan that runs from inferior to superior,
-        posterior to anterior and left to right, these are coronal, sagittal and axial, with left on the left.
+        posterior to anterior and left to right, these are coronal, sagittal and axial, with left on the left. Large
+        plots have the letters of :attr:`ends`.
         """
-        depth, height, width = self.size
+        values = self._isotropic(sample.clamp(*self.range).numpy())
+        depth, height, width = values.shape[1:]
         frame = np.zeros((self.channels, height + depth, width + height), np.float32)
-        values = sample.clamp(*self.range).numpy()
         frame[:, :height, :width] = values[:, depth // 2]
         frame[:, height:, :width] = values[:, :, height // 2]
         frame[:, height:, width:] = values[..., width // 2]
         ax.imshow(np.concatenate(frame, 1), origin="lower", vmin=0, vmax=1, cmap="gray")
         ax.set_axis_off()
+        if self.ends and ax.get_window_extent().width >= _ROOM:
+            along_depth, along_height, along_width = self.ends
+            _letter(ax, (0, 0), (width, height), along_width, along_height)
+            _letter(ax, (0, height), (width, depth), along_width, along_depth)
+            _letter(ax, (width, height), (height, depth), along_height, along_depth)
+
+    def _isotropic(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a sample (channels, ...) whose voxels are repeated so that they are about cubes."""
+        for axis, (count, distance) in enumerate(zip(self.size, self.spacing, strict=True), start=1):
+            length = round(count * distance / min(self.spacing))
+            values = values.take((2 * np.arange(length) + 1) * count // (2 * length), axis)
+        return values
+
+
+def _letter(ax: "Axes", corner: tuple[int, int], size: tuple[int, int], across: str, upward: str) -> None:
+    """Write letters beside the four edges of a slice, whose lower left corner is given, inside it."""
+    (x, y), (width, height) = corner, size
+    middle, center = x + (width - 1) / 2, y + (height - 1) / 2
+    ax.text(x, center, across[0], ha="left", va="center", fontsize=7, color=_INK)
+    ax.text(x + width - 1, center, across[1], ha="right", va="center", fontsize=7, color=_INK)
+    ax.text(middle, y, upward[0], ha="center", va="bottom", fontsize=7, color=_INK)
+    ax.text(middle, y + height - 1, upward[1], ha="center", va="top", fontsize=7, color=_INK)

@@ -25,16 +25,14 @@ from multimodal_vae.privacy.density_ratio import density_ratio
 from multimodal_vae.privacy.epsilon import DELTA, epsilon_lower_bound
 from multimodal_vae.privacy.membership import Attack
 from multimodal_vae.privacy.records import Records, require_disjoint
-from multimodal_vae.privacy.result import DESCRIPTION, PrivacyResult, Sizes, Verdict, Who
+from multimodal_vae.privacy.result import DESCRIPTION, MODEL, Curve, PrivacyResult, Sizes, Verdict, Who
 from multimodal_vae.privacy.shift import blind_attack
 from multimodal_vae.privacy.spaces import Space, spaces
-from multimodal_vae.privacy.verdict import judge_results
+from multimodal_vae.privacy.verdict import WITHOUT_GENERATOR, judge_results
 from multimodal_vae.progress import track
 
 CLASS = "class"
 """Name of the attribute that is inferred for every record."""
-MODEL = "model"
-"""Name of the space of the model's own outputs."""
 _SPACES = {"shadows/distance": "data"}
 """Scores that concern the samples and not the model, with their space."""
 OTHER_PATIENTS_NEEDED = ("density ratio", "blind", "control")
@@ -51,11 +49,13 @@ class Audit:
         sizes: sizes of the members, by what they are, and of ``holdout`` and ``synthetic``.
         results: all metrics.
         verdict: their meaning in words.
+        curves: ROC curve of the strongest attack of each kind, over all spaces, by falling area.
     """
 
     sizes: Mapping[str, Sizes]
     results: Sequence[PrivacyResult]
     verdict: Verdict
+    curves: Sequence[Curve] = ()
 
     def result(self, name: str, space: str, who: Who = "train") -> PrivacyResult:
         """Return one result.
@@ -127,6 +127,7 @@ def audit(
     pool = _joined([each.subsample(counts, seed) for each in (*members.values(), holdout)], with_latents)
     by_name = spaces(pool, judges, components, seed)
     results: list[PrivacyResult] = []
+    curves: list[Curve] = []
     for who, records in members.items():
         level = 1 - 0.05 / (len(by_name) + len(records.scores))  # all lower bounds on epsilon hold together
         comparison = _Comparison(records, holdout, synthetic, k, max_records, resamples, seed, level)
@@ -137,9 +138,10 @@ def audit(
         ]
         measured += [(_SPACES.get(result.name.partition("/")[2], MODEL), result) for result in comparison.of_model()]
         results += [PrivacyResult(**vars(result), who=who, space=name) for name, result in measured]
+        curves += [Curve(who, space, name, *attack.curve()) for (space, name), attack in comparison.strongest().items()]
     sets: list[tuple[str, Records]] = [*members.items(), ("holdout", holdout), ("synthetic", synthetic)]
     sizes = {name: Sizes(len(each), len(set(each.groups))) for name, each in sets}
-    return Audit(sizes, results, judge_results(results, sizes))
+    return Audit(sizes, results, judge_results(results, sizes), curves)
 
 
 class _Comparison:
@@ -165,6 +167,7 @@ class _Comparison:
         self.groups = [f"member {name}" for name in self.members.groups] + [f"other {n}" for n in self.others.groups]
         self.k, self.resamples, self.seed, self.level = k, resamples, seed, level
         self.bounds = partial(interval, resamples=resamples, seed=seed)
+        self.attacks: dict[tuple[str, str], Attack] = {}  # by space and name
 
     def in_space(self, name: str, space: Space) -> Iterator[MetricResult]:
         """Yield the metrics based on distances."""
@@ -173,25 +176,33 @@ class _Comparison:
         yield from self._closest(s, h, all_t, all_s)
         yield self._nearer(s, t, h)
         yield self._adversarial(t, h, s)
-        yield from self._attacked("distance", -nearest(t, all_s)[0][:, 0], -nearest(h, all_s)[0][:, 0])
+        yield from self._attacked("distance", name, -nearest(t, all_s)[0][:, 0], -nearest(h, all_s)[0][:, 0])
         if not name.startswith("data"):  # densities cannot be fitted in thousands of dimensions
             with suppress(SamplerError):  # nor to samples that are all equal
                 scores = density_ratio(t, h, all_s, self.members.groups, self.others.groups, self.seed)
-                yield from self._attacked("density ratio", *scores)
+                yield from self._attacked("density ratio", name, *scores)
         if min(len(set(each.groups)) for each in (self.members, self.others)) >= MIN_RECORDS:
             labels = self.members.samples.labels.tolist(), self.others.samples.labels.tolist()
             scores = control_attack(t, h, labels, (self.members.groups, self.others.groups), self.seed)
-            yield from self._attacked("control", *scores)
+            yield from self._attacked("control", name, *scores)
             if name.startswith("features"):
                 blind = blind_attack(t, h, self.groups, self.seed)
-                yield from self._attacked("blind", blind.members, blind.others)
+                yield from self._attacked("blind", name, blind.members, blind.others)
         for attribute in (CLASS, *sorted(set(self.all_synthetic.attributes) & set(self.members.attributes))):
             yield self._guessed(attribute, t, h, s)
 
     def of_model(self) -> Iterator[MetricResult]:
         """Yield the metrics based on the model's own outputs."""
         for name in self.members.scores:
-            yield from self._attacked(name, self.members.scores[name], self.others.scores[name])
+            space = _SPACES.get(name, MODEL)
+            yield from self._attacked(name, space, self.members.scores[name], self.others.scores[name])
+
+    def strongest(self) -> dict[tuple[str, str], Attack]:
+        """Return the strongest attack of each kind, by space and name; by falling area, without a generator last."""
+        best: dict[str, tuple[str, str]] = {}
+        for key in sorted(self.attacks, key=lambda key: (key[1] in WITHOUT_GENERATOR, -self.attacks[key].auc())):
+            best.setdefault(key[1].partition("/")[0], key)
+        return {key: self.attacks[key] for key in best.values()}
 
     def _closest(self, s: Tensor, h: Tensor, all_t: Tensor, all_s: Tensor) -> Iterator[MetricResult]:
         k = min(2, len(all_t))
@@ -244,8 +255,8 @@ class _Comparison:
         bounds = self.bounds(loss, 3 * n, groups)
         return MetricResult("adversarial loss", loss(torch.arange(3 * n)), "real", bounds, 0.0, context=context)
 
-    def _attacked(self, name: str, members: Tensor, others: Tensor) -> Iterator[MetricResult]:
-        attack = Attack(members.double(), others.double(), self.groups)
+    def _attacked(self, name: str, space: str, members: Tensor, others: Tensor) -> Iterator[MetricResult]:
+        attack = self.attacks[space, name] = Attack(members.double(), others.double(), self.groups)
         bounds = attack.auc_interval(self.resamples, self.seed)
         yield MetricResult(f"membership/{name}", attack.auc(), "real", bounds, 0.5)
         bounds = attack.true_positive_interval(0.01, self.resamples, self.seed)

@@ -40,8 +40,10 @@ def audit(
 ) -> None:
     """Measure what a run reveals about its patients.
 
-    Copying, membership inference and attribute inference, written to privacy.json in the run's folder.
+    Copying, membership inference and attribute inference, written to privacy.json in the run's folder, with ROC curves
+    of the attacks in privacy.svg.
     """
+    from multimodal_vae.privacy.picture import PICTURE
     from multimodal_vae.privacy.run_audit import audit_run, print_audit
     from multimodal_vae.privacy.shadows import estimated_seconds
     from multimodal_vae.progress import shown
@@ -60,7 +62,7 @@ def audit(
         say(*path.read_text("utf-8").rstrip().split("\n"))
     else:
         print_audit(result)
-        say(f"written: {path}")
+        say(f"written: {path}, {path.with_name(PICTURE)}")
 
 
 def adapt(

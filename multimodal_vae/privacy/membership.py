@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
+from sklearn.metrics import roc_curve
 from torch import Tensor
 
 from multimodal_vae.errors import DataError
 from multimodal_vae.evaluation.bootstrap import Interval, interval
+
+_POINTS = 100  # of a curve
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,21 @@ class Attack:
         if allowed >= len(others):
             return 1.0
         return float((members > others.sort(descending=True).values[allowed]).double().mean())
+
+    def curve(self) -> tuple[list[float], list[float]]:
+        """Return false and true positive rates of the ROC curve, from (0, ...) to (1, 1), at most 102 points.
+
+        Of a longer curve the points are those at false positive rates that are evenly spaced on a logarithmic scale,
+        with 0 and 1 %: at small ones, an attack recognizes few patients with certainty. The true positive rate of a
+        point is the largest at its false positive rate.
+        """
+        scores = torch.cat([self.members, self.others])
+        member = np.arange(len(scores)) < len(self.members)
+        ranks = torch.unique(scores, return_inverse=True)[1].numpy()  # a score may be infinite
+        false, true, _ = roc_curve(member, ranks, drop_intermediate=False)
+        rates = np.concatenate([[0.0, 0.01], np.geomspace(1 / len(self.others), 1.0, _POINTS)])
+        rows = np.unique(np.searchsorted(false, rates + 1e-9, side="right") - 1)
+        return false[rows].tolist(), true[rows].tolist()
 
     def auc_interval(self, resamples: int = 500, seed: int = 0) -> Interval:
         """Return the confidence interval of the area by the bootstrap over patients."""

@@ -3,13 +3,20 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
 
 from multimodal_vae.evaluation.result import MetricResult
 
 FILE = "privacy.json"
 VERSION = 2
 """Version of ``privacy.json``; raised when a key changes its meaning or is removed."""
+
+Rate = Annotated[float, pydantic.Field(ge=0, le=1)]
+"""A share, from 0 to 1."""
+MODEL = "model"
+"""Name of the space of the model's own outputs."""
 
 Who = Literal["train", "fitted on", "members"]
 """Patients that the model was trained on, that the densities were fitted on, or that were named otherwise."""
@@ -50,6 +57,33 @@ class PrivacyResult(MetricResult):
 
 
 @dataclass(frozen=True)
+class Curve:
+    """The ROC curve of an attack.
+
+    Attributes:
+        who: patients whose privacy is concerned.
+        space: space of the attack.
+        name: name of the attack, such as ``distance``.
+        false_positive_rates: shares of other patients' records that are taken for members, ascending.
+        true_positive_rates: shares of members that are recognized, as many.
+
+    Raises:
+        ValueError: if the numbers of rates differ, or there are none.
+    """
+
+    who: Who
+    space: str
+    name: str
+    false_positive_rates: Sequence[Rate]
+    true_positive_rates: Sequence[Rate]
+
+    def __post_init__(self) -> None:
+        numbers = len(self.false_positive_rates), len(self.true_positive_rates)
+        if numbers[0] != numbers[1] or not numbers[0]:
+            raise ValueError(f"a curve has {numbers[0]} false and {numbers[1]} true positive rates; give equally many")
+
+
+@dataclass(frozen=True)
 class Sizes:
     """Size of a set of records."""
 
@@ -65,11 +99,14 @@ class Verdict:
         leak: whether anything is revealed that a generator without memory of its patients would not reveal.
         conclusions: what was found, one sentence each.
         limitations: what the metrics do not show, one sentence each.
+        summary: what was found, how sure this is, and what to do, one sentence each. Empty for audits of earlier
+            versions.
     """
 
     leak: bool
     conclusions: Sequence[str]
     limitations: Sequence[str]
+    summary: Sequence[str] = ()
 
 
 def select(results: Iterable[PrivacyResult], prefix: str, who: Who | None = None) -> list[PrivacyResult]:

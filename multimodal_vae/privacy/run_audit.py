@@ -1,4 +1,4 @@
-"""The audit of a run: collect its records, write ``privacy.json``, print a table and the verdict."""
+"""The audit of a run: collect its records, write ``privacy.json`` and a picture, print the verdict and a table."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,8 +14,9 @@ from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS
 from multimodal_vae.errors import ConfigurationError, RunError, printable
 from multimodal_vae.evaluation.result import format_interval, format_number
-from multimodal_vae.files import inside, write_json
+from multimodal_vae.files import inside, write_bytes, write_json
 from multimodal_vae.privacy.audit import Audit, audit
+from multimodal_vae.privacy.picture import PICTURE, draw_curves
 from multimodal_vae.privacy.records import Records
 from multimodal_vae.privacy.result import FILE, VERSION, Who
 from multimodal_vae.privacy.run_records import collect, complete, generate, given_samples, read, usable
@@ -39,7 +40,7 @@ def audit_run(
     shadows: int = 0,
     refine: bool = True,
 ) -> tuple[Audit, Path]:
-    """Audit a run and write ``privacy.json`` into its folder.
+    """Audit a run and write ``privacy.json`` and ``privacy.svg`` into its folder.
 
     Args:
         run: an opened run.
@@ -58,7 +59,7 @@ def audit_run(
         refine: whether the audited samples are refined, if the run has refiners.
 
     Returns:
-        The audit and the path of the file.
+        The audit and the path of ``privacy.json``.
 
     Raises:
         ConfigurationError: if both a sampler and samples are given, or shadow models cannot audit what is asked for.
@@ -108,25 +109,35 @@ def audit_run(
             "seed": seed,
         }
         write_json(path, {**settings, **result.to_dict()})
+        write_bytes(path.with_name(PICTURE), draw_curves(result.curves, result.results).encode())
         return result, path
 
 
 def print_audit(result: Audit) -> None:
-    """Print the conclusions, one row per question, and the limitations."""
+    """Print the verdict, one row per question, and the conclusions and limitations that the verdict does not have."""
     console = Console(highlight=False, markup=False)
     verdict = result.verdict
     console.print("A leak was found." if verdict.leak else "No leak was found.")
-    _print_list(console, "Conclusions", verdict.conclusions)
-    table = Table(Column("question", no_wrap=True), "value", Column("interval", no_wrap=True), "baseline", "where")
-    for question, each, where in summary(result.results):
+    console.print(*map(printable, verdict.summary), sep="\n")
+    table = Table(
+        Column("question", no_wrap=True),
+        "value",
+        Column("95 % interval", no_wrap=True),
+        "by chance",
+        "where",
+        caption="By chance: the value if nothing is revealed, measured on unseen patients. Good: not above it.",
+    )
+    for question, each, where, _ in summary(result.results):
         numbers = format_number(each.value), format_interval(each.interval), format_number(each.real)
         table.add_row(*map(printable, (question, *numbers, where)))
     console.print(table)
-    _print_list(console, "Limitations", verdict.limitations)
+    for heading, sentences in (("Conclusions", verdict.conclusions), ("Limitations", verdict.limitations)):
+        _print_list(console, heading, [each for each in sentences if each not in verdict.summary])
 
 
 def _print_list(console: Console, heading: str, sentences: Sequence[str]) -> None:
-    console.print(f"{heading}:", *(f"- {printable(sentence)}" for sentence in sentences), sep="\n")
+    if sentences:
+        console.print(f"{heading}:", *(f"- {printable(sentence)}" for sentence in sentences), sep="\n")
 
 
 def _holdout(run: Run, fit_on: str, manifest: Path | None) -> list[MultimodalDataset]:

@@ -21,6 +21,21 @@ QUESTIONS = {
     "control (no generator)": "membership/control",
 }
 """Beginning of the metrics that answer a question, by question."""
+_MEANINGS = {
+    "copies/exact": "share of samples that equal a patient's record",
+    "copies/near": "share of samples much nearer to a patient's record than other patients' records are",
+    "nearer": "share of samples nearer to a member than to an unseen patient",
+    "membership/distance": "AUC: members recognized by their distance to the samples",
+    "membership/density ratio": "AUC: members recognized by how probable they are under the samples",
+    "membership/reconstruction": "AUC: members recognized by the model's reconstruction loss",
+    "membership/shadows": "AUC: members recognized by comparison with models trained without them",
+    "recognized/": "share of members recognized while 1 % of unseen patients are taken for members",
+    "epsilon/": "lower bound on the epsilon of any guarantee of differential privacy",
+    "guessed/": "accuracy of guessing members' attributes, such as the class, from samples, minus that for others",
+    "membership/blind": "AUC without any sample; above 0.5, the holdout is from another population",
+    "membership/control": "AUC with members in place of samples; above 0.5, the holdout is from another population",
+}
+"""Meaning of a question's value, by beginning of the metrics."""
 
 
 class Answer(NamedTuple):
@@ -31,11 +46,13 @@ class Answer(NamedTuple):
         result: the result.
         where: space of the result, with the attack if several answer the question, and with its patients if several
             sets of patients were audited.
+        meaning: meaning of the value.
     """
 
     question: str
     result: PrivacyResult
     where: str
+    meaning: str
 
 
 def summary(results: Iterable[PrivacyResult]) -> list[Answer]:
@@ -54,5 +71,6 @@ def summary(results: Iterable[PrivacyResult]) -> list[Answer]:
         if found:
             best = highest(found)
             where = attack_words(best) if prefix.endswith("/") else best.space
-            answers.append(Answer(question, best, f"{where}, {best.who}" if several else where))
+            where = f"{where}, {best.who}" if several else where
+            answers.append(Answer(question, best, where, _MEANINGS[prefix]))
     return answers

@@ -3,21 +3,16 @@
 from pathlib import Path
 
 from multimodal_vae.errors import ConfigurationError, RunError, listing
-from multimodal_vae.privacy.audit import MODEL, Audit
+from multimodal_vae.privacy.audit import Audit
 from multimodal_vae.privacy.result import PrivacyResult, highest
 from multimodal_vae.privacy.run_records import read_generated
-from multimodal_vae.privacy.spaces import LATENT
 from multimodal_vae.privacy.twins import find_twins
-from multimodal_vae.privacy.verdict import attacks_of
+from multimodal_vae.privacy.verdict import NEED_MODEL, attacks_of
 from multimodal_vae.run import Run
 from multimodal_vae.synthesis.marks import TABLE
 
 THRESHOLD = 0.6
 """Default of the largest upper end of the interval of the strongest attack's area under the curve."""
-
-
-NEED_MODEL = (MODEL, LATENT)
-"""Spaces of attacks that need the model, which stays with its owner."""
 
 
 def require_threshold(threshold: float) -> None:

@@ -13,8 +13,8 @@ import jinja2
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.files import read_json, write_bytes, write_json
 from multimodal_vae.privacy.audit import Audit
-from multimodal_vae.privacy.verdict import judge_results
-from multimodal_vae.release.conditions import NEED_MODEL, strongest_attack
+from multimodal_vae.privacy.verdict import NEED_MODEL, judge_results
+from multimodal_vae.release.conditions import strongest_attack
 from multimodal_vae.release.verification import DATASHEET
 from multimodal_vae.report.card import escaped
 from multimodal_vae.run import Run

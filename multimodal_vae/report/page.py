@@ -16,6 +16,7 @@ from markupsafe import Markup
 from multimodal_vae.evaluation.result import MetricResult, format_interval, format_number
 from multimodal_vae.files import inside
 from multimodal_vae.modalities.base import Modality
+from multimodal_vae.privacy.picture import describe_curves, draw_curves, for_page
 from multimodal_vae.privacy.result import FILE as PRIVACY_FILE
 from multimodal_vae.privacy.summary import summary
 from multimodal_vae.report import metrics_table, words
@@ -29,6 +30,7 @@ from multimodal_vae.report.pictures import (
     Chart,
     affordable,
     chart,
+    compare,
     data_uri,
     latent_map,
     read_log,
@@ -110,6 +112,7 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             tests=len(tests),
             privacy=privacy,
             privacy_file=PRIVACY_FILE,
+            privacy_curves=_privacy_curves(privacy),
             settings=tomli_w.dumps(metrics["run"]["configuration"]),
             style=Markup(template_text("report.css")),  # noqa: S704  (a file of this package)
             script=Markup(script),  # noqa: S704
@@ -151,6 +154,14 @@ def _positions(key: Sequence[KeyMetric]) -> list[dict[str, float]]:
     ]
     end = min(AXIS[1], max(AXIS[0], *(value for each in marks for value in each.values()))) if marks else 1.0
     return [{name: round(100 * min(max(x / end, 0), 1), 1) for name, x in each.items()} for each in marks]
+
+
+def _privacy_curves(privacy: Privacy | None) -> tuple[Markup, str] | None:
+    """Return the ROC curves of an audit as SVG, and its text alternative; None for audits without curves."""
+    if not privacy or not privacy.get("curves"):
+        return None
+    curves, results = privacy["curves"], privacy["results"]
+    return Markup(for_page(draw_curves(curves, results))), describe_curves(curves, results)  # noqa: S704  (escaped)
 
 
 def _curves(run: Run) -> list[Chart]:
@@ -195,21 +206,26 @@ def _maps(
     for name, part in modalities.items():
         rows = maps.setdefault(name, [])
         for label in labels:
+            class_ = evidence.classes[label]
+            sets = {
+                kind: samples.values[name][samples.labels == label]
+                for kind, samples in (("real", evidence.held_out), ("generated", evidence.generated))
+            }
+            compared = compare(part, sets)
+            if compared is not None:
+                sizes = " and ".join(f"{len(x)} {kind}" for kind, x in sets.items())
+                words = f"Medians and ranges, or shares, of {sizes} samples of {name}, class {class_}"
+                rows.append((class_, [Picture(data_uri(compared), words, f"{sizes} samples")]))
+                continue
             pictures: dict[str, list[Picture]] = {"mean": [], "spread": []}
-            for kind, samples in (("real", evidence.held_out), ("generated", evidence.generated)):
-                x = samples.values[name][samples.labels == label]
-                of = f"of {len(x)} {kind} samples of {name}, class {evidence.classes[label]}"
-                if part.gaps:
-                    cohort = evidence.held_out.values[name][evidence.held_out.labels == label]
-                    median = with_axes(part.against(cohort), x.nanmedian(0).values, 460, 420)
-                    pictures["mean"].append(Picture(data_uri(median), f"Median {of}", f"median, {kind}, against real"))
-                    continue
+            for kind, x in sets.items():
+                of = f"of {len(x)} {kind} samples of {name}, class {class_}"
                 mean, deviation = with_axes(part, x.mean(0)), x.std(0) if len(x) > 1 else torch.zeros_like(x[0])
                 spread, largest = spread_picture(part, deviation)
                 pictures["mean"].append(Picture(data_uri(mean), f"Mean {of}", f"mean, {kind}"))
                 caption = f"spread, {kind}; largest {format_number(largest)}"
                 pictures["spread"].append(Picture(data_uri(spread), f"Standard deviation {of}", caption))
-            rows.append((evidence.classes[label], [*pictures["mean"], *pictures["spread"]]))
+            rows.append((class_, [*pictures["mean"], *pictures["spread"]]))
     return maps
 
 

@@ -91,7 +91,7 @@ def figure_with_axes(
         height: height in pixels.
         scale: whether to add the color scale.
     """
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="compressed")
     ax = figure.add_subplot()
     modality.plot(sample, ax)
     ax.tick_params(labelsize=7)
@@ -103,6 +103,15 @@ def figure_with_axes(
         bar.set_label(str(labeled[0].get_label()), fontsize=8)
         bar.ax.tick_params(labelsize=7)
     return figure
+
+
+def compare(modality: Modality, sets: Mapping[str, Tensor]) -> Pixels | None:
+    """Draw sets of samples (N, *shape) of a class by :meth:`Modality.plot_sets`; None if the modality compares none."""
+    figure = modality.plot_sets(sets)
+    if figure is None:
+        return None
+    figure.set(dpi=1.5 * _DPI, facecolor="white")
+    return _pixels(figure)
 
 
 def spread_picture(modality: Modality, spread: Tensor) -> tuple[Pixels, float]:

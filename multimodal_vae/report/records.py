@@ -130,6 +130,7 @@ class Privacy(TypedDict):
 
     results: list[privacy.PrivacyResult]
     verdict: privacy.Verdict
+    curves: NotRequired[list[privacy.Curve]]
 
 
 @dataclass(frozen=True)

@@ -412,6 +412,22 @@ def plot_draws(part: Modality) -> None:
 
 
 @law("modality")
+def sets_are_plotted(part: Modality) -> None:
+    """`plot_sets` gives None, or a figure of sets of any sizes, without a warning; it does not change the samples."""
+    sets = {"real": part.examples(3), "generated": part.examples(1)}
+    before = {name: x.clone() for name, x in sets.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = part.plot_sets(sets)
+        if figure is not None:
+            figure.canvas.draw()
+    drawn = figure is None or any(ax.has_data() for ax in figure.axes)
+    expect(drawn, "a figure without data", "None, or a plot of the sets")
+    for name, x in sets.items():
+        expect(same(x, before[name]), f"other samples {name!r} after the plot", "the same samples")
+
+
+@law("modality")
 def follows_the_device(part: Modality) -> None:
     """New tensors are created on the device of the samples."""
     encoder, decoder = part.encoder().to("meta").eval(), part.decoder(LATENT).to("meta").eval()

@@ -21,6 +21,22 @@ def test_one_channel_may_be_left_out_of_a_file(tmp_path):
         part(channels=2).check(torch.as_tensor(volume)[None])
 
 
+def test_a_voxel_is_as_large_as_its_spacing_says_and_large_plots_name_the_directions():
+    volume = part()
+    volume.spacing, volume.ends = (3.0, 1.0, 1.0), ("IS", "PA", "LR")
+    sample = torch.zeros(1, 2, 4, 6)
+    sample[0, 1] = 0.5
+    ax = Figure().subplots()
+    volume.plot(sample, ax)
+    frame = ax.images[0].get_array()
+    assert frame.shape == (4 + 6, 6 + 4)
+    np.testing.assert_allclose(frame[4:, :6], np.repeat([0.0, 0.5], 3)[:, None].repeat(6, 1))
+    assert "".join(each.get_text() for each in ax.texts) == "LRPA" + "LRIS" + "PAIS"
+    small = Figure(figsize=(0.5, 0.5)).subplots()
+    volume.plot(sample, small)
+    assert not small.texts
+
+
 def test_three_slices_are_shown_with_the_last_rows_above():
     sample = torch.zeros(2, 2, 4, 6)
     sample[0, 1], sample[0, :, 2], sample[0, ..., 3] = 0.2, 0.4, 0.6  # the central slices

@@ -57,7 +57,7 @@ def test_a_generator_that_memorizes_is_caught(memorized, space):
 def test_a_memorizer_gives_away_those_it_copied_and_nobody_else(memorized):
     assert memorized.verdict.leak
     assert memorized.verdict.conclusions[0] == (
-        "The samples or the model reveal something about the patients the model was trained on."
+        "The samples reveal something about the patients the model was trained on."
     )
     low, high = memorized.result("membership/distance", "data", "fitted on").interval
     assert low <= 0.5 <= high
@@ -66,7 +66,7 @@ def test_a_memorizer_gives_away_those_it_copied_and_nobody_else(memorized):
 def test_the_summary_is_the_strongest_result_per_question(memorized):
     answers = summary(memorized.results)
     assert len(answers) == len(QUESTIONS) - 2  # no model, no shadow models
-    for question, result, where in answers:
+    for question, result, where, _ in answers:
         prefix = QUESTIONS[question]
         assert result.name.startswith(prefix)
         assert where.endswith(result.who)
@@ -77,6 +77,46 @@ def test_the_summary_is_the_strongest_result_per_question(memorized):
     assert by_question["membership by distance"].value == max(distances)
     assert by_question["recognized at 1 %"].name not in ("recognized/blind", "recognized/control")
     assert by_question["near copies"].space.startswith("data")
+
+
+def test_the_curves_are_those_of_the_strongest_attack_of_each_kind(memorized):
+    for who in ("train", "fitted on"):
+        curves = [each for each in memorized.curves if each.who == who]
+        assert sorted(each.name for each in curves) == ["blind", "control", "density ratio", "distance"]
+        for each in curves:
+            name = f"membership/{each.name}"
+            rivals = [other.value for other in memorized.results if (other.name, other.who) == (name, who)]
+            assert memorized.result(name, each.space, who).value == max(rivals)
+            rates = zip(each.false_positive_rates, each.true_positive_rates, strict=True)
+            recognized = memorized.result(f"recognized/{each.name}", each.space, who)
+            assert max(true for false, true in rates if false <= 0.01) == recognized.value
+
+
+def test_the_verdict_says_what_was_found_how_sure_this_is_and_what_to_do(memorized, independent):
+    found, evidence, action = memorized.verdict.summary
+    assert found == "The samples reveal something about the patients the model was trained on."
+    assert "an area under the curve of 1.00 (0.5 is chance; 95 % interval" in evidence
+    assert action.startswith("Do not release these samples;")
+    nothing, certainty, action = independent.verdict.summary
+    assert nothing.startswith("No attack distinguishes the patients the model was trained on or the patients")
+    assert certainty.startswith(
+        "With 60 held-out patients, attacks that failed may still reach an area under the curve"
+    )
+    assert "cannot prove anonymity" in action
+
+
+def scored(records, score):
+    return Records(records.samples, records.latents, {"reconstruction": score + torch.arange(len(records)) % 3})
+
+
+def test_a_model_that_leaks_through_its_outputs_alone_is_told_from_samples_that_leak():
+    leak = audit({"train": scored(people(0), 9.0)}, scored(people(2), 0.0), generated(people(3)), resamples=50)
+    found, _, action = leak.verdict.summary
+    assert found == (
+        "The model reveals something about the patients the model was trained on; no attack on the samples alone "
+        "succeeds."
+    )
+    assert action == "Release samples only, and neither the model nor its densities."
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -112,6 +152,7 @@ def test_the_control_tells_a_leak_from_another_population():
     for name in ("distance", "control"):
         assert found.result(f"membership/{name}", "data").value > 0.9
     assert "the holdout is from another population" in " ".join(found.verdict.conclusions)
+    assert found.verdict.summary[2].startswith("First audit with a holdout from the same population")
     leak = audit({"train": train}, people(2), generated(train, 0.01), resamples=50)
     assert leak.result("membership/distance", "data").value > 0.9
     low, high = leak.result("membership/control", "data").interval
@@ -143,6 +184,7 @@ def test_those_that_densities_were_fitted_on_are_caught_as_well():
     assert found.result("copies/exact", "data", "fitted on").value == 1
     assert found.result("copies/exact", "data", "train").value == 0
     assert found.result("membership/distance", "features", "fitted on").value > 0.95
+    assert "(fit_on)" in found.verdict.summary[2]
 
 
 def test_a_holdout_that_shares_a_patient_is_refused():
@@ -180,6 +222,7 @@ def test_a_run_is_audited_and_the_same_again(mmvae, trained, others):
     written = (trained / "privacy.json").read_text("utf-8")
     found = json.loads(out)
     assert found == json.loads(written)
+    picture = (trained / "privacy.svg").read_bytes()
     assert (found["version"], found["fit_on"], found["sampler"]["name"]) == (2, "train", "kde")
     assert found["sizes"]["holdout"]["samples"] == 24
     spaces = {(each["space"], each["name"]) for each in found["results"]}
@@ -189,7 +232,9 @@ def test_a_run_is_audited_and_the_same_again(mmvae, trained, others):
         ("model", "membership/reconstruction"),
     } <= spaces
     assert {each["who"] for each in found["results"]} == {"train"}
+    assert {each["name"] for each in found["curves"]} >= {"distance", "density ratio"}
     assert mmvae("audit", trained, "--holdout", others, "--json")[1] == out
+    assert (trained / "privacy.svg").read_bytes() == picture
 
 
 @pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -239,9 +284,10 @@ def test_the_table_and_the_verdict_are_printed(mmvae, trained, others):
     status, out, _ = mmvae("audit", trained, "--holdout", others)
     assert status == 0
     words = " ".join(out.split())
-    assert words.startswith(("A leak was found. Conclusions:", "No leak was found. Conclusions:"))
+    assert words.startswith(("A leak was found. The ", "No leak was found. No attack distinguishes the "))
+    assert words.index("exact copies") < words.index("Conclusions:") < words.index("Limitations:")
+    assert out.replace("\n", "").endswith(f"written: {trained / 'privacy.json'}, {trained / 'privacy.svg'}")
     assert all(question in words for question in ("exact copies", "epsilon at least", "recognized at 1 %"))
-    assert "Limitations:" in words
     assert "proves anonymity" in words
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import auc, roc_auc_score, roc_curve
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from multimodal_vae.distances import nearest, product_distances
@@ -128,6 +128,31 @@ def test_true_positives_are_the_best_that_any_threshold_within_the_rate_finds(me
         if np.mean(np.array(others) > threshold) <= 0.1 + 1e-12
     ]
     assert attack.true_positive_rate(0.1) == pytest.approx(max(allowed))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_a_short_curve_is_scikit_learns(members, others):
+    false, true = Attack(torch.tensor(members).double(), torch.tensor(others).double()).curve()
+    positive = np.arange(len(members) + len(others)) < len(members)
+    expected = zip(*roc_curve(positive, members + others, drop_intermediate=False)[:2], strict=True)
+    best = dict(sorted(expected))  # of a vertical line, its upper end
+    assert dict(zip(false, true, strict=True)) == best
+    assert false == list(best)
+
+
+@pytest.mark.parametrize("count", [101, 20_000])
+def test_a_long_curve_is_thinned_to_points_of_scikit_learns_and_keeps_its_area(count):
+    attack = Attack(normal(0, count) + 1, normal(1, count))
+    attack.members[0] = math.inf
+    false, true = attack.curve()
+    ranks = torch.unique(torch.cat([attack.members, attack.others]), return_inverse=True)[1]
+    positive = np.arange(2 * count) < count
+    exact = zip(*roc_curve(positive, ranks, drop_intermediate=False)[:2], strict=True)
+    assert set(zip(false, true, strict=True)) <= set(exact)
+    assert len(false) <= 102
+    assert (false[0], false[-1], true[-1]) == (0.0, 1.0, 1.0)
+    assert attack.true_positive_rate(0.01) == max(y for x, y in zip(false, true, strict=True) if x <= 0.01)
+    assert auc(false, true) == pytest.approx(attack.auc(), abs=0.01)  # chords below a bend, twenty in a decade
 
 
 def test_a_score_that_is_no_number_is_refused():

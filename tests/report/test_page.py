@@ -87,7 +87,8 @@ def test_nothing_is_loaded_from_anywhere(html, parsed):
 
 
 def test_every_picture_has_words(parsed):
-    assert len(parsed.of("img")) == 2 * 2 * (3 + 3 + 4)  # modalities, classes, kinds of example, of sample and of map
+    # classes, modalities, kinds of example and of sample; maps of photo, and the figure of blood
+    assert len(parsed.of("img")) == 2 * (2 * (3 + 3) + 4 + 1)
     assert all(len(each["alt"]) > 10 for each in parsed.of("img"))
     for tag, attributes in parsed.tags:
         if tag == "svg":
@@ -226,7 +227,33 @@ def test_an_audit_is_shown_with_figures_and_verdict(evaluated, mmvae):
     assert text.count("Something &lt;of&gt; theirs shows.") == 2  # in the summary, and in its own place
     assert "All else." in text
     assert "nearer" in text
+    assert 'class="roc"' not in text  # there is none in audits of earlier versions
     assert "Privacy was not audited" not in text
+    assert mmvae("card", evaluated)[0] == 0
+    assert (evaluated / "card.md").read_text("utf-8").count("\n- All else.\n") == 1
+
+
+def test_the_curves_of_an_audit_are_shown_and_its_verdict_comes_first(evaluated, mmvae):
+    verdict = {**AUDIT["verdict"], "summary": ["This was <b>found</b>.", "It is sure.", "Do that."]}
+    curve = {"who": "train", "space": "data/<img src=x>", "name": "distance"}
+    curve |= {"false_positive_rates": [0.0, 1.0], "true_positive_rates": [0.5, 1.0]}
+    (evaluated / "privacy.json").write_text(json.dumps({**AUDIT, "verdict": verdict, "curves": [curve]}), "utf-8")
+    assert mmvae("evaluate", evaluated, "--count", 12)[0] == 0
+    text = (evaluated / "report.html").read_text("utf-8")
+    assert "A leak was found.</strong>\nThis was &lt;b&gt;found&lt;/b&gt;. It is sure. Do that.</p>" in text
+    assert "var(--c0, #0067b8)" in text
+    assert 'role="img" aria-label="ROC curves of attacks' in text
+    assert "<img src=x" not in text
+
+
+@pytest.mark.parametrize("rates", [[0.5], [], [0.5, 2.0]])
+def test_a_damaged_curve_of_an_audit_is_said(evaluated, mmvae, rates):
+    curve = {"who": "train", "space": "data", "name": "distance"}
+    curve |= {"false_positive_rates": [0.0, 1.0], "true_positive_rates": rates}
+    (evaluated / "privacy.json").write_text(json.dumps({**AUDIT, "curves": [curve]}), "utf-8")
+    status, _, err = mmvae("evaluate", evaluated)
+    assert status == 2
+    assert "privacy.json is damaged" in err
 
 
 def test_a_damaged_audit_is_said_before_anything_is_measured(evaluated, mmvae):

@@ -175,6 +175,12 @@ class plot_draws(Picture):
         ax.set_axis_off()
 
 
+@mutant()
+class sets_are_plotted(Picture):
+    def plot_sets(self, sets):
+        sets["real"].zero_()
+
+
 @mutant("follows_the_device")
 class Rooted(Picture):
     def reconstruction_loss(self, decoded, target):

@@ -14,6 +14,7 @@ from torch.distributions import Normal
 
 from multimodal_vae import ConfigurationError, DataError, Modality
 from multimodal_vae.measurements import check_order, gaps_as_nan
+from multimodal_vae.modalities.bands import draw_bands
 from multimodal_vae.modalities.recordings import Record, cut, parse_cell
 from multimodal_vae.nn import LearnedScale, ResidualDecoder, ResidualEncoder, Standardize, Unstandardize
 from multimodal_vae_ecg.augmentation import scaled, shifted, wandering, without_leads
@@ -25,6 +26,7 @@ from multimodal_vae_ecg.synthetic import synthetic_ecg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Finite = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -239,6 +241,11 @@ class ECG(Modality):
         from multimodal_vae_ecg.paper import draw_on_paper
 
         draw_on_paper(sample.double().numpy(), self.rate, self.names, ax)
+
+    def plot_sets(self, sets: Mapping[str, Tensor]) -> "Figure":
+        """Return a figure with the median and the range of each lead over time."""
+        times = np.arange(self.length) / self.rate
+        return draw_bands(sets, times, "time (s)", [f"{name} (mV)" for name in self.names])
 
     def examples(self, count: int) -> Tensor:
         """Return synthetic ECGs (count, leads, samples) from torch's default generator."""

@@ -1,5 +1,6 @@
 """Electroencephalograms: epochs of several channels in microvolts."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,12 +12,14 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from multimodal_vae import ConfigurationError, DataError, Signal
+from multimodal_vae.modalities.bands import draw_bands
 from multimodal_vae.modalities.recordings import Real, cut, open_edf, parse_cell
 from multimodal_vae.nn import random_erasing
 from multimodal_vae_eeg.channels import STANDARD, Montage, find_montage, in_microvolts, plain_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -159,6 +162,11 @@ class EEG(Signal):
             ax.plot(time, values - values.mean() - row * step, linewidth=0.6, color="black")
         ax.set_yticks([-row * step for row in range(len(self.names))], self.names)
         ax.set(xlabel="time (s)", title=f"{step:.0f} \N{MICRO SIGN}V between channels")
+
+    def plot_sets(self, sets: Mapping[str, Tensor]) -> "Figure":
+        """Return a figure with the median and the range of each channel over time."""
+        times = np.arange(self.length) / self.rate
+        return draw_bands(sets, times, "time (s)", [f"{name} (\N{MICRO SIGN}V)" for name in self.names])
 
 
 def _filtered(signal: Real, rate: float, band: tuple[float, float], notch: int | None) -> Real:

@@ -45,6 +45,7 @@ class NIfTI(Volume):
     """
 
     suffix = ".nii.gz"
+    ends = ("IS", "PA", "LR")
 
     def __init__(
         self,
