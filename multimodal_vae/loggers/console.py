@@ -1,4 +1,4 @@
-"""Print metrics where there is no terminal to show progress on."""
+"""Print metrics where progress cannot be drawn."""
 
 import time
 from collections.abc import Mapping
@@ -10,12 +10,13 @@ from rich.console import Console as Screen
 from multimodal_vae.errors import printable
 from multimodal_vae.loggers.base import MEMORY, Logger
 from multimodal_vae.objective import KL, METRIC
+from multimodal_vae.progress import can_redraw
 
 _NAMES = {KL: "KL", METRIC: "metric"}
 
 
 class Console(Logger):
-    """Print one line per epoch on standard error, unless that is a terminal, which shows progress instead."""
+    """Print one line per epoch on standard error, unless that is a terminal or a notebook, which shows progress."""
 
     displays_progress = True
 
@@ -33,7 +34,7 @@ class Console(Logger):
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Print the line."""
         screen = Screen(stderr=True, soft_wrap=True)
-        if screen.is_terminal:
+        if can_redraw(screen):
             return
         validation = metrics_line(values, "validation.")
         validation = f" | validation {validation}" if validation else ""
