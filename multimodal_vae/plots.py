@@ -57,10 +57,10 @@ def plot_rows(
             ax.remove()
         line[0].set_title(title, fontsize=9, fontweight="bold", loc="left")
     for name, ax in zip([*modalities] * columns, axes[0], strict=False):
-        ax.set_title(name, fontsize=8)
+        ax.annotate(name, (0.5, 1), (0, 18), "axes fraction", "offset points", ha="center", fontsize=9)
     heights = [max(map(_height, line)) for line in axes]
     axes[0, 0].get_gridspec().set_height_ratios(heights)
-    figure.set_size_inches(SIDE * columns, sum(SIDE * height + 0.3 for height in heights))
+    figure.set_size_inches(SIDE * columns, sum(SIDE * height + 0.3 for height in heights) + 0.2)
     return figure
 
 
