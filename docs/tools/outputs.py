@@ -28,7 +28,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
             parts += [as_markdown(each) for each in next(cells)["outputs"]] if after_code else []
         end = block.end()
     title, _, text = "".join([*parts, markdown[end:]]).partition("\n")
-    link = f"This page is a notebook: [download it]({path.name}), or [open Colab]({colab_address(name)})."
+    link = f"This page is a notebook: [download it]({path.name}), or open it in [Colab]({colab_address(name)})."
     return f"{title}\n\n{link}\n{text}"
 
 
