@@ -18,6 +18,7 @@ PAGES = {
     "quickstart.md": "multimodal-vae",
     "tutorials/own-modality.md": "multimodal-vae",
     "tutorials/missing-modalities.md": "multimodal-vae",
+    "tutorials/otitis.md": "multimodal-vae[otoscopy,wbt]",
 }
 """Pages that are notebooks, with what their first cell installs."""
 
