@@ -68,15 +68,16 @@ lint: $(DEV)  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(DEV)  ## build site/, run its code, check its links
+docs: $(DEV)  ## build site/, run its code and notebooks, check its links
 	$(PYTEST) tests/test_documents.py tests/test_readme.py
+	$(BIN)/python docs/tools/notebook.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 	$(BIN)/python docs/tools/check_site.py site
 
-pictures: $(DEV)  ## redraw the pictures of concepts and gallery, rewrite the notebook
+pictures: $(DEV)  ## redraw the pictures of concepts and gallery, rewrite the notebooks
 	$(BIN)/python docs/tools/pictures.py docs/images/concepts
 	$(BIN)/python docs/tools/gallery.py docs/images/gallery
-	$(BIN)/python docs/tools/notebook.py docs/quickstart.md docs/quickstart.ipynb
+	$(BIN)/python docs/tools/notebook.py
 
 benchmarks: $(DEV)  ## measure speed; 20 minutes
 	$(MAKE) .venv-multivae/.installed || rm -rf .venv-multivae

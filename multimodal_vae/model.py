@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +41,11 @@ from multimodal_vae.model_checks import (
     require_modality,
     samples_of,
 )
+from multimodal_vae.model_file import ModelFile, put_weights
 from multimodal_vae.objective import DEPENDENCE, KL, METRIC, Objective, reconstruction
 from multimodal_vae.observation import noise_of, observe
 from multimodal_vae.overview import Overview, shaped
-from multimodal_vae.part import plain
+from multimodal_vae.part import Part, plain
 from multimodal_vae.progress import track
 from multimodal_vae.scopes import BoundedWeights, evaluating, evaluation_mode, seeded
 from multimodal_vae.temperature import Temperature
@@ -162,6 +164,57 @@ class MultimodalVAE(Overview, Trainable):
             "objective": self.objective.model_dump(exclude_none=True),
             **({"covariates": plain(self.covariates)} if self.covariates else {}),
         }
+
+    @checked
+    def save(self, path: str | Path) -> None:
+        """Write weights, settings and classes to one file, which holds no code; :meth:`load` reads it.
+
+        The file is replaced if it exists. The densities of the classes are not in it: save them by
+        :meth:`~multimodal_vae.synthesis.synthesizer.Synthesizer.save`. A run folder has such a file,
+        ``model.safetensors``.
+
+        Args:
+            path: a safetensors file.
+
+        Raises:
+            RunError: if the file cannot be written.
+        """
+        file = ModelFile(self.state_dict(), self.configuration, self.seed)
+        file.write(Path(path), [*self.modalities.values(), self.fusion, self.metric_loss])
+
+    @classmethod
+    @checked
+    def load(cls, path: str | Path, parts: Sequence[type[Part]] = ()) -> Self:
+        """Read a model that :meth:`save` wrote: the same model, bit for bit, on the CPU and in evaluation mode.
+
+        Args:
+            path: the file.
+            parts: classes of the model's parts that are not installed, such as those of a notebook; they are registered
+                for the session. Default: none.
+
+        Raises:
+            RunError: if the file is missing or damaged, holds no model, or a part has another ``behavior_version``.
+            PluginError: if a part is neither installed nor among ``parts``.
+
+        Warns:
+            MultimodalVAEWarning: if a part has another version than when the model was written.
+
+        Example:
+            >>> import tempfile
+            >>> from multimodal_vae import Vector
+            >>> vae = MultimodalVAE({"height": Vector(size=1)}, ["well", "ill"], latent_dim=4)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     vae.save(f"{folder}/model.safetensors")
+            ...     again = MultimodalVAE.load(f"{folder}/model.safetensors")
+            >>> again.classes, again.latent_dim
+            (['well', 'ill'], 4)
+        """
+        path = Path(path)
+        file = ModelFile.read(path, parts)
+        vae = file.build(cls, path)
+        vae.seed = file.seed
+        put_weights(file.weights, vae, path, "the settings in its header", vae.require_finite_weights)
+        return vae.eval()
 
     def forward(
         self,

@@ -109,12 +109,13 @@ def register_instances(value: object) -> None:
             registry.register(type(part), part.name)
 
 
-def require(recorded: Iterable[PartRecord], where: str) -> None:
+def require(recorded: Iterable[PartRecord], where: str, call: str = "open_run") -> None:
     """Check that the installed parts are those that a run recorded; ambiguous names then resolve as in the run.
 
     Args:
         recorded: by :func:`records`.
         where: what the parts belong to, for messages.
+        call: function whose argument ``parts`` takes classes of a session, for messages.
 
     Raises:
         PluginError: if a part is missing. The message says what to install or to pass.
@@ -130,12 +131,12 @@ def require(recorded: Iterable[PartRecord], where: str) -> None:
         raise RunError(f"the record of the parts of {where} is damaged: {explain(error)}") from error
     differing: dict[str, str] = {}
     for record in recorded:
-        part = _load(record, where)
+        part = _load(record, where, call)
         now = _record(part, record["name"])
         trained = f"{where} was trained with {record['kind']} {record['name']!r} of {_release(record)}"
         passed = not record["distribution"] and registry.is_registered(part)
         if now["distribution"] not in (record["distribution"], None) and not passed:
-            fix = "" if record["distribution"] else f"; pass the class: {_pass(record)}"
+            fix = "" if record["distribution"] else f"; pass the class: {_pass(record, call)}"
             raise RunError(f"{trained}, but the installed one is of {_release(now)}{fix}")
         if now["behavior_version"] != record["behavior_version"]:
             requirement = f"{record['distribution']}=={record['version']}"
@@ -157,7 +158,7 @@ def require(recorded: Iterable[PartRecord], where: str) -> None:
         )
 
 
-def _load(record: PartRecord, where: str) -> type:
+def _load(record: PartRecord, where: str, call: str) -> type:
     kind, name, distribution = record["kind"], record["name"], record["distribution"]
     if distribution:
         registry.prefer(kind, name, distribution)
@@ -168,7 +169,7 @@ def _load(record: PartRecord, where: str) -> type:
         if distribution is None:
             raise PluginError(
                 f"{trained}, the class {record['path']}, which belongs to no installed distribution; pass it: "
-                f"{_pass(record)}"
+                f"{_pass(record, call)}"
             ) from error
         installed = [entry for entry in registry.entries() if entry.distribution == distribution]
         if any((entry.kind, entry.name) == (kind, name.rpartition(":")[2]) for entry in installed):
@@ -179,8 +180,8 @@ def _load(record: PartRecord, where: str) -> type:
         ) from error
 
 
-def _pass(record: PartRecord) -> str:
-    return f"open_run(..., parts=[{record['path'].rpartition('.')[2]}])"
+def _pass(record: PartRecord, call: str) -> str:
+    return f"{call}(..., parts=[{record['path'].rpartition('.')[2]}])"
 
 
 def _record(part: type[Part], name: str) -> PartRecord:

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from multimodal_vae.configuration import Configuration
 from multimodal_vae.data.dataset import MultimodalDataset
 from multimodal_vae.data.manifest import SPLITS, SplitName
-from multimodal_vae.errors import RunError, TrainingError, one_line
+from multimodal_vae.errors import RunError, one_line
 from multimodal_vae.files import (
     inside,
     is_leftover,
@@ -27,10 +27,10 @@ from multimodal_vae.files import (
     require_vacant,
     write_bytes,
     write_json,
-    write_tensors,
 )
 from multimodal_vae.locks import LOCK, locked
 from multimodal_vae.model import MultimodalVAE
+from multimodal_vae.model_file import put_weights
 from multimodal_vae.provenance import PartRecord, records, register_instances, require
 from multimodal_vae.synthesis.folder import LONGEST, unique_file_names
 from multimodal_vae.synthesis.synthesizer import sampler_in
@@ -176,7 +176,7 @@ class RunFolder:
         After a failed training, errors in writing are ignored, so that they do not hide the failure.
         """
         with suppress(*([RunError] if state == "failed" else [])):
-            write_tensors(self.weights, vae.state_dict(), {"format": "multimodal_vae model"})
+            vae.save(self.weights)
             self.write_status(state, epochs)
         if state in ("refining", "done"):
             self.remove_checkpoint()
@@ -313,14 +313,7 @@ def load_weights(module: nn.Module, path: Path, run: Path, check: Callable[[], N
         RunError: if the file is damaged, or the weights belong to something else or are not finite.
     """
     tensors, _ = read_tensors(path)
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise RunError(f"{path} does not match {run / 'config.toml'}: {str(error).splitlines()[-1]}") from error
-    try:
-        check()
-    except TrainingError as error:
-        raise RunError(f"{path}: {error}") from error
+    put_weights(tensors, module, path, f"{run / 'config.toml'}", check)
 
 
 def saved_densities(folder: Path) -> list[Path]:

@@ -343,6 +343,8 @@ def run_targets(place: Path) -> dict[str, Target]:
     judge = run / "judges" / "blood.safetensors"
     Judge({"blood": [3]}, ["a", "b"]).save(judge)
     write_tensors(place / "x.safetensors", {"x": torch.arange(9.0)}, {"fact": "1"})
+    model = place / "model.safetensors"
+    trained.model.save(model)
 
     def rewound(folder: Path) -> None:
         logger = JSONLines()
@@ -355,6 +357,7 @@ def run_targets(place: Path) -> dict[str, Target]:
         "status": Target(run / "status.json", lambda path: read_json(path, dict[str, int | str]), 60),
         "tensors": Target(place / "x.safetensors", read_tensors, 100),
         "model.safetensors": Target(run / "model.safetensors", lambda folder: open_run(folder, data).model, 2, run),
+        "model file": Target(model, mv.MultimodalVAE.load, 2),
         "gmm.safetensors": Target(
             run / "samplers" / "gmm.safetensors", lambda folder: open_run(folder, data).synthesizer(), 1, run
         ),

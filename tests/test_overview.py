@@ -104,18 +104,34 @@ def test_the_table_holds_the_same_and_no_tag_of_a_name(data, make_model):
         assert "\x1b" not in repr(each)
 
 
-def test_samples_are_drawn_one_per_row_with_a_column_per_modality(data, synthesizer, trained):
+def test_samples_are_drawn_with_their_modalities_side_by_side_and_each_class_begins_a_row(data, synthesizer, trained):
     run = mv.open_run(trained)
-    for figure, rows in (
-        (data.plot(), 4),
-        (data.plot(count=1), 2),
-        (synthesizer.sample("ill", 9, seed=0).plot(3), 3),
-        (synthesizer.plot(count=1), 2),
-        (run.plot(count=2), 4),
+    for figure, samples, columns in (
+        (data.plot(), 4, 4),
+        (data.plot(count=1), 2, 2),
+        (synthesizer.sample("ill", 9, seed=0).plot(3), 3, 4),
+        (synthesizer.plot(count=1), 2, 2),
+        (run.plot(count=2), 4, 4),
     ):
-        assert len(figure.axes) == 2 * rows
-        assert figure.get_figwidth() == 2 * SIDE
+        assert len(figure.axes) == 2 * samples
+        assert figure.get_figwidth() == pytest.approx(columns * SIDE)
+        names = [[each.get_text() for each in ax.texts] for ax in figure.axes]
+        assert names[:columns] == names[:2] * (columns // 2)
+        assert names[0] != names[1]
+        assert not any(names[columns:])
+    titles = [ax.get_title("left") for ax in data.plot(count=3).axes]
+    assert titles == ["ill", *[""] * 3, "ill", "", "well", *[""] * 3, "well", ""]
     assert data.plot()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_pictures_that_are_wider_than_high_take_less_height():
+    vectors, wide = {"x": mv.Vector(size=2)}, {"x": mv.Image(size=(4, 16), channels=1)}
+    flat, square = (
+        mv.MultimodalDataset.from_tensors({"x": torch.rand(2, *part["x"].shape)}, ["a", "b"], part).plot()
+        for part in (wide, vectors)
+    )
+    assert flat.get_figheight() == pytest.approx(2 * (SIDE / 4 + 0.3) + 0.2)
+    assert square.get_figheight() == pytest.approx(2 * (SIDE + 0.3) + 0.2)
 
 
 def test_an_absent_modality_stays_empty_and_nothing_is_no_figure(data):

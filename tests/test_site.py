@@ -1,4 +1,4 @@
-"""Generated parts of the site: notebook, figures, link check and citation."""
+"""Generated parts of the site: notebooks, figures, link check and citation."""
 
 import importlib.util
 import inspect
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,20 +27,103 @@ def tool(name):
     return module
 
 
-def test_the_notebook_is_the_quickstart_page():
-    expected = tool("notebook").notebook((DOCS / "quickstart.md").read_text("utf-8"))
-    assert expected == json.loads((DOCS / "quickstart.ipynb").read_text("utf-8"))
+NOTEBOOK = tool("notebook")
+PAGES_OF_NOTEBOOKS = [*NOTEBOOK.PAGES]
+
+
+def read_notebook(name):
+    return json.loads((DOCS / name).with_suffix(".ipynb").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", PAGES_OF_NOTEBOOKS)
+def test_a_notebook_is_its_page_with_outputs(name):
+    written = read_notebook(name)
+    counts = [cell.get("execution_count") for cell in written["cells"] if cell["cell_type"] == "code"]
+    assert counts == [*range(1, len(counts) + 1)]
+    outputs = [output for cell in NOTEBOOK.code_cells(written) for output in cell["outputs"]]
+    assert outputs
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert {output["output_type"] for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert all(output["name"] == "stdout" for output in outputs if output["output_type"] == "stream")
+    for cell in written["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    assert written == NOTEBOOK.notebook(name)
+
+
+@pytest.mark.parametrize("name", PAGES_OF_NOTEBOOKS)
+def test_a_notebook_has_no_path_of_a_machine_and_only_the_address_of_colab(name):
+    text = (DOCS / name).with_suffix(".ipynb").read_text("utf-8")
+    pictures = re.sub(r'"image/png": "[^"]*"', "", text)
+    assert not re.findall(r"(?:/home|/root|/tmp|/work|/Users)/", pictures)
+    assert {*re.findall(r"https?://([\w.-]+)", pictures)} == {"colab.research.google.com"}
 
 
 def test_the_notebooks_cells_run_and_print_what_the_page_says(tmp_path):
-    cells = json.loads((DOCS / "quickstart.ipynb").read_text("utf-8"))["cells"]
-    code = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
+    code = "\n".join(cell["source"] for cell in NOTEBOOK.code_cells(read_notebook("quickstart.md")))
     code = code.replace("mv.fit(vae, train)", "mv.fit(vae, train, steps=30)")  # for the defaults it takes minutes
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     outputs = [block.expected for block in documents.blocks((DOCS / "quickstart.md").read_text("utf-8"))]
     assert ran.stdout == "".join(text for text in outputs if text)
     assert (tmp_path / "threes.png").stat().st_size > 1000
+
+
+def test_an_address_of_the_repository_gives_the_notebooks_place_in_colab(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(NOTEBOOK, "DOCS", tmp_path / "docs")
+    (tmp_path / "CITATION.cff").write_text("title: x\n", "utf-8")
+    assert NOTEBOOK.colab_address("a/b.md") == "https://colab.research.google.com"
+    (tmp_path / "CITATION.cff").write_text("repository-code: https://github.com/owner/name\ntitle: x\n", "utf-8")
+    assert NOTEBOOK.colab_address("a/b.md").endswith("/github/owner/name/blob/main/docs/a/b.ipynb")
+
+
+def test_a_page_is_executed_and_a_notebook_that_shows_other_things_is_named(tmp_path, monkeypatch):
+    pytest.importorskip("nbclient")
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "page.md"
+    (tmp_path / "CITATION.cff").touch()
+    page.write_text("# Title\n\nText.\n\n## Code\n\n```python\nx = 3\nprint(x)\nx\n```\n", "utf-8")
+    monkeypatch.setattr(NOTEBOOK, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(NOTEBOOK, "PAGES", {"page.md": "multimodal-vae"})
+    executed = NOTEBOOK.execute("page.md")
+    (cell,) = NOTEBOOK.code_cells(executed)
+    assert NOTEBOOK.shown(cell) == ["3\n", "text/plain"]
+    cell["outputs"][0]["text"] = "30\n"
+    page.with_suffix(".ipynb").write_text(json.dumps(executed), "utf-8")
+    (said,) = NOTEBOOK.differences("page.md")
+    assert said.startswith("page.md, cell 2: the notebook has ['30\\n', 'text/plain'], the code gives ['3\\n'")
+    assert not list((tmp_path / "build").iterdir())
+
+
+def test_outputs_agree_in_words_kinds_and_roughly_in_numbers():
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": "error 0.14, of 359\n"},
+        {"output_type": "display_data", "data": {"text/plain": "in 3 s", "image/png": "x"}},
+    ]
+    shown = NOTEBOOK.shown({"outputs": outputs})
+    assert shown == ["error 0.14, of 359\n", "image/png, text/plain"]
+    assert NOTEBOOK.agree(shown, ["error 0.17, of 360\n", "image/png, text/plain"])
+    for other in ("error 0.94, of 359\n", "error 0.14, of 35\n", "loss 0.14, of 359\n", "error 0.14\n", ""):
+        assert not NOTEBOOK.agree(shown, [other, "image/png, text/plain"])
+    assert not NOTEBOOK.agree(shown, shown[:1])
+
+
+def test_the_site_shows_the_outputs_below_the_code():
+    hook = tool("outputs")
+    table = {"data": {"text/plain": "a: 1", "text/html": "<table><tr><td>1</td></tr></table>"}}
+    assert hook.as_markdown({"text": "1 < 2\n"}) == "<pre><code>1 &lt; 2</code></pre>\n\n"
+    assert hook.as_markdown(table).startswith("<table>")
+    assert 'src="data:image/png;base64,YWI="' in hook.as_markdown({"data": {"image/png": "YWI=\n"}})
+    page = SimpleNamespace(
+        file=SimpleNamespace(src_uri="quickstart.md", abs_src_path=str(DOCS / "quickstart.md"), name="quickstart")
+    )
+    shown = hook.on_page_markdown((DOCS / "quickstart.md").read_text("utf-8"), page)
+    assert "```text" not in shown
+    assert "1438 to train on, 359 to test on" in shown
+    assert shown.count("<img ") >= 1
+    assert "(quickstart.ipynb)" in shown
+    assert hook.on_page_markdown("# x\n", SimpleNamespace(file=SimpleNamespace(src_uri="design.md"))) == "# x\n"
 
 
 def test_every_concept_shows_its_own_picture():

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from multimodal_vae import Modality
+from multimodal_vae.plots import SampleFigure
 
 Samples = Mapping[str, Tensor]
 """(N, *shape) by modality."""
@@ -97,7 +98,7 @@ def latent_figure(latents: Tensor, labels: Tensor, classes: Sequence[str], seed:
 
     perplexity = min(30.0, (len(latents) - 1) / 3)
     flat = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(latents.numpy())
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    figure = SampleFigure(figsize=(5, 4.5), layout="constrained")
     ax = figure.add_subplot()
     for index, (name, marker) in enumerate(zip(classes, _MARKERS * len(classes), strict=False)):
         points = flat[(labels == index).numpy()]
@@ -122,7 +123,7 @@ def mean_difference(first: Tensor, second: Tensor) -> float:
 
 
 def _grid(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    figure = Figure(figsize=(INCHES * columns + 0.8, INCHES * rows + 0.6), layout="constrained")
+    figure = SampleFigure(figsize=(INCHES * columns + 0.8, INCHES * rows + 0.6), layout="constrained")
     axes: list[list[Axes]] = figure.subplots(rows, columns, squeeze=False).tolist()
     return figure, axes
 

@@ -126,7 +126,7 @@ class MultimodalDataset(Shown, DataFrames, Dataset[dict[str, Any]]):
                 columns. An empty cell is an absent modality, an empty label an unlabeled sample.
             modalities: by column, a modality, its name or its table.
             classes: the class names in order; by default those in the manifest, sorted.
-            progress: whether to show progress; by default only on a terminal.
+            progress: whether to show progress, on a terminal or in a notebook. Default: yes.
             cache: folder for decoded samples; by default ``.mmvae_cache`` beside the manifest. With False all samples
                 stay in memory and are read again each time.
             workers: number of processes that read if reading is slow; by default one per core. With 0 or 1 this

@@ -4,7 +4,7 @@ import warnings
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import compress
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, overload
@@ -19,11 +19,10 @@ from multimodal_vae.data.columns import Column, Scratch
 from multimodal_vae.data.manifest import OUTSIDE, leads_out, path_in
 from multimodal_vae.data.reading import Source, cores, read_all
 from multimodal_vae.data.rows import Rows
-from multimodal_vae.errors import DataError, MultimodalVAEWarning, printable
+from multimodal_vae.errors import DataError, MultimodalVAEWarning
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.names import is_missing_word
-from multimodal_vae.progress import is_shown
-from multimodal_vae.progress import track as counted
+from multimodal_vae.progress import is_shown, shown, track
 from multimodal_vae.provenance import code_of
 
 Unreadable = Literal["refuse", "skip"]
@@ -192,10 +191,6 @@ def _fill(
     progress: bool | None,
 ) -> tuple[Counter[str], dict[int, str]]:
     """Read the cells that are not stored yet; return the counted notes, and the faults of unreadable cells."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import track
-
     notes, new = Counter[str](), array("q")
     for index, source in zip(sources.rows.tolist(), sources, strict=True):
         known = builder.look_up(index, source)
@@ -206,15 +201,10 @@ def _fill(
     missing = _Sources(sources.cells, np.asarray(new, np.intp), sources.folder)
     if workers > 1 and code_of(modality) is None:  # a worker process might import other code under the class's name
         workers = 0
-    console = Console(stderr=True)
-    show = bool(missing) and (console.is_terminal if progress is None else progress)
-    # Older versions of rich end a disabled display with an empty line.
-    rows = missing.rows.tolist()
-    bar = track(rows, escape(printable(title)), console=console, transient=True)
-    indices = bar if show and not is_shown() else counted(rows, title)
+    show = bool(missing) and progress is not False and not is_shown()
     faults = {}
-    with closing(read_all(modality, missing, workers)) as results:
-        for index, source, result in zip(indices, missing, results, strict=True):
+    with shown() if show else nullcontext(), closing(read_all(modality, missing, workers)) as results:
+        for index, source, result in zip(track(missing.rows.tolist(), title), missing, results, strict=True):
             if result.sample is None:
                 faults[index] = result.fault
             else:

@@ -45,7 +45,7 @@ class Shown(Overview):
         return f"{type(self).__name__}: {count:,} samples of {len({*self.patients}):,} patients", entries
 
     def plot(self, count: int = 2) -> "SampleFigure":
-        """Draw samples of each class, one per row, with a column per modality; notebooks show the figure.
+        """Draw samples of each class, with the modalities of a sample side by side; notebooks show the figure.
 
         Args:
             count: number of samples per class, evenly spaced among those of the class.

@@ -1,4 +1,4 @@
-"""Print metrics where there is no terminal to show progress on."""
+"""Print metrics where progress cannot be drawn."""
 
 import math
 import time
@@ -11,6 +11,7 @@ from rich.console import Console as Screen
 from multimodal_vae.errors import printable
 from multimodal_vae.loggers.base import MEMORY, Logger
 from multimodal_vae.objective import KL, METRIC
+from multimodal_vae.progress import can_redraw
 
 _NAMES = {KL: "KL", METRIC: "metric"}
 
@@ -20,7 +21,7 @@ LINES = 20
 
 
 class Console(Logger):
-    """Print a line on standard error now and then, unless that is a terminal, which shows progress instead.
+    """Print a line on standard error now and then, unless that is a terminal or a notebook, which shows progress.
 
     A line is printed for the first and the last epoch, and after each twentieth of the training; of at most twenty
     epochs, each has its line.
@@ -62,7 +63,7 @@ class Console(Logger):
 
     def _print(self) -> None:
         screen = Screen(stderr=True, soft_wrap=True)
-        if self._waiting and not screen.is_terminal:
+        if self._waiting and not can_redraw(screen):
             screen.print(self._waiting, markup=False, highlight=False)
         self._waiting = ""
 

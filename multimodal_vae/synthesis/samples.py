@@ -41,7 +41,7 @@ class GeneratedSamples(Overview, dict[str, Tensor]):
         return min(map(len, self.values()), default=0)
 
     def plot(self, count: int = 4) -> "SampleFigure":
-        """Draw samples, one per row, with a column per modality; notebooks show the figure.
+        """Draw samples, with the modalities of each side by side; notebooks show the figure.
 
         Args:
             count: number of samples, evenly spaced.

@@ -275,7 +275,7 @@ class Synthesizer(Overview):
         return GeneratedSamples(samples, self.vae.modalities, self.class_of(label), self.vae.classes)
 
     def plot(self, count: int = 2, seed: int | None = 0) -> "SampleFigure":
-        """Draw new samples of each class, one per row, with a column per modality; notebooks show the figure.
+        """Draw new samples of each class, with the modalities of a sample side by side; notebooks show the figure.
 
         Args:
             count: number of samples per class.

@@ -1,4 +1,4 @@
-"""Live progress on a terminal while a model trains."""
+"""Live progress on a terminal or in a notebook while a model trains."""
 
 import time
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from multimodal_vae.loggers.console import metrics_line
+from multimodal_vae.notebook import CellOutput
 from multimodal_vae.training.memory import peak_gib
 from multimodal_vae.training.settings import Length
 
@@ -20,9 +21,9 @@ FIRST, LAST = 2, 10
 
 
 class Display:
-    """One line with the cost of the training after a few batches, and on a terminal a progress bar.
+    """One line with the cost of the training after a few batches, and on a terminal or in a notebook a progress bar.
 
-    The bar shows losses by term, rate, memory and time left.
+    The bar shows losses by term, rate, memory and time left. One line stays in a notebook: batches, time and losses.
 
     Args:
         length: length of the training.
@@ -62,12 +63,15 @@ class Display:
         epoch = 1 + done // length.per_epoch
         self._task = self._bar.add_task("", total=length.batches, completed=done, epoch=epoch, rate="-", memory="")
         self._losses = Text("waiting for the first batch")
-        live = show and self.console.is_terminal
+        live = show and self.console.is_terminal and not self.console.is_jupyter
         self._live = Live(Group(self._bar, self._losses), console=self.console) if live else None
+        self._output: CellOutput | None = None
 
     def __enter__(self) -> Self:
         if self._live:
             self._live.start()
+        elif self._show and self.console.is_jupyter:
+            self._output = CellOutput(Group(self._bar, self._losses))
         return self
 
     def __exit__(
@@ -75,6 +79,10 @@ class Display:
     ) -> None:
         if self._live:
             self._live.stop()
+        elif self._output:
+            task, time_taken = self._bar.tasks[0], duration(time.monotonic() - self._started)
+            done = f"{task.completed:,.0f} of {task.total:,.0f} batches"
+            self._output.close(f"{self._what}: {done} in {time_taken}; {self._losses.plain}")
 
     def update(self, epoch: int, metrics: Mapping[str, float], batches: int = 1) -> None:
         """Show the metrics of the last one of some more batches."""
@@ -82,7 +90,7 @@ class Display:
         now = time.monotonic()
         if self._measured is None:
             self._measured = (now, self._batches) if self._batches >= FIRST else None
-        elif self._batches >= LAST and self._show and not self._said:
+        elif self._batches >= LAST and self._show and not self._output and not self._said:
             started, first = self._measured
             seconds = (now - started) / (self._batches - first) * (self._left - self._batches)
             self.console.print(self._cost(seconds), highlight=False, markup=False)
@@ -92,6 +100,8 @@ class Display:
         memory = "" if peak is None else f", {peak:.2f} GiB"
         self._bar.update(self._task, advance=batches, epoch=epoch, rate=rate, memory=memory)
         self._losses.plain = metrics_line(metrics)
+        if self._output:
+            self._output.refresh()
 
     def _cost(self, seconds: float) -> str:
         """Return what the rest of the training costs, given its time."""
