@@ -110,7 +110,8 @@ def results(root: Path) -> dict[tuple[Any, str], Any]:
         (run_evaluation, "likelihood_metrics"): [],
         (run_audit, "audit"): run_audit.audit_run(run)[0],
         (page, "latent_map"): page.latent_map(run.model.modalities, evidence, 2),
-        (page, "_galleries"): {},
+        (page, "examples"): {},
+        (page, "galleries"): {},
         (page, "_maps"): {},
     }
 
