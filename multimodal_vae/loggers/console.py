@@ -1,6 +1,5 @@
 """Print metrics where progress cannot be drawn."""
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +15,15 @@ from multimodal_vae.progress import can_redraw
 _NAMES = {KL: "KL", METRIC: "metric"}
 
 
-LINES = 20
-"""Number of lines at most, besides the first and the last epoch's."""
+GROWTH, SHARE = 1.5, 1 / 20
+"""A line is printed when the training has grown by this factor since the last one, or by this share of the whole."""
 
 
 class Console(Logger):
     """Print a line on standard error now and then, unless that is a terminal or a notebook, which shows progress.
 
-    A line is printed for the first and the last epoch, and after each twentieth of the training; of at most twenty
-    epochs, each has its line.
+    A line is printed for the first and the last epoch, and between them whenever the number of epochs has grown by half
+    or by a twentieth of the whole since the last line: some twenty to thirty lines, of which the first come soon.
     """
 
     displays_progress = True
@@ -36,7 +35,7 @@ class Console(Logger):
         self._epochs, self._steps = training.get("epochs"), training.get("steps")
         self._precision = training.get("precision", "float32")
         self._start, self._start_step = time.monotonic(), 0
-        self._printed = -math.inf
+        self._printed = 0.0
 
     def rewind(self, step: int) -> None:
         """Count the rate of batches from this step."""
@@ -53,7 +52,7 @@ class Console(Logger):
             f"{unit} {done}/{whole}: {metrics_line(values, 'training.')}{validation} | "
             f"{rate:.2f} batches/s in {self._precision}{memory}"
         )
-        if done - self._printed >= whole / LINES:
+        if done >= min(GROWTH * self._printed, self._printed + SHARE * whole):
             self._printed = done
             self._print()
 

@@ -296,7 +296,7 @@ def test_killed_at_random_moments_it_comes_to_the_same_end(long, tmp_path):
     for _ in range(3):
         process = start(long, tmp_path / "run")
         try:
-            for _ in range(rng.randint(2, 30)):  # lines of its progress, so that it is well under way
+            for _ in range(rng.randint(2, 10)):  # lines of its progress, so that it is well under way
                 if not process.stderr.readline():
                     break
             time.sleep(rng.uniform(0, 0.02))
