@@ -26,7 +26,15 @@ SECTIONS = {
 }
 """Header of a part's table in a recipe, by kind."""
 
-_SYMBOLS = {"alpha": "α", "delta": "δ", "varepsilon": "ε", "rho": "ρ", "tau": "τ", "sum": "Σ", "le": "≤"}
+_SYMBOLS = {
+    "alpha": "\N{GREEK SMALL LETTER ALPHA}",
+    "delta": "δ",
+    "varepsilon": "ε",
+    "rho": "\N{GREEK SMALL LETTER RHO}",
+    "tau": "τ",
+    "sum": "Σ",
+    "le": "≤",
+}
 """Unicode symbols of LaTeX commands."""
 
 _WIDTH = 88
