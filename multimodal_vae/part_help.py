@@ -26,6 +26,17 @@ SECTIONS = {
 }
 """Header of a part's table in a recipe, by kind."""
 
+_SYMBOLS = {
+    "alpha": "\N{GREEK SMALL LETTER ALPHA}",
+    "delta": "δ",
+    "varepsilon": "ε",
+    "rho": "\N{GREEK SMALL LETTER RHO}",
+    "tau": "τ",
+    "sum": "Σ",
+    "le": "≤",
+}
+"""Unicode symbols of LaTeX commands."""
+
 _WIDTH = 88
 _TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text"}
 
@@ -122,10 +133,30 @@ def _without_markup(text: str) -> str:
         >>> _without_markup("A copy of :class:`~multimodal_vae.Gaussian` with *h*, such as ``0.1``.")
         'A copy of Gaussian with h, such as 0.1.'
     """
-    text = re.sub(r":math:`([^`]+)`", r"\1", text.replace(".. math:: ", ""))
+    text = re.sub(r":math:`([^`]+)`", lambda match: _without_latex(match[1]), text.replace(".. math:: ", ""))
     text = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"\1", text)
     text = re.sub(r"``([^`]+)``", r"\1", text)
     return " ".join(re.sub(r"\*+(\w[^*]*)\*+", r"\1", text).split())
+
+
+def _without_latex(formula: str) -> str:
+    r"""Return a formula in LaTeX as plain text; commands without a symbol in ``_SYMBOLS`` keep their names.
+
+    Example:
+        >>> print(_without_latex(r"\frac1N \sum_i \mathcal N(z; z_i, \rho), \frac{\operatorname{tr} S}{D}"))
+        1/N Σ_i N(z; z_i, ρ), (tr S)/D
+    """
+    formula = re.sub(r"\\mathcal\s*|\\operatorname\{(\w+)\}", lambda match: match[1] or "", formula)
+    formula = re.sub(
+        r"\\frac(\{[^{}]+\}|\w)(\{[^{}]+\}|\w)", lambda match: "/".join(map(_group, match.groups())), formula
+    )
+    return re.sub(r"\\(\w+?)(?=_|\b)", lambda match: _SYMBOLS.get(match[1], match[1]), formula)
+
+
+def _group(term: str) -> str:
+    """Return a LaTeX argument such as ``{a b}`` in parentheses, or bare if it is one word."""
+    term = term.strip("{}")
+    return f"({term})" if re.search(r"\W", term) else term
 
 
 def _table(part: type[Part], text: str, types: Mapping[str, str]) -> list[str]:

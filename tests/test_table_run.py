@@ -180,7 +180,7 @@ def test_a_plot_names_columns_with_units_and_shows_the_cohort():
     ax = Figure().subplots()
     table.against(table.examples(30)).plot(torch.tensor([13.5, 1.0]), ax)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["hb 13.5 g/dl", "sex m"]
-    assert ax.get_xlabel() == "deviations from the mean of the cohort"
+    assert ax.get_xlabel() == "deviations from the cohort mean"
     assert table._cohort is None
 
 

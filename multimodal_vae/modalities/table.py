@@ -236,7 +236,7 @@ class Table(Modality):
             ax.hlines(rows, low, high, colors="0.75", linewidth=1.5)
             ax.hlines(rows, lower, upper, colors="0.75", linewidth=4)
             ax.scatter(median, rows, s=14, c="white", edgecolors="0.5", linewidths=0.8, zorder=2.5)
-            ax.set_xlabel("deviations from the mean of the cohort")
+            ax.set_xlabel("deviations from the cohort mean")
         else:
             shown = shown[:_SHOWN]
             ax.set_xscale("symlog")

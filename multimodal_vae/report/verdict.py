@@ -126,7 +126,7 @@ def _trust(key: Sequence[KeyMetric], metrics: Metrics, privacy: Privacy | None) 
     compared = [each for each in key if each.baseline is not None]
     wins = sum(baseline_wins(each.result) for each in compared)
     if compared and 2 * wins >= len(compared):
-        doubts.append(f"the baseline, a Gaussian per class, does as well in {wins} of {len(compared)} key metrics")
+        doubts.append(f"the baseline (a Gaussian per class) does as well in {wins} of {len(compared)} key metrics")
     if privacy is None:
         near = any(each.state == "short" and each.value < 1 for each in key if each.result.name.startswith("copying/"))
         reason = "they are nearer to training patients than other patients are, as copies would be, and "

@@ -103,6 +103,14 @@ class Display:
         if self._output:
             self._output.refresh()
 
+    def chose(self, epoch: int, epochs: int, value: float) -> None:
+        """Say which epoch's weights the model has, of how many trained, and the metric that chose them."""
+        if self._show and not self.console.is_jupyter:
+            said = (
+                f"the model has the weights of epoch {epoch} of {epochs}, with the best {self._stopping}, {value:.4f}"
+            )
+            self.console.print(said, highlight=False, markup=False)
+
     def _cost(self, seconds: float) -> str:
         """Return what the rest of the training costs, given its time."""
         peak = peak_gib(self._device)

@@ -176,6 +176,8 @@ def minimize(
                 if stop:
                     raise KeyboardInterrupt
         model.load_state_dict(state.best or _evaluated_model(state, data, settings.seed).state_dict())
+        if position.best is not None:
+            display.chose(position.best[1], position.epoch - 1, position.best[0])
         if state.average:
             estimate_statistics(model, data, settings.seed)
         model.require_finite_weights()  # the last step may have spoiled them

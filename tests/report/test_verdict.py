@@ -105,7 +105,7 @@ def test_without_an_audit_samples_are_for_a_first_look():
 
 def test_a_baseline_that_does_as_well_and_none_at_all():
     strong = [MetricResult(x.name, x.value, x.aim, x.interval, x.real, x.value) for x in key_results()]
-    assert "the baseline, a Gaussian per class, does as well in 5 of 5 key metrics" in (
+    assert "the baseline (a Gaussian per class) does as well in 5 of 5 key metrics" in (
         judge_evaluation(evaluation(strong), audit()).trust
     )
     none = [MetricResult(x.name, x.value, x.aim, x.interval, x.real) for x in key_results()]

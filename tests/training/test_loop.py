@@ -345,12 +345,14 @@ def test_the_optimizer_follows_the_schedule(make_data, make_model, monkeypatch):
     assert rates == pytest.approx(expected)
 
 
-def test_showing_prints_a_line_an_epoch_on_standard_error(make_data, make_model, capfd):
+def test_showing_prints_a_line_an_epoch_and_whose_weights_are_kept_on_standard_error(make_data, make_model, capfd):
     data = make_data()
     mv.fit(make_model(data), data, data, **(QUICK | {"show": True}))
     out, err = capfd.readouterr()
     assert out == ""
-    assert [line.split(":")[0] for line in err.splitlines()] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    *epochs, weights = err.splitlines()
+    assert [line.split(":")[0] for line in epochs] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert weights.startswith("the model has the weights of epoch 3 of 3, with the best validation.loss, ")
     assert all(word in err for word in ("blood", "gait", "KL", "metric", "validation", "batches/s"))
     mv.fit(make_model(data), data, **QUICK)
     assert capfd.readouterr() == ("", "")

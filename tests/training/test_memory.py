@@ -83,3 +83,11 @@ def test_batches_that_are_shown_together_say_the_same_cost(monkeypatch):
             clock[0] += 15 * 20.0  # a batch takes 20 seconds; 45 are left after the second epoch
             display.update(1, {"loss": 1.0}, 15)
     assert screen.file.getvalue() == "the training takes about 15 min on this machine (75 steps)\n"
+
+
+def test_the_end_says_which_weights_the_model_has():
+    screen = Console(file=io.StringIO(), width=200)
+    for show in (True, False):
+        Display(Length(70, 35), CPU, screen, show=show, stopping="validation.loss").chose(1, 2, -0.5)
+    said = "the model has the weights of epoch 1 of 2, with the best validation.loss, -0.5000\n"
+    assert screen.file.getvalue() == said
