@@ -340,7 +340,7 @@ def test_every_command_of_the_readme_is_timed(script, tmp_path):
     (tmp_path / "runs/demo/cohort").mkdir(parents=True)
     named = dict(commands.commands(tmp_path, ["--noe", "4"], epochs=3))
     named_commands = [name.split()[1].strip("`") for name in named if name.startswith("`mmvae ")]
-    assert named_commands[1:7] == ["train", "sample", "evaluate", "audit", "card", "release"]
+    assert named_commands[1:7] == ["train", "sample", "audit", "evaluate", "card", "release"]
     assert (tmp_path / "runs/cohort").is_dir()
     recipe = mv.Configuration.read(tmp_path / commands.RECIPE)
     assert recipe.training.epochs == 3

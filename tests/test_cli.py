@@ -80,7 +80,9 @@ def test_train_and_sample_from_end_to_end(mmvae, toml, tmp_path):
     status, out, err = mmvae("train", toml, "--out", run)
     assert status == 0
     assert out == f"trained: {run}\n"
-    assert [line.split(":")[0] for line in err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    *epochs, weights = err.splitlines()
+    assert [line.split(":")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"]
+    assert weights.startswith("the model has the weights of epoch ")
     status, out, err = mmvae(
         "sample", run, "--label", "ill", "--count", 5, "--sampler", "gmm", "--seed", 3, "--out", new
     )

@@ -124,7 +124,7 @@ def print_audit(result: Audit) -> None:
         "value",
         Column("95 % interval", no_wrap=True),
         "by chance",
-        "where",
+        Column("where", overflow="fold"),
         caption="By chance: the value if nothing is revealed, measured on unseen patients. Good: not above it.",
     )
     for question, each, where, _ in summary(result.results):
