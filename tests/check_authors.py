@@ -45,7 +45,7 @@ def tutorial(env: Fresh) -> None:
     done = documents.run(TUTORIAL, folder, str(env.python))
     env.hold(f"the tutorial's {done} blocks do what the page says", done > 5)
     lines = author_lines((folder / "multimodal-vae-audiogram/multimodal_vae_audiogram/audiogram.py").read_text("utf-8"))
-    said = f"Those are {lines} lines of yours" in TUTORIAL.read_text("utf-8")
+    said = f"These are {lines} lines" in TUTORIAL.read_text("utf-8")
     env.hold(f"its author writes {lines} lines beside the networks, as the page says", said)
     env.hold(f"which is at most {MOST_LINES}", lines <= MOST_LINES)
 
