@@ -8,7 +8,7 @@ import jinja2
 from multimodal_vae.evaluation.result import format_interval, format_number
 from multimodal_vae.privacy.summary import summary
 from multimodal_vae.report import words
-from multimodal_vae.report.page import template_text
+from multimodal_vae.report.html import template_text
 from multimodal_vae.report.records import Metrics, Privacy
 from multimodal_vae.report.samplers import describe
 from multimodal_vae.report.subgroups import compare_subgroups, worse_subgroups

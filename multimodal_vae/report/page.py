@@ -1,10 +1,8 @@
 """``report.html``: one self-contained file that loads nothing from the network."""
 
 import base64
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from multimodal_vae.modalities.base import Modality
 from multimodal_vae.privacy.picture import describe_curves, draw_curves, for_page
 from multimodal_vae.privacy.result import FILE as PRIVACY_FILE
 from multimodal_vae.privacy.summary import summary
-from multimodal_vae.report import metrics_table, words
+from multimodal_vae.report import html, metrics_table, words
 from multimodal_vae.report.galleries import Picture, examples, galleries
 from multimodal_vae.report.key_metrics import MARGIN, KeyMetric, key_metrics
 from multimodal_vae.report.pictures import (
@@ -73,11 +71,11 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
     labels = list(counts)[:MAX_CLASSES]
     points = affordable(_POINTS, len(modalities), TILE_SIDE, _MAP_BYTES)
     map_ = latent_map(modalities, evidence, points)
-    script = template_text("folding.js") + template_text("latent_map.js")
+    script = html.template_text("folding.js") + html.template_text("latent_map.js")
     key = key_metrics(metrics["results"], metrics["evaluated"]["patients"])
     tests = compare_subgroups(metrics)
     return (
-        environment()
+        _environment()
         .get_template("report.html")
         .render(
             metrics=metrics,
@@ -114,9 +112,9 @@ def report_page(run: Run, metrics: Metrics, evidence: Evidence, privacy: Privacy
             privacy_file=PRIVACY_FILE,
             privacy_curves=_privacy_curves(privacy),
             settings=tomli_w.dumps(metrics["run"]["configuration"]),
-            style=Markup(template_text("report.css")),  # noqa: S704  (a file of this package)
+            style=Markup(html.template_text("report.css")),  # noqa: S704  (a file of this package)
             script=Markup(script),  # noqa: S704
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_hash=html.sha256(script),
         )
     )
 
@@ -172,15 +170,8 @@ def _curves(run: Run) -> list[Chart]:
     return [chart(term, curves) for term, curves in logs.items()]
 
 
-def environment() -> jinja2.Environment:
-    """Return the environment of HTML templates, which escapes every value."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(template_text),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _environment() -> jinja2.Environment:
+    environment = html.environment(__package__)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # facts keep their order
     environment.filters |= {
         "number": format_number,
@@ -191,11 +182,6 @@ def environment() -> jinja2.Environment:
         "shortfall": words.shortfall,
     }
     return environment
-
-
-def template_text(name: str) -> str:
-    """Return the text of a template of this package."""
-    return (resources.files(__package__) / "templates" / name).read_text("utf-8")
 
 
 def _maps(

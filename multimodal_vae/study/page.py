@@ -1,19 +1,15 @@
 """``study.html``: one self-contained file that asks about each item, and holds no answer unless it teaches."""
 
-import base64
-import hashlib
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 from torch import Tensor
 
 from multimodal_vae.formulas import quote_formula
 from multimodal_vae.modalities.base import Modality
 from multimodal_vae.progress import track
-from multimodal_vae.report import page as report
+from multimodal_vae.report import html
 from multimodal_vae.report.pictures import data_uri, with_axes
 from multimodal_vae.study.items import Items
 from multimodal_vae.study.key import Study
@@ -90,26 +86,19 @@ def study_page(
         truth = [study.options.index(each) for each in study.truth]
         labels = [classes.index(each) for each in study.labels]
         data["lesson"] = lesson | {"classes": classes, "truth": truth, "labels": labels}
-    script, own_style = (
-        (resources.files(__package__) / "templates" / name).read_text("utf-8") for name in ("study.js", "study.css")
+    script, own_style = (html.template_text(name, __package__) for name in ("study.js", "study.css"))
+    return (
+        html.environment(__package__)
+        .get_template("study.html")
+        .render(
+            record=study.record,
+            modalities=modalities,
+            answers=study.options,
+            confidence=CONFIDENCE,
+            data=data,
+            count=len(pictures),
+            style=Markup(html.style_with_controls(own_style)),  # noqa: S704  (files of this package)
+            script=Markup(script),  # noqa: S704
+            script_hash=html.sha256(script),
+        )
     )
-    return _ENVIRONMENT.get_template("study.html").render(
-        record=study.record,
-        modalities=modalities,
-        answers=study.options,
-        confidence=CONFIDENCE,
-        data=data,
-        count=len(pictures),
-        style=Markup(report.template_text("report.css") + own_style),  # noqa: S704  (files of this package)
-        script=Markup(script),  # noqa: S704
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
-
-
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("multimodal_vae.study"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
